@@ -1,0 +1,33 @@
+"""One labelled sample: a media file, its transcript, its scores and its split."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+SPLITS = ("train", "valid", "test")
+
+
+@dataclass(frozen=True)
+class Clip:
+    """A row of a dataset.
+
+    id: unique in its dataset; `video_id/clip_id` in the MMSA layout. video, audio: path or URL,
+    None where the dataset has none; sound is taken from `video` where `audio` is None.
+    label: the score (CMU-MOSI −3..3, CH-SIMS −1..1), None where unlabelled; labels: further scores
+    by modality (`T`, `A`, `V`).
+    """
+
+    id: str
+    video: str | None = None
+    audio: str | None = None
+    text: str = ""
+    label: float | None = None
+    labels: Mapping[str, float] = field(default_factory=dict)
+    annotation: str = ""
+    split: str = "train"
+
+    @property
+    def sound(self) -> str | None:
+        """Where the clip's sound is: its audio file, or else its video."""
+        return self.audio or self.video

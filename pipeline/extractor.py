@@ -1,0 +1,145 @@
+"""What an extractor is: frozen settings and one method, arrays in and arrays out."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict
+from pydantic import Field as PydanticField
+
+from pipeline.clip import Clip
+from pipeline.errors import ClipError, MissingModalityError
+from pipeline.field import Field
+from pipeline.weights import Weights
+
+OK, MISSING, FAILED = "ok", "missing", "failed"
+
+
+def runtime(default: Any, **limits: Any) -> Any:
+    """A setting that changes speed and never a result: it stays out of the fingerprint."""
+    return PydanticField(default, json_schema_extra={"runtime": True}, **limits)
+
+
+class StageSettings(BaseModel):
+    """A stage's settings. Every field is part of the fingerprint unless made by `runtime`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+
+    def affecting_results(self) -> dict[str, Any]:
+        """The settings that can change a result, normalised, for the fingerprint."""
+        runtime_only = {
+            name
+            for name, info in type(self).model_fields.items()
+            if isinstance(info.json_schema_extra, dict) and info.json_schema_extra.get("runtime")
+        }
+        return self.model_dump(mode="json", exclude=runtime_only)
+
+
+@dataclass(frozen=True)
+class ClipInputs:
+    """One clip as an extractor is handed it.
+
+    rows: the upstream fields that the extractor `takes`. Fields with a step axis are cut to the
+    clip's real length, so that padding can't be read; ragged fields are whole.
+    """
+
+    clip: Clip
+    rows: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class ClipResult:
+    """One clip's rows, or the reason why it has none.
+
+    rows: an array per written field (shapes without the clip axis); may be shorter than the step
+    axis, the rest is zero-padded. length: how many of the steps are real.
+    """
+
+    state: str
+    rows: Mapping[str, np.ndarray] = field(default_factory=dict)
+    length: int = 0
+    reason: str = ""
+
+    @classmethod
+    def ok(cls, rows: Mapping[str, np.ndarray], length: int, note: str = "") -> ClipResult:
+        """A clip with features; `note` is shown to the user (a text that was cut, say)."""
+        return cls(OK, rows, length, note)
+
+    @classmethod
+    def missing(cls, reason: str) -> ClipResult:
+        """A clip that lacks this modality."""
+        return cls(MISSING, reason=reason)
+
+    @classmethod
+    def failed(cls, reason: str) -> ClipResult:
+        """A clip that can't be processed."""
+        return cls(FAILED, reason=reason)
+
+    @classmethod
+    def of(cls, error: ClipError) -> ClipResult:
+        """The result that an error stands for."""
+        reason = str(error)
+        is_missing = isinstance(error, MissingModalityError)
+        return cls.missing(reason) if is_missing else cls.failed(reason)
+
+
+class Extractor(ABC):
+    """The code behind a stage: made from validated settings, cheap to make, free of state.
+
+    Heavy models are loaded inside `extract` through `weights.load_once`, never kept on the object:
+    an extractor is built anew in every task.
+
+    Attributes
+    ----------
+    version: raise it whenever results change.
+    reads: the parts of a clip that it opens itself, of "video", "audio" and "text".
+    takes: the upstream fields it needs, checked before anything runs.
+    """
+
+    version: ClassVar[int]
+    reads: ClassVar[frozenset[str]] = frozenset()
+    takes: ClassVar[Mapping[str, Field]] = {}
+
+    class Settings(StageSettings):
+        """No settings."""
+
+    def __init__(self, settings: StageSettings, steps: int = 32) -> None:
+        self.settings = settings
+        self.steps = steps
+
+    @abstractmethod
+    def writes(self) -> dict[str, Field]:
+        """The fields of this stage's store; the first is what `read()` gives by default."""
+
+    @abstractmethod
+    def extract(self, batch: Sequence[ClipInputs]) -> Iterable[ClipResult]:
+        """One result a clip, in the batch's order.
+
+        Where one clip is at fault yield `ClipResult.of(error)` for it. Anything raised makes the
+        runner try the clips of the batch one by one.
+        """
+
+    def weights(self) -> Weights | None:
+        """The weights this stage computes with; their digest is part of the fingerprint."""
+        return None
+
+
+class StreamingExtractor(Extractor):
+    """An extractor whose output is handed on clip by clip instead of being stored, unless kept.
+
+    streams: the fields that `stream` and `restore` give, held against what stages downstream take.
+    """
+
+    streams: ClassVar[Mapping[str, Field]]
+
+    @abstractmethod
+    def stream(self, inputs: ClipInputs) -> Mapping[str, Any]:
+        """The fields of one clip, computed as they are consumed."""
+
+    @abstractmethod
+    def restore(self, rows: Mapping[str, np.ndarray]) -> Mapping[str, Any]:
+        """The same fields from a kept clip's stored rows."""
