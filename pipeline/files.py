@@ -1,0 +1,85 @@
+"""Small files in a folder, local or on object storage, each written whole or not at all."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+
+class Folder:
+    """A folder of a cache, addressed by a path or an fsspec URL (`s3://…`, `memory://…`)."""
+
+    def __init__(self, url: str | Path) -> None:
+        self.url = str(url).rstrip("/")
+        self.path = None if "://" in self.url else Path(self.url)
+
+    def __truediv__(self, name: str) -> Folder:
+        return Folder(f"{self.url}/{name}")
+
+    def read(self, name: str) -> bytes | None:
+        """The file's bytes, None where there is no such file."""
+        try:
+            if self.path is not None:
+                return (self.path / name).read_bytes()
+            content: bytes = self._remote().cat_file(f"{self.url}/{name}")
+            return content
+        except FileNotFoundError:
+            return None
+
+    def write(self, name: str, content: bytes) -> None:
+        """Put the file in place in one step, on disk before this returns."""
+        if self.path is None:
+            self._remote().pipe_file(f"{self.url}/{name}", content)
+            return
+        target = self.path / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        part = target.with_name(f"{target.name}.{uuid4().hex}.partial")
+        try:
+            with open(part, "wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            part.replace(target)
+        finally:
+            part.unlink(missing_ok=True)
+        sync(target.parent)
+
+    def remove(self, name: str) -> None:
+        """Remove a file; it is no error where there is none."""
+        if self.path is not None:
+            (self.path / name).unlink(missing_ok=True)
+        elif self._remote().exists(f"{self.url}/{name}"):
+            self._remote().rm_file(f"{self.url}/{name}")
+
+    def names(self) -> list[str]:
+        """The names of the files and folders here, sorted; none where the folder is not there."""
+        if self.path is not None:
+            return sorted(os.listdir(self.path)) if self.path.is_dir() else []
+        try:
+            listing = self._remote().ls(self.url, detail=False)
+        except FileNotFoundError:
+            return []
+        return sorted(str(entry).rstrip("/").rsplit("/", 1)[-1] for entry in listing)
+
+    def size_bytes(self) -> int:
+        """The bytes of all files below."""
+        if self.path is not None:
+            return sum(f.stat().st_size for f in self.path.rglob("*") if f.is_file())
+        return int(self._remote().du(self.url)) if self._remote().exists(self.url) else 0
+
+    def _remote(self) -> Any:
+        # fsspec is needed for object storage alone.
+        import fsspec
+
+        return fsspec.core.url_to_fs(self.url)[0]
+
+
+def sync(path: Path) -> None:
+    """Flush a local file or folder to the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
