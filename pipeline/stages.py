@@ -1,0 +1,284 @@
+"""The DAG: `stages.yaml` read, validated and ordered, and the fingerprint of every stage."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import inspect
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from graphlib import CycleError, TopologicalSorter
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import ValidationError
+
+from pipeline import extractors
+from pipeline.digest import of_json
+from pipeline.errors import UserError
+from pipeline.extractor import Extractor, StageSettings, StreamingExtractor
+from pipeline.field import Field
+from pipeline.steps import STEPS
+from pipeline.weights import Weights
+
+PARTITION = 32
+LANGUAGES = frozenset({"en", "zh"})
+DEFAULT_FILE = Path(__file__).parent.parent / "stages.yaml"
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A node: a named extractor with its settings and what it needs. keep: store a stream too."""
+
+    name: str
+    extractor: str
+    needs: tuple[str, ...]
+    settings: StageSettings
+    keep: bool
+    steps: int
+
+    @cached_property
+    def kind(self) -> type[Extractor]:
+        """The extractor's class."""
+        return _extractor_class(self.name, self.extractor)
+
+    def make(self) -> Extractor:
+        """The extractor, with this stage's settings."""
+        return self.kind(self.settings, self.steps)
+
+    @property
+    def stored(self) -> bool:
+        """Whether the stage writes a store: all but streams that nobody asked to keep."""
+        return self.keep or not issubclass(self.kind, StreamingExtractor)
+
+
+class Stages:
+    """The stages in the order in which they can run."""
+
+    def __init__(
+        self, spec: Mapping[str, Any], language: str = "en", where: str = "stages"
+    ) -> None:
+        self.spec = _for_language(dict(spec), language, where)
+        known = {"partition", "steps", "stages"}
+        if unknown := set(self.spec) - known:
+            raise UserError(f"{where}: unknown {_one(unknown)}; known: {', '.join(sorted(known))}")
+        self.partition = _positive(where, "partition", self.spec.get("partition", PARTITION))
+        self.steps = _positive(where, "steps", self.spec.get("steps", STEPS))
+        boxes = self.spec.get("stages")
+        if not isinstance(boxes, Mapping) or not boxes:
+            raise UserError(f"{where}: `stages` must name at least one stage")
+        made = {name: self._stage(where, name, box or {}) for name, box in boxes.items()}
+        self._stages = {name: made[name] for name in _ordered(where, made)}
+        for stage in self:
+            self._check_fields(where, stage)
+
+    @classmethod
+    def load(cls, path: str | Path, language: str = "en") -> Stages:
+        """Read a stages file; a setting given by language is resolved to `language`'s value."""
+        try:
+            spec = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+        except OSError as error:
+            raise UserError(f"{path} can't be read: {error.strerror}") from error
+        except yaml.YAMLError as error:
+            raise UserError(f"{path} is not YAML: {' '.join(str(error).split())}") from error
+        if not isinstance(spec, dict):
+            raise UserError(f"{path}: expected `stages:` with one entry a stage")
+        return cls(spec, language, str(path))
+
+    def __iter__(self) -> Any:
+        return iter(self._stages.values())
+
+    def __getitem__(self, name: str) -> Stage:
+        return self._stages[name]
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._stages
+
+    def chosen(self, names: Iterable[str]) -> list[Stage]:
+        """The named stages and all that they need, in order; every stage where none is named."""
+        wanted: set[str] = set()
+        queue = list(names) or list(self._stages)
+        while queue:
+            name = queue.pop()
+            if name not in self:
+                raise UserError(f"no stage {name!r}; {_nearest(name, self._stages)}")
+            wanted.add(name)
+            queue.extend(self[name].needs)
+        return [stage for stage in self if stage.name in wanted]
+
+    def reads(self, stage: Stage) -> frozenset[str]:
+        """The parts of a clip on which the stage's result depends, through all that it needs."""
+        return stage.kind.reads.union(*(self.reads(self[need]) for need in stage.needs))
+
+    def identities(self, chosen: Iterable[Stage]) -> dict[str, dict[str, Any]]:
+        """All that can change a result, by stage, with the `fingerprint` over it.
+
+        Looks for the weights; raises UserError where they are not to be had.
+        """
+        found: dict[str, dict[str, Any]] = {}
+        for stage in chosen:
+            upstream = {need: found[need]["fingerprint"] for need in stage.needs}
+            weights = _weights(stage)
+            identity = self._identity(stage, weights, upstream)
+            found[stage.name] = {
+                **identity,
+                "weights_id": weights and weights.id,
+                "reads": sorted(self.reads(stage)),
+                "fingerprint": of_json(identity),
+            }
+        return found
+
+    def _identity(
+        self, stage: Stage, weights: Weights | None, upstream: Mapping[str, str]
+    ) -> dict[str, Any]:
+        settings = stage.settings.affecting_results()
+        if weights is not None:  # the digest says more than where they were found
+            settings = {k: v for k, v in settings.items() if not _locates_weights(k)}
+        return {
+            "extractor": stage.extractor,
+            "version": stage.kind.version,
+            "settings": settings,
+            "weights": weights and weights.digest,
+            "needs": dict(upstream),
+            "steps": self.steps,
+            "partition": self.partition,
+        }
+
+    def _stage(self, where: str, name: str, box: Mapping[str, Any]) -> Stage:
+        if not isinstance(box, Mapping):
+            raise UserError(f"{where}: stage {name!r}: expected settings, got {box!r}")
+        settings = dict(box)
+        extractor = str(settings.pop("extractor", name))
+        needs = settings.pop("needs", [])
+        needs = (needs,) if isinstance(needs, str) else tuple(needs)
+        keep = bool(settings.pop("keep", False))
+        kind = _extractor_class(name, extractor)
+        try:
+            validated = kind.Settings(**settings)
+        except ValidationError as error:
+            raise UserError(f"{where}: stage {name!r}: {_one_line(error)}") from None
+        return Stage(name, extractor, needs, validated, keep, self.steps)
+
+    def _check_fields(self, where: str, stage: Stage) -> None:
+        offered = {
+            field: (need, declared)
+            for need in stage.needs
+            for field, declared in handed_on(self[need]).items()
+        }
+        for field, taken in stage.kind.takes.items():
+            if field not in offered:
+                raise UserError(
+                    f"{where}: stage {stage.name!r} takes {field!r}, which none of the stages it "
+                    f"needs ({', '.join(stage.needs) or 'none'}) writes"
+                )
+            giver, given = offered[field]
+            taken.require(field, given, stage.name, giver)
+
+
+def _weights(stage: Stage) -> Weights | None:
+    try:
+        return stage.make().weights()
+    except UserError as error:
+        raise UserError(f"stage {stage.name!r}: {error}") from error
+
+
+def handed_on(stage: Stage) -> Mapping[str, Field]:
+    """The fields that stages downstream are given: a stream's, or what the stage writes."""
+    extractor = stage.make()
+    return extractor.streams if isinstance(extractor, StreamingExtractor) else extractor.writes()
+
+
+def uses_accelerator(stage: Stage) -> bool:
+    """Whether the stage may run on a device other than the processor."""
+    return getattr(stage.settings, "device", "cpu") != "cpu"
+
+
+def _extractor_class(stage: str, extractor: str) -> type[Extractor]:
+    """The one extractor of `pipeline.extractors.<name>`, or of a dotted module of the user's."""
+    module_name = extractor if "." in extractor else f"{extractors.__name__}.{extractor}"
+    try:
+        module = importlib.import_module(module_name)
+    except ModuleNotFoundError as error:
+        if error.name != module_name and not module_name.startswith(f"{error.name}."):
+            raise
+        raise UserError(
+            f"stage {stage!r}: no extractor {extractor!r}; {_nearest(extractor, _built_in())}"
+        ) from None
+    classes = [
+        c
+        for _, c in inspect.getmembers(module, inspect.isclass)
+        if issubclass(c, Extractor) and c.__module__ == module_name
+    ]
+    if len(classes) != 1:
+        raise UserError(f"{module_name}: expected one Extractor in this file, found {len(classes)}")
+    return classes[0]
+
+
+def _built_in() -> list[str]:
+    folder = Path(extractors.__path__[0])
+    return sorted(p.stem for p in folder.glob("*.py") if p.stem != "__init__")
+
+
+def _ordered(where: str, stages: Mapping[str, Stage]) -> list[str]:
+    for stage in stages.values():
+        for need in stage.needs:
+            if need not in stages:
+                hint = _nearest(need, stages)
+                raise UserError(f"{where}: stage {stage.name!r} needs {need!r}; {hint}")
+    rank = {name: i for i, name in enumerate(stages)}
+    sorter = TopologicalSorter({name: stage.needs for name, stage in stages.items()})
+    try:
+        sorter.prepare()
+    except CycleError as error:
+        raise UserError(f"{where}: stages need each other: {' → '.join(error.args[1])}") from None
+    order: list[str] = []
+    while sorter.is_active():
+        ready = sorted(sorter.get_ready(), key=rank.__getitem__)
+        order += ready
+        sorter.done(*ready)
+    return order
+
+
+def _for_language(spec: dict[str, Any], language: str, where: str) -> dict[str, Any]:
+    """Replace every value that is given by language (`{en: …, zh: …}`)."""
+
+    def resolve(value: Any) -> Any:
+        if not isinstance(value, dict):
+            return value
+        if value and set(value) <= LANGUAGES:
+            if language not in value:
+                raise UserError(f"{where}: no value for language {language!r} in {value}")
+            return value[language]
+        return {key: resolve(inner) for key, inner in value.items()}
+
+    resolved: dict[str, Any] = resolve(spec)
+    return resolved
+
+
+def _locates_weights(setting: str) -> bool:
+    return setting.endswith(("weights", "revision"))
+
+
+def _positive(where: str, name: str, value: Any) -> int:
+    if isinstance(value, int) and not isinstance(value, bool) and value > 0:
+        return value
+    raise UserError(f"{where}: {name} must be a whole number above 0, got {value!r}")
+
+
+def _one_line(error: ValidationError) -> str:
+    return "; ".join(
+        f"{'.'.join(map(str, e['loc'])) or 'settings'}: {e['msg']} (got {e['input']!r})"
+        for e in error.errors()
+    )
+
+
+def _nearest(name: str, known: Iterable[str]) -> str:
+    known = list(known)
+    close = difflib.get_close_matches(name, known, n=1)
+    return f"did you mean {close[0]!r}?" if close else f"known: {', '.join(known)}"
+
+
+def _one(names: Iterable[str]) -> str:
+    return ", ".join(repr(name) for name in sorted(names))

@@ -1,0 +1,110 @@
+"""The stages file: what is refused, and what changes a fingerprint."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from pipeline.errors import UserError
+from pipeline.stages import DEFAULT_FILE, Stages
+
+LETTERS = {"extractor": "tests.toys.letters"}
+DOUBLED = {"extractor": "tests.toys.doubled", "needs": "letters"}
+
+
+def stages(**boxes: Any) -> Stages:
+    return Stages({"stages": boxes})
+
+
+@pytest.mark.parametrize(
+    ("boxes", "message"),
+    [
+        ({"leters": {}}, "stage 'leters': no extractor 'leters'"),
+        ({"mfccs": {}}, "did you mean 'mfcc'"),
+        ({"letters": {**LETTERS, "scal": 2}}, r"stage 'letters': scal: Extra inputs .*got 2"),
+        ({"letters": {**LETTERS, "scale": "big"}}, r"scale: .*valid number.*got 'big'"),
+        ({"doubled": DOUBLED}, "stage 'doubled' needs 'letters'; known: doubled"),
+        (
+            {"doubled": {**DOUBLED, "needs": []}, "letters": LETTERS},
+            r"takes 'features', which none",
+        ),
+        (
+            {"letters": {**LETTERS, "needs": "doubled"}, "doubled": DOUBLED},
+            "stages need each other: ",
+        ),
+        ({}, "must name at least one stage"),
+    ],
+)
+def test_a_stages_file_that_cannot_run_is_refused_in_one_line(
+    boxes: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(UserError, match=message) as refusal:
+        stages(**boxes)
+    assert "\n" not in str(refusal.value)
+
+
+@pytest.mark.parametrize("content", ["a: [", "- 1", "stages: {letters: 3}", "partition: 0"])
+def test_a_file_of_another_form_is_refused(tmp_path: Path, content: str) -> None:
+    path = tmp_path / "stages.yaml"
+    path.write_text(content)
+    with pytest.raises(UserError, match=r"stages.yaml"):
+        Stages.load(path)
+    with pytest.raises(UserError, match="can't be read"):
+        Stages.load(tmp_path / "none.yaml")
+
+
+def test_fields_are_checked_between_stages_before_anything_runs() -> None:
+    faces = {"extractor": "faces", "needs": "letters"}
+    with pytest.raises(UserError, match="stage 'faces' takes 'frames', which none"):
+        stages(letters=LETTERS, faces=faces)
+
+
+def test_a_value_by_language_is_resolved(tmp_path: Path) -> None:
+    path = tmp_path / "stages.yaml"
+    letters = {**LETTERS, "scale": {"en": 1, "zh": 2}}
+    path.write_text(yaml.safe_dump({"stages": {"letters": letters}}))
+    assert Stages.load(path, "zh")["letters"].settings.model_dump()["scale"] == 2
+    path.write_text(yaml.safe_dump({"stages": {"letters": {**LETTERS, "scale": {"zh": 2}}}}))
+    with pytest.raises(UserError, match="no value for language 'en'"):
+        Stages.load(path, "en")
+
+
+def fingerprints(**letters: Any) -> tuple[str, str]:
+    made = stages(letters={**LETTERS, **letters}, doubled=DOUBLED)
+    identities = made.identities(made.chosen([]))
+    return identities["letters"]["fingerprint"], identities["doubled"]["fingerprint"]
+
+
+def test_a_fingerprint_covers_what_changes_results_and_nothing_else() -> None:
+    plain = fingerprints()
+    assert fingerprints() == plain
+    assert fingerprints(calls="elsewhere.txt") == plain
+    assert fingerprints(scale="1.0") == fingerprints(scale=1) == plain
+    changed = fingerprints(scale=2)
+    assert changed[0] != plain[0]
+    assert changed[1] != plain[1], "what is upstream counts"
+
+
+def test_an_extractors_version_changes_its_fingerprint(monkeypatch: pytest.MonkeyPatch) -> None:
+    from tests.toys.letters import Letters
+
+    plain = fingerprints()
+    monkeypatch.setattr(Letters, "version", 2)
+    assert fingerprints() != plain
+
+
+def test_the_default_stages_are_the_documented_ones() -> None:
+    names = [stage.name for stage in Stages.load(DEFAULT_FILE)]
+    assert set(names) == {
+        "frames", "faces", "resnet18", "action_units", "audio", "mfcc", "wav2vec2", "bert",
+    }  # fmt: skip
+    assert names.index("faces") < names.index("resnet18")
+
+
+def test_the_default_text_model_follows_the_language() -> None:
+    chosen = {
+        language: Stages.load(DEFAULT_FILE, language)["bert"].settings.model_dump()["weights"]
+        for language in ("en", "zh")
+    }
+    assert chosen == {"en": "bert-base-uncased", "zh": "bert-base-chinese"}

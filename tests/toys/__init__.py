@@ -1,0 +1,1 @@
+"""Extractors small enough to see through, for tests of the runner."""

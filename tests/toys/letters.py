@@ -1,0 +1,55 @@
+"""The code points of a transcript; some transcripts make it misbehave."""
+
+import os
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from pipeline.errors import ClipError, MissingModalityError, UserError
+from pipeline.extractor import ClipInputs, ClipResult, Extractor, StageSettings, runtime
+from pipeline.field import Field
+from pipeline.steps import to_steps
+
+
+class Letters(Extractor):
+    version = 1
+    reads = frozenset({"text"})
+
+    class Settings(StageSettings):
+        scale: float = 1.0
+        calls: str = runtime("")  # a file in which every call notes the clips it was given
+
+    settings: Settings
+
+    def writes(self) -> dict[str, Field]:
+        return {
+            "features": Field(("step", 2), "float32"),
+            "codes": Field(("letter",), "int32", ragged=True),
+        }
+
+    def extract(self, batch: Sequence[ClipInputs]) -> Iterable[ClipResult]:
+        if self.settings.calls:
+            with Path(self.settings.calls).open("a") as file:
+                file.write(" ".join(inputs.clip.id for inputs in batch) + "\n")
+        for inputs in batch:
+            yield self._one(inputs.clip.text)
+
+    def _one(self, text: str) -> ClipResult:
+        match text:
+            case "":
+                return ClipResult.of(MissingModalityError("empty text"))
+            case "!fail":
+                return ClipResult.of(ClipError("a reason"))
+            case "!raise":
+                raise ValueError("a bug")
+            case "!user":
+                raise UserError("mend this")
+            case "!full":
+                raise OSError(28, os.strerror(28))
+            case "!nan":
+                rows = np.full((3, 2), np.nan, np.float32)
+                return ClipResult.ok({"features": rows, "codes": np.zeros(0, np.int32)}, 3)
+        codes = np.array([ord(c) for c in text], np.int32)
+        rows = to_steps(np.stack([codes, -codes], 1).astype(np.float32) * self.settings.scale)
+        return ClipResult.ok({"features": rows, "codes": codes}, len(rows))
