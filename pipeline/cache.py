@@ -1,0 +1,177 @@
+"""The read side: a dataset's cached features as arrays, in the order of its clips."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from pipeline.clips_table import ClipsTable
+from pipeline.commit import RowState
+from pipeline.dataset import name_of
+from pipeline.errors import UserError
+from pipeline.files import Folder
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from pipeline.store import Store
+
+CURRENT_FILE = "current.json"
+
+
+def locate(dataset: str | Path, cache_root: str = "cache", name: str | None = None) -> str:
+    """The URL of a dataset's cache, from its folder, its manifest, its name or the cache itself."""
+    if Folder(str(dataset)).read(CURRENT_FILE) is not None:
+        return str(dataset)
+    return f"{cache_root.rstrip('/')}/{name or name_of(dataset)}"
+
+
+def store_url(cache_url: str, stage: str, fingerprint: str) -> str:
+    """Where a stage's store at a fingerprint lies: different settings live side by side."""
+    return f"{cache_url}/{stage}/{fingerprint[:8]}.zarr"
+
+
+def current(folder: Folder) -> dict[str, dict[str, Any]]:
+    """The identity of every stage as last extracted, by name."""
+    content = folder.read(CURRENT_FILE)
+    return json.loads(content) if content else {}
+
+
+def open_cache(url: str | Path) -> Cache:
+    """Open a dataset's cache, `cache/<dataset>`. Raises UserError where nothing was extracted."""
+    return Cache(str(url))
+
+
+class Cache(Mapping[str, "StageView"]):
+    """A dataset's stages by name, as last extracted, and its clips."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url.rstrip("/")
+        folder = Folder(self.url)
+        table = ClipsTable.read(folder)
+        if table is None:
+            raise UserError(f"{self.url}: nothing extracted yet; run `smp extract` first")
+        self.table = table
+        self.identities = current(folder)
+
+    @property
+    def name(self) -> str:
+        """The dataset's name."""
+        return self.table.name
+
+    @property
+    def stages(self) -> list[str]:
+        """The names of the stages that have a store."""
+        return list(self.identities)
+
+    @cached_property
+    def clips(self) -> pd.DataFrame:
+        """The clips, in the order of every array that is read: id, text, label, split, …"""
+        # pandas takes a second to import, and only a table needs it.
+        import pandas as pd
+
+        clips = [self.table.rows[i].clip for i in self.table.present]
+        columns = {name: [getattr(c, name) for c in clips] for name in _COLUMNS}
+        modalities = sorted({name for clip in clips for name in clip.labels})
+        scores = {f"label_{m}": [c.labels.get(m, np.nan) for c in clips] for m in modalities}
+        table = pd.DataFrame({**columns, **scores})
+        return table.astype({"label": "float64"})
+
+    def __getitem__(self, stage: str) -> StageView:
+        if stage not in self.identities:
+            known = ", ".join(self.identities) or "none"
+            raise UserError(f"{self.url}: no stage {stage!r}; extracted: {known}")
+        return StageView(self.url, stage, self.identities[stage], self.table)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.identities)
+
+    def __len__(self) -> int:
+        return len(self.identities)
+
+    def __contains__(self, stage: object) -> bool:
+        return stage in self.identities
+
+
+_COLUMNS = ("id", "text", "label", "split", "annotation", "video", "audio")
+
+
+class StageView:
+    """One stage's features; every array's first axis is the clips, in the order of the table."""
+
+    def __init__(
+        self, cache_url: str, name: str, identity: Mapping[str, Any], table: ClipsTable
+    ) -> None:
+        self.name = name
+        self.fingerprint: str = identity["fingerprint"]
+        self.url = store_url(cache_url, name, self.fingerprint)
+        self._reads = identity["reads"]
+        self._table = table
+
+    @cached_property
+    def store(self) -> Store:
+        """The store behind the view."""
+        # zarr is imported only where arrays are read.
+        from pipeline.store import Store
+
+        return Store(self.url)
+
+    @property
+    def attributes(self) -> dict[str, Any]:
+        """Provenance: settings, extractor version, weights, library versions, upstream."""
+        return self.store.attributes
+
+    @cached_property
+    def committed(self) -> dict[int, RowState]:
+        """By row number, the states of the present clips whose committed content is today's."""
+        commits = self.store.commits()
+        size = self.store.partition
+        found = {}
+        for number in self._table.present:
+            commit = commits.get(number // size)
+            key = self._table.rows[number].key(self._reads)
+            state = commit and next((row for row in commit.rows if row.key == key), None)
+            if state:
+                found[number] = state
+        return found
+
+    def _states(self) -> list[RowState]:
+        for number in self._table.present:
+            if number not in self.committed:
+                id = self._table.rows[number].clip.id
+                raise UserError(
+                    f"stage {self.name!r}: clip {id!r} is not extracted yet; run `smp extract`"
+                )
+        return list(self.committed.values())
+
+    @cached_property
+    def lengths(self) -> np.ndarray:
+        """How many of the steps are real, int64 [clips]; 0 where the clip has no features."""
+        return np.array([state.length for state in self._states()], np.int64)
+
+    @cached_property
+    def states(self) -> np.ndarray:
+        """The state of each clip, [clips]: "ok", "missing" or "failed"."""
+        return np.array([state.state for state in self._states()], dtype=str)
+
+    @cached_property
+    def reasons(self) -> list[str]:
+        """Why a clip has no features, or a note; empty otherwise."""
+        return [state.reason for state in self._states()]
+
+    def read(self, field: str | None = None) -> np.ndarray:
+        """A field of all clips, by default the first: `[clips, steps, width]` float32, say.
+
+        Zero where padded and where a clip has no features.
+        Raises UserError where clips were not extracted yet.
+        """
+        self._states()
+        rows = np.array(self._table.present, np.int64)
+        values = self.store.read(field)
+        whole = len(rows) == len(values) and bool((rows == np.arange(len(rows))).all())
+        return values if whole else values[rows]
