@@ -1,0 +1,105 @@
+"""The one file that knows dask: the tasks of a plan on threads, processes or a cluster."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import dask
+from distributed import Client, Future, LocalCluster, as_completed
+
+from pipeline.plan import Task, TaskId, in_order
+from pipeline.run import Outcome, blocked, execute, failure
+from pipeline.stages import Stages, uses_accelerator
+from pipeline.weights import device_of
+
+TASKS_A_THREAD = 2  # in flight: one that runs and one that waits
+
+
+class DaskEngine:
+    """Runs tasks on dask and yields their outcomes as they come.
+
+    workers: None for threads in this process, else that many processes; scheduler: the address of
+    a cluster that is there already.
+    """
+
+    def __init__(self, workers: int | None = None, scheduler: str | None = None) -> None:
+        self.workers = workers
+        self.scheduler = scheduler
+
+    def __call__(self, tasks: Sequence[Task]) -> Iterator[Outcome]:
+        with self._client() as client:
+            yield from _run(client, tasks)
+
+    @contextmanager
+    def _client(self) -> Iterator[Client]:
+        if self.scheduler:
+            with Client(self.scheduler, set_as_default=False) as client:
+                yield client
+            return
+        cores = os.cpu_count() or 1
+        options = {"dashboard_address": "127.0.0.1:0", "resources": _resources()}
+        if self.workers is None:
+            size = {"n_workers": 1, "threads_per_worker": cores, "processes": False}
+        else:
+            size = {"n_workers": self.workers, "threads_per_worker": 1, "processes": True}
+        quiet = {"distributed.worker.memory.terminate": False}
+        with (
+            dask.config.set(quiet),
+            LocalCluster(**size, **options) as cluster,
+            Client(cluster, set_as_default=False) as client,
+        ):
+            yield client
+
+
+def _run(client: Client, tasks: Sequence[Task]) -> Iterator[Outcome]:
+    """Submit what is ready through a bounded window: resources bypass dask's own queue."""
+    by_id = {task.id: task for task in tasks}
+    required = _required(client, tasks)
+    window = TASKS_A_THREAD * max(1, sum(client.nthreads().values()))
+    sorter = in_order(tasks)
+    queue: list[TaskId] = []
+    failed: set[TaskId] = set()
+    running: dict[Future, Task] = {}
+    completed = as_completed(loop=client.loop)
+    while sorter.is_active():
+        queue = sorted([*queue, *sorter.get_ready()])
+        while queue and len(running) < window:
+            task = by_id[queue.pop(0)]
+            work = blocked if failed.intersection(task.waits_for) else execute
+            future = client.submit(work, task, pure=False, resources=required[task.stage])
+            running[future] = task
+            completed.add(future)
+        future = next(completed)
+        task = running.pop(future)
+        outcome = _result(future, task)
+        if outcome.error:
+            failed.add(task.id)
+        sorter.done(task.id)
+        yield outcome
+
+
+def _result(future: Future, task: Task) -> Outcome:
+    """The task's outcome; a worker that died for good costs this partition alone."""
+    try:
+        outcome: Outcome = future.result()
+        return outcome
+    except Exception as error:
+        message = f"{type(error).__name__}: {' '.join(str(error).split())}"
+        return failure(task, message)
+
+
+def _resources() -> dict[str, float]:
+    return {"GPU": 1} if device_of("auto") == "cuda" else {}
+
+
+def _required(client: Client, tasks: Sequence[Task]) -> dict[str, dict[str, float] | None]:
+    """A task on an accelerator holds the worker resource `GPU`, where workers declare one."""
+    workers = client.scheduler_info()["workers"].values()
+    has_gpu = any("GPU" in worker.get("resources", {}) for worker in workers)
+    stages = {task.stage: task.spec for task in tasks}
+    return {
+        name: {"GPU": 1} if has_gpu and uses_accelerator(Stages(spec)[name]) else None
+        for name, spec in stages.items()
+    }

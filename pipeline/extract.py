@@ -1,0 +1,128 @@
+"""Extract a dataset: bring the cache's table up to date, plan, run the plan, sum it up."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from pipeline import dataset, lock
+from pipeline.cache import CURRENT_FILE, current, locate, store_url
+from pipeline.clips_table import ClipsTable, merged
+from pipeline.files import Folder
+from pipeline.plan import StagePlan, plan
+from pipeline.run import Engine, Outcome
+from pipeline.stages import Stage, Stages
+from pipeline.store import Store
+
+LOG_FILE = "log.jsonl"
+LIBRARIES = (
+    "av", "facenet-pytorch", "numpy", "opencv-python", "py-feat", "python-speech-features",
+    "soundfile", "torch", "torchvision", "transformers", "zarr",
+)  # fmt: skip
+
+Observer = Callable[[Outcome], None]
+
+
+@dataclass(frozen=True)
+class Extraction:
+    """What a run did. plans: what was lacking before it; outcomes: what became of it."""
+
+    cache_url: str
+    clips: int
+    plans: tuple[StagePlan, ...]
+    outcomes: tuple[Outcome, ...]
+    seconds: float
+
+    @property
+    def stages(self) -> list[str]:
+        """The stages that were looked at."""
+        return [plan.stage for plan in self.plans]
+
+
+def extract(
+    path: str | Path,
+    stages_file: str | Path,
+    engine: Engine,
+    cache_root: str = "cache",
+    name: str | None = None,
+    only: Sequence[str] = (),
+    started: Callable[[Sequence[StagePlan]], Observer] = lambda plans: lambda outcome: None,
+) -> Extraction:
+    """Run all that lacks a commit. `started` is told the plan and gives what is told the outcomes.
+
+    Raises UserError where the dataset, the stages file or its weights can't be used.
+    """
+    begun = time.perf_counter()
+    clips = dataset.load(path)
+    url = locate(path, cache_root, name)
+    folder = Folder(url)
+    with lock.held(folder):
+        table = merged(ClipsTable.read(folder), clips, name)
+        stages = Stages.load(stages_file, table.language)
+        chosen = stages.chosen(only)
+        identities = stages.identities(chosen)
+        table.write(folder)
+        _make_stores(stages, chosen, identities, table, url)
+        plans = plan(stages, chosen, identities, table, url)
+        tasks = [task for stage_plan in plans for task in stage_plan.tasks]
+        observe = started(plans)
+        outcomes = []
+        for outcome in engine(tasks) if tasks else ():
+            outcomes.append(outcome)
+            _log(folder, outcome)
+            observe(outcome)
+    seconds = time.perf_counter() - begun
+    return Extraction(url, len(table.present), tuple(plans), tuple(outcomes), seconds)
+
+
+def _make_stores(
+    stages: Stages,
+    chosen: Sequence[Stage],
+    identities: Mapping[str, Mapping[str, Any]],
+    table: ClipsTable,
+    url: str,
+) -> None:
+    """Create or grow every store before a task writes to one, and point the cache at them."""
+    folder = Folder(url)
+    stored = [stage for stage in chosen if stage.stored]
+    for stage in stored:
+        identity = identities[stage.name]
+        Store.create(
+            store_url(url, stage.name, identity["fingerprint"]),
+            stage.make().writes(),
+            stages.steps,
+            stages.partition,
+            len(table.rows),
+            _provenance(stage, identity),
+        )
+    known = {**current(folder), **{stage.name: identities[stage.name] for stage in stored}}
+    content = json.dumps(known, indent=1, ensure_ascii=False).encode()
+    if folder.read(CURRENT_FILE) != content:
+        folder.write(CURRENT_FILE, content)
+
+
+def _provenance(stage: Stage, identity: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "stage": stage.name,
+        "extractor": stage.extractor,
+        "version": stage.kind.version,
+        "settings": stage.settings.affecting_results(),
+        "weights": {"id": identity["weights_id"], "digest": identity["weights"]},
+        "needs": identity["needs"],
+        "fingerprint": identity["fingerprint"],
+        "libraries": {name: importlib.metadata.version(name) for name in LIBRARIES},
+    }
+
+
+def _log(folder: Folder, outcome: Outcome) -> None:
+    """Append to the log of runs: times and the like, kept out of the stores."""
+    if folder.path is None:
+        return
+    record = {"time": time.strftime("%Y-%m-%dT%H:%M:%S%z"), **asdict(outcome)}
+    with open(folder.path / LOG_FILE, "a", encoding="utf-8") as file:
+        file.write(json.dumps(record, ensure_ascii=False) + "\n")

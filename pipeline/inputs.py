@@ -1,0 +1,58 @@
+"""What a task's extractor is handed: each clip with the upstream fields that it takes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from pipeline.errors import ClipError
+from pipeline.extractor import OK, ClipInputs, ClipResult, StreamingExtractor
+from pipeline.plan import Task
+from pipeline.stages import Stage, Stages
+from pipeline.store import Store
+
+Given = Mapping[str, Any] | ClipResult
+
+
+def gather(stages: Stages, stage: Stage, task: Task) -> list[ClipInputs | ClipResult]:
+    """For each row its inputs, or the result that a lack upstream makes of it."""
+    columns = [_handed_on(stages[need], stage, task) for need in stage.needs]
+    return [
+        _joined(task, row, [column[row] for column in columns]) for row in range(len(task.rows))
+    ]
+
+
+def _joined(task: Task, row: int, given: Sequence[Given]) -> ClipInputs | ClipResult:
+    if task.rows[row].removed:
+        return ClipResult.missing("removed from the dataset")
+    fields: dict[str, Any] = {}
+    for one in given:
+        if isinstance(one, ClipResult):
+            return one
+        fields.update(one)
+    return ClipInputs(task.rows[row].clip, fields)
+
+
+def _handed_on(giver: Stage, taker: Stage, task: Task) -> list[Given]:
+    extractor = giver.make()
+    restore: Callable[[Mapping[str, Any]], Mapping[str, Any]] = dict
+    names: list[str] | None = [n for n in taker.kind.takes if n in extractor.writes()]
+    if isinstance(extractor, StreamingExtractor):
+        if giver.name not in task.stores:
+            return [_streamed(giver, extractor, ClipInputs(row.clip)) for row in task.rows]
+        restore, names = extractor.restore, None
+    return [
+        restore(result.rows) if result.state == OK else _lack(giver, result)
+        for result in Store(task.stores[giver.name]).rows(task.partition, names)
+    ]
+
+
+def _streamed(giver: Stage, extractor: StreamingExtractor, inputs: ClipInputs) -> Given:
+    try:
+        return extractor.stream(inputs)
+    except ClipError as error:
+        return _lack(giver, ClipResult.of(error))
+
+
+def _lack(giver: Stage, result: ClipResult) -> ClipResult:
+    return ClipResult(result.state, reason=f"{giver.name}: {result.reason}")

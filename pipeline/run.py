@@ -1,0 +1,167 @@
+"""One task, from its clips to its commit, and the plain loop over a plan."""
+
+from __future__ import annotations
+
+import errno
+import json
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+
+from pipeline.commit import Commit
+from pipeline.errors import ClipError, UserError
+from pipeline.extractor import ClipInputs, ClipResult
+from pipeline.inputs import gather
+from pipeline.plan import Task, TaskId, in_order
+from pipeline.stages import Stage, Stages
+from pipeline.store import Store
+
+THREADS_A_TASK = 1
+MACHINE_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EMFILE, errno.ENFILE, errno.ENOMEM}
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a task. error: why the whole partition is not there; then it has no commit."""
+
+    stage: str
+    partition: int
+    rows: int
+    counts: Mapping[str, int]
+    seconds: float
+    error: str = ""
+
+
+Engine = Callable[[Sequence[Task]], Iterable[Outcome]]
+
+
+def run_serially(tasks: Sequence[Task]) -> Iterator[Outcome]:
+    """Run the tasks one after the other: what every other engine must equal."""
+    by_id = {task.id: task for task in tasks}
+    failed: set[TaskId] = set()
+    sorter = in_order(tasks)
+    queue: list[TaskId] = []
+    while sorter.is_active():
+        queue = sorted([*queue, *sorter.get_ready()])
+        task = by_id[queue.pop(0)]
+        outcome = blocked(task) if failed.intersection(task.waits_for) else execute(task)
+        if outcome.error:
+            failed.add(task.id)
+        sorter.done(task.id)
+        yield outcome
+
+
+def blocked(task: Task) -> Outcome:
+    """The outcome of a task whose upstream partition could not be made."""
+    return failure(task, "what it needs could not be made")
+
+
+def failure(task: Task, error: str, seconds: float = 0.0) -> Outcome:
+    """The outcome of a task that left no commit."""
+    return Outcome(task.stage, task.partition, len(task.rows), {}, seconds, error)
+
+
+def execute(task: Task) -> Outcome:
+    """Make one partition: read what it needs, extract, write, commit.
+
+    Clips whose committed row is still valid keep it. A UserError or a fault of the machine (a
+    full disk, say) is the task's and leaves it without a commit; any other is a clip's.
+    """
+    started = time.perf_counter()
+    try:
+        _limit_threads()
+        commit = _make(task)
+    except (UserError, OSError, MemoryError) as error:
+        message = " ".join(str(error).split()) or type(error).__name__
+        return failure(task, message, time.perf_counter() - started)
+    counts = Counter(row.state for row in commit.rows)
+    seconds = time.perf_counter() - started
+    return Outcome(task.stage, task.partition, len(task.rows), dict(counts), seconds)
+
+
+def _make(task: Task) -> Commit:
+    stages = _stages(json.dumps(task.spec, ensure_ascii=False))
+    stage = stages[task.stage]
+    store = Store(task.stores[task.stage])
+    results = _kept(store, task)
+    inputs: dict[int, ClipInputs] = {}
+    if len(results) < len(task.rows):
+        for row, given in enumerate(gather(stages, stage, task)):
+            if row in results:
+                continue
+            if isinstance(given, ClipResult):
+                results[row] = given
+            else:
+                inputs[row] = given
+    results.update(zip(inputs, _extract(stage, list(inputs.values())), strict=True))
+    keys = [row.key for row in task.rows]
+    return store.write(task.partition, keys, [results[row] for row in range(len(keys))])
+
+
+@lru_cache(maxsize=8)
+def _stages(spec: str) -> Stages:
+    return Stages(json.loads(spec))
+
+
+def _kept(store: Store, task: Task) -> dict[int, ClipResult]:
+    """The results of the partition's earlier commit that are still valid, by row."""
+    commit = store.commit(task.partition)
+    if commit is None:
+        return {}
+    held = {key: i for i, key in enumerate(commit.keys)}
+    wanted = {i: held[row.key] for i, row in enumerate(task.rows) if row.key in held}
+    earlier = list(store.rows(task.partition)) if wanted else []
+    return {i: earlier[j] for i, j in wanted.items()}
+
+
+def _extract(stage: Stage, inputs: list[ClipInputs]) -> list[ClipResult]:
+    """One checked result a clip; where the batch raises, the clips are tried one by one."""
+    if not inputs:
+        return []
+    try:
+        results = list(stage.make().extract(inputs))
+        if len(results) != len(inputs):
+            raise TypeError(f"{len(results)} results for {len(inputs)} clips")
+        return [_finite(result) for result in results]
+    except UserError:
+        raise
+    except Exception as error:
+        if len(inputs) > 1:
+            return [result for one in inputs for result in _extract(stage, [one])]
+        if _is_the_machines(error):
+            raise
+        return [_of_error(error)]
+
+
+def _is_the_machines(error: Exception) -> bool:
+    """Whether an error is no clip's fault: memory or disk ran out."""
+    return isinstance(error, MemoryError) or getattr(error, "errno", None) in MACHINE_ERRORS
+
+
+def _of_error(error: Exception) -> ClipResult:
+    if isinstance(error, ClipError):
+        return ClipResult.of(error)
+    return ClipResult.failed(f"{type(error).__name__}: {' '.join(str(error).split())}")
+
+
+def _finite(result: ClipResult) -> ClipResult:
+    """The result, failed where it holds a number that is none: it would poison a training run."""
+    for name, row in result.rows.items():
+        if np.asarray(row).dtype.kind == "f" and not np.isfinite(row).all():
+            return ClipResult.failed(f"{name!r} holds NaN or infinite values")
+    return result
+
+
+@lru_cache(maxsize=1)
+def _limit_threads() -> None:
+    """One thread a task: tasks run side by side, and every engine gives the same bits."""
+    # Imported here: a plan and a run that has nothing to do need neither.
+    import cv2
+    import torch
+
+    torch.set_num_threads(THREADS_A_TASK)
+    cv2.setNumThreads(THREADS_A_TASK)
