@@ -1,0 +1,88 @@
+"""How far a dataset's extraction is: by stage, partitions, clips and what is wrong with which."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from pipeline.cache import Cache, StageView
+from pipeline.extractor import FAILED, MISSING, OK
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A clip that a stage has no features of. state: "missing" or "failed"."""
+
+    clip: str
+    state: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class StageStatus:
+    """One stage. partitions: (done, all); width: of the first field; notes: on ok clips."""
+
+    stage: str
+    fingerprint: str
+    partitions: tuple[int, int]
+    counts: dict[str, int]
+    problems: tuple[Problem, ...]
+    notes: tuple[tuple[str, str], ...]
+    width: int | None
+    size_bytes: int
+
+    def to_json(self) -> dict[str, Any]:
+        """The stage's entry in `smp status --json`."""
+        return {
+            "fingerprint": self.fingerprint,
+            "partitions": list(self.partitions),
+            "clips": self.counts,
+            "problems": [{"clip": p.clip, "reason": p.reason} for p in self.problems],
+            "notes": [{"clip": clip, "note": note} for clip, note in self.notes],
+            "width": self.width,
+            "bytes": self.size_bytes,
+        }
+
+
+def status(cache: Cache) -> list[StageStatus]:
+    """The state of every stage as last extracted."""
+    return [_stage_status(cache, view) for view in cache.values()]
+
+
+def problems_at_source(stages: list[StageStatus]) -> list[tuple[str, Problem]]:
+    """Stage and problem, each where it arose: what only follows from it downstream is left out."""
+    names = tuple(f"{stage.stage}: " for stage in stages)
+    return [
+        (stage.stage, problem)
+        for stage in stages
+        for problem in stage.problems
+        if not problem.reason.startswith(names)
+    ]
+
+
+def _stage_status(cache: Cache, view: StageView) -> StageStatus:
+    rows, table = view.committed, cache.table
+    size = view.store.partition
+    partitions = {number // size for number in range(len(table.rows))}
+    lacking = {number // size for number in table.present if number not in rows}
+    ids = {number: table.rows[number].clip.id for number in rows}
+    states = list(rows.values())
+    return StageStatus(
+        stage=view.name,
+        fingerprint=view.fingerprint,
+        partitions=(len(partitions - lacking), len(partitions)),
+        counts={s: sum(row.state == s for row in states) for s in (OK, MISSING, FAILED)},
+        problems=tuple(
+            Problem(ids[n], row.state, row.reason) for n, row in rows.items() if row.state != OK
+        ),
+        notes=tuple((ids[n], r.reason) for n, r in rows.items() if r.state == OK and r.reason),
+        width=_width(view),
+        size_bytes=view.store.folder.size_bytes(),
+    )
+
+
+def _width(view: StageView) -> int | None:
+    """The last axis of a feature; None for images, waveforms and the like."""
+    field = next(iter(view.store.fields.values()))
+    is_feature = not field.ragged and len(field.axes) == 2 and field.axes[0] == "step"
+    return int(field.axes[1]) if is_feature else None
