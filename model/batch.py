@@ -1,0 +1,51 @@
+"""What every model takes: three padded sequences a clip and how many of their steps are real."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+MODALITIES = ("visual", "audio", "text")
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Clips by modality; a modality that no clip has is absent from both mappings.
+
+    features: `visual`, `audio`, `text`, each float32 [n, steps, width]. Steps from the length on
+    are padding and may hold anything. A NaN within it stands for a value that the clip lacks.
+    lengths: int64 [n] each, the number of real steps, 0 for a clip without that modality.
+    """
+
+    features: Mapping[str, Tensor]
+    lengths: Mapping[str, Tensor]
+
+    def __len__(self) -> int:
+        return len(next(iter(self.lengths.values())))
+
+    @property
+    def widths(self) -> dict[str, int]:
+        """Width by modality, in the order of MODALITIES."""
+        return {m: self.features[m].shape[-1] for m in MODALITIES if m in self.features}
+
+    def __getitem__(self, index: Tensor | slice) -> Batch:
+        """The clips at `index`, as a batch."""
+        return Batch(
+            {m: x[index] for m, x in self.features.items()},
+            {m: n[index] for m, n in self.lengths.items()},
+        )
+
+    def to(self, device: torch.device | str) -> Batch:
+        """The same clips on `device`."""
+        return Batch(
+            {m: x.to(device) for m, x in self.features.items()},
+            {m: n.to(device) for m, n in self.lengths.items()},
+        )
+
+
+def real_steps(lengths: Tensor, steps: int) -> Tensor:
+    """Bool [n, steps]: True on the real steps of each clip."""
+    return torch.arange(steps, device=lengths.device) < lengths[:, None]

@@ -1,0 +1,174 @@
+"""Scores and classes against the truth, exactly as the field reports CMU-MOSI and CH-SIMS."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from pipeline.errors import UserError
+
+Binning = Callable[[np.ndarray], np.ndarray]
+Metrics = dict[str, float]
+
+
+@dataclass(frozen=True)
+class Scale:
+    """How a dataset's scores are measured.
+
+    limit: scores lie within ±limit. is_clipped: whether values are cut to that before measuring.
+    accuracies: from scores to class numbers, by metric. f1s: which
+    accuracy's classes an F1 is of. without_zeros: metrics that leave out clips of score 0.
+    three_classes: from true scores to 0 negative, 1 neutral, 2 positive.
+    """
+
+    name: str
+    limit: float
+    is_clipped: bool
+    accuracies: Mapping[str, Binning]
+    f1s: Mapping[str, str]
+    without_zeros: frozenset[str]
+    three_classes: Binning
+
+
+def _rounded(limit: float) -> Binning:
+    return lambda x: np.round(np.clip(x, -limit, limit)).astype(np.int64)
+
+
+def _between(*edges: float) -> Binning:
+    """Bins that are closed on the right."""
+    return lambda x: np.digitize(x, edges, right=True)
+
+
+MOSI = Scale(
+    name="mosi",
+    limit=3.0,
+    is_clipped=False,
+    accuracies={
+        "acc2": lambda x: (x > 0).astype(np.int64),  # negative/positive, zero labels left out
+        "acc2_nonneg": lambda x: (x >= 0).astype(np.int64),  # negative/non-negative
+        "acc5": _rounded(2.0),
+        "acc7": _rounded(3.0),
+    },
+    f1s={"f1": "acc2", "f1_nonneg": "acc2_nonneg"},
+    without_zeros=frozenset({"acc2"}),
+    three_classes=lambda x: np.sign(x).astype(np.int64) + 1,
+)
+SIMS = Scale(
+    name="sims",
+    limit=1.0,
+    is_clipped=True,
+    accuracies={
+        "acc2": _between(0.0),
+        "acc3": _between(-0.1, 0.1),
+        "acc5": _between(-0.7, -0.1, 0.1, 0.7),
+    },
+    f1s={"f1": "acc2"},
+    without_zeros=frozenset(),
+    three_classes=_between(-0.1, 0.1),
+)
+SCALES = {scale.name: scale for scale in (MOSI, SIMS)}
+
+
+def scale_of(labels: np.ndarray) -> Scale:
+    """The scale that fits the range of `labels` [n]: CH-SIMS within ±1, else CMU-MOSI within ±3."""
+    largest = float(np.abs(labels).max(initial=0.0))
+    for scale in (SIMS, MOSI):
+        if largest <= scale.limit:
+            return scale
+    raise UserError(
+        f"labels reach {largest:g}; expected −1..1 (CH-SIMS) or −3..3 (CMU-MOSI), rescale them"
+    )
+
+
+def regression(
+    truth: np.ndarray, prediction: np.ndarray, scale: Scale, warn: bool = True
+) -> Metrics:
+    """MAE, Corr, accuracies and weighted F1 of scores [n]; accuracies are shares, 0..1.
+
+    A constant prediction has no correlation: `corr` is nan, with a warning.
+    """
+    truth, prediction = np.asarray(truth, np.float64), np.asarray(prediction, np.float64)
+    if scale.is_clipped:
+        truth, prediction = (np.clip(x, -scale.limit, scale.limit) for x in (truth, prediction))
+    result = {"mae": _mean(np.abs(truth - prediction)), "corr": _corr(truth, prediction)}
+    if warn and np.isnan(result["corr"]):
+        warnings.warn("Corr is nan: the labels or the predictions are constant", stacklevel=2)
+    pairs = {key: _classes(key, truth, prediction, scale) for key in scale.accuracies}
+    result |= {key: accuracy(*pair) for key, pair in pairs.items()}
+    return result | {key: weighted_f1(*pairs[of]) for key, of in scale.f1s.items()}
+
+
+def classification(truth: np.ndarray, prediction: np.ndarray) -> Metrics:
+    """Acc-3 and weighted F1 of class numbers [n]."""
+    return {"acc3": accuracy(truth, prediction), "f1": weighted_f1(truth, prediction)}
+
+
+def accuracy(truth: np.ndarray, prediction: np.ndarray) -> float:
+    """The share of equal classes; nan where there are none to compare."""
+    return _mean(truth == prediction)
+
+
+def weighted_f1(truth: np.ndarray, prediction: np.ndarray) -> float:
+    """F1 by class, 0 where undefined, averaged by how often each class is true."""
+    if not len(truth):
+        return float("nan")
+    classes, support = np.unique(truth, return_counts=True)
+    hits = np.array([np.sum((truth == c) & (prediction == c)) for c in classes])
+    predicted = np.array([np.sum(prediction == c) for c in classes])
+    return float(np.average(2 * hits / (support + predicted), weights=support))
+
+
+def regression_references(train: np.ndarray, truth: np.ndarray, scale: Scale) -> dict[str, Metrics]:
+    """What knowing the training labels alone gives on `truth`: the rows to beat.
+
+    "majority class" takes, for each metric by itself, the class most frequent in training.
+    """
+    scores = {"mean score": train.mean(), "median score": np.median(train)}
+    rows = {
+        name: regression(truth, np.full(len(truth), score), scale, warn=False)
+        for name, score in scores.items()
+    }
+    return {"majority class": _majority(train, truth, scale), **rows}
+
+
+def classification_references(train: np.ndarray, truth: np.ndarray) -> dict[str, Metrics]:
+    """The class most frequent in training, predicted for every clip; class numbers [n]."""
+    return {"majority class": classification(truth, np.full(len(truth), _most_frequent(train)))}
+
+
+def _majority(train: np.ndarray, truth: np.ndarray, scale: Scale) -> Metrics:
+    result = {"mae": float("nan"), "corr": float("nan")}
+    pairs = {}
+    for key in scale.accuracies:
+        frequent = _most_frequent(_classes(key, train, train, scale)[0])
+        true, _ = _classes(key, truth, truth, scale)
+        pairs[key] = true, np.full(len(true), frequent)
+    result |= {key: accuracy(*pair) for key, pair in pairs.items()}
+    return result | {key: weighted_f1(*pairs[of]) for key, of in scale.f1s.items()}
+
+
+def _classes(
+    key: str, truth: np.ndarray, prediction: np.ndarray, scale: Scale
+) -> tuple[np.ndarray, np.ndarray]:
+    kept = truth != 0 if key in scale.without_zeros else np.full(len(truth), True)
+    binned = scale.accuracies[key]
+    return binned(truth[kept]), binned(prediction[kept])
+
+
+def _most_frequent(classes: np.ndarray) -> int:
+    values, counts = np.unique(classes, return_counts=True)
+    return int(values[counts.argmax()]) if len(values) else 0
+
+
+def _mean(values: np.ndarray) -> float:
+    return float(values.mean()) if len(values) else float("nan")
+
+
+def _corr(a: np.ndarray, b: np.ndarray) -> float:
+    if len(a) < 2 or np.ptp(a) == 0 or np.ptp(b) == 0:
+        return float("nan")
+    with np.errstate(divide="ignore", invalid="ignore"):  # all but constant
+        return float(np.corrcoef(a, b)[0, 1])

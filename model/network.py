@@ -1,0 +1,170 @@
+"""What a model is, where models are found, and a model together with its standardisation."""
+
+from __future__ import annotations
+
+import pkgutil
+from abc import abstractmethod
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from importlib import import_module
+from typing import Any
+
+import numpy as np
+import torch
+from pydantic import BaseModel, ConfigDict, ValidationError
+from torch import Tensor, nn
+
+from model import baselines
+from model.batch import MODALITIES, Batch, real_steps
+from pipeline.errors import UserError
+
+CLASSES = ("negative", "neutral", "positive")
+CHUNK = 256  # clips at a time in prediction
+LIMIT = 10.0  # standard deviations beyond which a standardised feature is cut off
+
+
+class NetworkSettings(BaseModel):
+    """A model's own settings."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+
+
+class Network(nn.Module):
+    """A model: one class a file, found by the file's name.
+
+    widths: feature width by modality; one that is not named takes no part. outputs: 1 for a
+    score, or the number of classes.
+    """
+
+    class Settings(NetworkSettings):
+        """No settings."""
+
+    settings: Any
+
+    def __init__(self, widths: Mapping[str, int], outputs: int, settings: Any) -> None:
+        super().__init__()
+        self.widths = {m: widths[m] for m in MODALITIES if widths.get(m)}
+        self.outputs = outputs
+        self.settings = settings
+
+    @abstractmethod
+    def forward(self, batch: Batch) -> Tensor:
+        """Standardised features, zeros at padding and at what is missing, to [n, outputs]."""
+
+
+def names() -> list[str]:
+    """Every model there is."""
+    return ["smp", *sorted(module.name for module in pkgutil.iter_modules(baselines.__path__))]
+
+
+def find(name: str) -> type[Network]:
+    """The model called `name`; raises UserError that lists the names there are."""
+    if name not in names():
+        raise UserError(f"no model {name!r}; there are {', '.join(names())}")
+    module = import_module(f"model.{name}" if name == "smp" else f"model.baselines.{name}")
+    return next(
+        found
+        for found in vars(module).values()
+        if isinstance(found, type)
+        and issubclass(found, Network)
+        and found.__module__ == module.__name__
+    )
+
+
+def build(
+    name: str, widths: Mapping[str, int], outputs: int, settings: Mapping[str, Any]
+) -> Network:
+    """The model called `name`, freshly initialised from torch's generator."""
+    model = find(name)
+    try:
+        return model(widths, outputs, model.Settings(**settings))
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise UserError(f"model {name!r}, setting {where or 'values'!r}: {first['msg']}") from error
+
+
+class Scaler(nn.Module):
+    """Standardisation by the real steps of the training clips; kept with the weights."""
+
+    def __init__(self, widths: Mapping[str, int]) -> None:
+        super().__init__()
+        self.modalities = [m for m in MODALITIES if widths.get(m)]
+        for m in self.modalities:
+            self.register_buffer(f"{m}_mean", torch.zeros(widths[m]))
+            self.register_buffer(f"{m}_std", torch.ones(widths[m]))
+
+    @torch.no_grad()
+    def fit(self, batch: Batch) -> Scaler:
+        """Take mean and standard deviation from `batch`; a constant feature is only centred."""
+        for m in self.modalities:
+            mean, std = _moments(batch.features[m], batch.lengths[m])
+            self.get_buffer(f"{m}_mean").copy_(mean)
+            self.get_buffer(f"{m}_std").copy_(std)
+        return self
+
+    def forward(self, batch: Batch) -> Batch:
+        """`batch` standardised, with zeros at padding and, the mean, at what a clip lacks."""
+        return Batch({m: self._scaled(m, batch) for m in self.modalities}, batch.lengths)
+
+    def _scaled(self, m: str, batch: Batch) -> Tensor:
+        x = batch.features[m]
+        scaled = (x - self.get_buffer(f"{m}_mean")) / self.get_buffer(f"{m}_std")
+        real = real_steps(batch.lengths[m], x.shape[1])[..., None] & ~x.isnan()
+        return scaled.clamp(-LIMIT, LIMIT).where(real, 0.0)
+
+
+def _moments(x: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and std [width] over real steps, NaNs left out; summed in double, chunk by chunk."""
+    real = real_steps(lengths, x.shape[1])
+    pieces = [slice(i, i + CHUNK) for i in range(0, len(x), CHUNK)]
+    rows = [x[piece][real[piece]] for piece in pieces]
+    count = torch.stack([(~r.isnan()).sum(0) for r in rows]).sum(0).clamp(min=1)
+    mean = torch.stack([r.nansum(0, dtype=torch.float64) for r in rows]).sum(0) / count
+    squares = torch.stack([(r.double() - mean).square().nansum(0) for r in rows])
+    std = (squares.sum(0) / count).sqrt()
+    is_constant = std <= 1e-6 * (1e-6 + mean.abs())
+    return mean, std.masked_fill(is_constant, 1.0)
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Let torch compute on one thread of the CPU, then as before.
+
+    On layers this small a second thread gains nothing, costs a factor of six where another
+    process wants the core, and makes the last bits depend on how many cores there are.
+    """
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+class Predictor(nn.Module):
+    """A trained model: raw cached features in, scores or class probabilities out."""
+
+    def __init__(self, scaler: Scaler, network: Network) -> None:
+        super().__init__()
+        self.scaler = scaler
+        self.network = network
+
+    def forward(self, batch: Batch) -> Tensor:
+        """Raw features to [n, outputs]: a score, or a logit a class."""
+        y: Tensor = self.network(self.scaler(batch))
+        return y
+
+    @one_thread()
+    @torch.no_grad()
+    def predict(self, batch: Batch) -> np.ndarray:
+        """Float32 scores [n], or probabilities [n, classes] (the softmax of eq. 23).
+
+        The clips go through in equal chunks, on the device that the model is on.
+        """
+        self.eval()
+        device = next(self.parameters()).device
+        chunks = [batch[i : i + CHUNK].to(device) for i in range(0, len(batch), CHUNK)]
+        y = torch.cat([self(chunk) for chunk in chunks])
+        y = y.squeeze(-1) if self.network.outputs == 1 else y.softmax(-1)
+        return y.cpu().numpy()

@@ -1,0 +1,153 @@
+"""A training's outcome as a folder that says all about it and rebuilds the model."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import shutil
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from importlib.metadata import version
+from math import isfinite
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file, save_file
+
+from model.network import CLASSES, Predictor, Scaler, build
+from model.samples import SPLITS, Samples
+from model.train import Trained, TrainSettings
+from pipeline.errors import UserError
+
+WEIGHTS, SETTINGS, METRICS, PROVENANCE = (
+    "weights.safetensors",
+    "settings.json",
+    "metrics.json",
+    "provenance.json",
+)
+PREDICTIONS, CURVE = "predictions.csv", "curve.csv"
+
+
+def save(trained: Trained, samples: Samples, settings: TrainSettings, runs: Path) -> Path:
+    """Write `runs/<dataset>-<model>-seed<seed>[-k]` in one step and return where it is.
+
+    An earlier run is never overwritten; k counts up instead.
+    """
+    name = f"{samples.name}-{settings.model}-seed{settings.seed}"
+    part = runs / f".{name}.{os.getpid()}.part"
+    shutil.rmtree(part, ignore_errors=True)
+    part.mkdir(parents=True)
+    try:
+        _write(part, trained, samples, settings)
+        return _publish(part, runs / name)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+
+
+def load_model(run: Path) -> Predictor:
+    """The model of a run folder, on the CPU, ready to predict.
+
+    Raises UserError where the folder has no readable weights.
+    """
+    path = run / WEIGHTS
+    try:
+        with safe_open(path, framework="pt") as file:
+            spec = json.loads(file.metadata()["model"])
+        state = load_file(path)
+    except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
+        raise UserError(f"{run} is no run folder: can't read {WEIGHTS} ({error})") from error
+    network = build(spec["name"], spec["widths"], spec["outputs"], spec["settings"])
+    predictor = Predictor(Scaler(spec["widths"]), network)
+    predictor.load_state_dict(state)
+    return predictor.eval()
+
+
+def as_json(value: Any) -> Any:
+    """`value` with null for numbers that JSON has none for (nan, infinity)."""
+    if isinstance(value, Mapping):
+        return {key: as_json(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [as_json(item) for item in value]
+    return None if isinstance(value, float) and not isfinite(value) else value
+
+
+def _write(folder: Path, trained: Trained, samples: Samples, settings: TrainSettings) -> None:
+    spec = _spec(trained, settings)
+    data = {"target": samples.target, "scale": samples.scale.name, "channels": samples.channels}
+    _write_json(folder / SETTINGS, {"train": settings.model_dump(), "data": data, "model": spec})
+    _write_json(folder / METRICS, _metrics(trained))
+    libraries = {name: version(name) for name in ("torch", "numpy")}
+    _write_json(folder / PROVENANCE, {**samples.provenance, "libraries": libraries})
+    _write_csv(folder / CURVE, trained.curve[0], [list(row.values()) for row in trained.curve])
+    _write_csv(folder / PREDICTIONS, *_predictions(trained, samples))
+    state = {k: v.detach().cpu().contiguous() for k, v in trained.predictor.state_dict().items()}
+    save_file(state, folder / WEIGHTS, metadata={"model": json.dumps(spec)})
+
+
+def _spec(trained: Trained, settings: TrainSettings) -> dict[str, Any]:
+    """What rebuilds the network; it travels inside the weights file."""
+    network = trained.predictor.network
+    return {
+        "name": settings.model,
+        "widths": network.widths,
+        "outputs": network.outputs,
+        "settings": network.settings.model_dump(),
+    }
+
+
+def _metrics(trained: Trained) -> dict[str, Any]:
+    return {
+        **trained.metrics,
+        "references": trained.references,
+        "best_epoch": trained.best_epoch,
+        "epochs": len(trained.curve),
+        "seconds": round(trained.seconds, 3),
+    }
+
+
+def _predictions(trained: Trained, samples: Samples) -> tuple[Sequence[str], Iterator[list[Any]]]:
+    """Column names, and a row a clip, split by split."""
+    is_score = trained.predictor.network.outputs == 1
+    columns = ["id", "split", "label", "prediction", *(() if is_score else CLASSES)]
+    return columns, _prediction_rows(trained, samples, is_score)
+
+
+def _prediction_rows(trained: Trained, samples: Samples, is_score: bool) -> Iterator[list[Any]]:
+    classes = samples.scale.three_classes(samples.labels)
+    for split in SPLITS:
+        rows = np.flatnonzero(samples.splits == split).tolist()
+        for row, y in zip(rows, trained.predictions[split].tolist(), strict=True):
+            id = samples.ids[row]
+            if is_score:
+                yield [id, split, float(samples.labels[row]), y]
+            else:
+                yield [id, split, CLASSES[classes[row]], CLASSES[int(np.argmax(y))], *y]
+
+
+def _publish(part: Path, wanted: Path) -> Path:
+    """Rename to the first name that is free, even where several runs end at once."""
+    k = 1
+    while True:
+        target = wanted if k == 1 else wanted.with_name(f"{wanted.name}-{k}")
+        try:
+            part.rename(target)
+        except OSError:  # only a folder that is there and not empty is in the way
+            if not target.exists():
+                raise
+            k += 1
+        else:
+            return target
+
+
+def _write_json(path: Path, value: Any) -> None:
+    text = json.dumps(as_json(value), indent=2, ensure_ascii=False, allow_nan=False)
+    path.write_text(text + "\n", encoding="utf-8")
+
+
+def _write_csv(path: Path, columns: Iterable[str], rows: Iterable[Sequence[Any]]) -> None:
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(columns)
+        writer.writerows(rows)

@@ -1,0 +1,193 @@
+"""A cache's features as tensors by modality, with the scores and splits of its labelled clips."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from model.batch import MODALITIES, Batch
+from model.metrics import SCALES, Scale, scale_of
+from pipeline.errors import UserError
+
+if TYPE_CHECKING:
+    from pipeline.cache import Cache, StageView
+
+SPLITS = ("train", "valid", "test")
+CHANNELS: Mapping[str, Sequence[str]] = {
+    "visual": ("resnet18", "action_units"),
+    "audio": ("mfcc", "wav2vec2"),
+    "text": ("bert",),
+}
+"""The stages whose features, side by side, are a modality."""
+
+
+@dataclass(frozen=True)
+class Split:
+    """The clips of one split: ids, features as cached, scores float64 [n]."""
+
+    ids: Sequence[str]
+    batch: Batch
+    labels: np.ndarray
+
+
+@dataclass(frozen=True)
+class Samples:
+    """The labelled clips of a dataset.
+
+    batch: features as cached, on the CPU; NaN where a clip lacks one of a modality's channels.
+    labels: scores float64 [clips]. splits: the split of each clip. channels: stages by modality.
+    notes: what was left out, for the user. provenance: where every feature came from.
+    """
+
+    name: str
+    ids: Sequence[str]
+    batch: Batch
+    labels: np.ndarray
+    splits: np.ndarray
+    scale: Scale
+    target: str = ""
+    channels: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    notes: Sequence[str] = ()
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+
+    def split(self, name: str) -> Split:
+        """The clips of `train`, `valid` or `test`; raises UserError where there are none."""
+        rows = np.flatnonzero(self.splits == name).tolist()
+        if not rows:
+            raise UserError(f"{self.name}: no labelled clip is in the {name} split")
+        batch = self.batch[torch.tensor(rows)]
+        return Split([self.ids[row] for row in rows], batch, self.labels[rows])
+
+    @property
+    def random_stages(self) -> list[str]:
+        """The stages whose weights are random: their features tell little of the content."""
+        stages = self.provenance.get("stages", {})
+        return [name for name, stage in stages.items() if stage["random"]]
+
+    def table(self) -> dict[str, dict[str, int]]:
+        """By split: how many clips, and how many of them have each modality."""
+        rows = {}
+        for split in SPLITS:
+            chosen = torch.from_numpy(self.splits == split)
+            have = {m: int((n[chosen] > 0).sum()) for m, n in self.batch.lengths.items()}
+            rows[split] = {"clips": int(chosen.sum()), **have}
+        return rows
+
+
+def load_samples(
+    cache: Cache,
+    channels: Mapping[str, Sequence[str]] | None = None,
+    target: str = "",
+    scale: str = "auto",
+) -> Samples:
+    """Read what a model needs from `cache`, once.
+
+    channels: stages by modality; by default CHANNELS, as far as the cache has them. target: ""
+    for the clip's score, or "T", "A", "V" for that modality's own.
+    Raises UserError for a channel asked for by name that the cache lacks, or an unknown target.
+    """
+    notes: list[str] = []
+    labels = _labels(cache, target)
+    kept = np.isfinite(labels)
+    if not kept.any():
+        raise UserError(f"{cache.name}: no clip has a label")
+    if not kept.all():
+        notes.append(f"{(~kept).sum()} of {len(kept)} clips have no label and are left out")
+    chosen = channels or _available(cache, notes)
+    batch, chosen = _read_batch(cache, chosen, kept, notes)
+    clips = cache.clips[kept]
+    return Samples(
+        name=cache.name,
+        ids=clips["id"].tolist(),
+        batch=batch,
+        labels=labels[kept],
+        splits=clips["split"].to_numpy(dtype=str),
+        scale=scale_of(labels[kept]) if scale == "auto" else SCALES[scale],
+        target=target,
+        channels=chosen,
+        notes=notes,
+        provenance=_provenance(cache, chosen),
+    )
+
+
+def _labels(cache: Cache, target: str) -> np.ndarray:
+    column = f"label_{target}" if target else "label"
+    if column not in cache.clips:
+        known = [c.removeprefix("label_") for c in map(str, cache.clips) if c.startswith("label_")]
+        raise UserError(f"{cache.name}: no labels for {target!r}; there are {known or 'none'}")
+    return cache.clips[column].to_numpy(np.float64)
+
+
+def _available(cache: Cache, notes: list[str]) -> dict[str, list[str]]:
+    """CHANNELS as far as the cache has them; what it lacks is noted."""
+    found = {m: [s for s in stages if s in cache] for m, stages in CHANNELS.items()}
+    for modality, stages in found.items():
+        if lacking := [s for s in CHANNELS[modality] if s not in stages]:
+            notes.append(f"{modality}: the cache has no {' and no '.join(lacking)}")
+    return found
+
+
+def _read_batch(
+    cache: Cache, channels: Mapping[str, Sequence[str]], kept: np.ndarray, notes: list[str]
+) -> tuple[Batch, dict[str, list[str]]]:
+    features, lengths, used = {}, {}, {}
+    for modality in (m for m in MODALITIES if channels.get(m)):
+        x, n = read_modality([cache[stage] for stage in channels[modality]], kept)
+        if not n.any():
+            notes.append(f"{modality}: no clip has it, the model is built without")
+            continue
+        features[modality], lengths[modality] = torch.from_numpy(x), torch.from_numpy(n)
+        used[modality] = list(channels[modality])
+    if not features:
+        raise UserError(f"{cache.name}: no features to train on; run `smp extract` first")
+    return Batch(features, lengths), used
+
+
+def read_modality(stages: Sequence[StageView], kept: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The channels of one modality side by side, for the clips where `kept` is True.
+
+    Returns float32 [n, steps, sum of widths] and int64 lengths [n], a clip's longest channel.
+    A shorter channel is stretched to that, so that rows side by side cover the same time; where a
+    clip lacks a channel that channel is NaN, which models are given as the mean.
+    """
+    lengths = np.stack([stage.lengths[kept] for stage in stages]).astype(np.int64)
+    longest = lengths.max(axis=0)
+    parts = []
+    for stage, own in zip(stages, lengths, strict=True):
+        rows = stage.read() if kept.all() else stage.read()[kept]
+        _check_finite(stage.name, rows)
+        _stretch(rows, own, longest)
+        parts.append(rows)
+    return (parts[0] if len(parts) == 1 else np.concatenate(parts, axis=-1)), longest
+
+
+def _stretch(rows: np.ndarray, own: np.ndarray, longest: np.ndarray) -> None:
+    """Spread each clip's `own` steps over `longest`, ends on ends, by the nearest; in place."""
+    for i in np.flatnonzero(own < longest):
+        length = longest[i]
+        if own[i]:
+            rows[i, :length] = rows[i, np.rint(np.linspace(0, own[i] - 1, length)).astype(int)]
+        else:
+            rows[i, :length] = np.nan
+
+
+def _check_finite(stage: str, rows: np.ndarray) -> None:
+    bad = np.flatnonzero(~np.isfinite(rows.sum(axis=(1, 2))))  # a sum shows any NaN or infinity
+    if len(bad):
+        raise UserError(f"stage {stage!r}: the features of {len(bad)} clips hold NaN or infinity")
+
+
+def _provenance(cache: Cache, channels: Mapping[str, Sequence[str]]) -> dict[str, Any]:
+    stages = {}
+    for name in (stage for chosen in channels.values() for stage in chosen):
+        weights = cache[name].attributes.get("weights") or {}
+        stages[name] = {
+            "fingerprint": cache[name].fingerprint,
+            "weights": weights,
+            "random": weights.get("id") == "random",
+        }
+    return {"cache": cache.url, "dataset": cache.name, "stages": stages}
