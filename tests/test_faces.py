@@ -1,0 +1,328 @@
+"""One face is found, followed, aligned and sampled; what is no face is a state, not a crash."""
+
+import importlib.util
+from collections.abc import Iterator, Sequence
+from functools import cache
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from pipeline.alignment import SIZE_PX, TEMPLATE_PX, align, similarity
+from pipeline.clip import Clip
+from pipeline.extractor import FAILED, MISSING, OK, ClipInputs, ClipResult
+from pipeline.extractors.faces import Faces
+from pipeline.extractors.frames import Frames
+from pipeline.media import frames
+from pipeline.mp4 import write_mp4
+from pipeline.mtcnn import Detector, Networks, Proposals, _cropped
+from pipeline.steps import sample_indices
+from pipeline.track import Cuts, Face, Tracker, iou
+
+FEAT = importlib.util.find_spec("feat")
+assert FEAT is not None
+assert FEAT.origin is not None
+FOOTAGE = Path(FEAT.origin).parent / "tests/data"
+MORE_FOOTAGE = Path(__file__).parents[2] / "shared/data"
+
+
+@cache
+def footage(name: str, every: int = 1) -> list[np.ndarray]:
+    return [rgb for _, rgb in frames(str(FOOTAGE / name))][::every]
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """As in a worker: threads that wait for one another on busy cores are slow."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def one_face() -> ClipResult:
+    """The faces of a clip of one person, 72 frames long."""
+    (result,) = extract(FOOTAGE / "single_face.mp4")
+    return result
+
+
+@cache
+def networks() -> Networks:
+    return Networks.load("cpu")
+
+
+def extract(*paths: Path, keep: bool = False, **settings) -> list[ClipResult]:
+    source, faces = Frames(Frames.Settings()), Faces(Faces.Settings(device="cpu", **settings))
+    batch = [ClipInputs(Clip(str(i), video=str(path))) for i, path in enumerate(paths)]
+    if keep:
+        streams = [source.restore(kept.rows) for kept in source.extract(batch)]
+    else:
+        streams = [dict(source.stream(inputs)) for inputs in batch]
+    given = [ClipInputs(b.clip, stream) for b, stream in zip(batch, streams, strict=True)]
+    return list(faces.extract(given))
+
+
+def face(time_s: float, x: float, size: float = 50, y: float = 10) -> Face:
+    box = np.array([x, y, x + size, y + size], np.float32)
+    return Face(time_s, box, np.zeros((5, 2), np.float32), 1.0, np.zeros((1, 1, 3), np.uint8))
+
+
+def follow(
+    seen: Sequence[Sequence[Face]], cuts: Sequence[int] = (), **settings
+) -> tuple[int, list[Face]]:
+    """The number of tracks and the faces of the largest, at ten frames a second."""
+    tracker = Tracker(**{"min_iou": 0.3, "max_gap_s": 0.5, **settings})
+    for i, faces in enumerate(seen):
+        tracker.add(i / 10, list(faces), i in cuts)
+    return tracker.count, tracker.largest.faces if tracker.largest else []
+
+
+def dots(at: np.ndarray, size: tuple[int, int], spread: float) -> np.ndarray:
+    """A dark picture with a soft bright dot at each point."""
+    y, x = np.mgrid[: size[0], : size[1]]
+    light = sum(np.exp(-((x - u) ** 2 + (y - v) ** 2) / (2 * spread**2)) for u, v in at)
+    return np.repeat((255 * np.clip(light, 0, 1)).astype(np.uint8)[..., None], 3, axis=2)
+
+
+def centre_of_light(image: np.ndarray, near: np.ndarray, reach: int = 8) -> np.ndarray:
+    y, x = np.mgrid[: image.shape[0], : image.shape[1]]
+    light = image[..., 0] * (np.hypot(x - near[0], y - near[1]) < reach)
+    return np.array([(x * light).sum(), (y * light).sum()]) / light.sum()
+
+
+@pytest.mark.parametrize(
+    "name", ["single_face.mp4", "WolfgangLanger_Pexels.mp4", "face_noface.mov"]
+)
+def test_detections_agree_with_facenet_pytorch(name):
+    from facenet_pytorch import MTCNN
+
+    reference = MTCNN(min_face_size=40, keep_all=True, select_largest=False)
+    pictures = footage(name, every=24)[:5]
+    for picture, found in zip(pictures, detector().detect(np.stack(pictures)), strict=True):
+        boxes, probabilities, landmarks = reference.detect(picture, landmarks=True)
+        if boxes is None:
+            assert len(found.boxes) == 0
+            continue
+        assert len(found.boxes) == len(boxes)
+        order = np.argsort(-probabilities.astype(float))
+        boxes, landmarks = boxes[order].astype(float), landmarks[order].astype(float)
+        assert iou(found.boxes, boxes).diagonal().min() > 0.9999
+        np.testing.assert_allclose(found.landmarks, landmarks, atol=1e-2)
+        np.testing.assert_allclose(
+            found.probabilities, probabilities[order].astype(float), atol=1e-5
+        )
+
+
+def detector(min_face_px: int = 40) -> Detector:
+    return Detector(networks(), min_face_px)
+
+
+def test_a_picture_s_faces_do_not_depend_on_its_batch():
+    pictures = np.stack(footage("face_noface.mov", every=40))
+    together = detector().detect(pictures)
+    for picture, found in zip(pictures, together, strict=True):
+        (alone,) = detector().detect(picture[None])
+        np.testing.assert_allclose(found.boxes, alone.boxes, atol=1e-3)
+        np.testing.assert_allclose(found.landmarks, alone.landmarks, atol=1e-3)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (2, 400), (39, 39), (40, 40), (13, 700)])
+@pytest.mark.parametrize("min_face_px", [12, 41])
+def test_pictures_without_room_for_a_face_are_no_error(size, min_face_px):
+    rng = np.random.default_rng(0)
+    pictures = rng.integers(0, 256, (2, *size, 3), np.uint8)
+    assert [len(found.boxes) for found in detector(min_face_px).detect(pictures)] == [0, 0]
+
+
+def test_proposals_outside_the_picture_are_dropped():
+    boxes = torch.tensor([[-90.0, -90, -50, -50, 1], [5, 5, 25, 25, 1], [300, 5, 340, 45, 1]])
+    crops, left = _cropped(torch.zeros(1, 3, 40, 60), Proposals(boxes, torch.tensor([0, 0, 0])), 24)
+    assert crops.shape == (1, 3, 24, 24)
+    assert left.boxes.tolist() == [[5, 5, 25, 25, 1]]
+
+
+def test_similarity_recovers_turn_scale_and_shift():
+    turn = 0.4
+    matrix = 2.5 * np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
+    points = np.random.default_rng(0).normal(size=(5, 2))
+    found = similarity(points, points @ matrix.T + (3, -7))
+    np.testing.assert_allclose(found, np.column_stack([matrix, (3, -7)]), atol=1e-12)
+
+
+def test_similarity_is_the_least_squares_fit():
+    rng = np.random.default_rng(1)
+    points, targets = rng.normal(size=(2, 5, 2))
+    x, y = points.T
+    one, nil = np.ones(5), np.zeros(5)
+    lines = np.vstack([np.column_stack([x, -y, one, nil]), np.column_stack([y, x, nil, one])])
+    a, b, u, v = np.linalg.lstsq(lines, targets.T.reshape(-1))[0]
+    np.testing.assert_allclose(similarity(points, targets), [[a, -b, u], [b, a, v]], atol=1e-12)
+
+
+@pytest.mark.parametrize("scale", [0.7, 1.0, 2.3, 5.5])
+def test_alignment_puts_landmarks_on_the_template(scale):
+    turn = np.deg2rad(20)
+    rotation = np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
+    landmarks = (TEMPLATE_PX - 56) @ rotation.T * scale + (260, 230)
+    image = align(dots(landmarks, (480, 520), spread=2 * scale), landmarks)
+    assert image.shape == (SIZE_PX, SIZE_PX, 3)
+    for point in TEMPLATE_PX:
+        np.testing.assert_allclose(centre_of_light(image, point), point, atol=0.1)
+
+
+def test_alignment_of_a_face_at_the_edge_is_black_outside():
+    image = align(np.full((40, 40, 3), 200, np.uint8), TEMPLATE_PX * 3 - 300)
+    assert image.shape == (SIZE_PX, SIZE_PX, 3)
+    assert image[0, 0, 0] == 0
+
+
+def test_alignment_averages_fine_detail_away():
+    stripes = np.zeros((900, 900, 3), np.uint8)
+    stripes[:, ::2] = 255
+    image = align(stripes, TEMPLATE_PX * 8)
+    assert image[20:90, 20:90].std() < 2
+
+
+def test_real_faces_come_out_upright_and_centred(one_face):
+    enlarged = np.stack([cv2.resize(image, None, fx=2, fy=2) for image in one_face.rows["images"]])
+    found = [d.landmarks[0] / 2 for d in detector().detect(enlarged) if len(d.landmarks)]
+    assert len(found) > 28
+    assert np.abs(np.mean(found, axis=0) - TEMPLATE_PX).mean() < 2.5
+
+
+def test_the_larger_of_two_tracks_is_followed():
+    count, largest = follow([[face(i / 10, 0, 40), face(i / 10, 100 + i, 60)] for i in range(10)])
+    assert count == 2
+    assert [f.box[0] for f in largest] == [100 + i for i in range(10)]
+
+
+def test_a_long_small_track_beats_a_short_large_one():
+    seen = [[face(i / 10, 0, 40)] + [face(i / 10, 100, 80)] * (i == 3) for i in range(10)]
+    assert len(follow(seen)[1]) == 10
+
+
+def test_the_largest_track_is_remembered_after_it_ended():
+    seen = [[face(i / 10, 100 * (i // 8), 40 if i < 8 else 30)] for i in range(24)]
+    count, largest = follow(seen, max_gap_s=0)
+    assert count == 3
+    assert [f.time_s for f in largest] == [i / 10 for i in range(8)]
+
+
+def test_a_short_gap_is_bridged_and_a_long_one_ends_the_track():
+    seen = [[] if 3 <= i < 7 else [face(i / 10, 0)] for i in range(12)]
+    assert follow(seen, max_gap_s=0.6)[0] == 1
+    count, largest = follow(seen, max_gap_s=0.4)
+    assert count == 2
+    assert [f.time_s for f in largest] == [0.7, 0.8, 0.9, 1.0, 1.1]
+
+
+def test_frames_far_apart_are_still_consecutive():
+    assert follow([[face(i / 10, 0)] for i in range(5)], max_gap_s=0)[0] == 1
+
+
+def test_a_cut_ends_a_track_even_where_faces_overlap():
+    count, largest = follow([[face(i / 10, 0)] for i in range(10)], cuts=[4])
+    assert (count, len(largest)) == (2, 6)
+
+
+def test_people_who_pass_each_other_keep_their_tracks():
+    seen = [[face(i / 10, 8 * i), face(i / 10, 160 - 8 * i, 60, y=45)] for i in range(20)]
+    count, largest = follow(seen)
+    assert count == 2
+    assert len({f.box[1] for f in largest}) == 1
+
+
+def test_no_faces_make_no_track():
+    assert follow([[], []]) == (0, [])
+
+
+def test_cuts_are_seen_and_movement_is_none():
+    scenes = footage("single_face.mp4")[:20] + footage("no_face.mp4")[:20]
+    cuts = Cuts(0.1)
+    assert [i for i, rgb in enumerate(scenes) if cuts.at(rgb)] == [20]
+
+
+def test_a_clip_of_two_people_follows_the_larger_one(tmp_path):
+    far, near = footage("single_face.mp4")[:12], footage("WolfgangLanger_Pexels.mp4")[:12]
+    below = ((0, 44), (0, 0), (0, 0))
+    room = [
+        np.hstack([cv2.resize(b, (320, 180)), np.pad(cv2.resize(a, (240, 136)), below)])
+        for a, b in zip(far, near, strict=True)
+    ]
+    write_mp4(tmp_path / "two.mp4", room)
+    (result,) = extract(tmp_path / "two.mp4", min_face_px=30)
+    (two,) = detector(30).detect(np.stack(room[:1]))
+    areas = np.prod(two.boxes[:, 2:] - two.boxes[:, :2], axis=1)
+    assert len(areas) == result.rows["tracks"] == 2
+    followed = iou(result.rows["boxes"], two.boxes[[areas.argmax()]])
+    assert len(followed) == 12
+    assert followed.min() > 0.6
+
+
+def test_faces_are_sampled_from_the_frames_that_have_one(one_face):
+    times = np.array([time for time, _ in frames(str(FOOTAGE / "single_face.mp4"))])
+    assert one_face.length == 32
+    np.testing.assert_array_equal(one_face.rows["times"], times[sample_indices(len(times))])
+    assert one_face.rows["frames_with_face"] == one_face.rows["track_frames"] == 72
+    assert one_face.rows["frames_without_face"] == 0
+    np.testing.assert_array_equal(one_face.rows["track_span"], times[[0, -1]])
+
+
+def test_frames_without_a_face_are_dropped_and_counted(tmp_path):
+    scenes = footage("no_face.mp4")[:6] + footage("face_noface.mov")[:6]
+    write_mp4(tmp_path / "half.mp4", scenes, fps=10)
+    (result,) = extract(tmp_path / "half.mp4")
+    assert (result.rows["frames_with_face"], result.rows["frames_without_face"]) == (6, 6)
+    np.testing.assert_allclose(result.rows["times"], np.arange(6, 12) / 10, atol=1e-6)
+    assert result.length == 6
+
+
+def test_rows_are_as_declared(one_face):
+    extractor = Faces(Faces.Settings())
+    assert next(iter(extractor.writes())) == "images"
+    for name, field in extractor.writes().items():
+        field.check(name, one_face.rows[name], 32)
+
+
+def test_each_clip_has_its_own_state(tmp_path):
+    write_mp4(tmp_path / "short.mp4", footage("single_face.mp4")[:4])
+    write_mp4(tmp_path / "empty.mp4", footage("no_face.mp4")[:5])
+    (tmp_path / "text.mp4").write_text("no video")
+    names = ["short.mp4", "empty.mp4", "text.mp4", "gone.mp4", "short.mp4"]
+    results = extract(*[tmp_path / name for name in names])
+    assert [r.state for r in results] == [OK, MISSING, FAILED, FAILED, OK]
+    assert results[1].reason == "no face in 5 frames"
+    assert "can't be opened" in results[2].reason
+    assert all(np.array_equal(results[0].rows[k], results[4].rows[k]) for k in results[0].rows)
+
+
+def test_streamed_and_kept_frames_give_the_same_faces(tmp_path):
+    write_mp4(tmp_path / "clip.mp4", footage("single_face.mp4")[:10])
+    (streamed,) = extract(tmp_path / "clip.mp4")
+    (kept,) = extract(tmp_path / "clip.mp4", keep=True)
+    assert all(np.array_equal(streamed.rows[k], kept.rows[k]) for k in streamed.rows)
+
+
+def test_the_batch_size_changes_no_face(tmp_path):
+    write_mp4(tmp_path / "clip.mp4", footage("single_face.mp4")[:6])
+    (one,), (many,) = (extract(tmp_path / "clip.mp4", batch_frames=n) for n in (1, 4))
+    np.testing.assert_allclose(one.rows["boxes"], many.rows["boxes"], atol=1e-3)
+    assert np.abs(one.rows["images"].astype(int) - many.rows["images"]).max() <= 1
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not MORE_FOOTAGE.exists(), reason="needs the shared footage")
+def test_after_a_cut_the_close_up_is_followed():
+    (result,) = extract(MORE_FOOTAGE / "debate_cuts.mp4")
+    assert result.rows["track_span"][0] > 3.5
+    assert np.diff(result.rows["boxes"][:, 1::2]).min() > 80
+
+
+def test_weights_are_those_that_come_with_facenet_pytorch():
+    found = Faces(Faces.Settings()).weights()
+    assert found.id == "facenet-pytorch/mtcnn"
+    assert found.path is not None
+    assert {path.name for path in found.path.glob("?net.pt")} == {"pnet.pt", "rnet.pt", "onet.pt"}
