@@ -1,0 +1,79 @@
+"""Mel-frequency cepstral coefficients with their first and second differences."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+from pydantic import Field as PydanticField
+from pydantic import model_validator
+
+from pipeline.extractor import ClipInputs, ClipResult, Extractor, StageSettings
+from pipeline.field import Field
+from pipeline.steps import Sampling, to_steps
+from pipeline.waveform import RATE_HZ, SAMPLES
+
+
+class Mfcc(Extractor):
+    """Coefficients, Δ and ΔΔ by python_speech_features, one row a hop, sampled to `steps`.
+
+    Sound shorter than a window gives one row, from the window filled up with zeros. The first
+    coefficient is the log energy. Source: Davis and Mermelstein 1980; Furui 1986 for Δ.
+    """
+
+    version = 1
+    takes = {"samples": SAMPLES}
+
+    class Settings(StageSettings):
+        """filters: mel bands. delta_window: rows to each side from which a difference is taken."""
+
+        coefficients: int = PydanticField(13, ge=1)
+        filters: int = PydanticField(26, ge=1)
+        window_ms: float = PydanticField(25.0, gt=0, le=1000)
+        hop_ms: float = PydanticField(10.0, ge=1, le=1000)
+        delta_window: int = PydanticField(2, ge=1)
+        sampling: Sampling = "uniform"
+
+        @model_validator(mode="after")
+        def _enough_filters(self) -> Any:
+            if self.coefficients > self.filters:
+                raise ValueError(
+                    f"{self.coefficients} coefficients need as many filters, not {self.filters}"
+                )
+            return self
+
+    settings: Settings
+
+    def writes(self) -> dict[str, Field]:
+        """One row a step."""
+        return {"features": Field(("step", 3 * self.settings.coefficients), "float32")}
+
+    def extract(self, batch: Sequence[ClipInputs]) -> Iterator[ClipResult]:
+        """The sampled rows of each clip."""
+        for inputs in batch:
+            rows = to_steps(self.rows(inputs.rows["samples"]), self.settings.sampling, self.steps)
+            yield ClipResult.ok({"features": rows}, length=len(rows))
+
+    def rows(self, samples: np.ndarray) -> np.ndarray:
+        """Every row of int16 `samples` [n]: float32 [1 + ceil((n − window) / hop), 3 · width]."""
+        from python_speech_features import delta, mfcc
+
+        s = self.settings
+        window_s = s.window_ms / 1000
+        static = mfcc(
+            samples,
+            samplerate=RATE_HZ,
+            winlen=window_s,
+            winstep=s.hop_ms / 1000,
+            numcep=s.coefficients,
+            nfilt=s.filters,
+            nfft=_power_of_two(window_s * RATE_HZ),
+        )
+        first = delta(static, s.delta_window)
+        second = delta(first, s.delta_window)
+        return np.concatenate([static, first, second], axis=1).astype(np.float32)
+
+
+def _power_of_two(at_least: float) -> int:
+    return 1 << max(round(at_least) - 1, 1).bit_length()
