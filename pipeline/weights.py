@@ -14,6 +14,7 @@ from pipeline.errors import UserError
 
 RANDOM = "random"
 TRANSFORMERS_FILES = ("*.json", "*.txt", "*.model", "*.safetensors", "pytorch_model*.bin")
+DESCRIPTIONS = frozenset({".json", ".txt", ".md"})
 
 Model = TypeVar("Model")
 _models: dict[Hashable, object] = {}
@@ -98,8 +99,10 @@ def _from_hub(id: str, files: Sequence[str], revision: str | None, download: boo
             raise UserError(f"weights {id!r}: no such file or folder, and no hub id") from error
         except Exception:  # the hub client raises many kinds, all of them "not to be had now"
             return None
-        has_any = any(_matches(p, files) for p in Path(folder).rglob("*"))
-        return Path(folder) if has_any else None
+        # A snapshot may hold no more than what someone looked up: a config, a tokenizer.
+        found = [p for p in Path(folder).rglob("*") if _matches(p, files)]
+        is_whole = any(p.suffix not in DESCRIPTIONS for p in found)
+        return Path(folder) if is_whole else None
 
     found = snapshot(local_only=True)
     if found is None and download and not constants.HF_HUB_OFFLINE:
