@@ -188,6 +188,6 @@ def _provenance(cache: Cache, channels: Mapping[str, Sequence[str]]) -> dict[str
         stages[name] = {
             "fingerprint": cache[name].fingerprint,
             "weights": weights,
-            "random": weights.get("id") == "random",
+            "random": "random" in str(weights.get("id")).split(" + "),
         }
     return {"cache": cache.url, "dataset": cache.name, "stages": stages}

@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from heapq import heappop, heappush
 
-import dask
 from distributed import Client, Future, LocalCluster, as_completed
 
+from pipeline.errors import UserError
 from pipeline.plan import Task, TaskId, in_order
 from pipeline.run import Outcome, blocked, execute, failure
 from pipeline.stages import Stages, uses_accelerator
@@ -35,7 +36,7 @@ class DaskEngine:
     @contextmanager
     def _client(self) -> Iterator[Client]:
         if self.scheduler:
-            with Client(self.scheduler, set_as_default=False) as client:
+            with self._connected(self.scheduler) as client:
                 yield client
             return
         cores = os.cpu_count() or 1
@@ -44,13 +45,21 @@ class DaskEngine:
             size = {"n_workers": 1, "threads_per_worker": cores, "processes": False}
         else:
             size = {"n_workers": self.workers, "threads_per_worker": 1, "processes": True}
-        quiet = {"distributed.worker.memory.terminate": False}
         with (
-            dask.config.set(quiet),
             LocalCluster(**size, **options) as cluster,
             Client(cluster, set_as_default=False) as client,
         ):
             yield client
+
+
+    def _connected(self, address: str) -> Client:
+        try:
+            return Client(address, set_as_default=False)
+        except (OSError, ValueError) as error:
+            raise UserError(
+                f"no dask scheduler answers at {address!r} ({error}); start one with "
+                "`dask scheduler` and its workers with `dask worker ADDRESS`"
+            ) from None
 
 
 def _run(client: Client, tasks: Sequence[Task]) -> Iterator[Outcome]:
@@ -64,9 +73,10 @@ def _run(client: Client, tasks: Sequence[Task]) -> Iterator[Outcome]:
     running: dict[Future, Task] = {}
     completed = as_completed(loop=client.loop)
     while sorter.is_active():
-        queue = sorted([*queue, *sorter.get_ready()])
+        for ready in sorter.get_ready():
+            heappush(queue, ready)
         while queue and len(running) < window:
-            task = by_id[queue.pop(0)]
+            task = by_id[heappop(queue)]
             work = blocked if failed.intersection(task.waits_for) else execute
             future = client.submit(work, task, pure=False, resources=required[task.stage])
             running[future] = task

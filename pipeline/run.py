@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from heapq import heappop, heappush
 
 import numpy as np
 
@@ -46,8 +47,9 @@ def run_serially(tasks: Sequence[Task]) -> Iterator[Outcome]:
     sorter = in_order(tasks)
     queue: list[TaskId] = []
     while sorter.is_active():
-        queue = sorted([*queue, *sorter.get_ready()])
-        task = by_id[queue.pop(0)]
+        for ready in sorter.get_ready():
+            heappush(queue, ready)
+        task = by_id[heappop(queue)]
         outcome = blocked(task) if failed.intersection(task.waits_for) else execute(task)
         if outcome.error:
             failed.add(task.id)

@@ -227,18 +227,20 @@ def _ordered(where: str, stages: Mapping[str, Stage]) -> list[str]:
             if need not in stages:
                 hint = _nearest(need, stages)
                 raise UserError(f"{where}: stage {stage.name!r} needs {need!r}; {hint}")
-    rank = {name: i for i, name in enumerate(stages)}
-    sorter = TopologicalSorter({name: stage.needs for name, stage in stages.items()})
     try:
-        sorter.prepare()
+        TopologicalSorter({name: stage.needs for name, stage in stages.items()}).prepare()
     except CycleError as error:
         raise UserError(f"{where}: stages need each other: {' → '.join(error.args[1])}") from None
-    order: list[str] = []
-    while sorter.is_active():
-        ready = sorted(sorter.get_ready(), key=rank.__getitem__)
-        order += ready
-        sorter.done(*ready)
-    return order
+    order: dict[str, None] = {}  # the file's own, but for stages that come before what they need
+
+    def visit(name: str) -> None:
+        for need in stages[name].needs:
+            visit(need)
+        order[name] = None
+
+    for name in stages:
+        visit(name)
+    return list(order)
 
 
 def _for_language(spec: dict[str, Any], language: str, where: str) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """A dataset of transcripts and a run over it, for tests that need no media."""
 
 import csv
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -9,6 +10,8 @@ import yaml
 
 from pipeline.extract import Extraction, extract
 from pipeline.run import Engine, run_serially
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # as the runner has it; torch reads it once
 
 SPLITS = ("train", "valid", "test")
 

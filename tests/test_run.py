@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from distributed import LocalCluster
 
 from pipeline import lock, open_cache
 from pipeline.cluster import DaskEngine
@@ -63,6 +64,25 @@ def test_dask_and_the_plain_loop_write_the_same_bytes(
     serial = stored_bytes(transcripts.cache_root + "-serial/talks")
     assert stored_bytes(transcripts.cache_url) == serial
     assert any("commits" in name for name in serial)
+
+
+@pytest.mark.slow
+def test_a_cluster_that_runs_already_writes_the_same_bytes(
+    transcripts: Transcripts, stored_bytes: Bytes
+) -> None:
+    transcripts.texts([f"text number {i}" for i in range(9)])
+    transcripts.extract(cache_root=transcripts.cache_root + "-serial")
+    with LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster:
+        transcripts.extract(DaskEngine(scheduler=cluster.scheduler_address))
+    assert stored_bytes(transcripts.cache_url) == stored_bytes(
+        transcripts.cache_root + "-serial/talks"
+    )
+
+
+def test_a_cluster_that_does_not_answer_is_named(transcripts: Transcripts) -> None:
+    transcripts.texts(TEXTS)
+    with pytest.raises(UserError, match="no dask scheduler answers at 'nonsense://1'"):
+        transcripts.extract(DaskEngine(scheduler="nonsense://1"))
 
 
 def test_a_partition_without_a_commit_runs_again_and_no_other(

@@ -94,12 +94,19 @@ def test_an_extractors_version_changes_its_fingerprint(monkeypatch: pytest.Monke
     assert fingerprints() != plain
 
 
-def test_the_default_stages_are_the_documented_ones() -> None:
-    names = [stage.name for stage in Stages.load(DEFAULT_FILE)]
-    assert set(names) == {
+def test_the_project_stages_are_the_documented_ones_at_their_defaults() -> None:
+    stages = list(Stages.load(DEFAULT_FILE))
+    assert [stage.name for stage in stages] == [
         "frames", "faces", "resnet18", "action_units", "audio", "mfcc", "wav2vec2", "bert",
-    }  # fmt: skip
-    assert names.index("faces") < names.index("resnet18")
+    ]  # fmt: skip
+    for stage in stages:
+        assert stage.settings == type(stage.settings)(), f"{stage.name} is not at its defaults"
+
+
+def test_a_stage_may_stand_before_what_it_needs() -> None:
+    assert [stage.name for stage in stages(doubled=DOUBLED, letters=LETTERS)] == [
+        "letters", "doubled",
+    ]  # fmt: skip
 
 
 def test_the_default_text_model_follows_the_language() -> None:
