@@ -1,0 +1,124 @@
+"""What a face looks like to a ResNet18: the 512 values before its classifier."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from pydantic import Field as PydanticField
+
+from pipeline.alignment import SIZE_PX
+from pipeline.checkpoint import find_file
+from pipeline.errors import UserError
+from pipeline.extractor import ClipInputs, ClipResult, Extractor, StageSettings, runtime
+from pipeline.field import Field
+from pipeline.weights import Weights, device_of, find, load_once
+
+if TYPE_CHECKING:
+    import torch
+
+WIDTH = 512
+IMAGENET = "imagenet"
+IMAGENET_FILE = "resnet18-f37072fd.pth"  # torchvision's IMAGENET1K_V1
+CHECKPOINTS = ("*.safetensors", "*.pth", "*.pt", "*.bin")
+
+
+class Resnet18(Extractor):
+    """The pooled last feature map of torchvision's ResNet18 for every face.
+
+    Source: He et al. 2016; Zhu and Yu, section IV-A, use one trained on AffectNet.
+    """
+
+    version = 1
+    takes = {"images": Field(("step", SIZE_PX, SIZE_PX, 3), "uint8")}
+
+    class Settings(StageSettings):
+        """Which ResNet18, and how large it sees a face.
+
+        weights: a checkpoint file, a folder or hub id that holds one, `imagenet` (torchvision's)
+        or `random`. file: its name in a folder or hub repository with several. input_px: faces
+        are resized to this square; 224 is what ResNets are trained on.
+        """
+
+        weights: str = IMAGENET
+        revision: str | None = None
+        file: str | None = runtime(None)  # which content it has is part of the weights' digest
+        input_px: int = PydanticField(224, ge=32, le=1024)
+        batch_size: int = runtime(64, ge=1)
+        device: str = runtime("auto")
+
+    settings: Settings
+
+    def writes(self) -> dict[str, Field]:
+        """One row a face."""
+        return {"features": Field(("step", WIDTH), "float32")}
+
+    def weights(self) -> Weights:
+        """The checkpoint; raises UserError where it is not to be had."""
+        settings = self.settings
+        if settings.weights == IMAGENET:
+            return replace(find(str(_imagenet())), id=IMAGENET)
+        patterns = (settings.file,) if settings.file else CHECKPOINTS
+        return find_file(settings.weights, patterns, settings.revision)
+
+    def extract(self, batch: Sequence[ClipInputs]) -> Iterator[ClipResult]:
+        """The faces of all clips of the batch go through the network together."""
+        faces = [inputs.rows["images"] for inputs in batch]
+        rows = self.features(np.concatenate(faces))
+        ends = np.cumsum([len(images) for images in faces])
+        for part in np.split(rows, ends[:-1]):
+            yield ClipResult.ok({"features": part}, length=len(part))
+
+    def features(self, faces: np.ndarray) -> np.ndarray:
+        """uint8 rgb `faces` [n, 112, 112, 3] to float32 [n, 512]."""
+        # torch and torchvision are loaded where features are made, not where a run is planned.
+        from pipeline import resnet
+
+        network, size = self._network(), self.settings.batch_size
+        batches = [faces[start : start + size] for start in range(0, len(faces), size)]
+        parts = [resnet.features(network, batch, self.settings.input_px) for batch in batches]
+        return np.concatenate([np.zeros((0, WIDTH), np.float32), *parts])
+
+    def _network(self) -> torch.nn.Module:
+        from pipeline import resnet
+
+        found, device = self.weights(), device_of(self.settings.device)
+
+        def build() -> torch.nn.Module:
+            if found.path is None:
+                return resnet.at_random(device)
+            return resnet.from_checkpoint(found.path, device)
+
+        return load_once(("resnet18", found.digest, device), build)
+
+
+def _imagenet() -> Path:
+    """torchvision's own checkpoint, where torch keeps downloads; fetched there if need be."""
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache")
+    home = Path(os.environ.get("TORCH_HOME") or cache / "torch")
+    path = home.expanduser() / "hub" / "checkpoints" / IMAGENET_FILE
+    if not path.exists():
+        _fetch_imagenet(path)
+    return path
+
+
+def _fetch_imagenet(path: Path) -> None:
+    # Imported here: a plan does without torchvision where the file is there already.
+    from torch.hub import download_url_to_file
+    from torchvision.models import ResNet18_Weights
+
+    url = ResNet18_Weights.IMAGENET1K_V1.url
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part = path.with_suffix(f".{os.getpid()}")
+        download_url_to_file(url, str(part), path.stem.split("-")[1], progress=False)
+        part.replace(path)
+    except Exception as error:  # no network, no access, no space, another content
+        raise UserError(
+            f"weights {IMAGENET!r} not found: looked at {path} and {url} ({error}); "
+            "put the file there, or set `weights` to a checkpoint or to `random`"
+        ) from error
