@@ -1,0 +1,190 @@
+"""What a face does: 17 of FACS's action units, whether they are there and how strongly."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+from pydantic import Field as PydanticField
+from pydantic import model_validator
+
+from pipeline import openface
+from pipeline.alignment import SIZE_PX
+from pipeline.checkpoint import find_file
+from pipeline.digest import of_json
+from pipeline.errors import ClipError, UserError
+from pipeline.extractor import ClipInputs, ClipResult, Extractor, StageSettings, runtime
+from pipeline.field import Field
+from pipeline.openface import AUS
+from pipeline.weights import Weights, device_of, find, load_once
+
+if TYPE_CHECKING:
+    from pipeline.py_feat import Detector
+
+# py-feat's units are FACS's numbers, but a blink (45) it only knows as closed eyes (43).
+PY_FEAT_UNITS = tuple(43 if au == 45 else au for au in AUS)
+HUB = {
+    "xgb": ("py-feat/xgb_au", "xgb_au_classifier_v2.skops"),
+    "svm": ("py-feat/svm_au", "svm_au_classifier_v2.skops"),
+    "multitask": ("py-feat/face_multitask_v2", "face_multitask_v28.safetensors"),
+}
+LANDMARKS_FILE = "mobilefacenet_model_best.pth.tar"
+OF_ALL = {"backend", "device"}
+OF_PY_FEAT = OF_ALL | {"weights", "revision", "file", "threshold"}
+OF_CLASSIFIERS = OF_PY_FEAT | {"landmark_weights", "landmark_revision", "trusted_sha256"}
+MEANT_FOR = {
+    "xgb": OF_CLASSIFIERS,
+    "svm": OF_CLASSIFIERS,
+    "multitask": OF_PY_FEAT,
+    "openface": OF_ALL | {"binary"},
+}
+
+
+class ActionUnits(Extractor):
+    """17 presences, 0 or 1, then 17 intensities of 0..1, of the units in `AUS`, for every face.
+
+    py-feat knows how sure it is that a unit is there and nothing of its strength: its intensities
+    are that confidence (for `svm`, which has classes only, the logistic of the signed distance),
+    and the presence is whether it exceeds `threshold`; 0.5 is where py-feat's own classes change.
+    AU45 is py-feat's AU43. `openface` gives presences and fifths of its intensities itself.
+
+    Source: OpenFace 2.0 (Baltrušaitis et al. 2018) for the units; py-feat (Cheong et al. 2023).
+    """
+
+    version = 1
+    takes = {"images": Field(("step", SIZE_PX, SIZE_PX, 3), "uint8")}
+
+    class Settings(StageSettings):
+        """Who judges faces, and with which weights.
+
+        weights: of the backend, a file, a folder, a hub id or `random`; py-feat's own on the hub
+        where none are named. file: its name, if not the one py-feat uses. landmark_weights: of
+        py-feat's MobileFaceNet, which `xgb` and `svm` look through. trusted_sha256: of the skops
+        file of `xgb` or `svm`, from which Python objects are rebuilt. binary: OpenFace's
+        FeatureExtraction or FaceLandmarkImg, a path or a name on PATH.
+        """
+
+        backend: Literal["multitask", "xgb", "svm", "openface"] = "multitask"
+        weights: str | None = None
+        revision: str | None = None
+        file: str | None = runtime(None)  # these three matter by content: the weights' digest
+        trusted_sha256: str | None = runtime(None, pattern="^[0-9a-f]{64}$")
+        binary: str | None = runtime(None)
+        landmark_weights: str = "py-feat/mobilefacenet"
+        landmark_revision: str | None = None
+        threshold: float = PydanticField(0.5, gt=0, lt=1)
+        device: str = runtime("auto")
+
+        @model_validator(mode="after")
+        def _meant_for_backend(self) -> ActionUnits.Settings:
+            if useless := sorted(self.model_fields_set - MEANT_FOR[self.backend]):
+                raise ValueError(f"{useless[0]} does nothing with backend {self.backend}")
+            return self
+
+    settings: Settings
+
+    def writes(self) -> dict[str, Field]:
+        """One row a face."""
+        return {"features": Field(("step", 2 * len(AUS)), "float32")}
+
+    def weights(self) -> Weights:
+        """The classifier's and, where it needs any, the landmark network's; OpenFace's program."""
+        if self.settings.backend == "openface":
+            return find(str(openface.program(self.settings.binary)))
+        parts = self._parts()
+        return Weights(
+            " + ".join(part.id for part in parts),
+            None if any(part.random for part in parts) else parts[0].path,
+            parts[0].digest if len(parts) == 1 else of_json([part.digest for part in parts]),
+        )
+
+    def extract(self, batch: Sequence[ClipInputs]) -> Iterator[ClipResult]:
+        """The faces of all clips of the batch are judged together."""
+        faces = [inputs.rows["images"] for inputs in batch]
+        if self.settings.backend == "openface":
+            program = openface.program(self.settings.binary)
+            seen = openface.action_units(program, faces)
+            yield from map(_of_openface, seen, map(len, faces))
+            return
+        features = self.features(np.concatenate(faces))
+        ends = np.cumsum([len(images) for images in faces])
+        for part in np.split(features, ends[:-1]):
+            yield ClipResult.ok({"features": part}, length=len(part))
+
+    def features(self, faces: np.ndarray) -> np.ndarray:
+        """uint8 rgb `faces` [n, 112, 112, 3] to float32 [n, 34], by py-feat."""
+        # torch and py-feat, which needs seconds, are loaded where they are used.
+        from pipeline import py_feat
+
+        detector = self._detector()
+        intensities = py_feat.confidences(detector, faces)[:, columns(detector.units)]
+        presences = (intensities > self.settings.threshold).astype(np.float32)
+        return np.concatenate([presences, intensities], axis=1)
+
+    def _detector(self) -> Detector:
+        from pipeline import py_feat, py_feat_random
+
+        backend, device = self.settings.backend, device_of(self.settings.device)
+        parts = self._parts()
+
+        def build() -> Detector:
+            paths = [part.path for part in parts]
+            if backend == "multitask":
+                load = py_feat.Multitask.load
+                return load(paths[0], device) if paths[0] else py_feat_random.multitask(device)
+            trained = (
+                py_feat.load_classifier(paths[0], backend, parts[0].digest)
+                if paths[0]
+                else py_feat_random.classifier(backend)
+            )
+            landmarks = (
+                py_feat.load_landmarks(paths[1], device)
+                if paths[1]
+                else py_feat_random.landmarks(device)
+            )
+            return py_feat.Classical.of(landmarks, trained, device)
+
+        return load_once((backend, device, *(part.digest for part in parts)), build)
+
+    def _parts(self) -> list[Weights]:
+        """The classifier's weights and, where it needs any, the landmark network's."""
+        settings = self.settings
+        id, file = HUB[settings.backend]
+        found = find_file(settings.weights or id, (settings.file or file,), settings.revision)
+        if settings.backend == "multitask":
+            return [found]
+        if not found.random:
+            self._require_trust(found)
+        revision = settings.landmark_revision
+        return [found, find_file(settings.landmark_weights, (LANDMARKS_FILE,), revision)]
+
+    def _require_trust(self, found: Weights) -> None:
+        trusted = self.settings.trusted_sha256
+        if trusted != found.digest:
+            raise UserError(
+                f"{found.path} rebuilds Python objects, so it is loaded only if trusted; its "
+                f"SHA-256 is {found.digest}, `trusted_sha256` is {trusted or 'not set'}: compare "
+                "it with the one at its source, or choose backend multitask, which needs no trust"
+            )
+
+
+def columns(units: Sequence[int]) -> list[int]:
+    """Where py-feat's `units` have those of `AUS`, in their order; UserError where one lacks."""
+    if lacking := sorted(set(PY_FEAT_UNITS) - set(units)):
+        raise UserError(
+            f"these weights of py-feat's don't know AU{lacking[0]}; use those of its releases"
+        )
+    return [units.index(unit) for unit in PY_FEAT_UNITS]
+
+
+def _of_openface(rows: openface.Rows | ClipError, n: int) -> ClipResult:
+    """Faces in which OpenFace found none stay zero, and the note says how many."""
+    if isinstance(rows, ClipError):
+        return ClipResult.of(rows)
+    features = np.zeros((n, 2 * len(AUS)), np.float32)
+    for step in rows.keys() & range(n):
+        features[step] = rows[step]
+    unseen = n - len(rows.keys() & range(n))
+    note = f"OpenFace saw no face in {unseen} of {n} steps" if unseen else ""
+    return ClipResult.ok({"features": features}, length=n, note=note)

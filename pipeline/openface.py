@@ -1,0 +1,126 @@
+"""Action units by OpenFace's command-line programs, where they are installed.
+
+Source: Baltrušaitis et al., "OpenFace 2.0: Facial Behavior Analysis Toolkit", FG 2018.
+"""
+
+from __future__ import annotations
+
+import csv
+import shutil
+import subprocess
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+
+from pipeline.errors import ClipError, UserError
+
+AUS = (1, 2, 4, 5, 6, 7, 9, 10, 12, 14, 15, 17, 20, 23, 25, 26, 45)
+PROGRAMS = ("FeatureExtraction", "FaceLandmarkImg")
+TOP_INTENSITY = 5  # of FACS, E
+Rows = dict[int, np.ndarray]
+
+
+def program(named: str | None) -> Path:
+    """The program to run: a path, a name on PATH, or the first of PROGRAMS that is on PATH."""
+    wanted = (named,) if named else PROGRAMS
+    for name in wanted:
+        if found := shutil.which(Path(name).expanduser()):
+            return Path(found).resolve()  # OpenFace looks for its models beside itself
+    raise UserError(
+        f"OpenFace not found: no program {' or '.join(wanted)} on PATH; install OpenFace 2 and set "
+        "`binary` to its FeatureExtraction or FaceLandmarkImg, or choose another `backend`"
+    )
+
+
+def action_units(program: Path, clips: Sequence[np.ndarray]) -> list[Rows | ClipError]:
+    """The rows of each clip's faces by step, where OpenFace found a face, or what went wrong.
+
+    clips: uint8 rgb [n, h, w, 3] each. A row is float32 [34], see `read_csv`. FeatureExtraction
+    takes a clip as a video, and measures a face against the same person's others;
+    FaceLandmarkImg takes every face by itself.
+    """
+    as_pictures = program.stem == "FaceLandmarkImg"
+    with TemporaryDirectory(prefix="openface-") as temporary:
+        out, faces = Path(temporary, "out"), Path(temporary, "faces")
+        names = [[f"clip{i:04d}_{j:04d}" for j in range(len(c))] for i, c in enumerate(clips)]
+        folders = [faces if as_pictures else faces / f"clip{i:04d}" for i in range(len(clips))]
+        for images, stems, folder in zip(clips, names, folders, strict=True):
+            _write(images, stems, folder)
+        trouble = _run(program, out, dict.fromkeys(folders))
+        if as_pictures:
+            return [_of_pictures(out, stems, trouble) for stems in names]
+        return [_of_video(out / f"{folder.name}.csv", trouble) for folder in folders]
+
+
+def _write(images: np.ndarray, stems: Iterable[str], folder: Path) -> None:
+    # OpenCV is loaded where faces are written, not where a run is planned.
+    import cv2
+
+    folder.mkdir(parents=True, exist_ok=True)
+    for image, stem in zip(images, stems, strict=True):
+        cv2.imwrite(str(folder / f"{stem}.png"), image[..., ::-1])
+
+
+def _run(program: Path, out: Path, folders: Iterable[Path]) -> str:
+    """Run OpenFace over the pictures in the folders; what it said last where it failed, or ""."""
+    inputs = [word for folder in folders for word in ("-fdir", str(folder))]
+    command = [str(program), "-aus", "-out_dir", str(out), *inputs]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, errors="replace")
+    except OSError as error:
+        raise UserError(f"OpenFace's {program} can't be run: {error.strerror}") from error
+    said = (done.stderr.strip() or done.stdout.strip() or "nothing").splitlines()[-1]
+    return f"{program.name} ended with code {done.returncode}: {said}" if done.returncode else ""
+
+
+def _of_video(path: Path, trouble: str) -> Rows | ClipError:
+    if not path.exists():
+        return ClipError(trouble or f"OpenFace wrote no {path.name}")
+    try:
+        return read_csv(path)
+    except ClipError as error:
+        return error
+
+
+def _of_pictures(out: Path, stems: Sequence[str], trouble: str) -> Rows | ClipError:
+    """The surest face of every picture; a picture without a face may have no file."""
+    rows: Rows = {}
+    try:
+        for step, stem in enumerate(stems):
+            path = out / f"{stem}.csv"
+            if path.exists() and (found := read_csv(path)):
+                rows[step] = found[0]
+    except ClipError as error:
+        return error
+    return ClipError(trouble) if trouble and not rows else rows
+
+
+def read_csv(path: Path) -> Rows:
+    """Rows by the number of the frame, from 0, where OpenFace says that it found a face.
+
+    A row is float32 [34]: the presences `AUxx_c` of the 17 units in `AUS`, then their intensities
+    `AUxx_r`, which OpenFace gives as 0..5, as 0..1. A picture's file has no frames but faces, of
+    which the surest is row 0.
+    """
+    with path.open(newline="") as file:
+        reader = csv.reader(file, skipinitialspace=True)
+        names = [name.strip() for name in next(reader, [])]
+        lines = [dict(zip(names, values, strict=False)) for values in reader if values]
+    try:
+        if "frame" in names:
+            return {int(x["frame"]) - 1: _row(x) for x in lines if float(x["success"]) == 1}
+        surest = sorted(lines, key=lambda x: float(x["confidence"]))[-1:]
+        return dict(enumerate(map(_row, surest)))
+    except (KeyError, ValueError) as error:
+        raise ClipError(f"OpenFace's {path.name} lacks or garbles a column: {error}") from error
+
+
+def _row(line: Mapping[str, str]) -> np.ndarray:
+    presences = [float(line[f"AU{au:02d}_c"]) for au in AUS]
+    intensities = [float(line[f"AU{au:02d}_r"]) / TOP_INTENSITY for au in AUS]
+    row = np.array(presences + intensities, np.float32)
+    if not np.isfinite(row).all():
+        raise ValueError("not a number")
+    return row.clip(0, 1)
