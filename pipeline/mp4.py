@@ -9,6 +9,10 @@ from pathlib import Path
 import av
 import numpy as np
 
+# x264's look ahead reads memory past pictures whose height is no multiple of 16: what it decides
+# by that, macroblock trees and B-frames, would differ from time to time.
+REPEATABLE = "mbtree=0:bframes=0"
+
 
 def write_mp4(
     path: str | Path,
@@ -29,7 +33,7 @@ def write_mp4(
         video = container.add_stream("libx264", rate=Fraction(fps))
         video.height, video.width = first.shape[:2]
         video.pix_fmt = "yuv420p"
-        video.options = {"crf": str(crf), "threads": "1"}
+        video.options = {"crf": str(crf), "threads": "1", "x264-params": REPEATABLE}
         sound = None if samples is None else _sound_stream(container, samples, rate_hz)
         for image in _with_first(first, frames):
             container.mux(video.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
