@@ -1,0 +1,1 @@
+"""Side-by-side measurements, each run by one command, each printing a ratio."""

@@ -1,0 +1,143 @@
+"""The shape of the code: one direction of imports, light start-up, versions that mean something."""
+
+import ast
+import hashlib
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+MODULES = sorted([*(ROOT / "pipeline").rglob("*.py"), *(ROOT / "model").rglob("*.py")])
+EXTRACTORS = sorted(p for p in (ROOT / "pipeline/extractors").glob("*.py") if p.stem != "__init__")
+VERSIONS = Path(__file__).parent / "extractor_versions.json"
+CONTRACT = {  # what every extractor is made with, and computes nothing
+    f"pipeline.{name}" for name in ("clip", "digest", "errors", "extractor", "field", "weights")
+}
+
+
+def imported(path: Path, top_level_only: bool = False) -> set[str]:
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    nodes = tree.body if top_level_only else list(ast.walk(tree))
+    names = set()
+    for node in nodes:
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+    return names
+
+
+def under(names: set[str], package: str) -> set[str]:
+    return {name for name in names if name == package or name.startswith(f"{package}.")}
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_imports_run_one_way(path: Path) -> None:
+    names = imported(path)
+    if path.is_relative_to(ROOT / "pipeline"):
+        assert not under(names, "model")
+        if path.stem != "cluster":
+            assert not under(names, "dask")
+            assert not under(names, "distributed")
+        if path.stem != "store":
+            assert not under(names, "zarr")
+        if path.stem not in ("media", "mp4", "sample"):
+            assert not under(names, "av")
+    if path.is_relative_to(ROOT / "pipeline/extractors"):
+        assert not under(names, "pipeline.store")
+        assert not under(names, "pipeline.run")
+        others = under(names, "pipeline.extractors") - {"pipeline.extractors"}
+        assert not others, "an extractor knows no other"
+    if path.is_relative_to(ROOT / "model") and path.stem != "cli":
+        allowed = {"pipeline.cache", "pipeline.errors", "pipeline.digest", "pipeline.files"}
+        modules = {".".join(name.split(".")[:2]) for name in under(names, "pipeline")}
+        assert modules <= {"pipeline", *allowed}
+
+
+def test_there_is_no_circle_of_imports() -> None:
+    def name(path: Path) -> str:
+        parts = path.relative_to(ROOT).with_suffix("").parts
+        return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+    modules = {name(p): imported(p, top_level_only=True) for p in MODULES}
+    graph = {m: {n for n in names if n in modules and n != m} for m, names in modules.items()}
+    for package in ("pipeline", "model"):  # a package's __init__ only offers names
+        for needs in graph.values():
+            needs.discard(package)
+    done: set[str] = set()
+    while ready := {m for m in graph if m not in done and graph[m] <= done}:
+        done |= ready
+    assert done == set(graph)
+
+
+@pytest.mark.parametrize("extractor", EXTRACTORS, ids=lambda p: p.stem)
+def test_a_changed_extractor_has_a_raised_version(extractor: Path) -> None:
+    """A changed source needs a raised version, or a word that results are the same.
+
+    After a change: raise `version` where results may differ, then run
+    `python -m tests.test_structure` to record the new sources.
+    """
+    recorded = json.loads(VERSIONS.read_text())
+    assert recorded[extractor.stem] == versioned_source(extractor)
+
+
+def versioned_source(path: Path) -> list[object]:
+    """The extractor's version and a digest of its code, that of what it computes with included."""
+    code = {p.stem: code_of(p) for p in sorted(computes_with(path))}
+    version = next(
+        ast.literal_eval(node.value)
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "") == "version"
+    )
+    return [version, hashlib.sha256(json.dumps(code).encode()).hexdigest()[:16]]
+
+
+def computes_with(path: Path) -> set[Path]:
+    """The extractor's file and, through all imports, the files of `pipeline` that it uses."""
+    found, queue = set(), [path]
+    while queue:
+        path = queue.pop()
+        if path not in found:
+            found.add(path)
+            names = under(imported(path), "pipeline") - CONTRACT
+            files = [ROOT / (name.replace(".", "/") + ".py") for name in names]
+            queue += [file for file in files if file.exists()]
+    return found
+
+
+def code_of(path: Path) -> str:
+    """A file's code without comments and docstrings."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    for node in ast.walk(tree):
+        body = getattr(node, "body", None)
+        if isinstance(body, list) and body and isinstance(body[0], ast.Expr):
+            body[0] = ast.Pass()
+    return ast.dump(tree)
+
+
+def test_start_up_and_status_load_no_heavy_library() -> None:
+    code = (
+        "import sys, model.cli, pipeline.status, pipeline.extract, pipeline.stages as s\n"
+        "s.Stages.load(s.DEFAULT_FILE)\n"
+        "print([m for m in ('torch', 'transformers', 'cv2', 'av', 'feat', 'distributed', 'scipy')"
+        " if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
+    assert done.stdout.strip() == "[]", done.stderr
+
+
+def test_help_loads_almost_nothing() -> None:
+    code = (
+        "import sys\nfrom model.cli import main\nmain(['--help'], standalone_mode=False)\n"
+        "print([m for m in ('torch', 'pandas', 'zarr', 'yaml', 'rich') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
+    assert done.stdout.strip().endswith("[]"), done.stdout + done.stderr
+
+
+if __name__ == "__main__":
+    record = {path.stem: versioned_source(path) for path in EXTRACTORS}
+    VERSIONS.write_text(json.dumps(record, indent=1) + "\n")
