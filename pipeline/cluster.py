@@ -51,7 +51,6 @@ class DaskEngine:
         ):
             yield client
 
-
     def _connected(self, address: str) -> Client:
         try:
             return Client(address, set_as_default=False)
