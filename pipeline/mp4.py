@@ -9,8 +9,8 @@ from pathlib import Path
 import av
 import numpy as np
 
-# x264's look ahead reads memory past pictures whose height is no multiple of 16: what it decides
-# by that, macroblock trees and B-frames, would differ from time to time.
+# With macroblock trees and B-frames together x264 decides by memory that it never wrote, whatever
+# the size of the picture: bytes then differ with what the heap held (see MALLOC_PERTURB_).
 REPEATABLE = "mbtree=0:bframes=0"
 
 
