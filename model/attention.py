@@ -32,12 +32,13 @@ def masked_softmax(scores: Tensor, mask: Tensor) -> Tensor:
 class MultiHeadAttention(nn.Module):
     """Scaled dot-product attention of a target over a source: eq. (8) where they are one, or (9).
 
-    As in the paper Q, K, V and the output are linear maps without a bias.
+    As in the paper Q, K, V and the output are linear maps without a bias. dropout: on the weights.
     """
 
-    def __init__(self, width: int, heads: int) -> None:
+    def __init__(self, width: int, heads: int, dropout: float = 0.0) -> None:
         super().__init__()
         self.heads = heads
+        self.dropout = nn.Dropout(dropout)
         self.query = nn.Linear(width, width, bias=False)
         self.key = nn.Linear(width, width, bias=False)
         self.value = nn.Linear(width, width, bias=False)
@@ -53,7 +54,7 @@ class MultiHeadAttention(nn.Module):
             for layer, x in ((self.query, target), (self.key, source), (self.value, source))
         )
         scores = query @ key.transpose(-1, -2) / sqrt(query.shape[-1])
-        weights = masked_softmax(scores, mask[:, None, None, :])
+        weights = self.dropout(masked_softmax(scores, mask[:, None, None, :]))
         mixed: Tensor = self.output((weights @ value).transpose(1, 2).flatten(2))
         return mixed
 
@@ -63,16 +64,19 @@ class MultiHeadAttention(nn.Module):
 
 
 class FeedForward(nn.Module):
-    """ReLU(x W₁ + b₁) W₂ + b₂: eq. (11)."""
+    """ReLU(x W₁ + b₁) W₂ + b₂: eq. (11), with dropout after the ReLU where one is given."""
 
-    def __init__(self, width: int, hidden: int) -> None:
+    def __init__(
+        self, width: int, hidden: int, outputs: int | None = None, dropout: float = 0.0
+    ) -> None:
         super().__init__()
         self.inner = nn.Linear(width, hidden)
-        self.outer = nn.Linear(hidden, width)
+        self.dropout = nn.Dropout(dropout)
+        self.outer = nn.Linear(hidden, outputs or width)
 
     def forward(self, x: Tensor) -> Tensor:
-        """[..., width] to [..., width]."""
-        y: Tensor = self.outer(self.inner(x).relu())
+        """[..., width] to [..., outputs], by default as wide."""
+        y: Tensor = self.outer(self.dropout(self.inner(x).relu()))
         return y
 
 

@@ -1,9 +1,10 @@
-"""A bidirectional LSTM for padded sequences, in which padding comes after everything real."""
+"""LSTMs for padded sequences, in which padding comes after everything real."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 
 class BiLstm(nn.Module):
@@ -26,6 +27,28 @@ class BiLstm(nn.Module):
         return torch.cat([forth, take_steps(back, turn)], dim=-1)
 
 
+class CellLstm(nn.Module):
+    """An LSTM that also tells its memory cells at every step, which nn.LSTM keeps to itself."""
+
+    def __init__(self, width: int, hidden: int) -> None:
+        super().__init__()
+        self.cell = nn.LSTMCell(width, hidden)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """x [n, steps, width] to states and cells, [n, steps, hidden] each."""
+        cell = self.cell
+        gates = F.linear(x, cell.weight_ih, cell.bias_ih + cell.bias_hh)
+        h = c = x.new_zeros(len(x), cell.hidden_size)
+        states, cells = [], []
+        for read in gates.unbind(1):
+            i, f, g, o = (read + h @ cell.weight_hh.T).chunk(4, dim=-1)
+            c = f.sigmoid() * c + i.sigmoid() * g.tanh()
+            h = o.sigmoid() * c.tanh()
+            states.append(h)
+            cells.append(c)
+        return torch.stack(states, dim=1), torch.stack(cells, dim=1)
+
+
 def reversal(lengths: Tensor, steps: int) -> Tensor:
     """Int64 [n, steps]: the order that reverses each clip's real steps and leaves its padding."""
     step = torch.arange(steps, device=lengths.device)
@@ -36,3 +59,9 @@ def reversal(lengths: Tensor, steps: int) -> Tensor:
 def take_steps(x: Tensor, index: Tensor) -> Tensor:
     """x [n, steps, width] with each clip's steps in the order of index [n, steps]."""
     return x.gather(1, index[..., None].expand(-1, -1, x.shape[-1]))
+
+
+def last_step(x: Tensor, lengths: Tensor) -> Tensor:
+    """x [n, steps, width] at each clip's last real step, [n, width]; zeros where none is real."""
+    last = take_steps(x, (lengths - 1).clamp(min=0)[:, None]).squeeze(1)
+    return last.where((lengths > 0)[:, None], 0.0)

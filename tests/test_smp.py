@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from math import cos, exp, sin, sqrt, tanh
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,7 +21,27 @@ from pipeline.errors import UserError
 STEPS = 6
 WIDTHS = {"visual": 5, "audio": 4, "text": 3}
 LENGTHS = {"visual": [6, 2, 0, 5, 1], "audio": [6, 4, 3, 1, 0], "text": [4, 6, 2, 3, 0]}
-SMALL = {"smp": {"width": 8, "heads": 2, "feedforward": 12, "dropout": 0.0}}
+HIDDEN = {"visual": 12, "audio": 11, "text": 10}
+LATE = {"hidden": HIDDEN, "text_out": 8, "fusion": 16, "dropout": 0.0, "fusion_dropout": 0.0}
+GATES = {f"{net}_dropout": 0.0 for net in ("attention", "proposal", "retain", "update", "output")}
+SMALL: dict[str, dict[str, Any]] = {
+    "smp": {"width": 8, "heads": 2, "feedforward": 12, "dropout": 0.0},
+    "ef_lstm": {"hidden": 8, "layers": 2, "dropout": 0.0},
+    "lf_dnn": LATE,
+    "tfn": LATE,
+    "mfn": {"hidden": HIDDEN, "memory": 9, **GATES},
+    "mult": {
+        "width": 8,
+        "heads": 2,
+        "levels": 2,
+        "memory_levels": 3,
+        "kernel": {"visual": 3, "audio": 1, "text": 5},
+        "text_dropout": 0.0,
+        "embedding_dropout": 0.0,
+        "attention_dropout": {"visual": 0.0, "audio": 0.0, "text": 0.0},
+        "output_dropout": 0.0,
+    },
+}
 
 
 def some_batch(seed: int = 0, widths: dict[str, int] = WIDTHS) -> Batch:
