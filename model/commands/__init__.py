@@ -1,0 +1,1 @@
+"""The commands that make models, one file each, named after what a user types."""

@@ -1,0 +1,115 @@
+"""`smp extract`."""
+
+from __future__ import annotations
+
+import sys
+from collections import defaultdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from pipeline.cli import CLIPS_FAILED, OK
+from pipeline.errors import UserError
+
+if TYPE_CHECKING:
+    from pipeline.extract import Extraction
+    from pipeline.run import Engine
+
+
+@click.command()
+@click.argument("dataset", type=click.Path(path_type=Path))
+@click.option(
+    "--stages",
+    "stages_file",
+    type=click.Path(path_type=Path),
+    help="The stages file; by default the dataset's own stages.yaml, else ./stages.yaml.",
+)
+@click.option("--cache", "cache_root", default="cache", show_default=True, help="Path or URL.")
+@click.option("--name", help="What the cache calls the dataset; by default its folder's name.")
+@click.option("--only", multiple=True, metavar="STAGE", help="Just this stage and what it needs.")
+@click.option("--serial", is_flag=True, help="A plain loop instead of dask: the same results.")
+@click.option("--workers", type=click.IntRange(min=1), help="Processes instead of threads.")
+@click.option("--scheduler", metavar="ADDRESS", help="A dask cluster that runs already.")
+def extract(
+    dataset: Path,
+    stages_file: Path | None,
+    cache_root: str,
+    name: str | None,
+    only: tuple[str, ...],
+    serial: bool,
+    workers: int | None,
+    scheduler: str | None,
+) -> None:
+    """Bring the cached features of DATASET up to date: run what lacks a commit, and only that.
+
+    DATASET is a folder with label.csv and Raw/, or a manifest (.csv, .jsonl).
+    """
+    if sum((serial, workers is not None, scheduler is not None)) > 1:
+        raise UserError("give one of --serial, --workers and --scheduler")
+    from rich.console import Console
+
+    from pipeline.extract import extract as run
+    from pipeline.progress import display
+
+    console = Console(stderr=True)
+    with display(console) as started:
+        done = run(
+            dataset,
+            stages_file or _stages_file(dataset),
+            _engine(serial, workers, scheduler),
+            cache_root,
+            name,
+            only,
+            started,
+        )
+    sys.exit(_sum_up(done))
+
+
+def _stages_file(dataset: Path) -> Path:
+    from pipeline.stages import DEFAULT_FILE
+
+    own = dataset / "stages.yaml"
+    here = Path("stages.yaml")
+    return next((p for p in (own, here) if p.is_file()), DEFAULT_FILE)
+
+
+def _engine(serial: bool, workers: int | None, scheduler: str | None) -> Engine:
+    from pipeline.run import run_serially
+
+    if serial:
+        return run_serially
+
+    def on_dask(tasks: Any) -> Any:
+        # dask takes a second to import: only where there is something to run.
+        from pipeline.cluster import DaskEngine
+
+        return DaskEngine(workers, scheduler)(tasks)
+
+    return on_dask
+
+
+def _sum_up(done: Extraction) -> int:
+    """Print what a run did; the exit code tells whether all of it worked."""
+    from pipeline.cache import open_cache
+    from pipeline.console import print_problems, print_stages
+    from pipeline.status import status as of
+
+    stages = [s for s in of(open_cache(done.cache_url)) if s.stage in done.stages]
+    if not done.outcomes:
+        every = f"{done.clips} clips, {len(done.stages)} stages"
+        click.echo(f"Nothing to do: {every}, all committed ({done.seconds:.1f} s).")
+    else:
+        seconds: dict[str, float] = defaultdict(float)
+        for outcome in done.outcomes:
+            seconds[outcome.stage] += outcome.seconds
+        print_stages(stages, seconds)
+        click.echo(f"{len(done.outcomes)} partitions in {done.seconds:.1f} s → {done.cache_url}")
+    print_problems(stages)
+    errors = [outcome for outcome in done.outcomes if outcome.error]
+    for outcome in errors:
+        click.echo(f"{outcome.stage}, partition {outcome.partition}: {outcome.error}", err=True)
+    if errors:
+        click.echo(f"{len(errors)} partitions lack; mend the cause and run again.", err=True)
+    failed = any(stage.counts["failed"] for stage in stages)
+    return CLIPS_FAILED if errors or failed else OK

@@ -1,0 +1,28 @@
+"""`smp status`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+
+@click.command()
+@click.argument("dataset", type=click.Path(path_type=Path))
+@click.option("--cache", "cache_root", default="cache", show_default=True, help="Path or URL.")
+@click.option("--name", help="What the cache calls the dataset.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+def status(dataset: Path, cache_root: str, name: str | None, as_json: bool) -> None:
+    """How far the extraction of DATASET is, and what is wrong with which clip."""
+    from pipeline.cache import locate, open_cache
+    from pipeline.console import print_problems, print_stages
+    from pipeline.status import status as of
+
+    stages = of(open_cache(locate(dataset, cache_root, name)))
+    if as_json:
+        content = {"stages": {stage.stage: stage.to_json() for stage in stages}}
+        click.echo(json.dumps(content, indent=2, ensure_ascii=False))
+        return
+    print_stages(stages)
+    print_problems(stages)

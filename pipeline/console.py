@@ -1,0 +1,38 @@
+"""The state of an extraction as a terminal shows it."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from pipeline.status import StageStatus, problems_at_source
+
+
+def print_stages(stages: list[StageStatus], seconds: dict[str, float] | None = None) -> None:
+    """A line a stage: states, width, size; with the seconds it took where given."""
+    table = Table(box=None, pad_edge=False)
+    headings = ["stage", "fingerprint", "partitions", "ok", "missing", "failed", "width", "MB"]
+    for heading in [*headings, *(["seconds"] if seconds else [])]:
+        table.add_column(heading, justify="left" if heading in headings[:2] else "right")
+    for s in stages:
+        cells = [s.stage, s.fingerprint[:8], "{}/{}".format(*s.partitions)]
+        cells += [str(s.counts[state]) for state in ("ok", "missing", "failed")]
+        cells += [str(s.width or "–"), f"{s.size_bytes / 1e6:.1f}"]
+        table.add_row(*cells, *([f"{seconds.get(s.stage, 0):.1f}"] if seconds else []))
+    Console().print(table)
+
+
+def print_problems(stages: list[StageStatus]) -> None:
+    """Every clip with a problem, with its reason, under the stage where it arose."""
+    by_stage: dict[str, list[str]] = defaultdict(list)
+    for stage, problem in problems_at_source(stages):
+        by_stage[stage].append(f"  {problem.clip}: {problem.state}, {problem.reason}")
+    for s in stages:
+        by_stage[s.stage] += [f"  {clip}: note, {note}" for clip, note in s.notes]
+    for stage, lines in by_stage.items():
+        if lines:
+            click.echo(f"{stage}:")
+            click.echo("\n".join(lines))
