@@ -110,7 +110,7 @@ def _json_rows(path: Path, text: str) -> Iterator[Row]:
 
 
 def _layout_clips(path: Path, rows: list[Row]) -> Iterator[tuple[str, Clip]]:
-    raw = path.parent / "Raw"
+    raw = path.parent.absolute() / "Raw"  # tasks run in other processes and folders
     for where, row in rows:
         _require_columns(where, row, LAYOUT_COLUMNS)
         id = _safe_id(where, f"{row['video_id']}/{row['clip_id']}", parts=2)
@@ -124,7 +124,7 @@ def _manifest_clips(path: Path, rows: list[Row]) -> Iterator[tuple[str, Clip]]:
         _require_columns(where, row, MANIFEST_COLUMNS)
         id = _safe_id(where, row["id"])
         media = {
-            part: str(path.parent / row[part]) if row.get(part) else None
+            part: str(path.parent.absolute() / row[part]) if row.get(part) else None
             for part in ("video", "audio")
         }
         yield where, _clip(where, id, row, split=row["split"], **media)

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,16 +13,12 @@ from pipeline import dataset, lock
 from pipeline.cache import CURRENT_FILE, current, locate, store_url
 from pipeline.clips_table import ClipsTable, merged
 from pipeline.files import Folder
+from pipeline.libraries import versions
 from pipeline.plan import StagePlan, plan
 from pipeline.run import Engine, Outcome
+from pipeline.run_log import RunLog
 from pipeline.stages import Stage, Stages
 from pipeline.store import Store
-
-LOG_FILE = "log.jsonl"
-LIBRARIES = (
-    "av", "facenet-pytorch", "numpy", "opencv-python", "py-feat", "python-speech-features",
-    "soundfile", "torch", "torchvision", "transformers", "zarr",
-)  # fmt: skip
 
 Observer = Callable[[Outcome], None]
 
@@ -61,20 +56,21 @@ def extract(
     clips = dataset.load(path)
     url = locate(path, cache_root, name)
     folder = Folder(url)
-    with lock.held(folder):
+    with lock.held(folder) as lease, RunLog(folder) as log:
         table = merged(ClipsTable.read(folder), clips, name)
         stages = Stages.load(stages_file, table.language)
         chosen = stages.chosen(only)
         identities = stages.identities(chosen)
         table.write(folder)
         _make_stores(stages, chosen, identities, table, url)
-        plans = plan(stages, chosen, identities, table, url)
+        plans = plan(stages, chosen, identities, table, folder.absolute_url)
         tasks = [task for stage_plan in plans for task in stage_plan.tasks]
         observe = started(plans)
         outcomes = []
         for outcome in engine(tasks) if tasks else ():
+            lease.check()
             outcomes.append(outcome)
-            _log(folder, outcome)
+            log.add(outcome)
             observe(outcome)
     seconds = time.perf_counter() - begun
     return Extraction(url, len(table.present), tuple(plans), tuple(outcomes), seconds)
@@ -115,14 +111,5 @@ def _provenance(stage: Stage, identity: Mapping[str, Any]) -> dict[str, Any]:
         "weights": {"id": identity["weights_id"], "digest": identity["weights"]},
         "needs": identity["needs"],
         "fingerprint": identity["fingerprint"],
-        "libraries": {name: importlib.metadata.version(name) for name in LIBRARIES},
+        "libraries": versions(),
     }
-
-
-def _log(folder: Folder, outcome: Outcome) -> None:
-    """Append to the log of runs: times and the like, kept out of the stores."""
-    if folder.path is None:
-        return
-    record = {"time": time.strftime("%Y-%m-%dT%H:%M:%S%z"), **asdict(outcome)}
-    with open(folder.path / LOG_FILE, "a", encoding="utf-8") as file:
-        file.write(json.dumps(record, ensure_ascii=False) + "\n")

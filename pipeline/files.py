@@ -3,17 +3,32 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+from pipeline.errors import UserError
+
+# A listing that is remembered does not show what other processes wrote since.
+STORAGE_OPTIONS = {"use_listings_cache": False}
+
 
 class Folder:
-    """A folder of a cache, addressed by a path or an fsspec URL (`s3://…`, `memory://…`)."""
+    """A folder of a cache, addressed by a path or an fsspec URL (`s3://…`, `memory://…`).
+
+    Object storage that refuses (no such bucket, no credentials) is a UserError.
+    """
 
     def __init__(self, url: str | Path) -> None:
-        self.url = str(url).rstrip("/")
+        self.url = str(url).removeprefix("file://").rstrip("/")
         self.path = None if "://" in self.url else Path(self.url)
+
+    @property
+    def absolute_url(self) -> str:
+        """The URL, whatever the working directory."""
+        return self.url if self.path is None else str(self.path.absolute())
 
     def __truediv__(self, name: str) -> Folder:
         return Folder(f"{self.url}/{name}")
@@ -23,42 +38,66 @@ class Folder:
         try:
             if self.path is not None:
                 return (self.path / name).read_bytes()
-            content: bytes = self._remote().cat_file(f"{self.url}/{name}")
+            with self._remote() as remote:
+                content: bytes = remote.cat_file(f"{self.url}/{name}")
             return content
         except FileNotFoundError:
             return None
 
+    def read_all(self, suffix: str) -> dict[str, bytes]:
+        """Every file here whose name ends in `suffix`, by name; many requests at a time."""
+        names = [name for name in self.names() if name.endswith(suffix)]
+        found: dict[str, bytes | None] = {}
+        if self.path is not None:
+            found = {name: self.read(name) for name in names}
+        elif names:
+            with self._remote() as remote:
+                answers = remote.cat([f"{self.url}/{name}" for name in names], on_error="return")
+                found = {str(url).rsplit("/", 1)[-1]: _content(a) for url, a in answers.items()}
+        return {name: content for name, content in found.items() if content is not None}
+
     def write(self, name: str, content: bytes) -> None:
         """Put the file in place in one step, on disk before this returns."""
         if self.path is None:
-            self._remote().pipe_file(f"{self.url}/{name}", content)
+            self._put(name, content, "overwrite")
             return
-        target = self.path / name
-        target.parent.mkdir(parents=True, exist_ok=True)
-        part = target.with_name(f"{target.name}.{uuid4().hex}.partial")
+        with self._part(name, content) as part:
+            part.replace(self.path / name)
+        sync((self.path / name).parent)
+
+    def create(self, name: str, content: bytes) -> bool:
+        """Put the file in place unless there is one: False then. Of two at once, one succeeds.
+
+        On object storage that knows no conditional writes both may; read it back to be sure.
+        """
         try:
-            with open(part, "wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            part.replace(target)
-        finally:
-            part.unlink(missing_ok=True)
-        sync(target.parent)
+            if self.path is None:
+                self._put(name, content, "create")
+            else:
+                with self._part(name, content) as part:
+                    os.link(part, self.path / name)
+        except FileExistsError:
+            return False
+        return True
 
     def remove(self, name: str) -> None:
         """Remove a file; it is no error where there is none."""
         if self.path is not None:
             (self.path / name).unlink(missing_ok=True)
-        elif self._remote().exists(f"{self.url}/{name}"):
-            self._remote().rm_file(f"{self.url}/{name}")
+            return
+        try:
+            with self._remote() as remote:
+                remote.rm_file(f"{self.url}/{name}")
+        except FileNotFoundError:
+            pass
 
     def names(self) -> list[str]:
         """The names of the files and folders here, sorted; none where the folder is not there."""
         if self.path is not None:
             return sorted(os.listdir(self.path)) if self.path.is_dir() else []
         try:
-            listing = self._remote().ls(self.url, detail=False)
+            with self._remote() as remote:
+                listing = remote.ls(self.url, detail=False)
         except FileNotFoundError:
             return []
         return sorted(str(entry).rstrip("/").rsplit("/", 1)[-1] for entry in listing)
@@ -67,13 +106,56 @@ class Folder:
         """The bytes of all files below."""
         if self.path is not None:
             return sum(f.stat().st_size for f in self.path.rglob("*") if f.is_file())
-        return int(self._remote().du(self.url)) if self._remote().exists(self.url) else 0
+        with self._remote() as remote:
+            return sum(int(entry["size"]) for entry in remote.find(self.url, detail=True).values())
 
-    def _remote(self) -> Any:
+    @contextmanager
+    def _part(self, name: str, content: bytes) -> Iterator[Path]:
+        """A finished file beside the one that it is to become, gone afterwards."""
+        assert self.path is not None
+        target = self.path / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        part = target.with_name(f"{target.name}.{uuid4().hex}.partial")
+        try:
+            with open(part, "wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            yield part
+        finally:
+            part.unlink(missing_ok=True)
+
+    def _put(self, name: str, content: bytes, mode: str) -> None:
+        # One PUT: an object is there whole or not at all.
+        try:
+            with self._remote() as remote:
+                remote.pipe_file(f"{self.url}/{name}", content, mode=mode)
+        except FileNotFoundError as error:
+            raise UserError(f"{self.url} can't be written to: {error}") from error
+
+    @contextmanager
+    def _remote(self) -> Iterator[Any]:
         # fsspec is needed for object storage alone.
         import fsspec
 
-        return fsspec.core.url_to_fs(self.url)[0]
+        try:
+            yield fsspec.core.url_to_fs(self.url, **STORAGE_OPTIONS)[0]
+        except (FileNotFoundError, FileExistsError):
+            raise
+        except ImportError as error:
+            raise UserError(f"{self.url}: {error}; for s3://, install smp-sentiment[s3]") from error
+        except Exception as error:  # each kind of storage has exceptions of its own
+            reason = " ".join(str(error).split()) or type(error).__name__
+            raise UserError(f"{self.url} can't be reached: {reason}") from error
+
+
+def _content(answer: bytes | Exception) -> bytes | None:
+    """What `cat` gave for one of many files; None where it is gone since it was listed."""
+    if isinstance(answer, FileNotFoundError):
+        return None
+    if isinstance(answer, Exception):
+        raise answer
+    return answer
 
 
 def sync(path: Path) -> None:

@@ -16,7 +16,7 @@ from pipeline.commit import Commit, RowState
 from pipeline.errors import UserError
 from pipeline.extractor import OK, ClipResult
 from pipeline.field import Field
-from pipeline.files import Folder, sync
+from pipeline.files import STORAGE_OPTIONS, Folder, sync
 from pipeline.steps import pad
 
 CHUNK_BYTES = 16 << 20
@@ -101,7 +101,7 @@ class Store:
     def _zarr_store(self) -> LocalStore | FsspecStore:
         if self.folder.path is not None:
             return LocalStore(self.folder.path)
-        return FsspecStore.from_url(self.folder.url)
+        return FsspecStore.from_url(self.folder.url, STORAGE_OPTIONS)
 
     def _array(self, name: str) -> zarr.Array[Any]:
         array = self.group[name]
@@ -217,16 +217,18 @@ class Store:
         """The partition's commit, None where the partition has to be done."""
         name = _commit_name(partition)
         content = self._commits.read(name)
-        if content is None:
-            return None
-        return Commit.from_bytes(content, f"{self._commits.url}/{name}")
+        return None if content is None else self._parsed(name, content)
 
     def commits(self) -> dict[int, Commit]:
         """Every committed partition."""
-        numbers = [
-            int(n.removesuffix(".json")) for n in self._commits.names() if n.endswith("json")
-        ]
-        return {number: commit for number in numbers if (commit := self.commit(number))}
+        found = self._commits.read_all(".json")
+        return {
+            int(name.removesuffix(".json")): self._parsed(name, content)
+            for name, content in found.items()
+        }
+
+    def _parsed(self, name: str, content: bytes) -> Commit:
+        return Commit.from_bytes(content, f"{self._commits.url}/{name}")
 
     def read(self, name: str | None = None) -> np.ndarray:
         """All rows of a field, `[clips, …]`, committed or not; a ragged field is read by clip."""

@@ -1,0 +1,53 @@
+"""What every run did, task by task: times and the like, kept out of the stores."""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import asdict
+from types import TracebackType
+
+from pipeline.files import Folder
+from pipeline.run import Outcome
+
+FILE = "log.jsonl"
+FOLDER = "logs"
+PUT_EVERY_S = 30.0
+
+
+class RunLog:
+    """`log.jsonl` of a local cache; on object storage, where nothing is appended, a file a run."""
+
+    def __init__(self, folder: Folder) -> None:
+        self._folder = folder
+        self._name = f"{time.strftime('%Y%m%dT%H%M%S')}-{time.time_ns() % 10**9:09d}.jsonl"
+        self._lines: list[str] = []
+        self._put = time.monotonic()
+
+    def __enter__(self) -> RunLog:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._lines:
+            self._put_lines()
+
+    def add(self, outcome: Outcome) -> None:
+        """Note an outcome."""
+        record = {"time": time.strftime("%Y-%m-%dT%H:%M:%S%z"), **asdict(outcome)}
+        line = json.dumps(record, ensure_ascii=False) + "\n"
+        if self._folder.path is not None:
+            with open(self._folder.path / FILE, "a", encoding="utf-8") as file:
+                file.write(line)
+            return
+        self._lines.append(line)
+        if time.monotonic() - self._put >= PUT_EVERY_S:
+            self._put_lines()
+
+    def _put_lines(self) -> None:
+        (self._folder / FOLDER).write(self._name, "".join(self._lines).encode())
+        self._put = time.monotonic()
