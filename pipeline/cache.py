@@ -36,6 +36,11 @@ def store_url(cache_url: str, stage: str, fingerprint: str) -> str:
     return f"{cache_url}/{stage}/{fingerprint[:8]}.zarr"
 
 
+def cache_of(store_url: str) -> str:
+    """The URL of the cache in which a store lies."""
+    return store_url.rsplit("/", 2)[0]
+
+
 def current(folder: Folder) -> dict[str, dict[str, Any]]:
     """The identity of every stage as last extracted, by name."""
     content = folder.read(CURRENT_FILE)

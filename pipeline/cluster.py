@@ -2,27 +2,41 @@
 
 from __future__ import annotations
 
+import logging
 import os
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import lru_cache
 from heapq import heappop, heappush
+from queue import Empty, SimpleQueue
 
-from distributed import Client, Future, LocalCluster, as_completed
+import dask
+from distributed import Client, Future, KilledWorker, LocalCluster, Nanny, Scheduler, SpecCluster
+from distributed.client import FutureCancelledError
+from distributed.comm import CommClosedError
 
 from pipeline.errors import UserError
+from pipeline.muster import Muster, UnfitWorkerError
 from pipeline.plan import Task, TaskId, in_order
 from pipeline.run import Outcome, blocked, execute, failure
 from pipeline.stages import Stages, uses_accelerator
 from pipeline.weights import device_of
 
 TASKS_A_THREAD = 2  # in flight: one that runs and one that waits
+LOOK_EVERY_S = 2.0  # for workers that came or went
+LOCAL_DEATHS = 1  # of workers that a task may see before it is run alone
+LOCAL_OPTIONS = {"dashboard_address": "127.0.0.1:0", "memory_limit": 0}  # no limit of dask's own
+
+log = logging.getLogger(__name__)
 
 
 class DaskEngine:
     """Runs tasks on dask and yields their outcomes as they come.
 
     workers: None for threads in this process, else that many processes; scheduler: the address of
-    a cluster that is there already.
+    a cluster that is there already. Raises UserError where no scheduler answers, and where a
+    worker does not see the cache or would compute something else.
     """
 
     def __init__(self, workers: int | None = None, scheduler: str | None = None) -> None:
@@ -31,7 +45,13 @@ class DaskEngine:
 
     def __call__(self, tasks: Sequence[Task]) -> Iterator[Outcome]:
         with self._client() as client:
-            yield from _run(client, tasks)
+            muster = Muster.of(tasks)
+            run = _Run(client, tasks, muster)
+            try:
+                _call_up(client, muster)
+                yield from run
+            except (FutureCancelledError, CommClosedError) as error:
+                yield from run.lost(f"the dask scheduler at {self.scheduler} went away ({error})")
 
     @contextmanager
     def _client(self) -> Iterator[Client]:
@@ -39,14 +59,9 @@ class DaskEngine:
             with self._connected(self.scheduler) as client:
                 yield client
             return
-        cores = os.cpu_count() or 1
-        options = {"dashboard_address": "127.0.0.1:0", "resources": _resources()}
-        if self.workers is None:
-            size = {"n_workers": 1, "threads_per_worker": cores, "processes": False}
-        else:
-            size = {"n_workers": self.workers, "threads_per_worker": 1, "processes": True}
         with (
-            LocalCluster(**size, **options) as cluster,
+            dask.config.set({"distributed.scheduler.allowed-failures": LOCAL_DEATHS}),
+            _threads() if self.workers is None else _processes(self.workers) as cluster,
             Client(cluster, set_as_default=False) as client,
         ):
             yield client
@@ -61,54 +76,201 @@ class DaskEngine:
             ) from None
 
 
-def _run(client: Client, tasks: Sequence[Task]) -> Iterator[Outcome]:
-    """Submit what is ready through a bounded window: resources bypass dask's own queue."""
-    by_id = {task.id: task for task in tasks}
-    required = _required(client, tasks)
-    window = TASKS_A_THREAD * max(1, sum(client.nthreads().values()))
-    sorter = in_order(tasks)
-    queue: list[TaskId] = []
-    failed: set[TaskId] = set()
-    running: dict[Future, Task] = {}
-    completed = as_completed(loop=client.loop)
-    while sorter.is_active():
-        for ready in sorter.get_ready():
-            heappush(queue, ready)
-        while queue and len(running) < window:
-            task = by_id[heappop(queue)]
-            work = blocked if failed.intersection(task.waits_for) else execute
-            future = client.submit(work, task, pure=False, resources=required[task.stage])
-            running[future] = task
-            completed.add(future)
-        future = next(completed)
-        task = running.pop(future)
-        outcome = _result(future, task)
-        if outcome.error:
-            failed.add(task.id)
-        sorter.done(task.id)
-        yield outcome
+def _threads() -> LocalCluster:
+    """One worker in this process, with a thread a core."""
+    return LocalCluster(
+        n_workers=1,
+        threads_per_worker=os.cpu_count() or 1,
+        processes=False,
+        resources={"GPU": 1} if device_of("auto") == "cuda" else {},
+        **LOCAL_OPTIONS,
+    )
 
 
-def _result(future: Future, task: Task) -> Outcome:
-    """The task's outcome; a worker that died for good costs this partition alone."""
-    try:
-        outcome: Outcome = future.result()
+def _processes(workers: int) -> SpecCluster:
+    """Workers of one thread; the first few have an accelerator each, as far as there are any."""
+    accelerators = _accelerators() if device_of("auto") == "cuda" else []
+    options: list[dict[str, object]] = [{"nthreads": 1, "memory_limit": 0} for _ in range(workers)]
+    for option, accelerator in zip(options, accelerators, strict=False):
+        option |= {"resources": {"GPU": 1}, "env": {"CUDA_VISIBLE_DEVICES": accelerator}}
+    return SpecCluster(
+        workers={i: {"cls": Nanny, "options": option} for i, option in enumerate(options)},
+        scheduler={"cls": Scheduler, "options": {"host": "127.0.0.1", "dashboard": False}},
+        silence_logs=logging.WARNING,
+    )
+
+
+class _Run:
+    """The tasks of a plan on their way through a cluster, in a bounded window.
+
+    The window is ours, as tasks that hold a resource bypass dask's own queue. A task whose worker
+    dies is given out again by dask. One that dask gives up runs once more with nothing beside it,
+    as it may only have waited behind the one that kills; if its worker dies then too, the task has
+    failed and the run goes on.
+    """
+
+    def __init__(self, client: Client, tasks: Sequence[Task], muster: Muster) -> None:
+        self._client = client
+        self._muster = muster
+        self._tasks = {task.id: task for task in tasks}
+        stages = Stages(tasks[0].spec)
+        self._accelerated = {stage.name for stage in stages if uses_accelerator(stage)}
+        self._sorter = in_order(tasks)
+        self._ready: list[TaskId] = []
+        self._running: dict[Future, Task] = {}
+        self._suspects: list[Task] = []
+        self._alone: set[TaskId] = set()
+        self._failed: set[TaskId] = set()
+        self._finished: SimpleQueue[Future] = SimpleQueue()
+        self._workers = _Workers(client)
+
+    def __iter__(self) -> Iterator[Outcome]:
+        while self._sorter.is_active():
+            self._workers.look()
+            self._submit()
+            outcome = self._next()
+            if outcome is None:
+                continue
+            done = outcome.partition, outcome.stage
+            if outcome.error:
+                self._failed.add(done)
+            self._sorter.done(done)
+            yield outcome
+
+    def lost(self, reason: str) -> Iterator[Outcome]:
+        """The outcomes of what was under way when the scheduler was lost."""
+        yield from (failure(task, reason) for task in self._running.values())
+
+    def _submit(self) -> None:
+        for ready in self._sorter.get_ready():
+            heappush(self._ready, ready)
+        is_one_alone = any(task.id in self._alone for task in self._running.values())
+        window = 0 if is_one_alone else TASKS_A_THREAD * self._workers.threads
+        while self._ready and len(self._running) < window:
+            self._give_out(self._tasks[heappop(self._ready)])
+        if self._suspects and not self._running:
+            self._alone.add(self._suspects[0].id)
+            self._give_out(self._suspects.pop(0))
+
+    def _give_out(self, task: Task) -> None:
+        is_blocked = self._failed.intersection(task.waits_for)
+        work = (blocked, task) if is_blocked else (_work, task, self._muster)
+        holds = {"GPU": 1} if task.stage in self._accelerated and self._workers.gpu else None
+        future = self._client.submit(*work, pure=False, resources=holds)
+        self._running[future] = task
+        future.add_done_callback(self._finished.put)
+
+    def _next(self) -> Outcome | None:
+        """The next outcome; None where none came for a while, or a task has to run again."""
+        try:
+            future = self._finished.get(timeout=LOOK_EVERY_S)
+        except Empty:
+            return None
+        task = self._running[future]
+        try:
+            # Not `future.status`: a result is lost, and made again, with the worker that has it.
+            outcome: Outcome = future.result(timeout=LOOK_EVERY_S)
+        except TimeoutError:
+            future.add_done_callback(self._finished.put)
+            return None
+        except (UnfitWorkerError, FutureCancelledError):
+            raise
+        except KilledWorker:
+            del self._running[future]
+            if task.id not in self._alone:
+                self._suspects.append(task)
+                return None
+            return failure(task, _killed(task))
+        except Exception as error:
+            outcome = failure(task, f"{type(error).__name__}: {' '.join(str(error).split())}")
+        del self._running[future]
         return outcome
-    except Exception as error:
-        message = f"{type(error).__name__}: {' '.join(str(error).split())}"
-        return failure(task, message)
 
 
-def _resources() -> dict[str, float]:
-    return {"GPU": 1} if device_of("auto") == "cuda" else {}
+class _Workers:
+    """A cluster's threads and whether it has accelerators, looked up every few seconds."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self._looked = float("-inf")
+        self._told = False
+        self.threads = 0
+        self.gpu = False
+
+    def look(self) -> None:
+        """Look again, where the last time is a while ago; say so where there are no workers."""
+        if time.monotonic() - self._looked < LOOK_EVERY_S:
+            return
+        workers = self._client.scheduler_info()["workers"].values()
+        self._looked = time.monotonic()
+        self.threads = sum(worker["nthreads"] for worker in workers)
+        self.gpu = any("GPU" in worker.get("resources", {}) for worker in workers)
+        if not workers and not self._told:
+            address = self._client.scheduler.address
+            log.warning("%s has no workers: waiting; `dask worker %s` is one", address, address)
+        self._told = not workers
 
 
-def _required(client: Client, tasks: Sequence[Task]) -> dict[str, dict[str, float] | None]:
-    """A task on an accelerator holds the worker resource `GPU`, where workers declare one."""
-    workers = client.scheduler_info()["workers"].values()
-    has_gpu = any("GPU" in worker.get("resources", {}) for worker in workers)
-    stages = {task.stage: task.spec for task in tasks}
-    return {
-        name: {"GPU": 1} if has_gpu and uses_accelerator(Stages(spec)[name]) else None
-        for name, spec in stages.items()
-    }
+def _call_up(client: Client, muster: Muster) -> None:
+    """Ask every worker whether it can work for the run; wait for what an earlier run left there.
+
+    A worker that joins later is asked before its first task.
+    """
+    told = False
+    while True:
+        answers = client.run(_answer, muster, on_error="return")
+        for address, answer in answers.items():
+            if isinstance(answer, UnfitWorkerError):
+                raise answer
+            if isinstance(answer, Exception):
+                reason = f"{type(answer).__name__}: {' '.join(str(answer).split())}"
+                raise UserError(
+                    f"the worker {address} can't run tasks ({reason}); start it in an environment "
+                    "with the same smp-sentiment"
+                )
+        if not (left := sum(answers.values())):
+            return
+        if not told:
+            log.warning("waiting for %d partitions that a run before this left under way", left)
+        told = True
+        time.sleep(LOOK_EVERY_S / 4)
+
+
+_under_way: list[str] = []  # in this worker process: the cache of each task
+
+
+def _answer(muster: Muster) -> int:
+    _checked(muster)
+    return _under_way.count(muster.cache_url)
+
+
+def _work(task: Task, muster: Muster) -> Outcome:
+    _checked(muster)
+    _under_way.append(muster.cache_url)
+    try:
+        return execute(task)
+    finally:
+        _under_way.remove(muster.cache_url)
+
+
+@lru_cache(maxsize=8)
+def _checked(muster: Muster) -> None:
+    """Once a process; what raises is not remembered."""
+    muster.check()
+
+
+def _killed(task: Task) -> str:
+    clips = ", ".join(row.clip.id for row in task.rows)
+    return (
+        f"its worker died every time it ran, last with nothing beside it; one of its clips ({clips}"
+        ") kills it, or it lacks memory"
+    )
+
+
+def _accelerators() -> list[str]:
+    """The devices that this process may use, as CUDA_VISIBLE_DEVICES names them."""
+    # torch is heavy, and known to be there only once a device was found.
+    import torch
+
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    return visible.split(",") if visible else [str(i) for i in range(torch.cuda.device_count())]

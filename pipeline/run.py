@@ -90,15 +90,16 @@ def _make(task: Task) -> Commit:
     stage = stages[task.stage]
     store = Store(task.stores[task.stage])
     results = _kept(store, task)
+    if len(results) == len(task.rows) and (commit := store.commit(task.partition)):
+        return commit  # given out again: the worker died after its commit
     inputs: dict[int, ClipInputs] = {}
-    if len(results) < len(task.rows):
-        for row, given in enumerate(gather(stages, stage, task)):
-            if row in results:
-                continue
-            if isinstance(given, ClipResult):
-                results[row] = given
-            else:
-                inputs[row] = given
+    for row, given in enumerate(gather(stages, stage, task)):
+        if row in results:
+            continue
+        if isinstance(given, ClipResult):
+            results[row] = given
+        else:
+            inputs[row] = given
     results.update(zip(inputs, _extract(stage, list(inputs.values())), strict=True))
     keys = [row.key for row in task.rows]
     return store.write(task.partition, keys, [results[row] for row in range(len(keys))])
