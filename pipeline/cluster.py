@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from functools import lru_cache
 from heapq import heappop, heappush
 from queue import Empty, SimpleQueue
+from typing import Any
 
 import dask
 from distributed import Client, Future, KilledWorker, LocalCluster, Nanny, Scheduler, SpecCluster
@@ -25,8 +26,9 @@ from pipeline.weights import device_of
 
 TASKS_A_THREAD = 2  # in flight: one that runs and one that waits
 LOOK_EVERY_S = 2.0  # for workers that came or went
-LOCAL_DEATHS = 1  # of workers that a task may see before it is run alone
+LOCAL_DEATHS = 0  # of workers that a task may see before it is run alone
 LOCAL_OPTIONS = {"dashboard_address": "127.0.0.1:0", "memory_limit": 0}  # no limit of dask's own
+SCHEDULER_LOST = (FutureCancelledError, CommClosedError)
 
 log = logging.getLogger(__name__)
 
@@ -50,8 +52,10 @@ class DaskEngine:
             try:
                 _call_up(client, muster)
                 yield from run
-            except (FutureCancelledError, CommClosedError) as error:
-                yield from run.lost(f"the dask scheduler at {self.scheduler} went away ({error})")
+            except SCHEDULER_LOST:
+                # The client tells at length of every attempt to connect again; ours is told below.
+                logging.getLogger("distributed.client").setLevel(logging.CRITICAL)
+                yield from run.lost(f"the dask scheduler at {self.scheduler} went away")
 
     @contextmanager
     def _client(self) -> Iterator[Client]:
@@ -88,16 +92,21 @@ def _threads() -> LocalCluster:
 
 
 def _processes(workers: int) -> SpecCluster:
-    """Workers of one thread; the first few have an accelerator each, as far as there are any."""
-    accelerators = _accelerators() if device_of("auto") == "cuda" else []
-    options: list[dict[str, object]] = [{"nthreads": 1, "memory_limit": 0} for _ in range(workers)]
-    for option, accelerator in zip(options, accelerators, strict=False):
-        option |= {"resources": {"GPU": 1}, "env": {"CUDA_VISIBLE_DEVICES": accelerator}}
+    options = worker_options(workers)
     return SpecCluster(
         workers={i: {"cls": Nanny, "options": option} for i, option in enumerate(options)},
         scheduler={"cls": Scheduler, "options": {"host": "127.0.0.1", "dashboard": False}},
         silence_logs=logging.WARNING,
     )
+
+
+def worker_options(workers: int) -> list[dict[str, Any]]:
+    """Of each process: one thread; the first few have an accelerator each, as far as they go."""
+    options: list[dict[str, Any]] = [{"nthreads": 1, "memory_limit": 0} for _ in range(workers)]
+    accelerators = _accelerators() if device_of("auto") == "cuda" else []
+    for option, accelerator in zip(options, accelerators, strict=False):
+        option |= {"resources": {"GPU": 1}, "env": {"CUDA_VISIBLE_DEVICES": accelerator}}
+    return options
 
 
 class _Run:
@@ -173,7 +182,7 @@ class _Run:
         except TimeoutError:
             future.add_done_callback(self._finished.put)
             return None
-        except (UnfitWorkerError, FutureCancelledError):
+        except (UnfitWorkerError, *SCHEDULER_LOST):
             raise
         except KilledWorker:
             del self._running[future]
