@@ -26,7 +26,10 @@ from pipeline.weights import device_of
 
 TASKS_A_THREAD = 2  # in flight: one that runs and one that waits
 LOOK_EVERY_S = 2.0  # for workers that came or went
-LOCAL_DEATHS = 0  # of workers that a task may see before it is run alone
+LOCAL_CONFIG = {
+    "distributed.scheduler.allowed-failures": 0,  # a task whose worker died runs alone next
+    "distributed.worker.profile.enabled": False,  # nobody looks at its samples
+}
 LOCAL_OPTIONS = {"dashboard_address": "127.0.0.1:0", "memory_limit": 0}  # no limit of dask's own
 SCHEDULER_LOST = (FutureCancelledError, CommClosedError)
 
@@ -64,7 +67,7 @@ class DaskEngine:
                 yield client
             return
         with (
-            dask.config.set({"distributed.scheduler.allowed-failures": LOCAL_DEATHS}),
+            dask.config.set(LOCAL_CONFIG),
             _threads() if self.workers is None else _processes(self.workers) as cluster,
             Client(cluster, set_as_default=False) as client,
         ):

@@ -41,7 +41,7 @@ class Folder:
             with self._remote() as remote:
                 content: bytes = remote.cat_file(f"{self.url}/{name}")
             return content
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return None
 
     def read_all(self, suffix: str) -> dict[str, bytes]:

@@ -66,7 +66,7 @@ class Store:
     def group(self) -> zarr.Group:
         """The zarr group; UserError where there is none."""
         try:
-            return zarr.open_group(self._zarr_store(), mode="r+")
+            return zarr.open_group(self._zarr_store(), mode="r+", zarr_format=3)
         except FileNotFoundError:
             raise UserError(f"{self.folder.url}: no store; run `smp extract` first") from None
 

@@ -5,50 +5,70 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 BIN = Path(sys.executable).parent
-PATIENCE_S = 60.0  # on a machine that is busy with other things
+PATIENCE_S = 180.0  # on a machine that is busy with other things
+
+
+class Child(subprocess.Popen[str]):
+    """A process in a group of its own, whose output goes to a file: a full pipe would stop it."""
+
+    def __init__(self, *command: object, cwd: Path = ROOT) -> None:
+        self._said = tempfile.TemporaryFile("w+")  # noqa: SIM115, it lives as long as this
+        super().__init__(
+            [str(part) for part in command],
+            cwd=cwd,
+            env={**os.environ, "PYTHONPATH": str(ROOT), "PYTHONFAULTHANDLER": "1"},
+            stdout=self._said,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+
+    def output(self) -> str:
+        """All that the process says until it ends; where it hangs, what each thread is at."""
+        try:
+            self.wait(PATIENCE_S)
+        except subprocess.TimeoutExpired:
+            self.send_signal(signal.SIGABRT)
+            self.wait()
+            raise AssertionError(f"hangs: {self.said()}") from None
+        return self.said()
+
+    def said(self) -> str:
+        """What the process has said so far."""
+        self._said.seek(0)
+        return self._said.read()
+
+    def kill_all(self) -> None:
+        """SIGKILL the process with all that it started."""
+        with suppress(ProcessLookupError):
+            os.killpg(self.pid, signal.SIGKILL)
+        self.wait()
 
 
 @contextmanager
-def child(
-    *command: object, cwd: Path = ROOT, env: Mapping[str, str] | None = None
-) -> Iterator[subprocess.Popen[str]]:
-    """A process in a group of its own; the group is killed at the end."""
-    process = subprocess.Popen(
-        [str(part) for part in command],
-        cwd=cwd,
-        env={**os.environ, "PYTHONPATH": str(ROOT), **(env or {})},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-    )
+def child(*command: object, cwd: Path = ROOT) -> Iterator[Child]:
+    """A process that is gone, with all that it started, when the context ends."""
+    process = Child(*command, cwd=cwd)
     try:
         yield process
     finally:
-        kill_group(process)
+        process.kill_all()
 
 
-def kill_group(process: subprocess.Popen[str]) -> None:
-    """SIGKILL the process with all that it started."""
-    with suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)
-    process.communicate()
-
-
-def wait_until(what: Callable[[], object], process: subprocess.Popen[str] | None = None) -> None:
+def wait_until(what: Callable[[], object], process: Child | None = None) -> None:
     """Wait until `what` holds; fail where it never does, or where the process ends first."""
     until = time.monotonic() + PATIENCE_S
     while not what():
         if process is not None and process.poll() is not None:
-            raise AssertionError(f"ended with {process.returncode}: {process.communicate()[0]}")
-        assert time.monotonic() < until, "waited in vain"
+            raise AssertionError(f"ended with {process.returncode}: {process.said()}")
+        assert time.monotonic() < until, f"waited in vain: {process and process.said()}"
         time.sleep(0.05)
 
 
@@ -59,6 +79,6 @@ def free_port() -> int:
         return int(found.getsockname()[1])
 
 
-def smp(*arguments: object) -> Sequence[object]:
+def smp(*arguments: object) -> list[object]:
     """The command line of `smp`."""
-    return BIN / "smp", *arguments
+    return [BIN / "smp", *arguments]

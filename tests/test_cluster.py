@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
-from subprocess import Popen
 
 import pytest
 from distributed import Client
@@ -19,7 +18,7 @@ from pipeline.plan import Task
 from pipeline.run import execute, run_serially
 from pipeline.store import Store
 from tests.conftest import Transcripts
-from tests.processes import BIN, ROOT, child, free_port, smp, wait_until
+from tests.processes import BIN, ROOT, Child, child, free_port, smp, wait_until
 
 Bytes = Callable[[str], dict[str, bytes]]
 TEXTS = [f"text number {i}" for i in range(48)]
@@ -43,7 +42,7 @@ class Cluster:
     def pids(self, workers: int) -> dict[str, int]:
         """The processes of the workers by address, once there are so many."""
         with Client(self.address, set_as_default=False) as client:
-            client.wait_for_workers(workers, timeout=60)
+            client.wait_for_workers(workers, timeout=PATIENCE_S)
             return dict(client.run(os.getpid))
 
     def accelerated(self) -> list[str]:
@@ -78,7 +77,7 @@ def committed(transcripts: Transcripts) -> int:
 
 
 @contextmanager
-def extracting(transcripts: Transcripts, address: str) -> Iterator[Popen[str]]:
+def extracting(transcripts: Transcripts, address: str) -> Iterator[Child]:
     """`smp extract` in a process of its own."""
     where = ("--stages", transcripts.stages_file, "--cache", transcripts.cache_root)
     with child(*smp("extract", transcripts.folder, *where, "--scheduler", address)) as process:
@@ -131,7 +130,7 @@ def test_a_worker_that_is_killed_costs_nothing_but_time(
     with extracting(transcripts, two_workers.address) as process:
         wait_until(lambda: committed(transcripts) >= 4, process)
         os.kill(victim, signal.SIGKILL)
-        output, _ = process.communicate(timeout=60)
+        output = process.output()
     assert process.returncode == 0, output
     assert stored_bytes(transcripts.cache_url) == serial_bytes(transcripts, stored_bytes)
     assert victim not in two_workers.pids(2).values(), "its nanny has replaced it"
@@ -182,7 +181,7 @@ def test_a_scheduler_that_goes_away_ends_the_run_with_what_is_committed(
         cluster.worker("--no-nanny")
         with extracting(transcripts, cluster.address) as process:
             cluster.scheduler.kill()
-            output, _ = process.communicate(timeout=60)
+            output = process.output()
     assert process.returncode == 1, output
     assert f"the dask scheduler at {cluster.address} went away" in output
     assert "Traceback" not in output
