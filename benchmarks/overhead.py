@@ -21,6 +21,7 @@ from pathlib import Path
 
 import psutil
 import yaml
+from distributed import Client, LocalCluster
 
 from pipeline.cluster import DaskEngine
 from pipeline.extract import extract
@@ -29,6 +30,7 @@ from pipeline.run import Engine, Outcome, run_serially
 
 CLIPS = 10_000
 REPEATS = 3
+BARE_TASKS = 300
 PLOT = Path(__file__).with_suffix(".png")
 LIMITS = {"planning s": 2.0, "scheduling overhead ms": 5.0, "no-op run s": 3.0}
 
@@ -70,6 +72,17 @@ class Measured:
         return 1e3 * (self.at_s[-1] - self.at_s[0]) / (len(self.at_s) - 1)
 
 
+def _bare_ms() -> float:
+    """Processor milliseconds of a dask task that does nothing: what no engine on dask goes below."""
+    one = {"n_workers": 1, "threads_per_worker": 1, "processes": False, "dashboard_address": None}
+    with LocalCluster(**one) as cluster, Client(cluster, set_as_default=False) as client:
+        client.submit(len, "").result()
+        began = _cpu_s()
+        for _ in range(BARE_TASKS):
+            client.submit(len, "", pure=False).result()
+        return 1e3 * (_cpu_s() - began) / BARE_TASKS
+
+
 def _cpu_s() -> float:
     """Seconds of the processor that this process and its workers have used."""
     this = psutil.Process()
@@ -92,7 +105,9 @@ def main() -> None:
             for name, engine in engines.items():
                 runs[name].append(_measure(root, engine, f"{name}-{repeat}"))
         idle_s = min(_idle_s(root) for _ in range(REPEATS))
+        bare_ms = min(_bare_ms() for _ in range(REPEATS))
     _print(runs, idle_s)
+    print(f"{'a bare dask task ms':<24}{bare_ms:>8.2f}")
     _plot(runs)
 
 

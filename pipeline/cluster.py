@@ -105,7 +105,8 @@ def _processes(workers: int) -> SpecCluster:
 
 def worker_options(workers: int) -> list[dict[str, Any]]:
     """Of each process: one thread; the first few have an accelerator each, as far as they go."""
-    options: list[dict[str, Any]] = [{"nthreads": 1, "memory_limit": 0} for _ in range(workers)]
+    every = {"nthreads": 1, "memory_limit": 0, "silence_logs": logging.WARNING}
+    options: list[dict[str, Any]] = [dict(every) for _ in range(workers)]
     accelerators = _accelerators() if device_of("auto") == "cuda" else []
     for option, accelerator in zip(options, accelerators, strict=False):
         option |= {"resources": {"GPU": 1}, "env": {"CUDA_VISIBLE_DEVICES": accelerator}}

@@ -42,7 +42,7 @@ class Cluster:
     def pids(self, workers: int) -> dict[str, int]:
         """The processes of the workers by address, once there are so many."""
         with Client(self.address, set_as_default=False) as client:
-            client.wait_for_workers(workers, timeout=PATIENCE_S)
+            client.wait_for_workers(workers, timeout=180)
             return dict(client.run(os.getpid))
 
     def accelerated(self) -> list[str]:

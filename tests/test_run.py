@@ -39,6 +39,14 @@ def test_features_come_back_in_clip_order_with_padding_zero(transcripts: Transcr
     assert list(cache.clips["id"]) == [f"v/{i:04d}" for i in range(5)]
 
 
+def test_a_dataset_may_be_a_manifest(transcripts: Transcripts) -> None:
+    manifest = transcripts.stages_file.with_name("talks.csv")
+    manifest.write_text("id,text,label,split\na,hello,0.5,train\n")
+    transcripts.folder = manifest
+    assert len(transcripts.extract().outcomes) == 2
+    assert open_cache(transcripts.cache_url)["letters"].lengths.tolist() == [5]
+
+
 def test_a_second_run_does_nothing(transcripts: Transcripts, stored_bytes: Bytes) -> None:
     transcripts.texts(TEXTS)
     assert len(ran(transcripts)) == 4
