@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
@@ -11,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pipeline.clips_table import ClipsTable
-from pipeline.commit import RowState
+from pipeline.commit import Commit, RowState
 from pipeline.dataset import name_of
-from pipeline.errors import UserError
+from pipeline.digest import unsealed
+from pipeline.errors import DamagedError, UserError
 from pipeline.files import Folder
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ CURRENT_FILE = "current.json"
 
 def locate(dataset: str | Path, cache_root: str = "cache", name: str | None = None) -> str:
     """The URL of a dataset's cache, from its folder, its manifest, its name or the cache itself."""
-    if Folder(str(dataset)).read(CURRENT_FILE) is not None:
+    if Folder(str(dataset)).has(CURRENT_FILE):
         return str(dataset)
     return f"{cache_root.rstrip('/')}/{name or name_of(dataset)}"
 
@@ -39,7 +39,11 @@ def store_url(cache_url: str, stage: str, fingerprint: str) -> str:
 def current(folder: Folder) -> dict[str, dict[str, Any]]:
     """The identity of every stage as last extracted, by name."""
     content = folder.read(CURRENT_FILE)
-    return json.loads(content) if content else {}
+    try:
+        return unsealed(content) if content is not None else {}
+    except ValueError as error:
+        where = f"{folder.url}/{CURRENT_FILE}"
+        raise DamagedError(f"{where} is damaged ({error}); `smp extract` makes it again") from None
 
 
 def open_cache(url: str | Path) -> Cache:
@@ -127,13 +131,17 @@ class StageView:
         return self.store.attributes
 
     @cached_property
+    def commits(self) -> dict[int, Commit]:
+        """The store's commits by partition, damaged ones among them."""
+        return self.store.commits()
+
+    @cached_property
     def committed(self) -> dict[int, RowState]:
         """By row number, the states of the present clips whose committed content is today's."""
-        commits = self.store.commits()
         size = self.store.partition
         found = {}
         for number in self._table.present:
-            commit = commits.get(number // size)
+            commit = self.commits.get(number // size)
             key = self._table.rows[number].key(self._reads)
             state = commit and next((row for row in commit.rows if row.key == key), None)
             if state:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -12,7 +11,7 @@ from typing import Any
 from pipeline import digest
 from pipeline.clip import Clip
 from pipeline.dataset import Dataset
-from pipeline.errors import UserError
+from pipeline.errors import DamagedError, UserError
 from pipeline.files import Folder
 
 FILE = "clips.json"
@@ -53,22 +52,20 @@ class ClipsTable:
         if content is None:
             return None
         try:
-            record = json.loads(content)
+            record = digest.unsealed(content)
             rows = tuple(_row(entry, record["root"]) for entry in record["clips"])
             return cls(record["name"], record["language"], record["root"], rows)
         except (ValueError, KeyError, TypeError) as error:
             where = f"{folder.url}/{FILE}"
-            raise UserError(
-                f"{where} is damaged ({error!r}); delete it and extract again"
+            raise DamagedError(
+                f"{where} is damaged ({error}); delete it and extract again"
             ) from None
 
     def write(self, folder: Folder) -> None:
         """Put the table in place in one step, unless it is what is there."""
         clips = [_entry(row, self.root) for row in self.rows]
         record = {"format": FORMAT, "name": self.name, "language": self.language, "root": self.root}
-        content = json.dumps({**record, "clips": clips}, ensure_ascii=False, indent=1).encode(
-            "utf-8", "surrogatepass"
-        )
+        content = digest.sealed({**record, "clips": clips}, indent=1)
         if folder.read(FILE) != content:
             folder.write(FILE, content)
 

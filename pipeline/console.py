@@ -31,6 +31,10 @@ def print_problems(stages: list[StageStatus]) -> None:
     for stage, problem in problems_at_source(stages):
         by_stage[stage].append(f"  {problem.clip}: {problem.state}, {problem.reason}")
     for s in stages:
+        by_stage[s.stage] += [
+            f"  partition {number}: {what}; `smp extract` makes it again"
+            for number, what in s.damaged.items()
+        ]
         by_stage[s.stage] += [f"  {clip}: note, {note}" for clip, note in s.notes]
     for stage, lines in by_stage.items():
         if lines:

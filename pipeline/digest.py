@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,30 @@ BLOCK_BYTES = 1 << 20
 def of_json(value: Any) -> str:
     """SHA-256 (hex) of a JSON value, whatever the order of its keys."""
     canonical = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-    return hashlib.sha256(canonical.encode()).hexdigest()
+    return hashlib.sha256(canonical.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def of_bytes(content: bytes | memoryview) -> str:
+    """SHA-256 (hex) of a file's content."""
+    return hashlib.sha256(content).hexdigest()
+
+
+def sealed(record: Mapping[str, Any], indent: int | None = None) -> bytes:
+    """JSON with its own digest under `sha256`, so that a flipped bit is an error."""
+    whole = {**record, "sha256": of_json(record)}
+    return json.dumps(whole, ensure_ascii=False, indent=indent).encode("utf-8", "surrogatepass")
+
+
+def unsealed(content: bytes) -> dict[str, Any]:
+    """The record that was sealed; ValueError where it is not what was written."""
+    try:
+        record = json.loads(content.decode("utf-8", "surrogatepass"))
+        seal = record.pop("sha256")
+    except (KeyError, TypeError, AttributeError):
+        raise ValueError("it has no digest") from None
+    if of_json(record) != seal:
+        raise ValueError("its digest does not fit")
+    return dict(record)
 
 
 def of_text(text: str) -> str:
@@ -61,9 +85,27 @@ class FileDigests:
             self.memory.parent.mkdir(parents=True, exist_ok=True)
             part.write_text(json.dumps({**_read_json(self.memory), **self._known}))
             part.replace(self.memory)
+            self._sweep()
         except OSError:
             part.unlink(missing_ok=True)
         self._changed = False
+
+    def _sweep(self) -> None:
+        """Remove what processes left that died while they saved."""
+        for part in self.memory.parent.glob(f"{self.memory.stem}.*.part"):
+            if not _is_running(part.stem.rpartition(".")[2]):
+                part.unlink(missing_ok=True)
+
+
+def _is_running(process: str) -> bool:
+    """Whether a process of this host has this number."""
+    try:
+        os.kill(int(process), 0)
+    except (ValueError, ProcessLookupError):
+        return False
+    except OSError:  # it is someone else's
+        return True
+    return True
 
 
 def _default_memory() -> Path:

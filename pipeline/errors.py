@@ -1,4 +1,4 @@
-"""The three kinds of trouble: a clip's, a modality's and the user's."""
+"""The kinds of trouble: a clip's, a modality's, the user's and the disk's."""
 
 
 class ClipError(Exception):
@@ -11,3 +11,7 @@ class MissingModalityError(ClipError):
 
 class UserError(Exception):
     """What a user can mend: one line that names the thing, both values and the way out."""
+
+
+class DamagedError(UserError):
+    """What was written can't be read back: a flipped bit, a file that is gone."""

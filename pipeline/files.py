@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
+
+PARTIAL = re.compile(r"\.[0-9a-f]{32}\.partial$")  # a file before its rename, ours or zarr's
 
 
 class Folder:
@@ -34,7 +37,7 @@ class Folder:
             self._remote().pipe_file(f"{self.url}/{name}", content)
             return
         target = self.path / name
-        target.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(target.parent)
         part = target.with_name(f"{target.name}.{uuid4().hex}.partial")
         try:
             with open(part, "wb") as file:
@@ -47,9 +50,12 @@ class Folder:
         sync(target.parent)
 
     def remove(self, name: str) -> None:
-        """Remove a file; it is no error where there is none."""
+        """Remove a file, on disk before this returns; it is no error where there is none."""
         if self.path is not None:
-            (self.path / name).unlink(missing_ok=True)
+            target = self.path / name
+            if target.exists():
+                target.unlink()
+                sync(target.parent)
         elif self._remote().exists(f"{self.url}/{name}"):
             self._remote().rm_file(f"{self.url}/{name}")
 
@@ -63,6 +69,29 @@ class Folder:
             return []
         return sorted(str(entry).rstrip("/").rsplit("/", 1)[-1] for entry in listing)
 
+    def has(self, name: str) -> bool:
+        """Whether there is such a file."""
+        if self.path is not None:
+            return (self.path / name).is_file()
+        return bool(self._remote().isfile(f"{self.url}/{name}"))
+
+    def files(self) -> list[str]:
+        """The paths of all files below, relative to this folder, sorted."""
+        if self.path is not None:
+            found = (Path(at, name) for at, _, names in os.walk(self.path) for name in names)
+            return sorted(path.relative_to(self.path).as_posix() for path in found)
+        remote = self._remote()
+        root = remote._strip_protocol(self.url).rstrip("/") + "/"
+        return sorted(str(path).removeprefix(root) for path in remote.find(self.url))
+
+    def sweep(self) -> None:
+        """Remove what processes left that died while they wrote; object storage has none of it."""
+        if self.path is None:
+            return
+        for at, _, names in os.walk(self.path):
+            for name in filter(PARTIAL.search, names):
+                Path(at, name).unlink(missing_ok=True)
+
     def size_bytes(self) -> int:
         """The bytes of all files below."""
         if self.path is not None:
@@ -74,6 +103,14 @@ class Folder:
         import fsspec
 
         return fsspec.core.url_to_fs(self.url)[0]
+
+
+def make_folder(path: Path) -> None:
+    """Make a local folder and those above it that lack, on disk before this returns."""
+    if not path.is_dir():
+        make_folder(path.parent)
+        path.mkdir(exist_ok=True)
+        sync(path.parent)
 
 
 def sync(path: Path) -> None:

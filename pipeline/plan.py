@@ -108,6 +108,8 @@ def _why(commit: Commit | None, rows: Sequence[TaskRow]) -> str:
     """Why a partition has to run, empty where it does not."""
     if commit is None:
         return "no commit"
+    if commit.damage:
+        return commit.damage
     known = set(commit.keys)
     changed = [row.clip.id for row in rows if row.key not in known and not row.removed]
     return f"new or changed: {', '.join(changed)}" if changed else ""
