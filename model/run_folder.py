@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import errno
 import json
 import os
 import shutil
@@ -10,6 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from importlib.metadata import version
 from math import isfinite
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -44,6 +46,13 @@ def save(trained: Trained, samples: Samples, settings: TrainSettings, runs: Path
         return _publish(part, runs / name)
     finally:
         shutil.rmtree(part, ignore_errors=True)
+
+
+def require_writable(runs: Path) -> None:
+    """Raise OSError, before hours of training, where no run folder could be written."""
+    runs.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(dir=runs, prefix=".", suffix=".part"):
+        pass
 
 
 def load_model(run: Path) -> Predictor:
@@ -83,7 +92,10 @@ def _write(folder: Path, trained: Trained, samples: Samples, settings: TrainSett
     _write_csv(folder / CURVE, trained.curve[0], [list(row.values()) for row in trained.curve])
     _write_csv(folder / PREDICTIONS, *_predictions(trained, samples))
     state = {k: v.detach().cpu().contiguous() for k, v in trained.predictor.state_dict().items()}
-    save_file(state, folder / WEIGHTS, metadata={"model": json.dumps(spec)})
+    try:
+        save_file(state, folder / WEIGHTS, metadata={"model": json.dumps(spec)})
+    except SafetensorError as error:  # its way to say that the disk is full
+        raise OSError(errno.EIO, str(error), str(folder / WEIGHTS)) from error
 
 
 def _spec(trained: Trained, settings: TrainSettings) -> dict[str, Any]:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 import os
+import signal
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from heapq import heappop, heappush
+from multiprocessing import resource_tracker
 
 from distributed import Client, Future, LocalCluster, as_completed
 
@@ -13,6 +16,7 @@ from pipeline.errors import UserError
 from pipeline.plan import Task, TaskId, in_order
 from pipeline.run import Outcome, blocked, execute, failure
 from pipeline.stages import Stages, uses_accelerator
+from pipeline.stop import Stop
 from pipeline.weights import device_of
 
 TASKS_A_THREAD = 2  # in flight: one that runs and one that waits
@@ -29,9 +33,9 @@ class DaskEngine:
         self.workers = workers
         self.scheduler = scheduler
 
-    def __call__(self, tasks: Sequence[Task]) -> Iterator[Outcome]:
+    def __call__(self, tasks: Sequence[Task], stop: Stop) -> Iterator[Outcome]:
         with self._client() as client:
-            yield from _run(client, tasks)
+            yield from _run(client, tasks, stop)
 
     @contextmanager
     def _client(self) -> Iterator[Client]:
@@ -40,13 +44,19 @@ class DaskEngine:
                 yield client
             return
         cores = os.cpu_count() or 1
-        options = {"dashboard_address": "127.0.0.1:0", "resources": _resources()}
+        options = {
+            "dashboard_address": "127.0.0.1:0",
+            "resources": _resources(),
+            "silence_logs": logging.CRITICAL,  # what matters to a user is in the outcomes
+        }
         if self.workers is None:
             size = {"n_workers": 1, "threads_per_worker": cores, "processes": False}
         else:
             size = {"n_workers": self.workers, "threads_per_worker": 1, "processes": True}
+        with _deaf_to_interrupts():
+            started = LocalCluster(**size, **options)
         with (
-            LocalCluster(**size, **options) as cluster,
+            started as cluster,
             Client(cluster, set_as_default=False) as client,
         ):
             yield client
@@ -61,7 +71,22 @@ class DaskEngine:
             ) from None
 
 
-def _run(client: Client, tasks: Sequence[Task]) -> Iterator[Outcome]:
+@contextmanager
+def _deaf_to_interrupts() -> Iterator[None]:
+    """Have threads and processes that are begun within never see the Ctrl-C of a terminal.
+
+    It goes to all processes, but whether the workers may finish is this one's decision. They
+    inherit the mask, those too that dask begins later in a dead one's place.
+    """
+    resource_tracker.ensure_running()  # which unblocks the signal where it is begun later
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _run(client: Client, tasks: Sequence[Task], stop: Stop) -> Iterator[Outcome]:
     """Submit what is ready through a bounded window: resources bypass dask's own queue."""
     by_id = {task.id: task for task in tasks}
     required = _required(client, tasks)
@@ -74,12 +99,14 @@ def _run(client: Client, tasks: Sequence[Task]) -> Iterator[Outcome]:
     while sorter.is_active():
         for ready in sorter.get_ready():
             heappush(queue, ready)
-        while queue and len(running) < window:
+        while queue and len(running) < window and not stop.asked:
             task = by_id[heappop(queue)]
             work = blocked if failed.intersection(task.waits_for) else execute
             future = client.submit(work, task, pure=False, resources=required[task.stage])
             running[future] = task
             completed.add(future)
+        if not running:  # the run was stopped
+            return
         future = next(completed)
         task = running.pop(future)
         outcome = _result(future, task)

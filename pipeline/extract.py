@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import importlib.metadata
 import json
+import os
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -13,10 +15,13 @@ from typing import Any
 from pipeline import dataset, lock
 from pipeline.cache import CURRENT_FILE, current, locate, store_url
 from pipeline.clips_table import ClipsTable, merged
+from pipeline.digest import sealed
+from pipeline.errors import DamagedError
 from pipeline.files import Folder
 from pipeline.plan import StagePlan, plan
 from pipeline.run import Engine, Outcome
 from pipeline.stages import Stage, Stages
+from pipeline.stop import Stop
 from pipeline.store import Store
 
 LOG_FILE = "log.jsonl"
@@ -43,6 +48,11 @@ class Extraction:
         """The stages that were looked at."""
         return [plan.stage for plan in self.plans]
 
+    @property
+    def left(self) -> int:
+        """The partitions that were not begun, because the run was stopped."""
+        return sum(len(plan.tasks) for plan in self.plans) - len(self.outcomes)
+
 
 def extract(
     path: str | Path,
@@ -52,16 +62,20 @@ def extract(
     name: str | None = None,
     only: Sequence[str] = (),
     started: Callable[[Sequence[StagePlan]], Observer] = lambda plans: lambda outcome: None,
+    stop: Stop | None = None,
 ) -> Extraction:
     """Run all that lacks a commit. `started` is told the plan and gives what is told the outcomes.
 
+    Once `stop` is asked for, or nothing can be written, no further partition is begun.
     Raises UserError where the dataset, the stages file or its weights can't be used.
     """
     begun = time.perf_counter()
+    stop = stop or Stop()
     clips = dataset.load(path)
     url = locate(path, cache_root, name)
     folder = Folder(url)
     with lock.held(folder):
+        folder.sweep()
         table = merged(ClipsTable.read(folder), clips, name)
         stages = Stages.load(stages_file, table.language)
         chosen = stages.chosen(only)
@@ -72,7 +86,9 @@ def extract(
         tasks = [task for stage_plan in plans for task in stage_plan.tasks]
         observe = started(plans)
         outcomes = []
-        for outcome in engine(tasks) if tasks else ():
+        for outcome in engine(tasks, stop) if tasks else ():
+            if outcome.no_place:
+                stop.ask()
             outcomes.append(outcome)
             _log(folder, outcome)
             observe(outcome)
@@ -100,10 +116,17 @@ def _make_stores(
             len(table.rows),
             _provenance(stage, identity),
         )
-    known = {**current(folder), **{stage.name: identities[stage.name] for stage in stored}}
-    content = json.dumps(known, indent=1, ensure_ascii=False).encode()
+    content = sealed({**_known(folder), **{s.name: identities[s.name] for s in stored}}, indent=1)
     if folder.read(CURRENT_FILE) != content:
         folder.write(CURRENT_FILE, content)
+
+
+def _known(folder: Folder) -> Mapping[str, Any]:
+    """The identities of the last run, none where their file is damaged: it is made again."""
+    try:
+        return current(folder)
+    except DamagedError:
+        return {}
 
 
 def _provenance(stage: Stage, identity: Mapping[str, Any]) -> dict[str, Any]:
@@ -124,5 +147,10 @@ def _log(folder: Folder, outcome: Outcome) -> None:
     if folder.path is None:
         return
     record = {"time": time.strftime("%Y-%m-%dT%H:%M:%S%z"), **asdict(outcome)}
-    with open(folder.path / LOG_FILE, "a", encoding="utf-8") as file:
-        file.write(json.dumps(record, ensure_ascii=False) + "\n")
+    line = json.dumps(record, ensure_ascii=False).encode() + b"\n"
+    with suppress(OSError), open(folder.path / LOG_FILE, "ab+") as file:  # no log stops a run
+        if file.tell():
+            file.seek(-1, os.SEEK_END)
+            if file.read(1) != b"\n":  # a run died in the middle of its line
+                line = b"\n" + line
+        file.write(line)

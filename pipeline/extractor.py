@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict
@@ -31,12 +31,19 @@ class StageSettings(BaseModel):
 
     def affecting_results(self) -> dict[str, Any]:
         """The settings that can change a result, normalised, for the fingerprint."""
-        runtime_only = {
+        return self.model_dump(mode="json", exclude=self._runtime_only())
+
+    def with_smaller_batches(self) -> Self:
+        """The settings with every runtime `batch_…` halved, at least 1: for less memory."""
+        names = [name for name in self._runtime_only() if name.startswith("batch_")]
+        return self.model_copy(update={name: max(1, getattr(self, name) // 2) for name in names})
+
+    def _runtime_only(self) -> set[str]:
+        return {
             name
             for name, info in type(self).model_fields.items()
             if isinstance(info.json_schema_extra, dict) and info.json_schema_extra.get("runtime")
         }
-        return self.model_dump(mode="json", exclude=runtime_only)
 
 
 @dataclass(frozen=True)

@@ -3,31 +3,39 @@
 from __future__ import annotations
 
 import errno
+import gc
 import json
+import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from heapq import heappop, heappush
 
 import numpy as np
 
 from pipeline.commit import Commit
-from pipeline.errors import ClipError, UserError
+from pipeline.errors import ClipError, DamagedError, UserError
 from pipeline.extractor import ClipInputs, ClipResult
 from pipeline.inputs import gather
 from pipeline.plan import Task, TaskId, in_order
 from pipeline.stages import Stage, Stages
+from pipeline.stop import Stop
 from pipeline.store import Store
 
 THREADS_A_TASK = 1
-MACHINE_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EMFILE, errno.ENFILE, errno.ENOMEM}
+NO_PLACE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS}
+MACHINE_ERRORS = {*NO_PLACE, errno.EMFILE, errno.ENFILE, errno.ENOMEM}
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a task. error: why the whole partition is not there; then it has no commit."""
+    """What became of a task.
+
+    error: why the whole partition is not there; then it has no commit. no_place: because nothing
+    can be written to the cache, so that any further partition would be computed in vain.
+    """
 
     stage: str
     partition: int
@@ -35,18 +43,19 @@ class Outcome:
     counts: Mapping[str, int]
     seconds: float
     error: str = ""
+    no_place: bool = False
 
 
-Engine = Callable[[Sequence[Task]], Iterable[Outcome]]
+Engine = Callable[[Sequence[Task], Stop], Iterable[Outcome]]
 
 
-def run_serially(tasks: Sequence[Task]) -> Iterator[Outcome]:
+def run_serially(tasks: Sequence[Task], stop: Stop) -> Iterator[Outcome]:
     """Run the tasks one after the other: what every other engine must equal."""
     by_id = {task.id: task for task in tasks}
     failed: set[TaskId] = set()
     sorter = in_order(tasks)
     queue: list[TaskId] = []
-    while sorter.is_active():
+    while sorter.is_active() and not stop.asked:
         for ready in sorter.get_ready():
             heappush(queue, ready)
         task = by_id[heappop(queue)]
@@ -79,7 +88,8 @@ def execute(task: Task) -> Outcome:
         commit = _make(task)
     except (UserError, OSError, MemoryError) as error:
         message = " ".join(str(error).split()) or type(error).__name__
-        return failure(task, message, time.perf_counter() - started)
+        outcome = failure(task, message, time.perf_counter() - started)
+        return replace(outcome, no_place=getattr(error, "errno", None) in NO_PLACE)
     counts = Counter(row.state for row in commit.rows)
     seconds = time.perf_counter() - started
     return Outcome(task.stage, task.partition, len(task.rows), dict(counts), seconds)
@@ -116,12 +126,19 @@ def _kept(store: Store, task: Task) -> dict[int, ClipResult]:
         return {}
     held = {key: i for i, key in enumerate(commit.keys)}
     wanted = {i: held[row.key] for i, row in enumerate(task.rows) if row.key in held}
-    earlier = list(store.rows(task.partition)) if wanted else []
+    try:
+        earlier = list(store.rows(task.partition)) if wanted else []
+    except DamagedError:  # then they are made again
+        return {}
     return {i: earlier[j] for i, j in wanted.items()}
 
 
 def _extract(stage: Stage, inputs: list[ClipInputs]) -> list[ClipResult]:
-    """One checked result a clip; where the batch raises, the clips are tried one by one."""
+    """One checked result a clip.
+
+    Where memory runs out the batch is halved; where it raises otherwise, the clips are tried one
+    by one.
+    """
     if not inputs:
         return []
     try:
@@ -131,17 +148,41 @@ def _extract(stage: Stage, inputs: list[ClipInputs]) -> list[ClipResult]:
         return [_finite(result) for result in results]
     except UserError:
         raise
-    except Exception as error:
-        if len(inputs) > 1:
-            return [result for one in inputs for result in _extract(stage, [one])]
-        if _is_the_machines(error):
-            raise
-        return [_of_error(error)]
+    except Exception as raised:
+        error = raised.with_traceback(None)  # its frames hold the memory that the next try needs
+    if is_out_of_memory(error):
+        _free_memory()
+        return _in_halves(stage, inputs, str(error))
+    if len(inputs) > 1:
+        return [result for one in inputs for result in _extract(stage, [one])]
+    if getattr(error, "errno", None) in MACHINE_ERRORS:  # no clip's fault
+        raise error
+    return [_of_error(error)]
 
 
-def _is_the_machines(error: Exception) -> bool:
-    """Whether an error is no clip's fault: memory or disk ran out."""
-    return isinstance(error, MemoryError) or getattr(error, "errno", None) in MACHINE_ERRORS
+def _in_halves(stage: Stage, inputs: list[ClipInputs], error: str) -> list[ClipResult]:
+    """The results of half the clips and then of the other half, in batches of half the size."""
+    settings = stage.settings.with_smaller_batches()
+    if len(inputs) == 1 and settings == stage.settings:
+        raise MemoryError(f"out of memory with one clip, {inputs[0].clip.id!r}: {error or 'RAM'}")
+    smaller, middle = replace(stage, settings=settings), -(-len(inputs) // 2)
+    return [*_extract(smaller, inputs[:middle]), *_extract(smaller, inputs[middle:])]
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    """Whether memory ran out, the accelerator's or the machine's."""
+    torch = sys.modules.get("torch")  # an error of torch's comes from a torch that is loaded
+    of_torch = torch is not None and isinstance(error, torch.OutOfMemoryError)
+    on_processor = isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
+    return isinstance(error, MemoryError) or of_torch or on_processor
+
+
+def _free_memory() -> None:
+    """Give back what nothing refers to any more, on the accelerator too."""
+    gc.collect()
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_initialized():
+        torch.cuda.empty_cache()
 
 
 def _of_error(error: Exception) -> ClipResult:

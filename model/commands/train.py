@@ -62,6 +62,7 @@ def train(
     from model.samples import load_samples
     from pipeline.cache import locate, open_cache
 
+    run_folder.require_writable(Path(runs))
     samples = load_samples(open_cache(locate(dataset, cache, name)), target=target, scale=scale)
     chosen = _settings(settings)
     if not as_json:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from collections import defaultdict
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -14,7 +16,9 @@ from pipeline.errors import UserError
 
 if TYPE_CHECKING:
     from pipeline.extract import Extraction
-    from pipeline.run import Engine
+    from pipeline.plan import Task
+    from pipeline.run import Engine, Outcome
+    from pipeline.stop import Stop
 
 
 @click.command()
@@ -51,8 +55,9 @@ def extract(
 
     from pipeline.extract import extract as run
     from pipeline.progress import display
+    from pipeline.stop import Stop
 
-    console = Console(stderr=True)
+    console, stop = Console(stderr=True), Stop()
     with display(console) as started:
         done = run(
             dataset,
@@ -62,8 +67,14 @@ def extract(
             name,
             only,
             started,
+            stop,
         )
-    sys.exit(_sum_up(done))
+    code = _sum_up(done)
+    if done.left:
+        again = shlex.join(["smp", *sys.argv[1:]])
+        click.echo(f"Stopped: {done.left} partitions were not begun; to go on: {again}", err=True)
+        code = 128 + stop.signal if stop.signal else CLIPS_FAILED
+    sys.exit(code)
 
 
 def _stages_file(dataset: Path) -> Path:
@@ -77,21 +88,23 @@ def _stages_file(dataset: Path) -> Path:
 def _engine(serial: bool, workers: int | None, scheduler: str | None) -> Engine:
     from pipeline.run import run_serially
 
-    if serial:
-        return run_serially
+    def engine(tasks: Sequence[Task], stop: Stop) -> Iterator[Outcome]:
+        with stop.on_signals():
+            if serial:
+                yield from run_serially(tasks, stop)
+            else:
+                # dask takes a second to import: only where there is something to run.
+                from pipeline.cluster import DaskEngine
 
-    def on_dask(tasks: Any) -> Any:
-        # dask takes a second to import: only where there is something to run.
-        from pipeline.cluster import DaskEngine
+                yield from DaskEngine(workers, scheduler)(tasks, stop)
 
-        return DaskEngine(workers, scheduler)(tasks)
-
-    return on_dask
+    return engine
 
 
 def _sum_up(done: Extraction) -> int:
     """Print what a run did; the exit code tells whether all of it worked."""
     from pipeline.cache import open_cache
+    from pipeline.commit import DAMAGED
     from pipeline.console import print_problems, print_stages
     from pipeline.status import status as of
 
@@ -106,6 +119,10 @@ def _sum_up(done: Extraction) -> int:
         print_stages(stages, seconds)
         click.echo(f"{len(done.outcomes)} partitions in {done.seconds:.1f} s → {done.cache_url}")
     print_problems(stages)
+    for task in (task for plan in done.plans for task in plan.tasks if DAMAGED in task.why):
+        click.echo(
+            f"{task.stage}, partition {task.partition}: {task.why}, so it was run again", err=True
+        )
     errors = [outcome for outcome in done.outcomes if outcome.error]
     for outcome in errors:
         click.echo(f"{outcome.stage}, partition {outcome.partition}: {outcome.error}", err=True)
