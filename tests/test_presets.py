@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import chain, combinations
+from typing import Any
 
 import pytest
 import torch
@@ -54,7 +55,7 @@ def test_the_papers_preset_is_the_papers():
         assert (s.lr, s.batch, s.epochs, s.patience) == (1e-5, 64, 100, None)
 
 
-EXPECTED = {
+EXPECTED: dict[tuple[str, str], dict[str, float]] = {
     ("ef_lstm", "mosi"): {"batch": 32, "lr": 1e-3, "weight_decay": 5e-3},
     ("lf_dnn", "mosi"): {"batch": 128, "lr": 1e-3, "weight_decay": 1e-2},
     ("mfn", "mosi"): {"batch": 128, "lr": 2e-3},
@@ -66,7 +67,7 @@ EXPECTED = {
     ("tfn", "sims"): {"batch": 32, "lr": 5e-4},
     ("mult", "sims"): {"batch": 16, "lr": 2e-3},
 }
-NETWORKS = {
+NETWORKS: dict[tuple[str, str], dict[str, Any]] = {
     ("ef_lstm", "mosi"): {"hidden": 128, "layers": 4, "dropout": 0.5},
     ("lf_dnn", "mosi"): {"fusion": 128, "dropout": 0.2},
     ("mfn", "mosi"): {"memory": 400, "window": 2},
