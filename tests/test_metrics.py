@@ -194,7 +194,8 @@ def test_no_constant_does_better_than_the_reference_rows(truth, constant):
 
 
 SIMS_TEST = np.repeat([-1.0, -0.8, -0.6, -0.2, 0.0, 0.4, 1.0], [80, 71, 40, 57, 69, 90, 50])
-"""As many negative (of which weakly), neutral and positive clips as CH-SIMS's test split has."""
+"""457 clips spread as CH-SIMS's test split must be for the published row below: 151 negative and 97
+weakly negative, 69 neutral, 140 positive."""
 
 
 def test_a_published_row_is_that_of_answering_the_same_for_every_clip():

@@ -17,9 +17,8 @@ from pipeline.errors import UserError
 
 RECORDS = "trained"
 SELECTION = (
-    "Settings were fixed beforehand; the model of each training, which is that of its best epoch, "
-    "was selected on the validation split alone; the test split was read once a training, after "
-    "that."
+    "The model and the epoch of each training were selected on the validation split alone; the "
+    "test split was read once a training, after that."
 )
 REFERENCES = (
     "majority class, median score: the best that one and the same answer for every clip reaches "
