@@ -21,7 +21,7 @@ def comparison(
 
     preset_name: for the models that have one of that name; the others keep their first.
     """
-    models = list(models) or default_models()
+    models = list(dict.fromkeys(models)) or default_models()
     if preset_name and not any(has_preset(model, preset_name) for model in models):
         raise UserError(f"none of {', '.join(models)} has a preset {preset_name!r}")
     entries = [_entry(samples, model, preset_name, given) for model in models]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from model.experiments import folder
@@ -93,7 +93,7 @@ def _table(experiment: Experiment, samples: Samples, outcomes: Sequence[Outcome]
         *(f"failed: {o.entry.label}: {o.error}" for o in outcomes if o.error),
         *(f"note: {note}" for note in (*experiment.notes, *samples.notes)),
     ]
-    return Table(table.title, table.columns, table.rows, notes)
+    return replace(table, notes=notes)
 
 
 def _row(outcome: Outcome) -> Row:
