@@ -42,6 +42,13 @@ def current(folder: Folder) -> dict[str, dict[str, Any]]:
     return json.loads(content) if content else {}
 
 
+def set_current(folder: Folder, identities: Mapping[str, Mapping[str, Any]]) -> None:
+    """Have readers find these stages, and no other."""
+    content = json.dumps(identities, indent=1, ensure_ascii=False).encode()
+    if folder.read(CURRENT_FILE) != content:
+        folder.write(CURRENT_FILE, content)
+
+
 def open_cache(url: str | Path) -> Cache:
     """Open a dataset's cache, `cache/<dataset>`. Raises UserError where nothing was extracted."""
     return Cache(str(url))

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections import defaultdict
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +15,8 @@ from pipeline.cli import CLIPS_FAILED, OK
 from pipeline.errors import UserError
 
 if TYPE_CHECKING:
-    from pipeline.extract import Extraction
+    from pipeline.extract import Extraction, Observer
+    from pipeline.plan import StagePlan
     from pipeline.run import Engine
 
 
@@ -28,6 +31,9 @@ if TYPE_CHECKING:
 @click.option("--cache", "cache_root", default="cache", show_default=True, help="Path or URL.")
 @click.option("--name", help="What the cache calls the dataset; by default its folder's name.")
 @click.option("--only", multiple=True, metavar="STAGE", help="Just this stage and what it needs.")
+@click.option("--plan", "plan_only", is_flag=True, help="Say what would run and why; run nothing.")
+@click.option("--json", "as_json", is_flag=True, help="The plan as one JSON object.")
+@click.option("--retry", is_flag=True, help="Run clips that failed again too.")
 @click.option("--serial", is_flag=True, help="A plain loop instead of dask: the same results.")
 @click.option("--workers", type=click.IntRange(min=1), help="Processes instead of threads.")
 @click.option("--scheduler", metavar="ADDRESS", help="A dask cluster that runs already.")
@@ -37,6 +43,9 @@ def extract(
     cache_root: str,
     name: str | None,
     only: tuple[str, ...],
+    plan_only: bool,
+    as_json: bool,
+    retry: bool,
     serial: bool,
     workers: int | None,
     scheduler: str | None,
@@ -47,31 +56,51 @@ def extract(
     """
     if sum((serial, workers is not None, scheduler is not None)) > 1:
         raise UserError("give one of --serial, --workers and --scheduler")
+    if as_json and not plan_only:
+        raise UserError("--json goes with --plan")
     from rich.console import Console
 
     from pipeline.extract import extract as run
     from pipeline.progress import display
+    from pipeline.stages import file_for
 
-    console = Console(stderr=True)
+    stages_file = stages_file or file_for(dataset)
+    if plan_only:
+        _show_plan(dataset, stages_file, cache_root, name, only, retry, as_json)
+        return
+    engine, console = _engine(serial, workers, scheduler), Console(stderr=True)
     with display(console) as started:
-        done = run(
-            dataset,
-            stages_file or _stages_file(dataset),
-            _engine(serial, workers, scheduler),
-            cache_root,
-            name,
-            only,
-            started,
-        )
+
+        def begin(plans: Sequence[StagePlan]) -> Observer:
+            for plan in plans:
+                if plan.tasks:
+                    console.print(str(plan), markup=False, highlight=False, soft_wrap=True)
+            return started(plans)
+
+        done = run(dataset, stages_file, engine, cache_root, name, only, begin, retry)
     sys.exit(_sum_up(done))
 
 
-def _stages_file(dataset: Path) -> Path:
-    from pipeline.stages import DEFAULT_FILE
+def _show_plan(
+    path: Path,
+    stages_file: Path,
+    cache_root: str,
+    name: str | None,
+    only: tuple[str, ...],
+    retry: bool,
+    as_json: bool,
+) -> None:
+    from pipeline import dataset
+    from pipeline.cache import locate
+    from pipeline.console import print_plan
+    from pipeline.plan import prepare
 
-    own = dataset / "stages.yaml"
-    here = Path("stages.yaml")
-    return next((p for p in (own, here) if p.is_file()), DEFAULT_FILE)
+    url = locate(path, cache_root, name)
+    plan = prepare(dataset.load(path), stages_file, url, name, only, retry)
+    if as_json:
+        click.echo(json.dumps(plan.to_json(), indent=2, ensure_ascii=False))
+    else:
+        print_plan(plan)
 
 
 def _engine(serial: bool, workers: int | None, scheduler: str | None) -> Engine:
