@@ -1,0 +1,76 @@
+"""`smp clean`."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from pathlib import Path
+
+import click
+
+from pipeline.errors import UserError
+
+
+@click.command()
+@click.argument("dataset", type=click.Path(path_type=Path), required=False)
+@click.option(
+    "--stages",
+    "stages_files",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    help="A stages file whose stores stay; by default the one that `smp extract` would take.",
+)
+@click.option("--cache", "cache_root", default="cache", show_default=True, help="Path or URL.")
+@click.option("--name", help="What the cache calls the dataset.")
+@click.option(
+    "--strict", is_flag=True, help="Stores extracted last go too, unless a file has them."
+)
+@click.option("--dry-run", is_flag=True, help="Say what would be removed; remove nothing.")
+def clean(
+    dataset: Path | None,
+    stages_files: tuple[Path, ...],
+    cache_root: str,
+    name: str | None,
+    strict: bool,
+    dry_run: bool,
+) -> None:
+    """Remove the stores of DATASET, or of every dataset, that no current stages file reaches.
+
+    What was extracted last stays, as does what the stages file names now.
+    """
+    from pipeline import lock
+    from pipeline.clean import caches, find
+    from pipeline.files import Folder
+
+    if dataset is None and name:
+        raise UserError("--name goes with a dataset")
+    urls = caches(cache_root) if dataset is None else [_url(dataset, cache_root, name)]
+    with ExitStack() as holds:
+        # Nothing is removed before all is known: one fault, and everything stays.
+        for url in urls if not dry_run else ():
+            holds.enter_context(lock.held(Folder(url)))
+        sweeps = [find(url, stages_files, _source(dataset, url), strict) for url in urls]
+        found = [store for sweep in sweeps for store in sweep.unreached]
+        for sweep in sweeps:
+            for store in sweep.unreached if dry_run else sweep.carry_out():
+                size = f"{store.size_bytes / 1e6:.1f} MB"
+                click.echo(f"{sweep.cache.url}/{store.stage}/{store.name}: {size} — {store.why}")
+    total = f"{len(found)} stores, {sum(store.size_bytes for store in found) / 1e6:.1f} MB"
+    stay = sum(sweep.kept for sweep in sweeps)
+    click.echo(f"{'Would remove' if dry_run else 'Removed'} {total}; {stay} stores stay.")
+
+
+def _url(dataset: Path, cache_root: str, name: str | None) -> str:
+    """The dataset's cache, which must be there: to hold one makes it."""
+    from pipeline.cache import locate
+    from pipeline.clips_table import ClipsTable
+    from pipeline.files import Folder
+
+    url = locate(dataset, cache_root, name)
+    if ClipsTable.read(Folder(url)) is None:
+        raise UserError(f"{url}: no cache; nothing to clean")
+    return url
+
+
+def _source(dataset: Path | None, url: str) -> Path | None:
+    """Where the dataset is, None where what was named is its cache."""
+    return None if dataset is None or str(dataset) == url else dataset
