@@ -26,7 +26,7 @@ CURRENT_FILE = "current.json"
 
 def locate(dataset: str | Path, cache_root: str = "cache", name: str | None = None) -> str:
     """The URL of a dataset's cache, from its folder, its manifest, its name or the cache itself."""
-    if Folder(str(dataset)).read(CURRENT_FILE) is not None:
+    if not Path(dataset).is_file() and Folder(str(dataset)).read(CURRENT_FILE) is not None:
         return str(dataset)
     return f"{cache_root.rstrip('/')}/{name or name_of(dataset)}"
 

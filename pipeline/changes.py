@@ -21,10 +21,11 @@ class Lack(Enum):
     CLIP = "new clips"
     CONTENT = "changed"
     SUCCESS = "failed before"
+    BACK = "back in the dataset"
     UPSTREAM = "what it needs has come out otherwise since"
 
 
-AGAIN = (Lack.SUCCESS, Lack.UPSTREAM)  # there is a result under the clip's key
+AGAIN = (Lack.SUCCESS, Lack.BACK, Lack.UPSTREAM)  # there is a result under the clip's key
 
 
 @dataclass(frozen=True)
@@ -79,7 +80,8 @@ class Before:
         for number in numbers[:NAMED]:
             digests = self.rows[number].digests
             parts = [part for part in reads if digests.get(part) != rows[number].digests.get(part)]
-            yield f"clip {rows[number].clip.id}: {' and '.join([*parts, Lack.CONTENT.value])}"
+            what = f"{' and '.join(parts)} {Lack.CONTENT.value}".lstrip()
+            yield f"clip {rows[number].clip.id}: {what}"
         if (more := len(numbers) - NAMED) > 0:
             yield f"{counted(more, 'more clip')} {Lack.CONTENT.value}"
 

@@ -37,9 +37,9 @@ class Row:
     files: Mapping[str, Seen] = field(default_factory=dict, compare=False)
 
     def key(self, parts: Iterable[str]) -> str:
-        """`id@digest`, the digest over the parts that a stage's result depends on."""
-        content = {part: self.digests.get(part, ABSENT) for part in parts}
-        return f"{self.known_as or self.clip.id}@{digest.of_json(content)[:16]}"
+        """`id@digest`, the digest over the sorted parts that a stage's result depends on."""
+        content = [f"{part} {self.digests.get(part, ABSENT)}" for part in parts]
+        return f"{self.known_as or self.clip.id}@{digest.of_text(' '.join(content))[:16]}"
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from graphlib import TopologicalSorter
 from pathlib import Path
@@ -11,7 +11,7 @@ from typing import Any
 from pipeline.cache import current, store_url
 from pipeline.changes import AGAIN, Before, Lack, counted
 from pipeline.clip import Clip
-from pipeline.clips_table import ClipsTable, merged
+from pipeline.clips_table import ClipsTable, Row, merged
 from pipeline.commit import Commit, RowState
 from pipeline.dataset import Dataset
 from pipeline.digest import Seen
@@ -21,6 +21,7 @@ from pipeline.stages import Stage, Stages
 from pipeline.store import Store
 
 TaskId = tuple[int, str]
+REMOVED = "removed from the dataset"  # said of a clip that was gone when its partition was made
 Identities = Mapping[str, Mapping[str, Any]]
 
 
@@ -169,78 +170,86 @@ class _Planner:
         }
         self.commits: dict[str, dict[int, Commit]] = {}
         self.lacking: dict[str, dict[int, Lack]] = {}
-        self._rows_of: dict[tuple[frozenset[str], frozenset[str]], list[TaskRow]] = {}
+        self._keys: dict[frozenset[str], list[str]] = {}  # of all clips, by what a stage reads
 
     def plan(self, stage: Stage) -> StagePlan:
         """What lacks in the stage's store."""
-        name, size = stage.name, self.stages.partition
-        self.commits[name] = Store(self.urls[name]).commits()
-        self.lacking[name] = {}
-        rows = self._rows(stage)
-        stores = {n: self.urls[n] for n in (name, *stage.needs) if n in self.urls}
+        self.commits[stage.name] = Store(self.urls[stage.name]).commits()
+        self.lacking[stage.name] = {}
+        partitions = -(-len(self.table.rows) // self.stages.partition)
         tasks = []
-        for number, start in enumerate(range(0, len(rows), size)):
-            part = rows[start : start + size]
-            if lacking := dict(self._lacks(stage, number, part)):
-                self.lacking[name] |= {start + i: lack for i, lack in lacking.items()}
-                again = [
-                    replace(row, again=True) if lacking.get(i) in AGAIN else row
-                    for i, row in enumerate(part)
-                ]
-                task = Task(name, number, tuple(again), stage.needs, self.stages.spec, stores)
-                tasks.append(task)
-        return StagePlan(name, -(-len(rows) // size), tuple(tasks), len(self.lacking[name]))
+        for number in range(partitions):
+            if lacking := dict(self._lacks(stage, number)):
+                self.lacking[stage.name] |= lacking
+                tasks.append(self._task(stage, number, lacking))
+        return StagePlan(stage.name, partitions, tuple(tasks), len(self.lacking[stage.name]))
 
-    def _rows(self, stage: Stage) -> list[TaskRow]:
-        """The task's view of every clip, the same for all stages that look at the same parts."""
-        reads, opens = self.stages.reads(stage), self._opens(stage)
-        if (reads, opens) not in self._rows_of:
-            parts, media = sorted(reads), sorted(opens)
-            self._rows_of[reads, opens] = [
-                TaskRow(
-                    row.clip,
-                    row.key(parts),
-                    row.removed,
-                    files=tuple(row.files[part] for part in media if part in row.files),
-                )
-                for row in self.table.rows
-            ]
-        return self._rows_of[reads, opens]
+    def _rows(self, number: int) -> Iterable[tuple[int, Row]]:
+        """The rows of a partition with their numbers in the table."""
+        start = number * self.stages.partition
+        return enumerate(self.table.rows[start : start + self.stages.partition], start)
+
+    def _keys_of(self, stage: Stage) -> list[str]:
+        """The key of every clip, the same for all stages that depend on the same parts."""
+        reads = self.stages.reads(stage)
+        if reads not in self._keys:
+            parts = sorted(reads)
+            self._keys[reads] = [row.key(parts) for row in self.table.rows]
+        return self._keys[reads]
+
+    def _lacks(self, stage: Stage, number: int) -> Iterator[tuple[int, Lack]]:
+        """Each row of a partition that has to be computed, and why."""
+        keys, commit = self._keys_of(stage), self.commits[stage.name].get(number)
+        held = {state.key: state for state in commit.rows} if commit else {}
+        for i, row in self._rows(number):
+            state = held.get(keys[i])
+            if row.removed:
+                continue
+            if commit is None:
+                yield i, Lack.COMMIT
+            elif state is None:
+                ids = {key.rpartition("@")[0] for key in held}
+                yield i, Lack.CONTENT if keys[i].rpartition("@")[0] in ids else Lack.CLIP
+            elif state.state != OK and (lack := self._lack_of_features(stage, number, i, state)):
+                yield i, lack
+
+    def _lack_of_features(self, stage: Stage, number: int, i: int, state: RowState) -> Lack | None:
+        """Why a row is computed again though its commit says that it has no features."""
+        if self.retry and state.state == FAILED:
+            return Lack.SUCCESS
+        if state.reason == REMOVED:
+            return Lack.BACK
+        return Lack.UPSTREAM if self._is_outdated(stage, number, i, state) else None
+
+    def _is_outdated(self, stage: Stage, number: int, i: int, state: RowState) -> bool:
+        """Whether a row has no features because of one upstream that is another now."""
+        for need in stage.needs:
+            if need not in self.urls or not state.reason.startswith(f"{need}: "):
+                continue
+            if i in self.lacking[need]:
+                return state.state == FAILED
+            commit = self.commits[need].get(number)
+            sources = commit.rows[i - number * self.stages.partition :][:1] if commit else ()
+            told = [(source.state, f"{need}: {source.reason}") for source in sources]
+            return told != [(state.state, state.reason)]
+        return False
+
+    def _task(self, stage: Stage, number: int, lacking: Mapping[int, Lack]) -> Task:
+        keys, opens = self._keys_of(stage), self._opens(stage)
+        rows = tuple(
+            TaskRow(
+                row.clip,
+                keys[i],
+                row.removed,
+                lacking.get(i) in AGAIN,
+                tuple(file for part, file in row.files.items() if part in opens),
+            )
+            for i, row in self._rows(number)
+        )
+        stores = {name: self.urls[name] for name in (stage.name, *stage.needs) if name in self.urls}
+        return Task(stage.name, number, rows, stage.needs, self.stages.spec, stores)
 
     def _opens(self, stage: Stage) -> frozenset[str]:
         """The parts of a clip that the stage's own tasks open, for what is streamed to them too."""
         streams = (self.stages[need] for need in stage.needs if not self.stages[need].stored)
         return stage.kind.reads.union(*(self._opens(stream) for stream in streams))
-
-    def _lacks(
-        self, stage: Stage, number: int, rows: Sequence[TaskRow]
-    ) -> Iterator[tuple[int, Lack]]:
-        """Each row of a partition that has to be computed, and why."""
-        commit = self.commits[stage.name].get(number)
-        held = {state.key: state for state in commit.rows} if commit else {}
-        ids = {key.rpartition("@")[0] for key in held}
-        for i, row in enumerate(rows):
-            if row.removed:
-                continue
-            state = held.get(row.key)
-            if commit is None:
-                yield i, Lack.COMMIT
-            elif state is None:
-                yield i, Lack.CONTENT if row.key.rpartition("@")[0] in ids else Lack.CLIP
-            elif self.retry and state.state == FAILED:
-                yield i, Lack.SUCCESS
-            elif state.state != OK and self._is_outdated(stage, number, i, state):
-                yield i, Lack.UPSTREAM
-
-    def _is_outdated(self, stage: Stage, number: int, i: int, state: RowState) -> bool:
-        """Whether a row without features says so because of one upstream that is another now."""
-        for need in stage.needs:
-            if need not in self.urls or not state.reason.startswith(f"{need}: "):
-                continue
-            if number * self.stages.partition + i in self.lacking[need]:
-                return state.state == FAILED
-            commit = self.commits[need].get(number)
-            if commit and i < len(commit.rows):
-                source = commit.rows[i]
-                return (source.state, f"{need}: {source.reason}") != (state.state, state.reason)
-        return False
