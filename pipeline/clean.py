@@ -73,10 +73,7 @@ def find(
     and removes nothing, where a stages file or its weights can't be had: what they reach is not
     known then.
     """
-    cache = Folder(cache_url)
-    table = ClipsTable.read(cache)
-    if table is None:
-        raise UserError(f"{cache_url}: no cache; nothing to clean")
+    cache, table = Folder(cache_url), table_of(cache_url)
     identities = [_identities(file, table) for file in stages_files or [_own(table, dataset)]]
     reached = {_url(name, one) for by_stage in identities for name, one in by_stage.items()}
     last = current(cache)
@@ -97,6 +94,14 @@ def caches(root: str) -> list[str]:
     """The URLs of all caches below a root."""
     folder = Folder(root)
     return [f"{folder.url}/{name}" for name in folder.names() if ClipsTable.read(folder / name)]
+
+
+def table_of(cache_url: str) -> ClipsTable:
+    """The clips of a cache; UserError where there is no cache."""
+    table = ClipsTable.read(Folder(cache_url))
+    if table is None:
+        raise UserError(f"{cache_url}: no cache; nothing to clean")
+    return table
 
 
 def _own(table: ClipsTable, dataset: Path | None) -> Path:

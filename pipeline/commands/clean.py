@@ -38,37 +38,29 @@ def clean(
     What was extracted last stays, as does what the stages file names now.
     """
     from pipeline import lock
-    from pipeline.clean import caches, find
+    from pipeline.cache import locate
+    from pipeline.changes import counted
+    from pipeline.clean import caches, find, table_of
     from pipeline.files import Folder
 
     if dataset is None and name:
         raise UserError("--name goes with a dataset")
-    urls = caches(cache_root) if dataset is None else [_url(dataset, cache_root, name)]
+    urls = [locate(dataset, cache_root, name)] if dataset else caches(cache_root)
     with ExitStack() as holds:
-        # Nothing is removed before all is known: one fault, and everything stays.
-        for url in urls if not dry_run else ():
-            holds.enter_context(lock.held(Folder(url)))
+        for url in urls:
+            table_of(url)  # to hold a cache makes its folder
+            if not dry_run:
+                holds.enter_context(lock.held(Folder(url)))
+        # All is found before the first is removed: one fault, and everything stays.
         sweeps = [find(url, stages_files, _source(dataset, url), strict) for url in urls]
-        found = [store for sweep in sweeps for store in sweep.unreached]
         for sweep in sweeps:
             for store in sweep.unreached if dry_run else sweep.carry_out():
                 size = f"{store.size_bytes / 1e6:.1f} MB"
                 click.echo(f"{sweep.cache.url}/{store.stage}/{store.name}: {size} — {store.why}")
-    total = f"{len(found)} stores, {sum(store.size_bytes for store in found) / 1e6:.1f} MB"
-    stay = sum(sweep.kept for sweep in sweeps)
-    click.echo(f"{'Would remove' if dry_run else 'Removed'} {total}; {stay} stores stay.")
-
-
-def _url(dataset: Path, cache_root: str, name: str | None) -> str:
-    """The dataset's cache, which must be there: to hold one makes it."""
-    from pipeline.cache import locate
-    from pipeline.clips_table import ClipsTable
-    from pipeline.files import Folder
-
-    url = locate(dataset, cache_root, name)
-    if ClipsTable.read(Folder(url)) is None:
-        raise UserError(f"{url}: no cache; nothing to clean")
-    return url
+    sizes = [store.size_bytes for sweep in sweeps for store in sweep.unreached]
+    found = f"{counted(len(sizes), 'store')}, {sum(sizes) / 1e6:.1f} MB"
+    stay = counted(sum(sweep.kept for sweep in sweeps), "store")
+    click.echo(f"{'Would remove' if dry_run else 'Removed'} {found}; kept {stay}.")
 
 
 def _source(dataset: Path | None, url: str) -> Path | None:
