@@ -78,8 +78,9 @@ class Before:
         self, numbers: Sequence[int], rows: Sequence[Row], reads: Sequence[str]
     ) -> Iterator[str]:
         for number in numbers[:NAMED]:
-            digests = self.rows[number].digests
-            parts = [part for part in reads if digests.get(part) != rows[number].digests.get(part)]
+            now = rows[number].digests
+            before = self.rows[number].digests if number < len(self.rows) else now
+            parts = [part for part in reads if before.get(part) != now.get(part)]
             what = f"{' and '.join(parts)} {Lack.CONTENT.value}".lstrip()
             yield f"clip {rows[number].clip.id}: {what}"
         if (more := len(numbers) - NAMED) > 0:

@@ -76,7 +76,7 @@ class FileDigests:
             return str(known[-1])
         now = time.time()
         digest = of_file(path)
-        if _close_stamp(path) == stamp and now - max(stamp[1:3]) / 1e9 > CLOCK_S:
+        if _close_stamp(path) == stamp and now - stamp[2] / 1e9 > CLOCK_S:
             self._known[path] = [*stamp, digest]
             self._changed = True
         return digest
@@ -132,7 +132,7 @@ def stamp_of(path: str | Path) -> Stamp | None:
 
 
 def _close_stamp(path: str) -> list[int]:
-    """A stamp that no copying tool can restore: the time of change is the system's own."""
+    """Size, times of write and of change, inode: no tool can restore the time of change."""
     try:
         found = os.stat(path)
     except OSError as error:

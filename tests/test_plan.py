@@ -102,6 +102,14 @@ def test_a_plan_names_changed_and_new_clips(transcripts: Transcripts) -> None:
     )
 
 
+def test_a_change_that_nobody_remembers_is_told_as_such(transcripts: Transcripts) -> None:
+    transcripts.texts(TEXTS)
+    transcripts.extract()
+    Path(transcripts.cache_url, "clips.json").unlink()
+    transcripts.texts([*TEXTS[:1], "changed", *TEXTS[2:]])
+    assert planned(transcripts)[0] == "letters: 1 partition, 1 clip — clip v/0001: changed"
+
+
 def test_a_plan_names_lost_commits_and_an_interrupted_run(transcripts: Transcripts) -> None:
     transcripts.texts(TEXTS)
     transcripts.extract()
