@@ -151,11 +151,11 @@ def _judge(
         name: measure(splits[name].labels, predictions[name], task, samples.scale)
         for name in ("valid", "test")
     }
-    fitted, truth = splits["train"].labels, splits["test"].labels
+    truth = splits["test"].labels
     if task == "regression":
-        return predictions, measured, metrics.regression_references(fitted, truth, samples.scale)
-    fitted, truth = (samples.scale.three_classes(labels) for labels in (fitted, truth))
-    return predictions, measured, metrics.classification_references(fitted, truth)
+        return predictions, measured, metrics.regression_references(truth, samples.scale)
+    classes = samples.scale.three_classes(truth)
+    return predictions, measured, metrics.classification_references(classes)
 
 
 def measure(

@@ -12,7 +12,7 @@ import numpy as np
 from pipeline.clips_table import ClipsTable
 from pipeline.commit import Commit, RowState
 from pipeline.dataset import name_of
-from pipeline.digest import unsealed
+from pipeline.digest import sealed, unsealed
 from pipeline.errors import DamagedError, UserError
 from pipeline.files import Folder
 
@@ -44,6 +44,21 @@ def current(folder: Folder) -> dict[str, dict[str, Any]]:
     except ValueError as error:
         where = f"{folder.url}/{CURRENT_FILE}"
         raise DamagedError(f"{where} is damaged ({error}); `smp extract` makes it again") from None
+
+
+def last_known(folder: Folder) -> dict[str, dict[str, Any]]:
+    """`current`, or nothing where its file is damaged: the next extraction makes it again."""
+    try:
+        return current(folder)
+    except DamagedError:
+        return {}
+
+
+def set_current(folder: Folder, identities: Mapping[str, Mapping[str, Any]]) -> None:
+    """Have readers find these stages, and no other."""
+    content = sealed(identities, indent=1)
+    if folder.read(CURRENT_FILE) != content:
+        folder.write(CURRENT_FILE, content)
 
 
 def open_cache(url: str | Path) -> Cache:

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from typing import TYPE_CHECKING
 
 import click
 from rich.console import Console
 from rich.table import Table
 
+from pipeline.changes import counted
 from pipeline.status import StageStatus, problems_at_source
+
+if TYPE_CHECKING:
+    from pipeline.plan import Plan
 
 
 def print_stages(stages: list[StageStatus], seconds: dict[str, float] | None = None) -> None:
@@ -23,6 +28,22 @@ def print_stages(stages: list[StageStatus], seconds: dict[str, float] | None = N
         cells += [str(s.width or "–"), f"{s.size_bytes / 1e6:.1f}"]
         table.add_row(*cells, *([f"{seconds.get(s.stage, 0):.1f}"] if seconds else []))
     Console().print(table)
+
+
+def print_plan(plan: Plan) -> None:
+    """What a run would do, a line a stage, and why."""
+    if plan.changes:
+        click.echo(f"clips: {', '.join(plan.changes)}")
+    for stage in plan.by_stage:
+        if stage.tasks:
+            click.echo(str(stage))
+        elif stage.why:
+            why = "; ".join(stage.why)
+            click.echo(f"{stage.stage}: nothing to do, these settings' store is there — {why}")
+    lacking = sum(len(stage.tasks) for stage in plan.by_stage)
+    there = sum(stage.partitions for stage in plan.by_stage) - lacking
+    todo = f"Would run {counted(lacking, 'partition')}" if lacking else "Nothing to do"
+    click.echo(f"{todo}; {counted(there, 'partition')} committed; nothing was written.")
 
 
 def print_problems(stages: list[StageStatus]) -> None:

@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import math
+import os
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -59,7 +60,9 @@ def load(path: str | Path) -> Dataset:
         raise UserError(f"{path}: holds no clips")
     in_layout = "video_id" in rows[0][1]
     clips = _layout_clips(path, rows) if in_layout else _manifest_clips(path, rows)
-    return Dataset(name, path.parent.resolve(), tuple(_without_duplicates(path, clips)))
+    return Dataset(
+        name, Path(os.path.abspath(path.parent)), tuple(_without_duplicates(path, clips))
+    )
 
 
 def name_of(path: str | Path) -> str:

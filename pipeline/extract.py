@@ -13,12 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from pipeline import dataset, lock
-from pipeline.cache import CURRENT_FILE, current, locate, store_url
-from pipeline.clips_table import ClipsTable, merged
-from pipeline.digest import sealed
-from pipeline.errors import DamagedError
+from pipeline.cache import last_known, locate, set_current, store_url
+from pipeline.clips_table import ClipsTable
 from pipeline.files import Folder
-from pipeline.plan import StagePlan, plan
+from pipeline.plan import StagePlan, prepare
 from pipeline.run import Engine, Outcome
 from pipeline.stages import Stage, Stages
 from pipeline.stop import Stop
@@ -62,11 +60,14 @@ def extract(
     name: str | None = None,
     only: Sequence[str] = (),
     started: Callable[[Sequence[StagePlan]], Observer] = lambda plans: lambda outcome: None,
+    retry: bool = False,
     stop: Stop | None = None,
 ) -> Extraction:
     """Run all that lacks a commit. `started` is told the plan and gives what is told the outcomes.
 
-    Once `stop` is asked for, or nothing can be written, no further partition is begun.
+    retry: clips that failed run again too. Once `stop` is asked for, or nothing can be written, no
+    further partition is begun.
+
     Raises UserError where the dataset, the stages file or its weights can't be used.
     """
     begun = time.perf_counter()
@@ -76,13 +77,10 @@ def extract(
     folder = Folder(url)
     with lock.held(folder):
         folder.sweep()
-        table = merged(ClipsTable.read(folder), clips, name)
-        stages = Stages.load(stages_file, table.language)
-        chosen = stages.chosen(only)
-        identities = stages.identities(chosen)
+        plan = prepare(clips, stages_file, url, name, only, retry)
+        plans, table = plan.by_stage, plan.table
         table.write(folder)
-        _make_stores(stages, chosen, identities, table, url)
-        plans = plan(stages, chosen, identities, table, url)
+        _make_stores(plan.stages, plan.chosen, plan.identities, table, url)
         tasks = [task for stage_plan in plans for task in stage_plan.tasks]
         observe = started(plans)
         outcomes = []
@@ -93,7 +91,7 @@ def extract(
             _log(folder, outcome)
             observe(outcome)
     seconds = time.perf_counter() - begun
-    return Extraction(url, len(table.present), tuple(plans), tuple(outcomes), seconds)
+    return Extraction(url, len(table.present), plans, tuple(outcomes), seconds)
 
 
 def _make_stores(
@@ -116,17 +114,7 @@ def _make_stores(
             len(table.rows),
             _provenance(stage, identity),
         )
-    content = sealed({**_known(folder), **{s.name: identities[s.name] for s in stored}}, indent=1)
-    if folder.read(CURRENT_FILE) != content:
-        folder.write(CURRENT_FILE, content)
-
-
-def _known(folder: Folder) -> Mapping[str, Any]:
-    """The identities of the last run, none where their file is damaged: it is made again."""
-    try:
-        return current(folder)
-    except DamagedError:
-        return {}
+    set_current(folder, {**last_known(folder), **{s.name: identities[s.name] for s in stored}})
 
 
 def _provenance(stage: Stage, identity: Mapping[str, Any]) -> dict[str, Any]:
@@ -134,10 +122,11 @@ def _provenance(stage: Stage, identity: Mapping[str, Any]) -> dict[str, Any]:
         "stage": stage.name,
         "extractor": stage.extractor,
         "version": stage.kind.version,
-        "settings": stage.settings.affecting_results(),
+        "settings": stage.settings.provenance(),
         "weights": {"id": identity["weights_id"], "digest": identity["weights"]},
         "needs": identity["needs"],
         "fingerprint": identity["fingerprint"],
+        "identity": identity,
         "libraries": {name: importlib.metadata.version(name) for name in LIBRARIES},
     }
 

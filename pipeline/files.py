@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -58,6 +59,17 @@ class Folder:
                 sync(target.parent)
         elif self._remote().exists(f"{self.url}/{name}"):
             self._remote().rm_file(f"{self.url}/{name}")
+
+    def remove_all(self, name: str) -> None:
+        """Remove a file, or a folder with all that is in it; it is no error where there is none."""
+        if self.path is not None:
+            target = self.path / name
+            if target.is_dir() and not target.is_symlink():
+                shutil.rmtree(target)
+            else:
+                target.unlink(missing_ok=True)
+        elif self._remote().exists(f"{self.url}/{name}"):
+            self._remote().rm(f"{self.url}/{name}", recursive=True)
 
     def names(self) -> list[str]:
         """The names of the files and folders here, sorted; none where the folder is not there."""

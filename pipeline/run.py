@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import gc
 import json
+import socket
 import sys
 import time
 from collections import Counter
@@ -15,6 +16,7 @@ from heapq import heappop, heappush
 
 import numpy as np
 
+from pipeline.cache import store_url
 from pipeline.commit import Commit
 from pipeline.errors import ClipError, DamagedError, UserError
 from pipeline.extractor import ClipInputs, ClipResult
@@ -98,8 +100,10 @@ def execute(task: Task) -> Outcome:
 def _make(task: Task) -> Commit:
     stages = _stages(json.dumps(task.spec, ensure_ascii=False))
     stage = stages[task.stage]
+    _require_as_planned(stages, task)
     store = Store(task.stores[task.stage])
     results = _kept(store, task)
+    kept = set(results)
     inputs: dict[int, ClipInputs] = {}
     if len(results) < len(task.rows):
         for row, given in enumerate(gather(stages, stage, task)):
@@ -110,8 +114,21 @@ def _make(task: Task) -> Commit:
             else:
                 inputs[row] = given
     results.update(zip(inputs, _extract(stage, list(inputs.values())), strict=True))
+    results.update(_overtaken(task, results.keys() - kept))
     keys = [row.key for row in task.rows]
     return store.write(task.partition, keys, [results[row] for row in range(len(keys))])
+
+
+def _require_as_planned(stages: Stages, task: Task) -> None:
+    """Raise UserError where this process has other weights or code than the plan was made with."""
+    identities = stages.identities(stages.chosen([task.stage]))
+    url = store_url("", task.stage, identities[task.stage]["fingerprint"])
+    if not task.stores[task.stage].endswith(url):
+        raise UserError(
+            f"stage {task.stage!r}: on {socket.gethostname()} it would be {url}, not "
+            f"{task.stores[task.stage]} as planned: weights or code differ; run again, on a "
+            "cluster with the same on all machines"
+        )
 
 
 @lru_cache(maxsize=8)
@@ -125,12 +142,23 @@ def _kept(store: Store, task: Task) -> dict[int, ClipResult]:
     if commit is None:
         return {}
     held = {key: i for i, key in enumerate(commit.keys)}
-    wanted = {i: held[row.key] for i, row in enumerate(task.rows) if row.key in held}
+    rows = [(i, row) for i, row in enumerate(task.rows) if not row.again]
+    wanted = {i: held[row.key] for i, row in rows if row.key in held}
     try:
         earlier = list(store.rows(task.partition)) if wanted else []
     except DamagedError:  # then they are made again
         return {}
     return {i: earlier[j] for i, j in wanted.items()}
+
+
+def _overtaken(task: Task, rows: Iterable[int]) -> dict[int, ClipResult]:
+    """A failure for each clip whose file is not what it was when its key was made."""
+    return {
+        row: ClipResult.failed(f"{file.path} changed while this ran; run again")
+        for row in rows
+        for file in task.rows[row].files
+        if not file.is_unchanged()
+    }
 
 
 def _extract(stage: Stage, inputs: list[ClipInputs]) -> list[ClipResult]:

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from pipeline import lock
-from pipeline.cache import CURRENT_FILE, current, store_url
+from pipeline.cache import CURRENT_FILE, current, last_known, store_url
 from pipeline.clips_table import FILE as CLIPS_FILE
 from pipeline.clips_table import ClipsTable
 from pipeline.commit import Commit
@@ -96,7 +96,7 @@ def verify(cache_url: str, repair: bool = False) -> Report:
 
 def _stores(folder: Folder) -> list[str]:
     """All stores, `<stage>/<fingerprint>.zarr`: those in use and those of other settings."""
-    known = _current(folder)
+    known = last_known(folder)
     named = {store_url("", stage, known[stage]["fingerprint"])[1:] for stage in known}
     there = {
         f"{stage}/{name}"
@@ -105,13 +105,6 @@ def _stores(folder: Folder) -> list[str]:
         if name.endswith(".zarr")
     }
     return sorted(named | there)
-
-
-def _current(folder: Folder) -> dict[str, dict[str, Any]]:
-    try:
-        return current(folder)
-    except DamagedError:
-        return {}
 
 
 def _shared_faults(folder: Folder) -> Iterator[Fault]:

@@ -94,7 +94,10 @@ def test_what_a_dead_process_left_is_gone_after_the_next_run(
     assert len(log.read_text().splitlines()) == whole_lines + 2  # the torn one is no other's
 
 
-def test_the_memory_of_digests_is_swept_too(tmp_path: Path) -> None:
+def test_the_memory_of_digests_is_swept_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pipeline.digest.CLOCK_S", -1.0)  # a new file may be remembered at once
     memory, media = tmp_path / "digests.json", tmp_path / "clip.mp4"
     media.write_bytes(b"content")
     dead, alive = tmp_path / "digests.4194305.part", tmp_path / f"digests.{os.getppid()}.part"

@@ -27,6 +27,7 @@ class Audio(Extractor):
 
     version = 1
     reads = frozenset({"video", "audio"})
+    uses_steps = False
 
     class Settings(StageSettings):
         """level_dbfs: the peak's level.

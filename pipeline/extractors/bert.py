@@ -12,7 +12,7 @@ import numpy as np
 
 from pipeline import transformer
 from pipeline.errors import ClipError, MissingModalityError
-from pipeline.extractor import ClipInputs, ClipResult, Extractor, StageSettings, runtime
+from pipeline.extractor import ClipInputs, ClipResult, Extractor, StageSettings, by_content, runtime
 from pipeline.field import Field
 from pipeline.steps import Sampling, to_steps
 from pipeline.weights import Weights, device_of, find, load_once
@@ -33,8 +33,8 @@ class Bert(Extractor):
     class Settings(StageSettings):
         """weights: a hub id, a folder in the hub's layout, or `random`."""
 
-        weights: str = "bert-base-uncased"
-        revision: str | None = None
+        weights: str = by_content("bert-base-uncased")
+        revision: str | None = by_content(None)
         sampling: Sampling = "uniform"
         batch_size: int = runtime(32, ge=1)
         device: str = runtime("auto")

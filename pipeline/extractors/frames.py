@@ -40,6 +40,7 @@ class Frames(StreamingExtractor):
 
     version = 1
     reads = frozenset({"video"})
+    uses_steps = False
     streams = {"frames": Field(("frame", "height", "width", 3), "uint8", ragged=True)}
 
     class Settings(StageSettings):

@@ -63,6 +63,8 @@ class Letters(Extractor):
             case "!nan":
                 rows = np.full((3, 2), np.nan, np.float32)
                 return ClipResult.ok({"features": rows, "codes": np.zeros(0, np.int32)}, 3)
+        if text.startswith("!needs ") and not Path(text.removeprefix("!needs ")).exists():
+            return ClipResult.failed("what it needs is not there")
         codes = np.array([ord(c) for c in text], np.int32)
         rows = to_steps(np.stack([codes, -codes], 1).astype(np.float32) * self.settings.scale)
         return ClipResult.ok({"features": rows, "codes": codes}, len(rows))
