@@ -17,7 +17,7 @@ from torch.nn import functional as F
 from torch.nn.utils import clip_grad_norm_
 
 from model import metrics
-from model.batch import Batch
+from model.batch import Batch, drop_features
 from model.metrics import Metrics, Scale
 from model.network import CHUNK, CLASSES, Network, Predictor, Scaler, build, one_thread
 from model.samples import SPLITS, Samples
@@ -33,6 +33,7 @@ class TrainSettings(BaseModel):
     network: the model's own settings, its defaults where not given. lr: the paper's 1e-5 is far
     too small for 100 epochs over cached features, 1e-3 converges well within them.
     patience: stop after so many epochs without a better validation; None goes on to the end.
+    feature_dropout: the share of its features that each clip loses in a training step.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -45,6 +46,7 @@ class TrainSettings(BaseModel):
     lr: float = Field(1e-3, gt=0)
     weight_decay: float = Field(0.0, ge=0)
     clip_norm: float = Field(1.0, gt=0)
+    feature_dropout: float = Field(0.0, ge=0, lt=1)
     patience: int | None = Field(None, ge=1)
     seed: int = Field(0, ge=0)
     device: str = "auto"
@@ -117,7 +119,8 @@ def _fit(
         network.train()
         total = torch.zeros((), device=device)
         for rows in torch.randperm(len(inputs), generator=order).to(device).split(settings.batch):
-            loss = loss_of(network(inputs[rows]), targets[rows], task)
+            batch = drop_features(inputs[rows], settings.feature_dropout)
+            loss = loss_of(network(batch), targets[rows], task)
             optimizer.zero_grad()
             loss.backward()
             clip_grad_norm_(network.parameters(), settings.clip_norm)

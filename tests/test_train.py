@@ -17,7 +17,7 @@ from click.testing import CliRunner
 
 import model
 from model import run_folder
-from model.batch import Batch
+from model.batch import Batch, drop_features
 from model.cli import main
 from model.metrics import MOSI, SIMS
 from model.samples import Samples, load_samples, read_modality
@@ -113,6 +113,24 @@ def test_the_same_seed_gives_the_same_bits_and_another_seed_does_not():
     assert a.curve == b.curve
     assert np.array_equal(a.predictions["test"], b.predictions["test"])
     assert not np.array_equal(a.predictions["test"], c.predictions["test"])
+
+
+def test_a_dropped_feature_is_gone_from_a_whole_clip_and_made_up_for_by_the_others():
+    torch.manual_seed(0)
+    lengths = {"text": torch.full((40,), STEPS)}
+    x = drop_features(Batch({"text": torch.ones(40, STEPS, 50)}, lengths), 0.4).features["text"]
+    assert torch.equal(x, x[:, :1].expand_as(x))
+    assert x.unique().tolist() == pytest.approx([0, 1 / 0.6])
+    assert not torch.equal(x[0], x[1]), "clips lose different features"
+    assert x.mean() == pytest.approx(1, abs=0.1)
+
+
+def test_feature_dropout_makes_a_training_and_no_prediction_depend_on_chance():
+    samples = some_samples()
+    trained = train(samples, QUICK.model_copy(update={"feature_dropout": 0.5}))
+    assert trained.curve != train(samples, QUICK).curve
+    again = trained.predictor.predict(samples.split("test").batch)
+    assert np.array_equal(trained.predictions["test"], again)
 
 
 def test_training_beats_every_reference_where_there_is_a_signal():
