@@ -15,16 +15,14 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import yaml
 
-from pipeline.extract import extract
-from pipeline.run import run_serially
 from pipeline.sample import write_sample
 from tests.conftest import Transcripts
-from tests.crashing import Kill, differences, files_of, until_done
+from tests.crashing import Kill, differences, files_of, run, until_done
 
 TEXTS = [f"text number {i}" for i in range(24)]
 CHANGED = [*TEXTS[:3], "changed", *TEXTS[4:], *(f"more {i}" for i in range(9))]
@@ -48,12 +46,10 @@ def at(*points: str, nth: int = 1, worker_only: bool = False) -> list[Kill]:
     return [Kill(point, nth, worker_only=worker_only) for point in points]
 
 
-def at_random(count: int, seed: int, longest_s: float, worker_only: bool = False) -> list[Kill]:
-    """Kills at random moments, from when Python starts on."""
+def at_random(count: int, seed: int, worker_only: bool = False) -> list[Kill]:
+    """Kills at random moments, as shares of the seconds that a whole run takes."""
     rng = random.Random(seed)
-    return [
-        Kill(after_s=rng.uniform(1.0, longest_s), worker_only=worker_only) for _ in range(count)
-    ]
+    return [Kill(after_s=rng.uniform(0.2, 0.8), worker_only=worker_only) for _ in range(count)]
 
 
 TABLE = at(
@@ -75,19 +71,19 @@ TRIALS = [
     Trial("toys", "in-process", "before and amid data", DATA),
     Trial("toys", "in-process", "data, commit, after it", COMMIT),
     Trial("toys", "in-process", "clips changed and added", AGAIN, changed=True),
-    Trial("toys", "in-process", "random moments", at_random(4, 1, 8.0)),
+    Trial("toys", "in-process", "random moments", at_random(6, 1)),
     Trial("toys", "--workers 2", "before and amid data", DATA),
     Trial("toys", "--workers 2", "data, commit, after it", COMMIT),
     Trial("toys", "--workers 2", "clips changed and added", AGAIN[1:], changed=True),
-    Trial("toys", "--workers 2", "random moments", at_random(3, 2, 12.0)),
+    Trial("toys", "--workers 2", "random moments", at_random(4, 2)),
     Trial("toys", "--workers 2", "one worker at a point", WORKER[:1]),
     Trial("toys", "--workers 2", "one worker at a point", WORKER[1:]),
     Trial(
         "sample", "in-process", "half a chunk, commit", [*at("half a chunk", nth=3), *COMMIT[:2]]
     ),
-    Trial("sample", "in-process", "random moments", at_random(5, 3, 30.0)),
-    Trial("sample", "--workers 2", "random moments", at_random(5, 4, 40.0)),
-    Trial("sample", "--workers 2", "one worker, at random", at_random(1, 5, 30.0, True)),
+    Trial("sample", "in-process", "random moments", at_random(6, 3)),
+    Trial("sample", "--workers 2", "random moments", at_random(6, 4)),
+    Trial("sample", "--workers 2", "one worker, at random", at_random(1, 5, True)),
 ]
 
 
@@ -119,10 +115,12 @@ def _try(trial: Trial) -> tuple[list[Kill], list[str]]:
         came: list[Kill] = []
         for number, (dataset, stages) in enumerate(phases):
             words = ["extract", str(dataset), "--stages", str(stages), *MODES[trial.mode]]
-            words += ["--cache", str(folder / "killed")]
-            disturbed = number == trial.changed
-            came += until_done(words, trial.kills if disturbed else (), folder / "token")
-            extract(dataset, stages, run_serially, str(folder / "whole"))
+            began = time.monotonic()
+            run([*words, "--cache", str(folder / "whole")])
+            seconds = time.monotonic() - began
+            disturbed = trial.kills if number == trial.changed else ()
+            kills = [replace(kill, after_s=kill.after_s * seconds) for kill in disturbed]
+            came += until_done([*words, "--cache", str(folder / "killed")], kills, folder / "token")
         whole, killed = (files_of(str(folder / which)) for which in ("whole", "killed"))
         return came, differences(whole, killed)
 
@@ -130,7 +128,7 @@ def _try(trial: Trial) -> tuple[list[Kill], list[str]]:
 def _toys(folder: Path, trial: Trial) -> Iterator[tuple[Path, Path]]:
     """Transcripts through two toy stages; then with one changed and some more."""
     transcripts = Transcripts(folder)
-    transcripts.stages(letters={"extractor": "tests.toys.letters", "pause_s": 0.2})
+    transcripts.stages(letters={"extractor": "tests.toys.letters", "pause_s": 0.5})
     for texts in (TEXTS, CHANGED) if trial.changed else (TEXTS,):
         transcripts.texts(texts)
         yield transcripts.folder, transcripts.stages_file

@@ -28,6 +28,7 @@ from pipeline.store import Store
 
 THREADS_A_TASK = 1
 NO_PLACE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS}
+OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "ALLOC_FAILED")  # as torch says it
 MACHINE_ERRORS = {*NO_PLACE, errno.EMFILE, errno.ENFILE, errno.ENOMEM}
 
 
@@ -178,7 +179,7 @@ def _extract(stage: Stage, inputs: list[ClipInputs]) -> list[ClipResult]:
         raise
     except Exception as raised:
         error = raised.with_traceback(None)  # its frames hold the memory that the next try needs
-    if is_out_of_memory(error):
+    if _is_out_of_memory(error):
         _free_memory()
         return _in_halves(stage, inputs, str(error))
     if len(inputs) > 1:
@@ -197,12 +198,10 @@ def _in_halves(stage: Stage, inputs: list[ClipInputs], error: str) -> list[ClipR
     return [*_extract(smaller, inputs[:middle]), *_extract(smaller, inputs[middle:])]
 
 
-def is_out_of_memory(error: Exception) -> bool:
-    """Whether memory ran out, the accelerator's or the machine's."""
-    torch = sys.modules.get("torch")  # an error of torch's comes from a torch that is loaded
-    of_torch = torch is not None and isinstance(error, torch.OutOfMemoryError)
-    on_processor = isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
-    return isinstance(error, MemoryError) or of_torch or on_processor
+def _is_out_of_memory(error: Exception) -> bool:
+    """Whether memory ran out, the machine's or the accelerator's; torch is not loaded to ask."""
+    of_torch = isinstance(error, RuntimeError) and any(w in str(error) for w in OUT_OF_MEMORY)
+    return isinstance(error, MemoryError) or of_torch
 
 
 def _free_memory() -> None:
