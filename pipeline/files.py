@@ -29,7 +29,7 @@ class Folder:
                 return (self.path / name).read_bytes()
             content: bytes = self._remote().cat_file(f"{self.url}/{name}")
             return content
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return None
 
     def write(self, name: str, content: bytes) -> None:
