@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from pipeline.clip import SPLITS, Clip
-from pipeline.errors import UserError
+from pipeline.errors import UNPRINTABLE, UserError
 
 HAN = re.compile(r"[\u3400-\u4dbf\u4e00-\u9fff]")
 LAYOUT_COLUMNS = ("video_id", "clip_id", "text", "label", "annotation", "mode")
@@ -80,8 +80,9 @@ def _rows(path: Path) -> Iterator[Row]:
     try:
         text = path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
+        line = error.object[: error.start].count(b"\n") + 1
         where = f"{error.reason} at byte {error.start}"
-        raise UserError(f"{path}: not UTF-8 ({where}); save it as UTF-8") from error
+        raise UserError(f"{path}:{line}: not UTF-8 ({where}); save it as UTF-8") from error
     if path.suffix == ".jsonl":
         return _json_rows(path, text)
     return _csv_rows(path, text)
@@ -113,7 +114,7 @@ def _json_rows(path: Path, text: str) -> Iterator[Row]:
 
 
 def _layout_clips(path: Path, rows: list[Row]) -> Iterator[tuple[str, Clip]]:
-    raw = path.parent / "Raw"
+    raw = path.parent.absolute() / "Raw"  # workers may run in other folders
     for where, row in rows:
         _require_columns(where, row, LAYOUT_COLUMNS)
         id = _safe_id(where, f"{row['video_id']}/{row['clip_id']}", parts=2)
@@ -127,7 +128,7 @@ def _manifest_clips(path: Path, rows: list[Row]) -> Iterator[tuple[str, Clip]]:
         _require_columns(where, row, MANIFEST_COLUMNS)
         id = _safe_id(where, row["id"])
         media = {
-            part: str(path.parent / row[part]) if row.get(part) else None
+            part: str(path.parent.absolute() / row[part]) if row.get(part) else None
             for part in ("video", "audio")
         }
         yield where, _clip(where, id, row, split=row["split"], **media)
@@ -151,15 +152,16 @@ def _clip(where: str, id: str, row: Mapping[str, str], split: str, **media: str 
 
 
 def _score(where: str, column: str, text: str) -> float | None:
+    """None for an empty cell and for NaN: both are how tables say that a score is not known."""
     if not text.strip():
         return None
     try:
         score = float(text)
     except ValueError:
-        score = math.nan
-    if not math.isfinite(score):
+        score = math.inf
+    if math.isinf(score):
         raise UserError(f"{where}: {column} {text!r} is not a number; leave it empty if unknown")
-    return score
+    return None if math.isnan(score) else score
 
 
 def _safe_id(where: str, id: str, parts: int | None = None) -> str:
@@ -168,6 +170,8 @@ def _safe_id(where: str, id: str, parts: int | None = None) -> str:
     escapes = path.is_absolute() or "\\" in id or "\0" in id or {"..", "."} & set(id.split("/"))
     if escapes or not all(id.split("/")) or (parts and len(path.parts) != parts):
         raise UserError(f"{where}: id {id!r} is empty or leaves the dataset's folder")
+    if UNPRINTABLE.search(id):
+        raise UserError(f"{where}: id {id!r} holds a character that no report can show")
     return id
 
 

@@ -1,5 +1,10 @@
 """The kinds of trouble: a clip's, a modality's, the user's and the disk's."""
 
+import re
+
+# Line ends, control characters and lone surrogates: they tear a report, or can't be written at all.
+UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+
 
 class ClipError(Exception):
     """Something is wrong with one clip; its reason is recorded and the other clips go on."""

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict
 from pydantic import Field as PydanticField
 
 from pipeline.clip import Clip
-from pipeline.errors import ClipError, MissingModalityError
+from pipeline.errors import UNPRINTABLE, ClipError, MissingModalityError
 from pipeline.field import Field
 from pipeline.weights import Weights
 
@@ -101,7 +101,7 @@ class ClipResult:
     @classmethod
     def of(cls, error: ClipError) -> ClipResult:
         """The result that an error stands for."""
-        reason = str(error)
+        reason = UNPRINTABLE.sub(lambda found: ascii(found[0])[1:-1], str(error))
         is_missing = isinstance(error, MissingModalityError)
         return cls.missing(reason) if is_missing else cls.failed(reason)
 
