@@ -75,7 +75,7 @@ class Wav2vec2(Extractor):
         states: dict[int, np.ndarray] = {}
         batches = transformer.by_length(
             [len(sound) for sound in sounds],
-            self.settings.batch_size,
+            transformer.batch_size(self.settings.batch_size, network.model.device.type),
             BATCH_SAMPLES,
             equal=not network.masks,
         )
