@@ -162,6 +162,7 @@ BLOCK_SAMPLES = 1 << 16  # read from an audio file at once
 MOST_SAMPLES = 1 << 29  # of all channels: 2 GB, an hour and a half of stereo at 48 kHz
 MOST_LOST = 0.1  # of the sound; less of it may be damaged and is silence then
 LONGEST_PACKET_S = 1.0
+PLANES = 8
 RATES_HZ = (1_000, 768_000)  # what is outside comes of a damaged header
 
 
@@ -371,8 +372,23 @@ def _which(stream: Any, streams: Sequence[Any]) -> str:
     return f"sound stream {streams.index(stream) + 1} of {len(streams)} taken"
 
 
+def _packed(frame: Any) -> Any:
+    """A planar frame, with its channels interleaved where PyAV can't read its planes.
+
+    A frame has room for the addresses of eight; PyAV looks for the end of the list beyond the
+    eighth, and crashes the process.
+    """
+    if frame.layout.nb_channels < PLANES:
+        return frame
+    import av
+
+    resampler = av.AudioResampler(frame.format.packed.name, frame.layout, frame.sample_rate)
+    return next(iter(resampler.resample(frame)))
+
+
 def _as_float(frame: Any) -> np.ndarray:
     """A decoded frame as float32 [channels, n], full scale ±1."""
+    frame = _packed(frame) if frame.format.is_planar else frame
     values = frame.to_ndarray()
     if not frame.format.is_planar:
         values = values.reshape(-1, frame.layout.nb_channels).T

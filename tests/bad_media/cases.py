@@ -199,6 +199,7 @@ CASES = [
     heard("mono 8 kHz", wav(lambda: spoken(2.0, 8_000), 8_000)),
     heard("stereo 44.1 kHz", wav(in_channels(2, 44_100), 44_100)),
     Case("5.1, 48 kHz", good(samples=in_channels(6, 48_000)().T, rate_hz=48_000)),
+    heard("7.1", sound_alone("aac", "mp4", layout="7.1"), "ok 2.05 s", sound_file="sound.m4a"),
     heard("24 bit", wav(subtype="PCM_24")),
     heard("FLAC", wav(), sound_file="sound.flac"),
     heard("NaN samples", wav(with_nan, subtype="FLOAT"),

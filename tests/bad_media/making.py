@@ -111,7 +111,8 @@ def encoded(
 def _write_sound(file: Any, stream: Any, samples: np.ndarray, rate_hz: int) -> None:
     frame = av.AudioFrame.from_ndarray(samples[None].astype(np.float32), "fltp", "mono")
     frame.sample_rate, frame.pts = rate_hz, 0
-    resampler = av.AudioResampler(stream.format, "mono", stream.rate, stream.frame_size or None)
+    size = stream.frame_size or None
+    resampler = av.AudioResampler(stream.format, stream.layout, stream.rate, size)
     for part in [*resampler.resample(frame), *resampler.resample(None)]:
         file.mux(stream.encode(part))
     file.mux(stream.encode())
@@ -125,11 +126,11 @@ def _cover(file: Any) -> list[Any]:
     return [*stream.encode(av.VideoFrame.from_ndarray(image, "rgb24")), *stream.encode()]
 
 
-def sound_alone(codec: str, container: str, cover: bool = False) -> Make:
+def sound_alone(codec: str, container: str, cover: bool = False, layout: str = "mono") -> Make:
     def make(path: Path) -> None:
         with av.open(str(path), "w", format=container) as file:
             stream = file.add_stream(codec, rate=16_000)
-            stream.layout = "mono"
+            stream.layout = layout
             sleeve = _cover(file) if cover else None
             if sleeve:
                 file.mux(sleeve)
