@@ -26,6 +26,7 @@ from pipeline.time_limit import DEFAULT_S, TimeLimit
 
 LOST_END_S = 0.5  # a file that ends no more than this before its announced end is taken as whole
 CLOCK_S = 0.001  # containers round times to milliseconds; `fps` must not stumble over that
+LONGEST_SPAN_S = 3 * 3600.0  # of the pictures; longer ones come of damaged times
 LARGEST_PX = 1 << 26  # of a picture: twice 8K; what is larger comes of a damaged header
 
 
@@ -207,7 +208,7 @@ def picture_span(path: str, time_limit_s: float = DEFAULT_S) -> tuple[float, flo
     """When a video's first picture is shown and its last one ends, in seconds of the media's clock.
 
     None where there is no video to speak of: no picture stream, a cover, a single picture.
-    Nothing is decoded. Raises ClipError where the file can't be read.
+    Nothing is decoded. Raises ClipError where the file can't be read, or its times can't be right.
     """
     limit = TimeLimit("audio", time_limit_s)
     with opened(path, "video", limit) as container:
@@ -219,7 +220,10 @@ def picture_span(path: str, time_limit_s: float = DEFAULT_S) -> tuple[float, flo
     if len(lasting) < 2:
         return None
     first, last = min(lasting), max(lasting)
-    return first, last + (lasting[last] or (last - first) / (len(lasting) - 1))
+    end = last + (lasting[last] or (last - first) / (len(lasting) - 1))
+    if end - first > LONGEST_SPAN_S:
+        raise ClipError(f"pictures span {(end - first) / 3600:.0f} hours: {path}")
+    return first, end
 
 
 def _picture_times(packets: Iterable[Any], stream: Any) -> dict[float, float]:

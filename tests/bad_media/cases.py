@@ -36,6 +36,7 @@ from tests.bad_media.making import (
     plain,
     scaled,
     sideways,
+    slowed,
     sound_alone,
     spoken,
     turned,
@@ -150,6 +151,8 @@ CASES = [
     unopened("moov missing", damaged(without_index), "its index (moov) is missing, …"),
     Case("moov garbled", damaged(garbled_index),
          faces="failed: no picture of the video can be decoded", audio="ok 2.05 s"),
+    Case("impossible times", damaged(slowed),
+         audio="ok 2.11 s, not cut to the picture: pictures span … hours"),
     # modalities
     Case("video without sound", good(samples=None), audio="missing: no sound stream"),
     Case("sound without video", sound_alone("aac", "mp4"),

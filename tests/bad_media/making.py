@@ -191,6 +191,13 @@ def garbled_index(content: bytearray) -> bytearray:
     return content
 
 
+def slowed(content: bytearray) -> bytearray:
+    """Its pictures are said to last for days."""
+    at = content.find(b"stts") + 16
+    content[at : at + 4] = struct.pack(">I", 1 << 30)
+    return content.replace(b"edts", b"free")  # which would leave all but the first out
+
+
 def turned(content: bytearray) -> bytearray:
     """To be shown turned by 90°, as a telephone that was held upright writes it."""
     matrix = content.find(b"tkhd") + 4 + 40
