@@ -67,6 +67,7 @@ class Agreement:
         low, middle = np.percentile(self.overlaps, (5, 50))
         return f"{head}{middle:>9.3f}{low:>9.3f}{100 * median(self.errors):>10.2f} %"
 
+
 AGREEMENT_HEAD = f"{'frames':>7}{'face / none':>13}{'IoU 50%':>9}{'IoU 5%':>9}{'landmarks':>12}"
 
 

@@ -39,14 +39,30 @@ class Span:
         first, end = cells * length // count, ((cells + 1) * length + count - 1) // count
         return cls(first + start, end + start)
 
-    def expand(self, grids: int) -> Span:
-        """The same for each of so many grids."""
-        return Span(self.first.expand(grids, -1), self.end.expand(grids, -1))
-
     @property
     def share(self) -> torch.Tensor:
         """What each pixel counts for in the mean of its cell."""
         return 1 / (self.end - self.first)
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Cells of a picture: which sums make up each, and how many pixels it has.
+
+    corners: int32 [4, r · c], indices of sums, to be counted +, −, −, +. rows, columns: float32 [r]
+    and [c], what a pixel counts for in either direction.
+    """
+
+    corners: torch.Tensor
+    rows: torch.Tensor
+    columns: torch.Tensor
+
+    @classmethod
+    def of(cls, rows: Span, columns: Span, width: int) -> Grid:
+        """Of all cells of these rows and columns in a picture of that width."""
+        y, x = (torch.stack([span.end, span.first]) for span in (rows, columns))
+        corners = y[:, None, :, None] * (width + 1) + x[None, :, None, :]
+        return cls(corners.flatten(2).flatten(0, 1).int(), rows.share, columns.share)
 
 
 @dataclass(frozen=True)
@@ -76,11 +92,17 @@ class IntegralImages:
         """Height and width of the pictures."""
         return self.sums.shape[1] - 1, self.sums.shape[2] - 1
 
-    def cells(self, picture: torch.Tensor, rows: Span, columns: Span) -> torch.Tensor:
-        """The means of m grids of cells as networks see them.
+    def cells(self, grid: Grid) -> torch.Tensor:
+        """The means of a grid in every picture, [n, 3, r, c], as networks see them."""
+        table = self.sums.flatten(1, 2)
+        first, second, third, fourth = (table.index_select(1, corner) for corner in grid.corners)
+        sums = first.sub_(second).sub_(third).add_(fourth)
+        return _means(sums, grid.rows[None], grid.columns[None])
 
-        picture: int64 [m], which one each grid lies on; rows: [m, r]; columns: [m, c].
-        Returns float32 [m, 3, r, c], pixels before channels in memory.
+    def crops(self, picture: torch.Tensor, rows: Span, columns: Span) -> torch.Tensor:
+        """The means of a grid of its own for each of m crops, [m, 3, r, c].
+
+        picture: int64 [m], which one each crop is of; rows: [m, r]; columns: [m, c].
         """
         height, width, colours = self.sums.shape[1:]
         table = self.sums.view(-1, colours)
@@ -91,8 +113,14 @@ class IntegralImages:
 
         sums = at(rows.end, columns.end).sub_(at(rows.end, columns.first))
         sums = sums.sub_(at(rows.first, columns.end)).add_(at(rows.first, columns.first))
-        m, r, c = len(picture), rows.end.shape[1], columns.end.shape[1]
-        # Lines of c × 3 values, because torch is slow where the last axis is a short one.
-        lines = sums.view(m, r, c * colours) * (rows.share / RANGE)[:, :, None]
-        lines.mul_(columns.share.repeat_interleave(colours, 1)[:, None]).sub_(GREY / RANGE)
-        return lines.view(m, r, c, colours).permute(0, 3, 1, 2)
+        return _means(sums, rows.share, columns.share)
+
+
+def _means(sums: torch.Tensor, rows: torch.Tensor, columns: torch.Tensor) -> torch.Tensor:
+    """Sums of all cells, 3 each, to means [n, 3, r, c], pixels before channels in memory."""
+    colours = sums.shape[-1]
+    r, c = rows.shape[1], columns.shape[1]
+    # Lines of c × 3 values, because torch is slow where the last axis is a short one.
+    lines = sums.view(-1, r, c * colours) * (rows / RANGE)[:, :, None]
+    lines.mul_(columns.repeat_interleave(colours, 1)[:, None]).sub_(GREY / RANGE)
+    return lines.view(-1, r, c, colours).permute(0, 3, 1, 2)

@@ -14,12 +14,11 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from facenet_pytorch.models.mtcnn import ONet, PNet, RNet
 from facenet_pytorch.models.utils.detect_face import bbreg, nms_numpy, rerec
 from torchvision.ops import batched_nms
 
 from pipeline.integral import IntegralImages, Span
-from pipeline.proposal import FIELD_PX, STRIDE, ProposalNetwork, Scale
+from pipeline.mtcnn_networks import FIELD_PX, STRIDE, CropNetwork, ProposalNetwork, Scale
 
 SAME_SCALE_IOU, SAME_FACE_IOU = 0.5, 0.7
 # On a CPU, as much as its cache holds; elsewhere, as much as fits.
@@ -28,7 +27,6 @@ PICTURES_PX = {
     "cuda": 1 << 25,
 }  # of the pictures that go through the cascade at once
 NO_FACES = np.zeros((0, 19), np.float32)
-CROPS = {"cpu": 32, "cuda": 2048}
 
 
 @dataclass(frozen=True)
@@ -63,18 +61,15 @@ class Networks:
     """The three networks of the cascade on one device."""
 
     proposal: ProposalNetwork
-    refinement: torch.nn.Module
-    output: torch.nn.Module
+    refinement: CropNetwork
+    output: CropNetwork
     device: str
 
     @classmethod
     def load(cls, device: str) -> Networks:
         """With the weights that come with facenet-pytorch."""
-        refinement, output = (
-            network().eval().requires_grad_(False).to(device, memory_format=torch.channels_last)
-            for network in (RNet, ONet)
-        )
-        return cls(ProposalNetwork(PNet(), device), refinement, output, device)
+        networks = CropNetwork.refinement(device), CropNetwork.output(device)
+        return cls(ProposalNetwork(device), *networks, device)
 
     @property
     def kind(self) -> str:
@@ -122,7 +117,7 @@ class Detector:
         for some in self._blocks(pictures):
             integrals = IntegralImages.of([pictures[i] for i in some], self.networks.device)
             boxes = self._refined(integrals, self._proposed(integrals))
-            faces = self._looked(boxes.box, *_crops(integrals, boxes, 4 * FIELD_PX))
+            faces = self._looked(boxes.box, *_crops(integrals, boxes, self.networks.output.side_px))
             rows = torch.cat([faces, boxes.picture[:, None]], 1).cpu().numpy()
             rows = rows[rows[:, 4] > self.thresholds[2]]
             for k, i in enumerate(some):
@@ -166,7 +161,9 @@ class Detector:
         squares_ = torch.as_tensor(box, device=device)
         picture = torch.repeat_interleave(torch.arange(len(pictures), device=device), counts)
         shifted = squares_ - torch.tensor([left, top, left, top], device=device)
-        crops, inside = _crops(integrals, Boxes(shifted, shifted[:, 0], picture), 4 * FIELD_PX)
+        crops, inside = _crops(
+            integrals, Boxes(shifted, shifted[:, 0], picture), self.networks.output.side_px
+        )
         return squares_, crops, inside
 
     def _blocks(self, pictures: Sequence[np.ndarray]) -> Iterator[list[int]]:
@@ -211,11 +208,12 @@ class Detector:
         """R-Net: drops most boxes and moves the others; square ones again."""
         if not len(found.score):
             return found
-        crops, inside = _crops(integrals, found, 2 * FIELD_PX)
-        corrections, probabilities = self._in_blocks(self.networks.refinement, crops)
-        found = Boxes(found.box, probabilities[:, 1] * inside, found.picture)
+        network = self.networks.refinement
+        crops, inside = _crops(integrals, found, network.side_px)
+        answers = network(crops)
+        found = Boxes(found.box, torch.sigmoid(answers[:, 0]) * inside, found.picture)
         likely = found.score > self.thresholds[1]
-        found, corrections = found[likely], corrections[likely]
+        found, corrections = found[likely], answers[likely, 1:]
         kept = found.distinct(SAME_FACE_IOU)
         found, corrections = found[kept], corrections[kept]
         return Boxes(rerec(bbreg(found.box, corrections)), found.score, found.picture)
@@ -224,18 +222,12 @@ class Detector:
         """O-Net: a row of `Detections` for each box, of probability 0 where nothing is inside."""
         if not len(box):
             return box.new_zeros(0, NO_FACES.shape[1])
-        corrections, points, probabilities = self._in_blocks(self.networks.output, crops)
+        logit, corrections, points = self.networks.output(crops).split((1, 4, 10), 1)
         size = box[:, None, 2:] - box[:, None, :2] + 1  # MTCNN counts pixels from one
         landmarks = points.view(-1, 2, 5).transpose(1, 2) * size + box[:, None, :2] - 1
-        probability = probabilities[:, 1:] * inside[:, None]
-        return torch.cat(
-            [bbreg(box.clone(), corrections), probability, landmarks.flatten(1), box], 1
-        )
-
-    def _in_blocks(self, network: torch.nn.Module, crops: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        """The outputs of a network over any number of crops, in bounded memory."""
-        outputs = [network(block) for block in crops.split(CROPS[self.networks.kind])]
-        return tuple(torch.cat(parts) for parts in zip(*outputs, strict=True))
+        probability = torch.sigmoid(logit) * inside[:, None]
+        moved = bbreg(box.clone(), corrections)
+        return torch.cat([moved, probability, landmarks.flatten(1), box], 1)
 
 
 def _places(field: torch.Tensor, scales: Sequence[Scale]) -> tuple[torch.Tensor, torch.Tensor]:
@@ -264,7 +256,7 @@ def _crops(
         first = torch.minimum(first, last.clamp(min=1))
         length = (last - first + 1).clamp(min=1)
         spans.append(Span.of(cells, side_px, length[:, None], first[:, None] - 1))
-    return integrals.cells(found.picture, *spans), inside
+    return integrals.crops(found.picture, *spans), inside
 
 
 def _distinct_by_smaller(rows: np.ndarray) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""A clip's frames in windows: as many at a time as fit, with key frames where faces are looked for."""
+"""A clip's frames in windows: some at a time, with the key frames among them."""
 
 from __future__ import annotations
 
