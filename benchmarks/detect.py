@@ -13,8 +13,9 @@ import os
 import platform
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from statistics import median
 
@@ -27,12 +28,12 @@ from facenet_pytorch import MTCNN
 
 from pipeline.alignment import align
 from pipeline.clip import Clip
+from pipeline.detections import Detections
 from pipeline.extractor import ClipInputs
 from pipeline.extractors.faces import Faces
 from pipeline.extractors.frames import Frames
 from pipeline.media import frames
 from pipeline.mp4 import write_mp4
-from pipeline.mtcnn import Detections
 from pipeline.track import Cuts, best_pairs, iou
 from pipeline.windows import windows
 
@@ -84,7 +85,7 @@ def ours(detect_every: int) -> Side:
         found: list[Detections] = []
         cuts = Cuts(settings.cut_level)
         for window in windows(enumerate(pictures), detect_every, settings.batch_frames, cuts):
-            (faces,) = detector.detect([window], found[-1:] or [None])
+            (faces,) = detector.detect([window], [found[-1] if found else None])
             found += faces[window.follows :]
         return found
 
@@ -159,7 +160,7 @@ def compare_results(every: Sequence[int], default: int, most: int) -> None:
 
 
 def compare_speed(default: int, most: int, repeats: int) -> None:
-    """Print milliseconds a frame and ratios of detection alone, pictures decoded beforehand."""
+    """Print milliseconds a frame of detection alone, pictures decoded beforehand, and agreement."""
     sides = {
         "facenet-pytorch": facenet_pytorch(),
         f"the same, {BATCH} a call": facenet_pytorch(BATCH),
@@ -167,50 +168,65 @@ def compare_speed(default: int, most: int, repeats: int) -> None:
         f"tracked ({default})": ours(default),
     }
     for label, size in SIZES.items():
-        clips = [scaled(decoded(path, most), size) for path in footage().values()]
-        seconds, agreement = take_turns(sides, clips, repeats)
-        print(f"\ndetection alone at {label}, {sum(map(len, clips))} frames")
+        seconds, count = dict.fromkeys(sides, 0.0), 0
+        agreement = {name: Agreement() for name in sides}
+        for path in footage().values():
+            pictures = scaled(decoded(path, most), size)
+            count += len(pictures)
+            found: dict[str, list[Detections]] = {}
+            calls = {name: partial(_kept, side, found, name) for name, side in sides.items()}
+            for name, spent in taken(calls, pictures, repeats).items():
+                seconds[name] += spent
+                agreement[name].add(found["facenet-pytorch"], found[name])
+        print(f"\ndetection alone at {label}, {count} frames")
         print(f"{'':<26}{'ms a frame':>11}{'ratio':>8}{AGREEMENT_HEAD}")
-        first = next(iter(seconds.values()))
-        for name, spent in seconds.items():
-            each = 1000 * spent / sum(map(len, clips))
-            print(f"{name:<26}{each:>11.2f}{first / spent:>7.1f}×{agreement[name]}")
+        _print_ratios(seconds, count, agreement)
 
 
-def take_turns(
-    sides: dict[str, Side], clips: Sequence[Pictures], repeats: int
-) -> tuple[dict[str, float], dict[str, Agreement]]:
-    """Seconds of each side over all clips, the median of some repeats for each, and agreement."""
-    seconds, agreement = dict.fromkeys(sides, 0.0), {name: Agreement() for name in sides}
-    for clip in clips:
-        spent: dict[str, list[float]] = {name: [] for name in sides}
-        for _ in range(repeats):
-            found = {}
-            for name, side in sides.items():
-                start = time.process_time()
-                found[name] = side(clip)
-                spent[name].append(time.process_time() - start)
-        reference = next(iter(found.values()))
-        for name in sides:
-            seconds[name] += median(spent[name])
-            agreement[name].add(reference, found[name])
-    return seconds, agreement
+def taken(sides: Mapping[str, Callable], given: object, repeats: int) -> dict[str, float]:
+    """Seconds that each side takes for what is given, in turns: the median of some repeats."""
+    spent: dict[str, list[float]] = {name: [] for name in sides}
+    for _ in range(repeats):
+        for name, side in sides.items():
+            start = time.process_time()
+            side(given)
+            spent[name].append(time.process_time() - start)
+    return {name: median(seconds) for name, seconds in spent.items()}
+
+
+def _kept(side: Side, found: dict[str, list[Detections]], name: str, pictures: Pictures) -> None:
+    found[name] = side(pictures)
+
+
+def _print_ratios(
+    seconds: Mapping[str, float], count: int, beside: Mapping[str, Agreement] | None = None
+) -> None:
+    first = next(iter(seconds.values()))
+    for name, spent in seconds.items():
+        row = f"{name:<26}{1000 * spent / count:>11.2f}{first / spent:>7.1f}×"
+        print(row + (str(beside[name]) if beside else ""), flush=True)
 
 
 def compare_whole(default: int, most: int, repeats: int) -> None:
-    """Print the same for decoding, detecting and aligning together, from mp4 files."""
-    with tempfile.TemporaryDirectory() as folder:
-        for label, size in SIZES.items():
-            paths = []
+    """Print milliseconds a frame of decoding, detecting and aligning together, from mp4 files."""
+    naive, whole = facenet_pytorch(), stage(default)
+    sides = {
+        "OpenCV, facenet-pytorch": lambda path: _naive(path, naive),
+        "stages frames and faces": lambda path: _whole(path, whole),
+    }
+    for label, size in SIZES.items():
+        seconds, count = dict.fromkeys(sides, 0.0), 0
+        with tempfile.TemporaryDirectory() as folder:
             for name, path in footage().items():
-                paths.append(Path(folder) / f"{name}-{label}.mp4")
-                write_mp4(paths[-1], scaled(decoded(path, most), size), fps=25)
-            naive, whole = facenet_pytorch(), stage(default)
-            sides = {
-                "naive": lambda path, naive=naive: _naive(path, naive),
-                "ours": lambda path, whole=whole: _whole(path, whole),
-            }
-            ...
+                clip = Path(folder) / f"{name}.mp4"
+                pictures = scaled(decoded(path, most), size)
+                write_mp4(clip, pictures, fps=25)
+                count += len(pictures)
+                for side, spent in taken(sides, clip, repeats).items():
+                    seconds[side] += spent
+        print(f"\ndecode, detect and align at {label}, {count} frames")
+        print(f"{'':<26}{'ms a frame':>11}{'ratio':>8}")
+        _print_ratios(seconds, count)
 
 
 def _naive(path: Path, detect: Side) -> int:

@@ -84,8 +84,8 @@ class IntegralImages:
                 cv2.integral(rgb, its)
             return cls(torch.from_numpy(sums))
         pixels = torch.as_tensor(np.stack(pictures), device=device)
-        sums = pixels.cumsum(1, dtype=torch.int32).cumsum(2, dtype=torch.int32)
-        return cls(torch.nn.functional.pad(sums, (0, 0, 1, 0, 1, 0)))
+        below = pixels.cumsum(1, dtype=torch.int32).cumsum(2, dtype=torch.int32)
+        return cls(torch.nn.functional.pad(below, (0, 0, 1, 0, 1, 0)))
 
     @property
     def size(self) -> tuple[int, int]:

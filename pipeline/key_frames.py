@@ -14,12 +14,13 @@ from itertools import pairwise
 
 import numpy as np
 
-from pipeline.mtcnn import Detections, Detector
+from pipeline.detections import Detections
+from pipeline.mtcnn import Detector
 from pipeline.track import best_pairs, iou
 from pipeline.windows import Window
 
-# What O-Net must say of a face that is carried to it: so probable, and so near to where a face that
-# moves evenly would be. Above either, it is where the cascade finds it (benchmarks/detect.py).
+# What O-Net must say of a face that is carried to it, or the cascade looks: so probable (or as the
+# cascade's threshold has it, if that is higher), and so near to where an even motion brings it.
 SURE, NEAR_IOU = 0.9, 0.7
 
 Gap = tuple[int, int]
@@ -48,6 +49,10 @@ class KeyFrameDetector:
             self._carry(works)
         return [[work.found[i] for i in range(len(work.window.frames))] for work in works]
 
+    @property
+    def _sure(self) -> float:
+        return max(SURE, self.cascade.thresholds[2])
+
     def _find(self, works: Sequence[_Work]) -> None:
         """The cascade on the key frames that are new."""
         wanted = [(work, i) for work in works for i in work.wanted]
@@ -68,7 +73,7 @@ class KeyFrameDetector:
         looks = iter(self.cascade.look(*zip(*wanted, strict=True)) if wanted else [])
         for work, (a, b), path in paths:
             faces = [next(looks) for _ in range(a + 1, b)] if path is not None else []
-            if path is not None and path.confirmed_by(faces):
+            if path is not None and path.is_confirmed_by(faces, self._sure):
                 work.found.update(
                     zip(range(a + 1, b), map(Detections.by_score, faces), strict=True)
                 )
@@ -83,12 +88,8 @@ class KeyFrameDetector:
             return None
         i, j = np.array(pairs, np.int64).reshape(-1, 2).T
         share = np.linspace(0, 1, gap[1] - gap[0] + 1, dtype=np.float32)[1:-1, None, None]
-        return _Path(
-            *(
-                a[i] * (1 - share) + b[j] * share
-                for a, b in ((first.boxes, last.boxes), (first.squares, last.squares))
-            )
-        )
+        ends = (first.boxes, last.boxes), (first.squares, last.squares)
+        return _Path(*(a[i] * (1 - share) + b[j] * share for a, b in ends))
 
 
 @dataclass(frozen=True)
@@ -98,10 +99,10 @@ class _Path:
     boxes: np.ndarray
     squares: np.ndarray
 
-    def confirmed_by(self, faces: Sequence[Detections]) -> bool:
-        """Whether O-Net is sure of every face, near to where it was expected."""
+    def is_confirmed_by(self, faces: Sequence[Detections], sure: float) -> bool:
+        """Whether O-Net is that sure of every face, near to where it was expected."""
         return all(
-            (found.probabilities >= SURE).all()
+            (found.probabilities > sure).all()
             and (iou(found.boxes, expected).diagonal() >= NEAR_IOU).all()
             for found, expected in zip(faces, self.boxes, strict=True)
         )

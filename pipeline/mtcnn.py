@@ -17,64 +17,12 @@ import torch
 from facenet_pytorch.models.utils.detect_face import bbreg, nms_numpy, rerec
 from torchvision.ops import batched_nms
 
+from pipeline.detections import NO_FACES, Detections
 from pipeline.integral import IntegralImages, Span
-from pipeline.mtcnn_networks import FIELD_PX, STRIDE, CropNetwork, ProposalNetwork, Scale
+from pipeline.mtcnn_networks import FIELD_PX, STRIDE, Networks, Scale
 
 SAME_SCALE_IOU, SAME_FACE_IOU = 0.5, 0.7
-# On a CPU, as much as its cache holds; elsewhere, as much as fits.
-PICTURES_PX = {
-    "cpu": 1 << 20,
-    "cuda": 1 << 25,
-}  # of the pictures that go through the cascade at once
-NO_FACES = np.zeros((0, 19), np.float32)
-
-
-@dataclass(frozen=True)
-class Detections:
-    """The n faces of one picture, the surest first.
-
-    boxes: float32 [n, 4], x1 y1 x2 y2 in px, may reach out of the picture; probabilities:
-    float32 [n]; landmarks: float32 [n, 5, 2] px: eyes, nose, corners of the mouth; squares:
-    float32 [n, 4] px, what O-Net looked at to find them.
-    """
-
-    boxes: np.ndarray
-    probabilities: np.ndarray
-    landmarks: np.ndarray
-    squares: np.ndarray
-
-    @classmethod
-    def of(cls, rows: np.ndarray) -> Detections:
-        """From a row a face: box, probability, landmarks, square."""
-        return cls(rows[:, :4], rows[:, 4], rows[:, 5:15].reshape(-1, 5, 2), rows[:, 15:19])
-
-    def by_score(self) -> Detections:
-        """The same, the surest first."""
-        order = np.argsort(-self.probabilities, kind="stable")
-        return Detections(
-            *(a[order] for a in (self.boxes, self.probabilities, self.landmarks, self.squares))
-        )
-
-
-@dataclass(frozen=True)
-class Networks:
-    """The three networks of the cascade on one device."""
-
-    proposal: ProposalNetwork
-    refinement: CropNetwork
-    output: CropNetwork
-    device: str
-
-    @classmethod
-    def load(cls, device: str) -> Networks:
-        """With the weights that come with facenet-pytorch."""
-        networks = CropNetwork.refinement(device), CropNetwork.output(device)
-        return cls(ProposalNetwork(device), *networks, device)
-
-    @property
-    def kind(self) -> str:
-        """cpu or cuda, without a number."""
-        return torch.device(self.device).type
+PICTURES_PX = {"cpu": 1 << 20, "cuda": 1 << 25}  # of what goes through the cascade at once
 
 
 @dataclass(frozen=True)
@@ -137,34 +85,35 @@ class Detector:
         if not shown:
             return found
         blocks = [[shown[k] for k in b] for b in self._blocks([pictures[i] for i in shown])]
-        parts = [self._shown([pictures[i] for i in b], [squares[i] for i in b]) for b in blocks]
-        rows = self._looked(*(torch.cat(part) for part in zip(*parts, strict=True))).cpu().numpy()
         order = [i for block in blocks for i in block]
+        crops = [self._under([pictures[i] for i in b], [squares[i] for i in b]) for b in blocks]
+        box = torch.as_tensor(
+            np.concatenate([squares[i] for i in order]), device=self.networks.device
+        )
+        rows = self._looked(box, *map(torch.cat, zip(*crops, strict=True))).cpu().numpy()
         ends = np.cumsum([len(squares[i]) for i in order])
         for i, faces in zip(order, np.split(rows, ends[:-1]), strict=True):
             found[i] = Detections.of(faces)
         return found
 
-    def _shown(
+    def _under(
         self, pictures: Sequence[np.ndarray], squares: Sequence[np.ndarray]
-    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """The squares as one tensor, what lies under them, and whether it is in the picture."""
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """What lies under the squares of pictures of one size, and whether there is anything."""
         device = self.networks.device
-        counts = torch.tensor([len(some) for some in squares], device=device)
         box = np.concatenate(squares)
         # Only what the squares cover is summed: faces are small, and stay where they are.
-        height, width = pictures[0].shape[:2]
-        left, top = np.clip(np.floor(box[:, :2].min(0)).astype(int) - 1, 0, (width - 1, height - 1))
-        right, bottom = np.clip(np.ceil(box[:, 2:].max(0)).astype(int) + 1, 1, (width, height))
-        part = (slice(top, max(bottom, top + 1)), slice(left, max(right, left + 1)))
-        integrals = IntegralImages.of([rgb[part] for rgb in pictures], device)
-        squares_ = torch.as_tensor(box, device=device)
-        picture = torch.repeat_interleave(torch.arange(len(pictures), device=device), counts)
-        shifted = squares_ - torch.tensor([left, top, left, top], device=device)
-        crops, inside = _crops(
-            integrals, Boxes(shifted, shifted[:, 0], picture), self.networks.output.side_px
+        size = pictures[0].shape[1::-1]
+        left, top = np.clip(np.floor(box[:, :2].min(0)).astype(int) - 1, 0, np.subtract(size, 1))
+        right, bottom = np.clip(
+            np.ceil(box[:, 2:].max(0)).astype(int) + 1, (left + 1, top + 1), size
         )
-        return squares_, crops, inside
+        integrals = IntegralImages.of([rgb[top:bottom, left:right] for rgb in pictures], device)
+        shift = np.array((left, top, left, top), np.float32)
+        moved = torch.as_tensor(box - shift, device=device)
+        picture = np.repeat(np.arange(len(pictures)), [len(some) for some in squares])
+        found = Boxes(moved, moved[:, 0], torch.as_tensor(picture, device=device))
+        return _crops(integrals, found, self.networks.output.side_px)
 
     def _blocks(self, pictures: Sequence[np.ndarray]) -> Iterator[list[int]]:
         """Which pictures go through together: some of one size, all of them in the end."""

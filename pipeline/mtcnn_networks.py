@@ -14,7 +14,7 @@ from functools import lru_cache
 
 import torch
 from facenet_pytorch.models.mtcnn import ONet, PNet, RNet
-from torch.nn import Conv2d, Linear, Module, PReLU
+from torch.nn import Conv2d, Linear, PReLU
 from torch.nn.functional import conv2d, linear, prelu
 
 from pipeline.integral import Grid, IntegralImages, Span
@@ -169,10 +169,32 @@ class CropNetwork:
         return linear(hidden, *self._heads)
 
 
-def _heads(face: Module, *others: Module) -> tuple[torch.Tensor, torch.Tensor]:
+@dataclass(frozen=True)
+class Networks:
+    """The three networks of the cascade on one device."""
+
+    proposal: ProposalNetwork
+    refinement: CropNetwork
+    output: CropNetwork
+    device: str
+
+    @classmethod
+    def load(cls, device: str) -> Networks:
+        """With the weights that come with facenet-pytorch."""
+        networks = CropNetwork.refinement(device), CropNetwork.output(device)
+        return cls(ProposalNetwork(device), *networks, device)
+
+    @property
+    def kind(self) -> str:
+        """cpu or cuda, without a number."""
+        return torch.device(self.device).type
+
+
+def _heads(face: Conv2d | Linear, *others: Conv2d | Linear) -> tuple[torch.Tensor, torch.Tensor]:
     """Weight and bias of a product that gives the logit of a face, then what the others give."""
     weights = [face.weight[1:] - face.weight[:1], *(other.weight for other in others)]
-    biases = [face.bias[1:] - face.bias[:1], *(other.bias for other in others)]
+    biases = [layer.bias for layer in (face, *others) if layer.bias is not None]
+    biases[0] = biases[0][1:] - biases[0][:1]
     return torch.cat(weights).flatten(1), torch.cat(biases)
 
 

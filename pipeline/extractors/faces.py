@@ -13,6 +13,7 @@ from pydantic import Field as PydanticField
 
 from pipeline import weights
 from pipeline.alignment import SIZE_PX, align
+from pipeline.detections import Detections
 from pipeline.errors import ClipError, UserError
 from pipeline.extractor import ClipInputs, ClipResult, Extractor, StageSettings, runtime
 from pipeline.field import Field
@@ -22,7 +23,6 @@ from pipeline.windows import Window, windows
 
 if TYPE_CHECKING:
     from pipeline.key_frames import KeyFrameDetector
-    from pipeline.mtcnn import Detections
 
 WEIGHTS_ID = "facenet-pytorch/mtcnn"
 
@@ -93,7 +93,8 @@ class Faces(Extractor):
     def _detector(self) -> KeyFrameDetector:
         # torch and the networks are loaded where faces are made, not where a run is planned.
         from pipeline.key_frames import KeyFrameDetector
-        from pipeline.mtcnn import Detector, Networks
+        from pipeline.mtcnn import Detector
+        from pipeline.mtcnn_networks import Networks
 
         device = weights.device_of(self.settings.device)
         networks = weights.load_once((WEIGHTS_ID, device), lambda: Networks.load(device))
