@@ -255,13 +255,17 @@ def main() -> None:
     parser.add_argument("--frames", type=int, default=240, help="of a video, for agreement")
     parser.add_argument("--timed-frames", type=int, default=41, help="of a video, for speed")
     parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--only", choices=("results", "speed", "whole"), help="one of the tables")
     options = parser.parse_args()
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
     print(f"{platform.processor() or platform.machine()}, one thread, torch {torch.__version__}")
-    compare_results((1, 4, 8, 12, 16, 24), default, options.frames)
-    compare_speed(default, options.timed_frames, options.repeats)
-    compare_whole(default, options.timed_frames, options.repeats)
+    if options.only in (None, "results"):
+        compare_results((1, 4, 8, 12, 16, 24), default, options.frames)
+    if options.only in (None, "speed"):
+        compare_speed(default, options.timed_frames, options.repeats)
+    if options.only in (None, "whole"):
+        compare_whole(default, options.timed_frames, options.repeats)
 
 
 if __name__ == "__main__":

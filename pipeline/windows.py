@@ -9,7 +9,7 @@ import numpy as np
 
 from pipeline.track import Cuts
 
-WINDOW_PX = 1 << 25  # of the pictures of a window: 100 MB as rgb
+WINDOW_PX = 18 * 1920 * 1080  # of the pictures of a window: 112 MB as rgb
 
 Frame = tuple[float, np.ndarray]
 

@@ -50,7 +50,7 @@ class Faces(Extractor):
         range, that is a cut.
         """
 
-        detect_every: int = PydanticField(8, ge=1)
+        detect_every: int = PydanticField(16, ge=1)
         min_face_px: int = PydanticField(40, ge=12)
         thresholds: tuple[float, float, float] = (0.6, 0.7, 0.7)
         factor: float = PydanticField(0.709, gt=0, lt=1)
@@ -172,6 +172,7 @@ class Watched:
             self.tracker.add(time_s, faces, i in self.window.cuts)
             self.with_face += bool(faces)
             self.without_face += not faces
+        del self.window  # its pictures, before the next ones are read
 
 
 def _weights_folder() -> Path:
