@@ -153,15 +153,15 @@ class StageView:
     @cached_property
     def committed(self) -> dict[int, RowState]:
         """By row number, the states of the present clips whose committed content is today's."""
+        keys = self._table.keys(self._reads)
         size = self.store.partition
-        found = {}
-        for number in self._table.present:
-            commit = self.commits.get(number // size)
-            key = self._table.rows[number].key(self._reads)
-            state = commit and next((row for row in commit.rows if row.key == key), None)
-            if state:
-                found[number] = state
-        return found
+        states = {
+            (number, row.key): row
+            for number, commit in self.commits.items()
+            for row in commit.rows
+        }
+        wanted = {number: (number // size, keys[number]) for number in self._table.present}
+        return {number: states[key] for number, key in wanted.items() if key in states}
 
     def _states(self) -> list[RowState]:
         for number in self._table.present:
@@ -187,14 +187,22 @@ class StageView:
         """Why a clip has no features, or a note; empty otherwise."""
         return [state.reason for state in self._states()]
 
-    def read(self, field: str | None = None) -> np.ndarray:
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The shape of what `read` gives by default: `(clips, steps, width)`, say."""
+        field = next(iter(self.store.fields.values()))
+        return (len(self._table.present), *field.shape(self.store.steps))
+
+    def read(self, field: str | None = None, out: np.ndarray | None = None) -> np.ndarray:
         """A field of all clips, by default the first: `[clips, steps, width]` float32, say.
 
-        Zero where padded and where a clip has no features.
-        Raises UserError where clips were not extracted yet.
+        Zero where padded and where a clip has no features. out: where to put them, an array of
+        that shape or a view of one. Raises UserError where clips were not extracted yet.
         """
         self._states()
         rows = np.array(self._table.present, np.int64)
+        whole = len(rows) == self.store.clips and bool((rows == np.arange(len(rows))).all())
+        if whole:
+            return self.store.read(field, out)
         values = self.store.read(field)
-        whole = len(rows) == len(values) and bool((rows == np.arange(len(rows))).all())
-        return values if whole else values[rows]
+        return np.take(values, rows, axis=0, out=out)

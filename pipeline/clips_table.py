@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 from pipeline import digest
@@ -73,6 +74,17 @@ class ClipsTable:
         content = digest.sealed({**record, "clips": clips}, indent=1)
         if folder.read(FILE) != content:
             folder.write(FILE, content)
+
+    def keys(self, parts: Iterable[str]) -> list[str]:
+        """The key of every row over `parts`; stages that read the same parts share the work."""
+        parts = tuple(parts)
+        if parts not in self._keys:
+            self._keys[parts] = [row.key(parts) for row in self.rows]
+        return self._keys[parts]
+
+    @cached_property
+    def _keys(self) -> dict[tuple[str, ...], list[str]]:
+        return {}
 
     @property
     def present(self) -> list[int]:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import zarr
 from zarr.abc.store import Store as ZarrStore
+from zarr.buffer.cpu import NDBuffer
 from zarr.codecs import BloscCodec, Crc32cCodec
 from zarr.core.buffer import Buffer
 from zarr.storage import FsspecStore, LocalStore, WrapperStore
@@ -270,9 +271,10 @@ class Store:
             return int(found[2]) * self._array(found[1]).chunks[0] // self.partition
         return None
 
-    def read(self, name: str | None = None) -> np.ndarray:
+    def read(self, name: str | None = None, out: np.ndarray | None = None) -> np.ndarray:
         """All rows of a field, `[clips, …]`, committed or not; a ragged field is read by clip.
 
+        out: where to put them, an array of that shape and dtype or a view of one.
         Raises DamagedError where a committed chunk is gone or is not what was written.
         """
         name = name or next(iter(self.fields))
@@ -281,10 +283,12 @@ class Store:
         there = set(self.folder.files())
         for partition, commit in self.commits().items():
             self._require(partition, [file for file in commit.files if file not in there])
+        buffer = None if out is None else NDBuffer.from_numpy_array(out)
         try:
-            return np.asarray(self._array(name)[...])
+            values = np.asarray(self._array(name).get_basic_selection(..., out=buffer))
         except (ValueError, RuntimeError) as error:
             raise self._damaged(str(error)) from None
+        return values if out is None else out
 
     def rows(self, partition: int, names: Sequence[str] | None = None) -> Iterator[ClipResult]:
         """The results of a committed partition, as they were written, cut to their lengths.
