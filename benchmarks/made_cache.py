@@ -37,10 +37,10 @@ def write_cache(url: Path, clips: int) -> None:
     )
     folder = Folder(str(url))
     ClipsTable("made", "en", str(url), rows).write(folder)
-    identities = {name: {"fingerprint": f"{name}-made", "reads": READS[name]} for name in WIDTHS}
+    identities = {name: {"fingerprint": name, "reads": READS[name]} for name in WIDTHS}
     folder.write(CURRENT_FILE, json.dumps(identities).encode())
     for name, width in WIDTHS.items():
-        _write_stage(store_url(str(url), name, identities[name]["fingerprint"]), rows, width, name)
+        _write_stage(store_url(str(url), name, name), rows, width, name)
 
 
 def _write_stage(url: str, rows: tuple[Row, ...], width: int, name: str) -> None:
@@ -50,7 +50,9 @@ def _write_stage(url: str, rows: tuple[Row, ...], width: int, name: str) -> None
     )
     for start in range(0, len(rows), PARTITION):
         mine = rows[start : start + PARTITION]
-        lengths = random.integers(5, STEPS + 1, len(mine)) if name == "bert" else [STEPS] * len(mine)
+        lengths = (
+            random.integers(5, STEPS + 1, len(mine)) if name == "bert" else [STEPS] * len(mine)
+        )
         results = [
             ClipResult.ok({"features": random.standard_normal((n, width), np.float32)}, int(n))
             for n in lengths

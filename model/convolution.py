@@ -18,9 +18,8 @@ def pooled_convolution(x: Tensor, convolution: nn.Conv1d, mask: Tensor) -> Tenso
     count = mask.sum(1, keepdim=True)
     share = F.pad(mask / count.clamp(min=1), (half, half))
     # Place k reads step t + k − half for each real t: step s counts where s − k + half is real.
-    shares = torch.stack(
-        [share[:, 2 * half - k :][:, : x.shape[1]] for k in range(2 * half + 1)], 1
-    )
+    places = range(2 * half, -1, -1)
+    shares = torch.stack([share[:, place : place + x.shape[1]] for place in places], 1)
     read = torch.bmm(shares, x)  # [n, kernel, width]
-    bias = convolution.bias * (count > 0)
-    return bias + read.transpose(1, 2).flatten(1) @ convolution.weight.flatten(1).T
+    weight = convolution.weight.flatten(1)
+    return F.linear(read.transpose(1, 2).flatten(1), weight, convolution.bias) * (count > 0)
