@@ -61,11 +61,13 @@ def fastest(rounds: int, **contenders: Callable[[], object]) -> dict[str, float]
 # ---- loading -----------------------------------------------------------------------------------
 
 _PEAK = """
-import resource, sys, numpy as np
+import sys, numpy as np
 from model.samples import load_samples
 from pipeline.cache import open_cache
 folder, how = sys.argv[1:]
-def peak(): return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+def peak():
+    lines = open("/proc/self/status").read().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) / 1024
 before = peak()
 if how == "npy":
     kept = [np.load(f"{folder}/{name}.npy") for name in %r]
@@ -196,9 +198,10 @@ def measure_step(samples: Samples) -> None:
         step()
     operations = counter.get_total_flops() + _lstm_operations(smp)
     megabytes = _saved_bytes(lambda: smp(batch)) / 2**20
-    a, b, big = torch.randn(BATCH * STEPS, 64), torch.randn(64, 64), torch.randn(64 << 20)
+    a, b = torch.randn(BATCH * STEPS, 64), torch.randn(64, 64)
+    big, copy = torch.randn(2, 16 << 20)
     best = fastest(20, step=step, product=lambda: a @ b)
-    copying = fastest(3, copy=lambda: big.clone())["copy"]
+    copying = fastest(20, copy=lambda: copy.copy_(big))["copy"]
     speed = 2 * a.numel() * b.shape[1] / best["product"]
     bandwidth = 2 * big.numel() * 4 / copying
     floor = operations / speed
@@ -223,7 +226,7 @@ def _saved_bytes(forward: Callable[[], object]) -> int:
     sizes: dict[int, int] = {}
 
     def pack(x: torch.Tensor) -> torch.Tensor:
-        sizes[x.untyped_storage().data_ptr()] = x.untyped_storage().nbytes()
+        sizes[x.data_ptr()] = max(x.nbytes, sizes.get(x.data_ptr(), 0))  # once, however often kept
         return x
 
     with torch.autograd.graph.saved_tensors_hooks(pack, lambda x: x):
