@@ -27,6 +27,9 @@ from pipeline.errors import UserError
 OnEpoch = Callable[[int, dict[str, float]], None]
 """Called with the seed and the row of the curve, for each epoch of each seed."""
 
+OnTrained = Callable[[int, Trained], None]
+"""Called with the seed and its training, as soon as that is done."""
+
 
 @one_thread()
 def train_seeds(
@@ -34,6 +37,7 @@ def train_seeds(
     settings: TrainSettings,
     seeds: Sequence[int],
     on_epoch: OnEpoch = lambda seed, row: None,
+    on_trained: OnTrained = lambda seed, trained: None,
 ) -> list[Trained]:
     """What `train` gives with each of `seeds`, to the bit, in the order of `seeds`.
 
@@ -45,8 +49,12 @@ def train_seeds(
     prepared = prepare(samples, settings)
     tasks = [settings.model_copy(update={"seed": seed}) for seed in seeds]
     if len(tasks) > 1 and _can_fork(prepared):
-        return _side_by_side(prepared, samples, tasks, on_epoch)
-    return [train_prepared(prepared, samples, task, partial(on_epoch, task.seed)) for task in tasks]
+        return _side_by_side(prepared, samples, tasks, on_epoch, on_trained)
+    found = []
+    for task in tasks:
+        found.append(train_prepared(prepared, samples, task, partial(on_epoch, task.seed)))
+        on_trained(task.seed, found[-1])
+    return found
 
 
 def _can_fork(prepared: Prepared) -> bool:
@@ -59,7 +67,11 @@ def _cores() -> int:
 
 
 def _side_by_side(
-    prepared: Prepared, samples: Samples, tasks: Sequence[TrainSettings], on_epoch: OnEpoch
+    prepared: Prepared,
+    samples: Samples,
+    tasks: Sequence[TrainSettings],
+    on_epoch: OnEpoch,
+    on_trained: OnTrained,
 ) -> list[Trained]:
     def run(place: int, to_parent: Connection) -> None:
         def told(row: dict[str, float]) -> None:
@@ -81,6 +93,7 @@ def _side_by_side(
                     raise value
                 if kind == "done":
                     found[place] = _rebuilt(prepared, samples, tasks[place], *value)
+                    on_trained(tasks[place].seed, found[place])
                 else:
                     on_epoch(tasks[place].seed, value)
     return [found[place] for place in range(len(tasks))]

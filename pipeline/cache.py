@@ -156,9 +156,7 @@ class StageView:
         keys = self._table.keys(self._reads)
         size = self.store.partition
         states = {
-            (number, row.key): row
-            for number, commit in self.commits.items()
-            for row in commit.rows
+            (number, row.key): row for number, commit in self.commits.items() for row in commit.rows
         }
         wanted = {number: (number // size, keys[number]) for number in self._table.present}
         return {number: states[key] for number, key in wanted.items() if key in states}

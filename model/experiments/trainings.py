@@ -10,8 +10,8 @@ from model.experiments.finished import Finished, Result
 from model.experiments.identity import digest_of, identity
 from model.presets import Preset
 from model.samples import Samples
-from model.seeds import together, train_seeds
-from model.train import TrainSettings
+from model.seeds import OnEpoch, train_seeds
+from model.train import Trained, TrainSettings
 from pipeline.errors import UserError
 
 Show = Callable[[float, str], None]
@@ -91,21 +91,27 @@ def _run_entry(
     names = {seed: identity(samples, digest, settings, seed) for seed in seeds}
     found = {seed: finished.read(name) for seed, name in names.items()}
     kept = {seed: result for seed, result in found.items() if result}
-    for group in together(settings, [seed for seed in seeds if seed not in kept]):
-        watch = _watch(entry, group, done + len(kept), show)
-        for seed, trained in zip(group, train_seeds(samples, settings, group, watch), strict=True):
-            kept[seed] = Result.of(trained)
-            finished.write(names[seed], kept[seed])
-            outcome.trained.append(seed)
+    missing = [seed for seed in seeds if seed not in kept]
+
+    def record(seed: int, trained: Trained) -> None:
+        kept[seed] = Result.of(trained)
+        finished.write(names[seed], kept[seed])
+        outcome.trained.append(seed)
+
+    if missing:
+        watch = _watch(entry, missing, done + len(kept), show)
+        train_seeds(samples, settings, missing, watch, record)
+    outcome.trained.sort()
     outcome.results = {seed: kept[seed] for seed in seeds}
 
 
-def _watch(entry: Entry, group: Sequence[int], done: int, show: Show) -> Callable[[Epoch], None]:
-    """What a training of `group` is given to tell its epochs to. done: trainings before it."""
-    label = f"{entry.label}, seed {', '.join(map(str, group))}"
+def _watch(entry: Entry, seeds: Sequence[int], done: int, show: Show) -> OnEpoch:
+    """What trainings of `seeds` are given to tell their epochs to. done: trainings before them."""
+    epochs = dict.fromkeys(seeds, 0.0)
 
-    def on_epoch(row: Epoch) -> None:
-        share = len(group) * row["epoch"] / entry.settings.epochs
-        show(done + share, f"{label}: validation loss {row['valid_loss']:.3f}")
+    def on_epoch(seed: int, row: Epoch) -> None:
+        epochs[seed] = row["epoch"]
+        share = sum(epochs.values()) / entry.settings.epochs
+        show(done + share, f"{entry.label}, seed {seed}: validation loss {row['valid_loss']:.3f}")
 
     return on_epoch
