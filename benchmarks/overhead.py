@@ -73,7 +73,7 @@ class Measured:
 
 
 def _bare_ms() -> float:
-    """Processor milliseconds of a dask task that does nothing: what no engine on dask goes below."""
+    """Processor milliseconds of a dask task that does nothing: the least that dask costs."""
     one = {"n_workers": 1, "threads_per_worker": 1, "processes": False, "dashboard_address": None}
     with LocalCluster(**one) as cluster, Client(cluster, set_as_default=False) as client:
         client.submit(len, "").result()

@@ -8,6 +8,8 @@ from math import log, sqrt
 import torch
 from torch import Tensor, nn
 
+from model.dropout import Dropout
+
 
 @lru_cache(maxsize=8)
 def positions(steps: int, width: int, device: torch.device | None = None) -> Tensor:
@@ -38,7 +40,7 @@ class MultiHeadAttention(nn.Module):
     def __init__(self, width: int, heads: int, dropout: float = 0.0) -> None:
         super().__init__()
         self.heads = heads
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.query = nn.Linear(width, width, bias=False)
         self.key = nn.Linear(width, width, bias=False)
         self.value = nn.Linear(width, width, bias=False)
@@ -49,18 +51,28 @@ class MultiHeadAttention(nn.Module):
 
         Returns [n, t, width]: zeros for a clip whose source has no real step at all.
         """
-        query, key, value = (
-            self._split(layer(x))
-            for layer, x in ((self.query, target), (self.key, source), (self.value, source))
+        n = len(target)
+        query = self._by_head(target, self.query)
+        key, value = self._by_head(source, self.key, self.value).chunk(2, dim=-1)
+        hidden = torch.zeros(mask.shape, dtype=query.dtype, device=mask.device)
+        hidden = hidden.masked_fill_(~mask, torch.finfo(query.dtype).min).repeat(self.heads, 1)
+        scores = torch.baddbmm(
+            hidden[:, None], query, key.transpose(1, 2), alpha=1 / sqrt(query.shape[-1])
         )
-        scores = query @ key.transpose(-1, -2) / sqrt(query.shape[-1])
-        weights = self.dropout(masked_softmax(scores, mask[:, None, None, :]))
-        mixed: Tensor = self.output((weights @ value).transpose(1, 2).flatten(2))
-        return mixed
+        mixed = torch.bmm(self.dropout(scores.softmax(dim=-1)), value)
+        side_by_side = mixed.unflatten(0, (self.heads, n)).permute(1, 2, 0, 3).flatten(2)
+        output: Tensor = self.output(side_by_side * mask.any(1)[:, None, None])
+        return output
 
-    def _split(self, x: Tensor) -> Tensor:
-        """[n, t, width] to [n, heads, t, width / heads]."""
-        return x.unflatten(-1, (self.heads, -1)).transpose(1, 2)
+    def _by_head(self, x: Tensor, *maps: nn.Linear) -> Tensor:
+        """x [n, t, width] through `maps`, side by side, to [heads · n, t, maps · width / heads].
+
+        Each head multiplies x by its own rows of the weights, so that nothing is moved afterwards.
+        """
+        n, steps, width = x.shape
+        weight = torch.cat([layer.weight.view(self.heads, -1, width) for layer in maps], dim=1)
+        rows = x.reshape(1, -1, width).expand(self.heads, -1, -1)
+        return torch.bmm(rows, weight.transpose(1, 2)).view(self.heads * n, steps, -1)
 
 
 class FeedForward(nn.Module):
@@ -71,7 +83,7 @@ class FeedForward(nn.Module):
     ) -> None:
         super().__init__()
         self.inner = nn.Linear(width, hidden)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.outer = nn.Linear(hidden, outputs or width)
 
     def forward(self, x: Tensor) -> Tensor:

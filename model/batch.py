@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 MODALITIES = ("visual", "audio", "text")
 
@@ -49,3 +50,17 @@ class Batch:
 def real_steps(lengths: Tensor, steps: int) -> Tensor:
     """Bool [n, steps]: True on the real steps of each clip."""
     return torch.arange(steps, device=lengths.device) < lengths[:, None]
+
+
+def drop_features(batch: Batch, share: float) -> Batch:
+    """Each clip loses a random `share` of each modality's features; the others are scaled up.
+
+    A feature is lost in all steps of a clip, else the steps around would still tell it. It costs
+    a number a feature instead of one a value. Source: Gal and Ghahramani 2016.
+    """
+    if not share:
+        return batch
+    kept = {
+        m: F.dropout(x.new_ones(len(x), 1, x.shape[-1]), share) for m, x in batch.features.items()
+    }
+    return Batch({m: x * kept[m] for m, x in batch.features.items()}, batch.lengths)

@@ -8,7 +8,10 @@ from model import commands as model_commands
 from pipeline import commands as pipeline_commands
 from pipeline.cli import Commands
 
-EPILOG = "Exit codes: 0 all done, 1 finished but something failed, 2 bad usage or settings."
+EPILOG = (
+    "Exit codes: 0 all done, 1 something failed, 2 bad usage or settings, 130 or 143 stopped by "
+    "Ctrl-C or SIGTERM."
+)
 
 
 @click.group(

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from model.attention import mean_pool
 from model.batch import Batch, real_steps
 from model.by_modality import ByModality
+from model.dropout import Dropout
 from model.network import Network, NetworkSettings
 from model.recurrent import last_step
 
@@ -49,7 +50,7 @@ class LateFusion(Network):
         )
         sizes = [s.text_out if m == "text" else s.hidden[m] for m in self.widths]
         self.classifier = nn.Sequential(
-            nn.Dropout(s.fusion_dropout),
+            Dropout(s.fusion_dropout),
             nn.Linear(self.fuse([torch.zeros(1, size) for size in sizes]).shape[1], s.fusion),
             nn.ReLU(),
             nn.Linear(s.fusion, s.fusion),
@@ -73,7 +74,7 @@ class MeanEmbedding(nn.Module):
 
     def __init__(self, width: int, hidden: int, dropout: float) -> None:
         super().__init__()
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.layers = nn.ModuleList(nn.Linear(w, hidden) for w in (width, hidden, hidden))
 
     def forward(self, x: Tensor, lengths: Tensor) -> Tensor:
@@ -90,7 +91,7 @@ class SequenceEmbedding(nn.Module):
     def __init__(self, width: int, hidden: int, out: int, dropout: float) -> None:
         super().__init__()
         self.lstm = nn.LSTM(width, hidden, batch_first=True)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.layer = nn.Linear(hidden, out)
 
     def forward(self, x: Tensor, lengths: Tensor) -> Tensor:

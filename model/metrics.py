@@ -12,6 +12,18 @@ from pipeline.errors import UserError
 
 Binning = Callable[[np.ndarray], np.ndarray]
 Metrics = dict[str, float]
+TITLES = {
+    "acc2": "Acc-2",
+    "acc3": "Acc-3",
+    "acc5": "Acc-5",
+    "acc7": "Acc-7",
+    "f1": "F1",
+    "corr": "Corr",
+    "mae": "MAE ↓",
+    "acc2_nonneg": "Acc-2 ≥0",
+    "f1_nonneg": "F1 ≥0",
+}
+"""What a table calls each metric, in the order of the paper's tables."""
 
 
 @dataclass(frozen=True)
@@ -121,31 +133,34 @@ def weighted_f1(truth: np.ndarray, prediction: np.ndarray) -> float:
     return float(np.average(2 * hits / (support + predicted), weights=support))
 
 
-def regression_references(train: np.ndarray, truth: np.ndarray, scale: Scale) -> dict[str, Metrics]:
-    """What knowing the training labels alone gives on `truth`: the rows to beat.
+def regression_references(truth: np.ndarray, scale: Scale) -> dict[str, Metrics]:
+    """The best that one answer for every clip reaches on scores [n], whatever the answer.
 
-    "majority class" takes, for each metric by itself, the class most frequent in training.
+    "majority class" is, for each accuracy by itself, the most frequent of its classes; no single
+    class scores higher. "median score" is the constant of least MAE, with all that follows from
+    it. Both know the labels they are measured on, which no model may: a row that equals one of
+    them, or lies below, has told the clips from each other no better than a constant does.
     """
-    scores = {"mean score": train.mean(), "median score": np.median(train)}
-    rows = {
-        name: regression(truth, np.full(len(truth), score), scale, warn=False)
-        for name, score in scores.items()
+    median = np.full(len(truth), np.median(truth))
+    return {
+        "majority class": _majority(truth, scale),
+        "median score": regression(truth, median, scale, warn=False),
     }
-    return {"majority class": _majority(train, truth, scale), **rows}
 
 
-def classification_references(train: np.ndarray, truth: np.ndarray) -> dict[str, Metrics]:
-    """The class most frequent in training, predicted for every clip; class numbers [n]."""
-    return {"majority class": classification(truth, np.full(len(truth), _most_frequent(train)))}
+def classification_references(truth: np.ndarray) -> dict[str, Metrics]:
+    """The same for class numbers [n]: their most frequent one, and that of the median clip."""
+    median = np.sort(truth)[(len(truth) - 1) // 2]
+    answers = {"majority class": _most_frequent(truth), "median score": median}
+    return {row: classification(truth, np.full(len(truth), c)) for row, c in answers.items()}
 
 
-def _majority(train: np.ndarray, truth: np.ndarray, scale: Scale) -> Metrics:
+def _majority(truth: np.ndarray, scale: Scale) -> Metrics:
+    if scale.is_clipped:
+        truth = np.clip(truth, -scale.limit, scale.limit)
+    true = {key: _classes(key, truth, truth, scale)[0] for key in scale.accuracies}
+    pairs = {key: (own, np.full(len(own), _most_frequent(own))) for key, own in true.items()}
     result = {"mae": float("nan"), "corr": float("nan")}
-    pairs = {}
-    for key in scale.accuracies:
-        frequent = _most_frequent(_classes(key, train, train, scale)[0])
-        true, _ = _classes(key, truth, truth, scale)
-        pairs[key] = true, np.full(len(true), frequent)
     result |= {key: accuracy(*pair) for key, pair in pairs.items()}
     return result | {key: weighted_f1(*pairs[of]) for key, of in scale.f1s.items()}
 

@@ -20,6 +20,7 @@ from pipeline.errors import UserError
 
 CLASSES = ("negative", "neutral", "positive")
 CHUNK = 256  # clips at a time in prediction
+PIECE = 8  # clips at a time in standardisation
 LIMIT = 10.0  # standard deviations beyond which a standardised feature is cut off
 
 
@@ -109,22 +110,34 @@ class Scaler(nn.Module):
 
     def _scaled(self, m: str, batch: Batch) -> Tensor:
         x = batch.features[m]
-        scaled = (x - self.get_buffer(f"{m}_mean")) / self.get_buffer(f"{m}_std")
-        real = real_steps(batch.lengths[m], x.shape[1])[..., None] & ~x.isnan()
-        return scaled.clamp(-LIMIT, LIMIT).where(real, 0.0)
+        real = real_steps(batch.lengths[m], x.shape[1])[..., None]
+        mean, std = self.get_buffer(f"{m}_mean"), self.get_buffer(f"{m}_std")
+        scaled = torch.empty_like(x)
+        for piece in _pieces(x):  # each pass over a piece finds it in the processor's cache
+            values = (x[piece] - mean).div_(std).clamp_(-LIMIT, LIMIT)
+            scaled[piece] = values.nan_to_num_(0.0).where(real[piece], 0.0)
+        return scaled
 
 
 def _moments(x: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean and std [width] over real steps, NaNs left out; summed in double, chunk by chunk."""
+    """Mean and std [width] over real steps, NaNs left out; summed in double, piece by piece."""
     real = real_steps(lengths, x.shape[1])
-    pieces = [slice(i, i + CHUNK) for i in range(0, len(x), CHUNK)]
-    rows = [x[piece][real[piece]] for piece in pieces]
-    count = torch.stack([(~r.isnan()).sum(0) for r in rows]).sum(0).clamp(min=1)
-    mean = torch.stack([r.nansum(0, dtype=torch.float64) for r in rows]).sum(0) / count
-    squares = torch.stack([(r.double() - mean).square().nansum(0) for r in rows])
-    std = (squares.sum(0) / count).sqrt()
+    count, total, squares = x.new_zeros(3, x.shape[-1], dtype=torch.float64)
+    for piece in _pieces(x):
+        rows = x[piece][real[piece]]
+        count += len(rows) - rows.isnan().sum(0)
+        total += rows.nansum(0).double()
+    mean = total / count.clamp(min=1)
+    for piece in _pieces(x):
+        apart = x[piece][real[piece]] - mean.float()
+        squares += apart.square_().nansum(0).double()
+    std = (squares / count.clamp(min=1)).sqrt()
     is_constant = std <= 1e-6 * (1e-6 + mean.abs())
     return mean, std.masked_fill(is_constant, 1.0)
+
+
+def _pieces(x: Tensor) -> Iterator[slice]:
+    return (slice(i, i + PIECE) for i in range(0, len(x), PIECE))
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import errno
 import json
 import os
 import shutil
@@ -10,6 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from importlib.metadata import version
 from math import isfinite
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -17,6 +19,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 
 from model.network import CLASSES, Predictor, Scaler, build
+from model.presets import Preset
 from model.samples import SPLITS, Samples
 from model.train import Trained, TrainSettings
 from pipeline.errors import UserError
@@ -30,20 +33,33 @@ WEIGHTS, SETTINGS, METRICS, PROVENANCE = (
 PREDICTIONS, CURVE = "predictions.csv", "curve.csv"
 
 
-def save(trained: Trained, samples: Samples, settings: TrainSettings, runs: Path) -> Path:
+def save(
+    trained: Trained,
+    samples: Samples,
+    settings: TrainSettings,
+    runs: Path,
+    preset: Preset | None = None,
+) -> Path:
     """Write `runs/<dataset>-<model>-seed<seed>[-k]` in one step and return where it is.
 
-    An earlier run is never overwritten; k counts up instead.
+    An earlier run is never overwritten; k counts up instead. preset: what the settings come from.
     """
     name = f"{samples.name}-{settings.model}-seed{settings.seed}"
     part = runs / f".{name}.{os.getpid()}.part"
     shutil.rmtree(part, ignore_errors=True)
     part.mkdir(parents=True)
     try:
-        _write(part, trained, samples, settings)
+        _write(part, trained, samples, settings, preset)
         return _publish(part, runs / name)
     finally:
         shutil.rmtree(part, ignore_errors=True)
+
+
+def require_writable(runs: Path) -> None:
+    """Raise OSError, before hours of training, where no run folder could be written."""
+    runs.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(dir=runs, prefix=".", suffix=".part"):
+        pass
 
 
 def load_model(run: Path) -> Predictor:
@@ -73,17 +89,24 @@ def as_json(value: Any) -> Any:
     return None if isinstance(value, float) and not isfinite(value) else value
 
 
-def _write(folder: Path, trained: Trained, samples: Samples, settings: TrainSettings) -> None:
+def _write(
+    folder: Path, trained: Trained, samples: Samples, settings: TrainSettings, preset: Preset | None
+) -> None:
     spec = _spec(trained, settings)
     data = {"target": samples.target, "scale": samples.scale.name, "channels": samples.channels}
-    _write_json(folder / SETTINGS, {"train": settings.model_dump(), "data": data, "model": spec})
+    origin = {"preset": preset.to_json(settings)} if preset else {}
+    used = {"train": settings.model_dump(), **origin, "data": data, "model": spec}
+    _write_json(folder / SETTINGS, used)
     _write_json(folder / METRICS, _metrics(trained))
     libraries = {name: version(name) for name in ("torch", "numpy")}
     _write_json(folder / PROVENANCE, {**samples.provenance, "libraries": libraries})
     _write_csv(folder / CURVE, trained.curve[0], [list(row.values()) for row in trained.curve])
     _write_csv(folder / PREDICTIONS, *_predictions(trained, samples))
     state = {k: v.detach().cpu().contiguous() for k, v in trained.predictor.state_dict().items()}
-    save_file(state, folder / WEIGHTS, metadata={"model": json.dumps(spec)})
+    try:
+        save_file(state, folder / WEIGHTS, metadata={"model": json.dumps(spec)})
+    except SafetensorError as error:  # its way to say that the disk is full
+        raise OSError(errno.EIO, str(error), str(folder / WEIGHTS)) from error
 
 
 def _spec(trained: Trained, settings: TrainSettings) -> dict[str, Any]:

@@ -156,13 +156,22 @@ def read_modality(stages: Sequence[StageView], kept: np.ndarray) -> tuple[np.nda
     """
     lengths = np.stack([stage.lengths[kept] for stage in stages]).astype(np.int64)
     longest = lengths.max(axis=0)
-    parts = []
-    for stage, own in zip(stages, lengths, strict=True):
-        rows = stage.read() if kept.all() else stage.read()[kept]
-        _check_finite(stage.name, rows)
+    widths = [stage.shape[-1] for stage in stages]
+    x = np.empty((*stages[0].shape[:-1], sum(widths)), np.float32)
+    for stage, rows in zip(stages, _channels(x, widths), strict=True):
+        stage.read(out=rows)
+    x = x if kept.all() else x[kept]
+    is_finite = _is_finite(x)  # one pass over all: where it fails is only looked for if it does
+    for stage, rows, own in zip(stages, _channels(x, widths), lengths, strict=True):
+        if not is_finite:
+            _check_finite(stage.name, rows)
         _stretch(rows, own, longest)
-        parts.append(rows)
-    return (parts[0] if len(parts) == 1 else np.concatenate(parts, axis=-1)), longest
+    return x, longest
+
+
+def _channels(x: np.ndarray, widths: Sequence[int]) -> list[np.ndarray]:
+    """Views of x [n, steps, sum of widths], one for each of the widths."""
+    return np.split(x, np.cumsum(widths)[:-1], axis=-1)
 
 
 def _stretch(rows: np.ndarray, own: np.ndarray, longest: np.ndarray) -> None:
@@ -175,10 +184,14 @@ def _stretch(rows: np.ndarray, own: np.ndarray, longest: np.ndarray) -> None:
             rows[i, :length] = np.nan
 
 
+def _is_finite(rows: np.ndarray) -> bool:
+    return bool(np.isfinite(rows.sum(axis=(1, 2))).all())  # a sum shows any NaN or infinity
+
+
 def _check_finite(stage: str, rows: np.ndarray) -> None:
-    bad = np.flatnonzero(~np.isfinite(rows.sum(axis=(1, 2))))  # a sum shows any NaN or infinity
-    if len(bad):
-        raise UserError(f"stage {stage!r}: the features of {len(bad)} clips hold NaN or infinity")
+    bad = sum(not _is_finite(row[None]) for row in rows)
+    if bad:
+        raise UserError(f"stage {stage!r}: the features of {bad} clips hold NaN or infinity")
 
 
 def _provenance(cache: Cache, channels: Mapping[str, Sequence[str]]) -> dict[str, Any]:

@@ -13,10 +13,11 @@ from model.attention import (
     AttentionPool,
     FeedForward,
     MultiHeadAttention,
-    mean_pool,
     positions,
 )
 from model.batch import Batch, real_steps
+from model.convolution import pooled_convolution
+from model.dropout import Dropout
 from model.network import Network, NetworkSettings
 from model.recurrent import BiLstm
 
@@ -72,7 +73,7 @@ class Smp(Network):
         self.contexts = nn.ModuleDict({m: BiLstm(d, d // 2) for m in self.branches})
         self.pools = nn.ModuleDict({m: AttentionPool(d) for m in self.branches})
         self.fusions = nn.ModuleDict({f"{m}_{n}": SmpFusion(settings) for m, n in self.pairs})
-        self.dropout = nn.Dropout(settings.dropout)
+        self.dropout = Dropout(settings.dropout)
         self.classifier = nn.Linear(d * (len(self.branches) + len(self.pairs)), outputs)
 
     def forward(self, batch: Batch) -> Tensor:
@@ -99,9 +100,8 @@ class Smp(Network):
         self, m: str, n: str, x: Mapping[str, Tensor], masks: Mapping[str, Tensor]
     ) -> Tensor:
         """F_mn [n, d], (20)–(22): the pair pooled over time; zeros where a clip lacks m or n."""
-        fused = self.fusions[f"{m}_{n}"](x[m], x[n], masks[m], masks[n])
-        has_both = masks[m][:, :1] & masks[n][:, :1]
-        return mean_pool(fused, (masks[m] | masks[n]) & has_both)
+        fused: Tensor = self.fusions[f"{m}_{n}"](x[m], x[n], masks[m], masks[n])
+        return fused
 
 
 class SmpFusion(nn.Module):
@@ -115,12 +115,12 @@ class SmpFusion(nn.Module):
         self.convolution = nn.Conv1d(2 * d, d, kernel, padding=kernel // 2)
 
     def forward(self, a: Tensor, b: Tensor, mask_a: Tensor, mask_b: Tensor) -> Tensor:
-        """a, b [n, steps, d] and their real steps [n, steps] to [n, steps, d]."""
+        """a, b [n, steps, d] and their real steps [n, steps] to F_mn [n, d]."""
         left = self.left(a, b, mask_a, mask_b) * mask_a[..., None]
         right = self.right(b, a, mask_b, mask_a) * mask_b[..., None]
         both = torch.cat([left, right], dim=-1)  # (18)–(19), along features
-        fused: Tensor = self.convolution(both.transpose(1, 2)).transpose(1, 2)
-        return fused
+        has_both = mask_a[:, :1] & mask_b[:, :1]
+        return pooled_convolution(both, self.convolution, (mask_a | mask_b) & has_both)  # (20)–(22)
 
 
 class SmpBranch(nn.Module):
@@ -133,7 +133,7 @@ class SmpBranch(nn.Module):
         self.within = MultiHeadAttention(d, heads)
         self.feedforward = FeedForward(d, settings.feedforward)
         self.norms = nn.ModuleList(nn.LayerNorm(d) for _ in range(3))  # (10)
-        self.dropout = nn.Dropout(settings.dropout)
+        self.dropout = Dropout(settings.dropout)
 
     def forward(self, target: Tensor, source: Tensor, mask: Tensor, source_mask: Tensor) -> Tensor:
         """target, source [n, steps, d] and their real steps to [n, steps, d]."""

@@ -17,7 +17,7 @@ from torch.nn import functional as F
 from torch.nn.utils import clip_grad_norm_
 
 from model import metrics
-from model.batch import Batch
+from model.batch import Batch, drop_features
 from model.metrics import Metrics, Scale
 from model.network import CHUNK, CLASSES, Network, Predictor, Scaler, build, one_thread
 from model.samples import SPLITS, Samples
@@ -25,6 +25,7 @@ from pipeline.errors import UserError
 
 Task = Literal["regression", "classification"]
 Curve = list[dict[str, float]]
+OnEpoch = Callable[[dict[str, float]], None]
 
 
 class TrainSettings(BaseModel):
@@ -33,6 +34,7 @@ class TrainSettings(BaseModel):
     network: the model's own settings, its defaults where not given. lr: the paper's 1e-5 is far
     too small for 100 epochs over cached features, 1e-3 converges well within them.
     patience: stop after so many epochs without a better validation; None goes on to the end.
+    feature_dropout: the share of its features that each clip loses in a training step.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -45,6 +47,7 @@ class TrainSettings(BaseModel):
     lr: float = Field(1e-3, gt=0)
     weight_decay: float = Field(0.0, ge=0)
     clip_norm: float = Field(1.0, gt=0)
+    feature_dropout: float = Field(0.0, ge=0, lt=1)
     patience: int | None = Field(None, ge=1)
     seed: int = Field(0, ge=0)
     device: str = "auto"
@@ -68,44 +71,75 @@ class Trained:
     seconds: float
 
 
+@dataclass(frozen=True)
+class Prepared:
+    """What trainings on the same samples share, on the device: standardised features and targets.
+
+    scaler: as fitted on `train`. labels: the true scores of `valid`.
+    """
+
+    scaler: Scaler
+    inputs: Batch
+    targets: Tensor
+    valid_inputs: Batch
+    valid_targets: Tensor
+    labels: np.ndarray
+
+
 @one_thread()
 def train(
     samples: Samples,
     settings: TrainSettings,
-    on_epoch: Callable[[dict[str, float]], None] = lambda row: None,
+    on_epoch: OnEpoch = lambda row: None,
 ) -> Trained:
     """Train on `train`, choose the epoch on `valid`, then and only then read `test`.
 
     The loss, which also chooses the epoch, is the MAE or the cross entropy. The same settings
     on the same machine give the same bits; torch's own generators are left as they were.
     """
-    started = time.perf_counter()
+    return train_prepared(prepare(samples, settings), samples, settings, on_epoch)
+
+
+def prepare(samples: Samples, settings: TrainSettings) -> Prepared:
+    """Standardise `train` and `valid`, once for all seeds."""
     device = torch.device(device_of(settings.device))
+    fitted, held_out = samples.split("train"), samples.split("valid")
+    scaler = Scaler(samples.batch.widths).to(device)
+    scaler.fit(fitted.batch.to(device))
+    inputs, valid_inputs = (scaler(s.batch.to(device)) for s in (fitted, held_out))
+    targets, valid_targets = (
+        targets_of(s.labels, settings.task, samples.scale).to(device) for s in (fitted, held_out)
+    )
+    return Prepared(scaler, inputs, targets, valid_inputs, valid_targets, held_out.labels)
+
+
+def train_prepared(
+    prepared: Prepared, samples: Samples, settings: TrainSettings, on_epoch: OnEpoch
+) -> Trained:
+    """As `train`, on what `prepare` gave."""
+    started = time.perf_counter()
+    device = prepared.targets.device
     with torch.random.fork_rng([device] if device.type == "cuda" else []):
         torch.manual_seed(settings.seed)
-        predictor = _untrained(samples, settings).to(device)
-        curve, best_epoch = _fit(predictor, samples, settings, on_epoch)
-    predictor.cpu()  # so that a reloaded model gives the same bits wherever it was trained
+        network = untrained(samples, settings).to(device)
+        curve, best_epoch = _fit(network, prepared, samples.scale, settings, on_epoch)
+    # On the CPU, so that a reloaded model gives the same bits wherever it was trained.
+    predictor = Predictor(deepcopy(prepared.scaler), network).cpu()
     predictions, measured, references = _judge(predictor, samples, settings.task)
     seconds = time.perf_counter() - started
     return Trained(predictor, curve, best_epoch, predictions, measured, references, seconds)
 
 
 def _fit(
-    predictor: Predictor,
-    samples: Samples,
+    network: Network,
+    prepared: Prepared,
+    scale: Scale,
     settings: TrainSettings,
-    on_epoch: Callable[[dict[str, float]], None],
+    on_epoch: OnEpoch,
 ) -> tuple[Curve, int]:
-    """The loop; leaves the best epoch's weights in `predictor`."""
-    network, scale, task = predictor.network, samples.scale, settings.task
-    device = next(network.parameters()).device
-    fitted, held_out = samples.split("train"), samples.split("valid")
-    predictor.scaler.fit(fitted.batch.to(device))
-    inputs, valid_inputs = (predictor.scaler(s.batch.to(device)) for s in (fitted, held_out))
-    targets, valid_targets = (
-        targets_of(s.labels, task, scale).to(device) for s in (fitted, held_out)
-    )
+    """The loop; leaves the best epoch's weights in `network`."""
+    inputs, targets, task = prepared.inputs, prepared.targets, settings.task
+    device = targets.device
     optimizer = torch.optim.Adam(
         network.parameters(), lr=settings.lr, weight_decay=settings.weight_decay, fused=True
     )
@@ -117,19 +151,20 @@ def _fit(
         network.train()
         total = torch.zeros((), device=device)
         for rows in torch.randperm(len(inputs), generator=order).to(device).split(settings.batch):
-            loss = loss_of(network(inputs[rows]), targets[rows], task)
+            batch = drop_features(inputs[rows], settings.feature_dropout)
+            loss = loss_of(network(batch), targets[rows], task)
             optimizer.zero_grad()
             loss.backward()
             clip_grad_norm_(network.parameters(), settings.clip_norm)
             optimizer.step()
             total += loss.detach() * len(rows)
 
-        outputs = _outputs(network, valid_inputs)
-        valid_loss = float(loss_of(outputs, valid_targets, task))
+        outputs = _outputs(network, prepared.valid_inputs)
+        valid_loss = float(loss_of(outputs, prepared.valid_targets, task))
         row = {"epoch": epoch, "train_loss": float(total) / len(inputs), "valid_loss": valid_loss}
         if not (isfinite(row["train_loss"]) and isfinite(valid_loss)):
             raise UserError(f"epoch {epoch}: the loss is not finite; try lr < {settings.lr:g}")
-        measured = measure(held_out.labels, _scores(outputs, task), task, scale, warn=False)
+        measured = measure(prepared.labels, _scores(outputs, task), task, scale, warn=False)
         curve.append({**row, **{f"valid_{name}": value for name, value in measured.items()}})
         on_epoch(curve[-1])
         if valid_loss < best_loss:
@@ -151,11 +186,11 @@ def _judge(
         name: measure(splits[name].labels, predictions[name], task, samples.scale)
         for name in ("valid", "test")
     }
-    fitted, truth = splits["train"].labels, splits["test"].labels
+    truth = splits["test"].labels
     if task == "regression":
-        return predictions, measured, metrics.regression_references(fitted, truth, samples.scale)
-    fitted, truth = (samples.scale.three_classes(labels) for labels in (fitted, truth))
-    return predictions, measured, metrics.classification_references(fitted, truth)
+        return predictions, measured, metrics.regression_references(truth, samples.scale)
+    classes = samples.scale.three_classes(truth)
+    return predictions, measured, metrics.classification_references(classes)
 
 
 def measure(
@@ -193,10 +228,10 @@ def device_of(setting: str) -> str:
     return setting
 
 
-def _untrained(samples: Samples, settings: TrainSettings) -> Predictor:
-    widths = samples.batch.widths
+def untrained(samples: Samples, settings: TrainSettings) -> Network:
+    """The model, freshly initialised from torch's generator."""
     outputs = 1 if settings.task == "regression" else len(CLASSES)
-    return Predictor(Scaler(widths), build(settings.model, widths, outputs, settings.network))
+    return build(settings.model, samples.batch.widths, outputs, settings.network)
 
 
 @torch.no_grad()

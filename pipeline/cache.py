@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
@@ -11,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pipeline.clips_table import ClipsTable
-from pipeline.commit import RowState
+from pipeline.commit import Commit, RowState
 from pipeline.dataset import name_of
-from pipeline.errors import UserError
+from pipeline.digest import sealed, unsealed
+from pipeline.errors import DamagedError, UserError
 from pipeline.files import Folder
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ CURRENT_FILE = "current.json"
 
 def locate(dataset: str | Path, cache_root: str = "cache", name: str | None = None) -> str:
     """The URL of a dataset's cache, from its folder, its manifest, its name or the cache itself."""
-    if Folder(str(dataset)).read(CURRENT_FILE) is not None:
+    if Folder(str(dataset)).has(CURRENT_FILE):
         return str(dataset)
     return f"{cache_root.rstrip('/')}/{name or name_of(dataset)}"
 
@@ -44,7 +44,26 @@ def cache_of(store_url: str) -> str:
 def current(folder: Folder) -> dict[str, dict[str, Any]]:
     """The identity of every stage as last extracted, by name."""
     content = folder.read(CURRENT_FILE)
-    return json.loads(content) if content else {}
+    try:
+        return unsealed(content) if content is not None else {}
+    except ValueError as error:
+        where = f"{folder.url}/{CURRENT_FILE}"
+        raise DamagedError(f"{where} is damaged ({error}); `smp extract` makes it again") from None
+
+
+def last_known(folder: Folder) -> dict[str, dict[str, Any]]:
+    """`current`, or nothing where its file is damaged: the next extraction makes it again."""
+    try:
+        return current(folder)
+    except DamagedError:
+        return {}
+
+
+def set_current(folder: Folder, identities: Mapping[str, Mapping[str, Any]]) -> None:
+    """Have readers find these stages, and no other."""
+    content = sealed(identities, indent=1)
+    if folder.read(CURRENT_FILE) != content:
+        folder.write(CURRENT_FILE, content)
 
 
 def open_cache(url: str | Path) -> Cache:
@@ -132,18 +151,20 @@ class StageView:
         return self.store.attributes
 
     @cached_property
+    def commits(self) -> dict[int, Commit]:
+        """The store's commits by partition, damaged ones among them."""
+        return self.store.commits()
+
+    @cached_property
     def committed(self) -> dict[int, RowState]:
         """By row number, the states of the present clips whose committed content is today's."""
-        commits = self.store.commits()
+        keys = self._table.keys(self._reads)
         size = self.store.partition
-        found = {}
-        for number in self._table.present:
-            commit = commits.get(number // size)
-            key = self._table.rows[number].key(self._reads)
-            state = commit and next((row for row in commit.rows if row.key == key), None)
-            if state:
-                found[number] = state
-        return found
+        states = {
+            (number, row.key): row for number, commit in self.commits.items() for row in commit.rows
+        }
+        wanted = {number: (number // size, keys[number]) for number in self._table.present}
+        return {number: states[key] for number, key in wanted.items() if key in states}
 
     def _states(self) -> list[RowState]:
         for number in self._table.present:
@@ -169,14 +190,22 @@ class StageView:
         """Why a clip has no features, or a note; empty otherwise."""
         return [state.reason for state in self._states()]
 
-    def read(self, field: str | None = None) -> np.ndarray:
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The shape of what `read` gives by default: `(clips, steps, width)`, say."""
+        field = next(iter(self.store.fields.values()))
+        return (len(self._table.present), *field.shape(self.store.steps))
+
+    def read(self, field: str | None = None, out: np.ndarray | None = None) -> np.ndarray:
         """A field of all clips, by default the first: `[clips, steps, width]` float32, say.
 
-        Zero where padded and where a clip has no features.
-        Raises UserError where clips were not extracted yet.
+        Zero where padded and where a clip has no features. out: where to put them, an array of
+        that shape or a view of one. Raises UserError where clips were not extracted yet.
         """
         self._states()
         rows = np.array(self._table.present, np.int64)
+        whole = len(rows) == self.store.clips and bool((rows == np.arange(len(rows))).all())
+        if whole:
+            return self.store.read(field, out)
         values = self.store.read(field)
-        whole = len(rows) == len(values) and bool((rows == np.arange(len(rows))).all())
-        return values if whole else values[rows]
+        return np.take(values, rows, axis=0, out=out)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import pkgutil
+import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from importlib import import_module
 from types import ModuleType
 from typing import Any
@@ -13,7 +16,11 @@ import click
 
 from pipeline.errors import UserError
 
-OK, CLIPS_FAILED, BAD_USAGE, INTERRUPTED = 0, 1, 2, 130
+OK, CLIPS_FAILED, BAD_USAGE = 0, 1, 2
+FAULTS = {  # of a disk or a folder, which a user can mend
+    errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EEXIST, errno.ENOTDIR,
+    errno.EIO,
+}  # fmt: skip
 
 
 class Commands(click.Group):
@@ -47,10 +54,34 @@ class Commands(click.Group):
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
-            return super().invoke(ctx)
+            with _terminable():
+                return super().invoke(ctx)
         except UserError as error:
             click.echo(f"Error: {error}", err=True)
             sys.exit(BAD_USAGE)
-        except KeyboardInterrupt:
+        except OSError as error:
+            if error.errno not in FAULTS:
+                raise
+            where = f"{error.filename}: " if error.filename else ""
+            click.echo(f"Error: {where}{error.strerror}; mend it and run again", err=True)
+            sys.exit(CLIPS_FAILED)
+        except (KeyboardInterrupt, _TerminatedError) as error:
             click.echo("Stopped; what is committed stays. Run it again to go on.", err=True)
-            sys.exit(INTERRUPTED)
+            was = signal.SIGTERM if isinstance(error, _TerminatedError) else signal.SIGINT
+            sys.exit(128 + was)
+
+
+class _TerminatedError(BaseException):
+    """SIGTERM, raised where it came, so that temporary files go as they do at a Ctrl-C."""
+
+
+@contextmanager
+def _terminable() -> Iterator[None]:
+    def see(*_: object) -> None:
+        raise _TerminatedError
+
+    before = signal.signal(signal.SIGTERM, see)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 from pipeline import digest
 from pipeline.clip import Clip
 from pipeline.dataset import Dataset
-from pipeline.errors import UserError
+from pipeline.digest import Seen
+from pipeline.errors import DamagedError, UserError
 from pipeline.files import Folder
 
 FILE = "clips.json"
@@ -24,17 +25,21 @@ ABSENT = "absent"
 class Row:
     """A clip with the digests of its parts, `{"video": …, "audio": …, "text": …}`.
 
-    removed: gone from the dataset; its row stays, so that no other clip moves.
+    removed: gone from the dataset; its row stays, so that no other clip moves. known_as: the id
+    under which it came; it outlives a new name, and so do its results. files: its media as they
+    were when the digests were taken, in the process that took them.
     """
 
     clip: Clip
     digests: dict[str, str] = field(default_factory=dict)
     removed: bool = False
+    known_as: str = ""
+    files: Mapping[str, Seen] = field(default_factory=dict, compare=False)
 
     def key(self, parts: Iterable[str]) -> str:
-        """`id@digest`, the digest over the parts that a stage's result depends on."""
-        content = {part: self.digests.get(part, ABSENT) for part in parts}
-        return f"{self.clip.id}@{digest.of_json(content)[:16]}"
+        """`id@digest`, the digest over the sorted parts that a stage's result depends on."""
+        content = [f"{part} {self.digests.get(part, ABSENT)}" for part in parts]
+        return f"{self.known_as or self.clip.id}@{digest.of_text(' '.join(content))[:16]}"
 
 
 @dataclass(frozen=True)
@@ -53,24 +58,33 @@ class ClipsTable:
         if content is None:
             return None
         try:
-            record = json.loads(content)
+            record = digest.unsealed(content)
             rows = tuple(_row(entry, record["root"]) for entry in record["clips"])
             return cls(record["name"], record["language"], record["root"], rows)
         except (ValueError, KeyError, TypeError) as error:
             where = f"{folder.url}/{FILE}"
-            raise UserError(
-                f"{where} is damaged ({error!r}); delete it and extract again"
+            raise DamagedError(
+                f"{where} is damaged ({error}); delete it and extract again"
             ) from None
 
     def write(self, folder: Folder) -> None:
         """Put the table in place in one step, unless it is what is there."""
         clips = [_entry(row, self.root) for row in self.rows]
         record = {"format": FORMAT, "name": self.name, "language": self.language, "root": self.root}
-        content = json.dumps({**record, "clips": clips}, ensure_ascii=False, indent=1).encode(
-            "utf-8", "surrogatepass"
-        )
+        content = digest.sealed({**record, "clips": clips}, indent=1)
         if folder.read(FILE) != content:
             folder.write(FILE, content)
+
+    def keys(self, parts: Iterable[str]) -> list[str]:
+        """The key of every row over `parts`; stages that read the same parts share the work."""
+        parts = tuple(parts)
+        if parts not in self._keys:
+            self._keys[parts] = [row.key(parts) for row in self.rows]
+        return self._keys[parts]
+
+    @cached_property
+    def _keys(self) -> dict[tuple[str, ...], list[str]]:
+        return {}
 
     @property
     def present(self) -> list[int]:
@@ -81,60 +95,80 @@ class ClipsTable:
 def merged(known: ClipsTable | None, dataset: Dataset, name: str | None = None) -> ClipsTable:
     """The known table brought up to date: known clips keep their rows, new ones are appended.
 
-    name: what the cache calls the dataset, where that is not the dataset's own name.
+    A new clip with the content of one that is gone is that clip under another name, and takes its
+    row. name: what the cache calls the dataset, where that is not the dataset's own name.
 
-    Raises UserError where not one clip is known: another dataset of the same name.
+    Raises UserError where no id is known, nor half of the contents: another dataset of that name.
     """
-    fresh = {clip.id: clip for clip in dataset.clips}
     old = known.rows if known else ()
-    if known and old and not any(row.clip.id in fresh for row in old):
+    known_ids = {row.clip.id for row in old}
+    fresh = {row.clip.id: row for row in _digested(dataset.clips)}
+    kept = [_brought_up(row, fresh.get(row.clip.id)) for row in old]
+    added = [row for id, row in fresh.items() if id not in known_ids]
+    rows = _renamed(kept, added)
+    renamed = len(fresh) - (len(rows) - len(old))
+    if known and old and known_ids.isdisjoint(fresh) and 2 * renamed < len(fresh):
         raise UserError(
             f"the cache of {known.name!r} holds another dataset ({known.root}): no clip is in "
             f"both; give {dataset.root} another name with --name, or another --cache"
         )
-    rows = [replace(row, removed=row.clip.id not in fresh) for row in old]
-    rows = [replace(r, clip=fresh.get(r.clip.id, r.clip)) for r in rows]
-    seen = {row.clip.id for row in old}
-    rows += [Row(clip) for clip in dataset.clips if clip.id not in seen]
     language = known.language if known else dataset.language
-    return ClipsTable(name or dataset.name, language, str(dataset.root), tuple(_with_digests(rows)))
+    return ClipsTable(name or dataset.name, language, str(dataset.root), tuple(rows))
 
 
-def _with_digests(rows: list[Row]) -> list[Row]:
-    files = digest.FileDigests()
+def _brought_up(row: Row, fresh: Row | None) -> Row:
+    return replace(fresh, known_as=row.known_as) if fresh else replace(row, removed=True)
 
-    def digested(row: Row) -> Row:
+
+def _renamed(kept: list[Row], added: list[Row]) -> list[Row]:
+    """All rows, each added one in the place of a removed one of the same content, if any."""
+    gone: dict[str, list[int]] = {}
+    for number, row in enumerate(kept):
         if row.removed:
-            return row
-        media = {"video": row.clip.video, "audio": row.clip.audio}
-        found = {part: files.of(path) for part, path in media.items() if path and _is_file(path)}
-        return replace(row, digests={**found, "text": digest.of_text(row.clip.text)})
+            gone.setdefault(digest.of_json(row.digests), []).append(number)
+    rows = list(kept)
+    for row in added:
+        places = gone.get(digest.of_json(row.digests)) if gone else None
+        if places:
+            place = places.pop(0)
+            rows[place] = replace(row, known_as=kept[place].known_as or kept[place].clip.id)
+        else:
+            rows.append(row)
+    return rows
+
+
+def _digested(clips: Sequence[Clip]) -> list[Row]:
+    digests = digest.FileDigests()
+
+    def digested(clip: Clip) -> Row:
+        media = {"video": clip.video, "audio": clip.audio}
+        files = {part: digests.see(path) for part, path in media.items() if path}
+        found = {part: file.digest for part, file in files.items() if file.digest}
+        return Row(clip, {**found, "text": digest.of_text(clip.text)}, files=files)
 
     with ThreadPoolExecutor(max_workers=8) as pool:
-        done = list(pool.map(digested, rows))
-    files.save()
-    return done
-
-
-def _is_file(path: str) -> bool:
-    return os.path.isfile(path)
+        rows = list(pool.map(digested, clips))
+    digests.save()
+    return rows
 
 
 def _entry(row: Row, root: str) -> dict[str, Any]:
     entry = asdict(row.clip)
     for part in ("video", "audio"):
         if path := entry[part]:
+            path = os.path.abspath(path)
             entry[part] = os.path.relpath(path, root) if _below(path, root) else path
-    return {**entry, "digests": row.digests, "removed": row.removed}
+    known_as = {"known_as": row.known_as} if row.known_as else {}
+    return {**entry, "digests": row.digests, "removed": row.removed, **known_as}
 
 
 def _row(entry: dict[str, Any], root: str) -> Row:
-    fields = {k: v for k, v in entry.items() if k not in ("digests", "removed")}
+    fields = {k: v for k, v in entry.items() if k not in ("digests", "removed", "known_as")}
     for part in ("video", "audio"):
         if path := fields[part]:
             fields[part] = os.path.join(root, path)
-    return Row(Clip(**fields), entry["digests"], entry["removed"])
+    return Row(Clip(**fields), entry["digests"], entry["removed"], entry.get("known_as", ""))
 
 
 def _below(path: str, root: str) -> bool:
-    return os.path.abspath(path).startswith(os.path.join(root, ""))
+    return path.startswith(os.path.join(root, ""))

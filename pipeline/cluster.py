@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
 from heapq import heappop, heappush
+from multiprocessing import resource_tracker
 from queue import Empty, SimpleQueue
 from typing import Any
 
@@ -22,6 +24,7 @@ from pipeline.muster import Muster, UnfitWorkerError
 from pipeline.plan import Task, TaskId, in_order
 from pipeline.run import Outcome, blocked, execute, failure
 from pipeline.stages import Stages, uses_accelerator
+from pipeline.stop import Stop
 from pipeline.weights import device_of
 
 TASKS_A_THREAD = 2  # in flight: one that runs and one that waits
@@ -30,7 +33,12 @@ LOCAL_CONFIG = {
     "distributed.scheduler.allowed-failures": 0,  # a task whose worker died runs alone next
     "distributed.worker.profile.enabled": False,  # nobody looks at its samples
 }
-LOCAL_OPTIONS = {"dashboard_address": "127.0.0.1:0", "memory_limit": 0}  # no limit of dask's own
+QUIET = logging.CRITICAL  # what matters to a user is in the outcomes
+LOCAL_OPTIONS = {
+    "dashboard_address": "127.0.0.1:0",
+    "memory_limit": 0,  # no limit of dask's own
+    "silence_logs": QUIET,
+}
 SCHEDULER_LOST = (FutureCancelledError, CommClosedError)
 
 log = logging.getLogger(__name__)
@@ -48,10 +56,10 @@ class DaskEngine:
         self.workers = workers
         self.scheduler = scheduler
 
-    def __call__(self, tasks: Sequence[Task]) -> Iterator[Outcome]:
+    def __call__(self, tasks: Sequence[Task], stop: Stop) -> Iterator[Outcome]:
         with self._client() as client:
             muster = Muster.of(tasks)
-            run = _Run(client, tasks, muster)
+            run = _Run(client, tasks, muster, stop)
             try:
                 _call_up(client, muster)
                 yield from run
@@ -68,7 +76,7 @@ class DaskEngine:
             return
         with (
             dask.config.set(LOCAL_CONFIG),
-            _threads() if self.workers is None else _processes(self.workers) as cluster,
+            _started(self.workers) as cluster,
             Client(cluster, set_as_default=False) as client,
         ):
             yield client
@@ -81,6 +89,26 @@ class DaskEngine:
                 f"no dask scheduler answers at {address!r} ({error}); start one with "
                 "`dask scheduler` and its workers with `dask worker ADDRESS`"
             ) from None
+
+
+@contextmanager
+def _deaf_to_interrupts() -> Iterator[None]:
+    """Have threads and processes that are begun within never see the Ctrl-C of a terminal.
+
+    It goes to all processes, but whether the workers may finish is this one's decision. They
+    inherit the mask, those too that dask begins later in a dead one's place.
+    """
+    resource_tracker.ensure_running()  # which unblocks the signal where it is begun later
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _started(workers: int | None) -> LocalCluster | SpecCluster:
+    with _deaf_to_interrupts():
+        return _threads() if workers is None else _processes(workers)
 
 
 def _threads() -> LocalCluster:
@@ -99,13 +127,13 @@ def _processes(workers: int) -> SpecCluster:
     return SpecCluster(
         workers={i: {"cls": Nanny, "options": option} for i, option in enumerate(options)},
         scheduler={"cls": Scheduler, "options": {"host": "127.0.0.1", "dashboard": False}},
-        silence_logs=logging.WARNING,
+        silence_logs=QUIET,
     )
 
 
 def worker_options(workers: int) -> list[dict[str, Any]]:
     """Of each process: one thread; the first few have an accelerator each, as far as they go."""
-    every = {"nthreads": 1, "memory_limit": 0, "silence_logs": logging.WARNING}
+    every = {"nthreads": 1, "memory_limit": 0, "silence_logs": QUIET}
     options: list[dict[str, Any]] = [dict(every) for _ in range(workers)]
     accelerators = _accelerators() if device_of("auto") == "cuda" else []
     for option, accelerator in zip(options, accelerators, strict=False):
@@ -122,9 +150,10 @@ class _Run:
     failed and the run goes on.
     """
 
-    def __init__(self, client: Client, tasks: Sequence[Task], muster: Muster) -> None:
+    def __init__(self, client: Client, tasks: Sequence[Task], muster: Muster, stop: Stop) -> None:
         self._client = client
         self._muster = muster
+        self._stop = stop
         self._tasks = {task.id: task for task in tasks}
         stages = Stages(tasks[0].spec)
         self._accelerated = {stage.name for stage in stages if uses_accelerator(stage)}
@@ -140,7 +169,10 @@ class _Run:
     def __iter__(self) -> Iterator[Outcome]:
         while self._sorter.is_active():
             self._workers.look()
-            self._submit()
+            if not self._stop.asked:
+                self._submit()
+            elif not self._running:
+                return
             outcome = self._next()
             if outcome is None:
                 continue

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
-from pipeline.digest import of_json
-from pipeline.errors import UserError
+from pipeline.digest import sealed, unsealed
+
+DAMAGED = "damaged commit"
 
 
 @dataclass(frozen=True)
@@ -21,9 +22,15 @@ class RowState:
 
 @dataclass(frozen=True)
 class Commit:
-    """The states of a partition's rows, in row order."""
+    """The states of a partition's rows, in row order, and the files that hold them.
 
-    rows: tuple[RowState, ...]
+    files: the SHA-256 of each, by its path in the store. damage: what is wrong with the record
+    itself; then it vouches for nothing, and its partition is to be made again.
+    """
+
+    rows: tuple[RowState, ...] = ()
+    files: Mapping[str, str] = field(default_factory=dict)
+    damage: str = ""
 
     @property
     def keys(self) -> tuple[str, ...]:
@@ -33,17 +40,14 @@ class Commit:
     def to_bytes(self) -> bytes:
         """JSON with its own digest, so that a flipped bit is an error and not a state."""
         rows = [[row.key, row.state, row.length, row.reason] for row in self.rows]
-        return json.dumps({"rows": rows, "sha256": of_json(rows)}, ensure_ascii=False).encode()
+        return sealed({"rows": rows, "files": dict(sorted(self.files.items()))})
 
     @classmethod
-    def from_bytes(cls, content: bytes, where: str) -> Commit:
-        """The commit read back; UserError where it is damaged."""
+    def from_bytes(cls, content: bytes) -> Commit:
+        """The commit read back; without rows and files where it is damaged."""
         try:
-            record = json.loads(content)
-            if of_json(record["rows"]) != record["sha256"]:
-                raise ValueError("its digest does not fit")
-            return cls(tuple(RowState(*row) for row in record["rows"]))
+            record = unsealed(content)
+            rows = tuple(RowState(*row) for row in record["rows"])
+            return cls(rows, dict(record["files"]))
         except (ValueError, KeyError, TypeError) as error:
-            raise UserError(
-                f"commit {where} is damaged ({error}); delete it and run again"
-            ) from None
+            return cls(damage=f"{DAMAGED} ({error})")

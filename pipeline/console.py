@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from typing import TYPE_CHECKING
 
 import click
 from rich.console import Console
 from rich.table import Table
 
+from pipeline.changes import counted
 from pipeline.status import StageStatus, problems_at_source
+
+if TYPE_CHECKING:
+    from pipeline.plan import Plan
 
 
 def print_stages(stages: list[StageStatus], seconds: dict[str, float] | None = None) -> None:
@@ -25,12 +30,32 @@ def print_stages(stages: list[StageStatus], seconds: dict[str, float] | None = N
     Console().print(table)
 
 
+def print_plan(plan: Plan) -> None:
+    """What a run would do, a line a stage, and why."""
+    if plan.changes:
+        click.echo(f"clips: {', '.join(plan.changes)}")
+    for stage in plan.by_stage:
+        if stage.tasks:
+            click.echo(str(stage))
+        elif stage.why:
+            why = "; ".join(stage.why)
+            click.echo(f"{stage.stage}: nothing to do, these settings' store is there — {why}")
+    lacking = sum(len(stage.tasks) for stage in plan.by_stage)
+    there = sum(stage.partitions for stage in plan.by_stage) - lacking
+    todo = f"Would run {counted(lacking, 'partition')}" if lacking else "Nothing to do"
+    click.echo(f"{todo}; {counted(there, 'partition')} committed; nothing was written.")
+
+
 def print_problems(stages: list[StageStatus]) -> None:
     """Every clip with a problem, with its reason, under the stage where it arose."""
     by_stage: dict[str, list[str]] = defaultdict(list)
     for stage, problem in problems_at_source(stages):
         by_stage[stage].append(f"  {problem.clip}: {problem.state}, {problem.reason}")
     for s in stages:
+        by_stage[s.stage] += [
+            f"  partition {number}: {what}; `smp extract` makes it again"
+            for number, what in s.damaged.items()
+        ]
         by_stage[s.stage] += [f"  {clip}: note, {note}" for clip, note in s.notes]
     for stage, lines in by_stage.items():
         if lines:

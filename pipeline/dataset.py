@@ -6,13 +6,14 @@ import csv
 import io
 import json
 import math
+import os
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from pipeline.clip import SPLITS, Clip
-from pipeline.errors import UserError
+from pipeline.errors import UNPRINTABLE, UserError
 
 HAN = re.compile(r"[\u3400-\u4dbf\u4e00-\u9fff]")
 LAYOUT_COLUMNS = ("video_id", "clip_id", "text", "label", "annotation", "mode")
@@ -59,7 +60,9 @@ def load(path: str | Path) -> Dataset:
         raise UserError(f"{path}: holds no clips")
     in_layout = "video_id" in rows[0][1]
     clips = _layout_clips(path, rows) if in_layout else _manifest_clips(path, rows)
-    return Dataset(name, path.parent.resolve(), tuple(_without_duplicates(path, clips)))
+    return Dataset(
+        name, Path(os.path.abspath(path.parent)), tuple(_without_duplicates(path, clips))
+    )
 
 
 def name_of(path: str | Path) -> str:
@@ -77,8 +80,9 @@ def _rows(path: Path) -> Iterator[Row]:
     try:
         text = path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
+        line = error.object[: error.start].count(b"\n") + 1
         where = f"{error.reason} at byte {error.start}"
-        raise UserError(f"{path}: not UTF-8 ({where}); save it as UTF-8") from error
+        raise UserError(f"{path}:{line}: not UTF-8 ({where}); save it as UTF-8") from error
     if path.suffix == ".jsonl":
         return _json_rows(path, text)
     return _csv_rows(path, text)
@@ -110,7 +114,7 @@ def _json_rows(path: Path, text: str) -> Iterator[Row]:
 
 
 def _layout_clips(path: Path, rows: list[Row]) -> Iterator[tuple[str, Clip]]:
-    raw = path.parent.absolute() / "Raw"  # tasks run in other processes and folders
+    raw = path.parent.absolute() / "Raw"  # workers may run in other folders
     for where, row in rows:
         _require_columns(where, row, LAYOUT_COLUMNS)
         id = _safe_id(where, f"{row['video_id']}/{row['clip_id']}", parts=2)
@@ -148,15 +152,16 @@ def _clip(where: str, id: str, row: Mapping[str, str], split: str, **media: str 
 
 
 def _score(where: str, column: str, text: str) -> float | None:
+    """None for an empty cell and for NaN: both are how tables say that a score is not known."""
     if not text.strip():
         return None
     try:
         score = float(text)
     except ValueError:
-        score = math.nan
-    if not math.isfinite(score):
+        score = math.inf
+    if math.isinf(score):
         raise UserError(f"{where}: {column} {text!r} is not a number; leave it empty if unknown")
-    return score
+    return None if math.isnan(score) else score
 
 
 def _safe_id(where: str, id: str, parts: int | None = None) -> str:
@@ -165,6 +170,8 @@ def _safe_id(where: str, id: str, parts: int | None = None) -> str:
     escapes = path.is_absolute() or "\\" in id or "\0" in id or {"..", "."} & set(id.split("/"))
     if escapes or not all(id.split("/")) or (parts and len(path.parts) != parts):
         raise UserError(f"{where}: id {id!r} is empty or leaves the dataset's folder")
+    if UNPRINTABLE.search(id):
+        raise UserError(f"{where}: id {id!r} holds a character that no report can show")
     return id
 
 

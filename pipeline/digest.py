@@ -5,18 +5,47 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import stat
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from pipeline.errors import UserError
 
 BLOCK_BYTES = 1 << 20
+CLOCK_S = 2.0  # within which two changes of a file may bear the same time, on the coarsest disks
+UNREADABLE = "unreadable"
 
 
 def of_json(value: Any) -> str:
     """SHA-256 (hex) of a JSON value, whatever the order of its keys."""
     canonical = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-    return hashlib.sha256(canonical.encode()).hexdigest()
+    return hashlib.sha256(canonical.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def of_bytes(content: bytes | memoryview) -> str:
+    """SHA-256 (hex) of a file's content."""
+    return hashlib.sha256(content).hexdigest()
+
+
+def sealed(record: Mapping[str, Any], indent: int | None = None) -> bytes:
+    """JSON with its own digest under `sha256`, so that a flipped bit is an error."""
+    whole = {**record, "sha256": of_json(record)}
+    return json.dumps(whole, ensure_ascii=False, indent=indent).encode("utf-8", "surrogatepass")
+
+
+def unsealed(content: bytes) -> dict[str, Any]:
+    """The record that was sealed; ValueError where it is not what was written."""
+    try:
+        record = json.loads(content.decode("utf-8", "surrogatepass"))
+        seal = record.pop("sha256")
+    except (KeyError, TypeError, AttributeError):
+        raise ValueError("it has no digest") from None
+    if of_json(record) != seal:
+        raise ValueError("its digest does not fit")
+    return dict(record)
 
 
 def of_text(text: str) -> str:
@@ -24,9 +53,36 @@ def of_text(text: str) -> str:
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
-class FileDigests:
-    """SHA-256 of files, remembered by path, size, time of change and inode.
+Stamp = tuple[int, int]  # size in bytes, time of the last write in ns: the same on every machine
 
+
+@dataclass(frozen=True)
+class Seen:
+    """A file as it was when its digest was taken.
+
+    stamp, digest: None where there was no file; `UNREADABLE` stands for the digest of one that
+    can't be read.
+    """
+
+    path: str
+    stamp: Stamp | None
+    digest: str | None
+
+    def is_unchanged(self) -> bool:
+        """Whether the file is as it was; its content is read only where its stamp differs."""
+        stamp = stamp_of(self.path)
+        if stamp == self.stamp:
+            return True
+        try:
+            return stamp is not None and of_file(self.path) == self.digest
+        except UserError:
+            return self.digest == UNREADABLE
+
+
+class FileDigests:
+    """SHA-256 of files, remembered by path, size, times of change and inode.
+
+    A file that changed a moment ago may change again and look the same, so it is not remembered.
     The memory is a plain JSON file that may be lost at any time at the cost of reading again.
     """
 
@@ -38,15 +94,26 @@ class FileDigests:
     def of(self, path: str | Path) -> str:
         """The digest of the file at `path`, read only where it changed since the last time."""
         path = os.path.realpath(path)
-        stat = os.stat(path)
-        stamp = [stat.st_size, stat.st_mtime_ns, stat.st_ino]
+        stamp = _close_stamp(path)
         known = self._known.get(path)
-        if known and known[:3] == stamp:
-            return str(known[3])
-        digest = _sha256(path)
-        self._known[path] = [*stamp, digest]
-        self._changed = True
+        if known and known[:-1] == stamp:
+            return str(known[-1])
+        now = time.time()
+        digest = of_file(path)
+        if _close_stamp(path) == stamp and now - stamp[2] / 1e9 > CLOCK_S:
+            self._known[path] = [*stamp, digest]
+            self._changed = True
         return digest
+
+    def see(self, path: str) -> Seen:
+        """The file's digest beside what it looked like before; a bad file is no error here."""
+        stamp = stamp_of(path)
+        if stamp is None:
+            return Seen(path, None, None)
+        try:
+            return Seen(path, stamp, self.of(path))
+        except UserError:
+            return Seen(path, stamp, UNREADABLE)
 
     def of_tree(self, paths: list[Path], root: Path) -> str:
         """One digest of several files, with their names below `root`."""
@@ -61,9 +128,27 @@ class FileDigests:
             self.memory.parent.mkdir(parents=True, exist_ok=True)
             part.write_text(json.dumps({**_read_json(self.memory), **self._known}))
             part.replace(self.memory)
+            self._sweep()
         except OSError:
             part.unlink(missing_ok=True)
         self._changed = False
+
+    def _sweep(self) -> None:
+        """Remove what processes left that died while they saved."""
+        for part in self.memory.parent.glob(f"{self.memory.stem}.*.part"):
+            if not _is_running(part.stem.rpartition(".")[2]):
+                part.unlink(missing_ok=True)
+
+
+def _is_running(process: str) -> bool:
+    """Whether a process of this host has this number."""
+    try:
+        os.kill(int(process), 0)
+    except (ValueError, ProcessLookupError):
+        return False
+    except OSError:  # it is someone else's
+        return True
+    return True
 
 
 def _default_memory() -> Path:
@@ -79,7 +164,26 @@ def _read_json(path: Path) -> dict[str, Any]:
     return known if isinstance(known, dict) else {}
 
 
-def _sha256(path: str) -> str:
+def stamp_of(path: str | Path) -> Stamp | None:
+    """What tells cheaply that a file was written to; None where there is no such file."""
+    try:
+        found = os.stat(path)
+    except (OSError, ValueError):  # a path may hold what no system takes
+        return None
+    return (found.st_size, found.st_mtime_ns) if stat.S_ISREG(found.st_mode) else None
+
+
+def _close_stamp(path: str) -> list[int]:
+    """Size, times of write and of change, inode: no tool can restore the time of change."""
+    try:
+        found = os.stat(path)
+    except OSError as error:
+        raise UserError(f"{path} can't be read: {error.strerror}") from error
+    return [found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino]
+
+
+def of_file(path: str | Path) -> str:
+    """SHA-256 (hex) of a file's content; UserError where it can't be read."""
     digest = hashlib.sha256()
     try:
         with open(path, "rb") as file:

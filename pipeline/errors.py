@@ -1,4 +1,9 @@
-"""The three kinds of trouble: a clip's, a modality's and the user's."""
+"""The kinds of trouble: a clip's, a modality's, the user's and the disk's."""
+
+import re
+
+# Line ends, control characters and lone surrogates: they tear a report, or can't be written at all.
+UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
 
 class ClipError(Exception):
@@ -11,3 +16,7 @@ class MissingModalityError(ClipError):
 
 class UserError(Exception):
     """What a user can mend: one line that names the thing, both values and the way out."""
+
+
+class DamagedError(UserError):
+    """What was written can't be read back: a flipped bit, a file that is gone."""

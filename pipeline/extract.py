@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,14 +9,15 @@ from pathlib import Path
 from typing import Any
 
 from pipeline import dataset, lock
-from pipeline.cache import CURRENT_FILE, current, locate, store_url
-from pipeline.clips_table import ClipsTable, merged
+from pipeline.cache import last_known, locate, set_current, store_url
+from pipeline.clips_table import ClipsTable
 from pipeline.files import Folder
 from pipeline.libraries import versions
-from pipeline.plan import StagePlan, plan
+from pipeline.plan import StagePlan, prepare
 from pipeline.run import Engine, Outcome
 from pipeline.run_log import RunLog
 from pipeline.stages import Stage, Stages
+from pipeline.stop import Stop
 from pipeline.store import Store
 
 Observer = Callable[[Outcome], None]
@@ -38,6 +38,11 @@ class Extraction:
         """The stages that were looked at."""
         return [plan.stage for plan in self.plans]
 
+    @property
+    def left(self) -> int:
+        """The partitions that were not begun, because the run was stopped."""
+        return sum(len(plan.tasks) for plan in self.plans) - len(self.outcomes)
+
 
 def extract(
     path: str | Path,
@@ -47,33 +52,39 @@ def extract(
     name: str | None = None,
     only: Sequence[str] = (),
     started: Callable[[Sequence[StagePlan]], Observer] = lambda plans: lambda outcome: None,
+    retry: bool = False,
+    stop: Stop | None = None,
 ) -> Extraction:
     """Run all that lacks a commit. `started` is told the plan and gives what is told the outcomes.
+
+    retry: clips that failed run again too. Once `stop` is asked for, or nothing can be written, no
+    further partition is begun.
 
     Raises UserError where the dataset, the stages file or its weights can't be used.
     """
     begun = time.perf_counter()
+    stop = stop or Stop()
     clips = dataset.load(path)
     url = locate(path, cache_root, name)
     folder = Folder(url)
     with lock.held(folder) as lease, RunLog(folder) as log:
-        table = merged(ClipsTable.read(folder), clips, name)
-        stages = Stages.load(stages_file, table.language)
-        chosen = stages.chosen(only)
-        identities = stages.identities(chosen)
+        folder.sweep()
+        plan = prepare(clips, stages_file, folder.absolute_url, name, only, retry)
+        plans, table = plan.by_stage, plan.table
         table.write(folder)
-        _make_stores(stages, chosen, identities, table, url)
-        plans = plan(stages, chosen, identities, table, folder.absolute_url)
+        _make_stores(plan.stages, plan.chosen, plan.identities, table, url)
         tasks = [task for stage_plan in plans for task in stage_plan.tasks]
         observe = started(plans)
         outcomes = []
-        for outcome in engine(tasks) if tasks else ():
+        for outcome in engine(tasks, stop) if tasks else ():
             lease.check()
+            if outcome.no_place:
+                stop.ask()
             outcomes.append(outcome)
             log.add(outcome)
             observe(outcome)
     seconds = time.perf_counter() - begun
-    return Extraction(url, len(table.present), tuple(plans), tuple(outcomes), seconds)
+    return Extraction(url, len(table.present), plans, tuple(outcomes), seconds)
 
 
 def _make_stores(
@@ -96,10 +107,7 @@ def _make_stores(
             len(table.rows),
             _provenance(stage, identity),
         )
-    known = {**current(folder), **{stage.name: identities[stage.name] for stage in stored}}
-    content = json.dumps(known, indent=1, ensure_ascii=False).encode()
-    if folder.read(CURRENT_FILE) != content:
-        folder.write(CURRENT_FILE, content)
+    set_current(folder, {**last_known(folder), **{s.name: identities[s.name] for s in stored}})
 
 
 def _provenance(stage: Stage, identity: Mapping[str, Any]) -> dict[str, Any]:
@@ -107,9 +115,10 @@ def _provenance(stage: Stage, identity: Mapping[str, Any]) -> dict[str, Any]:
         "stage": stage.name,
         "extractor": stage.extractor,
         "version": stage.kind.version,
-        "settings": stage.settings.affecting_results(),
+        "settings": stage.settings.provenance(),
         "weights": {"id": identity["weights_id"], "digest": identity["weights"]},
         "needs": identity["needs"],
         "fingerprint": identity["fingerprint"],
+        "identity": identity,
         "libraries": versions(),
     }

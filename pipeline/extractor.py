@@ -5,14 +5,14 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 from pydantic import Field as PydanticField
 
 from pipeline.clip import Clip
-from pipeline.errors import ClipError, MissingModalityError
+from pipeline.errors import UNPRINTABLE, ClipError, MissingModalityError
 from pipeline.field import Field
 from pipeline.weights import Weights
 
@@ -24,19 +24,38 @@ def runtime(default: Any, **limits: Any) -> Any:
     return PydanticField(default, json_schema_extra={"runtime": True}, **limits)
 
 
+def by_content(default: Any, **limits: Any) -> Any:
+    """A setting that says where weights are: in the fingerprint their digest stands for it."""
+    return PydanticField(default, json_schema_extra={"by_content": True}, **limits)
+
+
 class StageSettings(BaseModel):
-    """A stage's settings. Every field is part of the fingerprint unless made by `runtime`."""
+    """A stage's settings, each part of the fingerprint unless made by `runtime` or `by_content`."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
 
+    @classmethod
+    def marked(cls, mark: str) -> set[str]:
+        """The names of the settings made by the function of that name."""
+        return {
+            name
+            for name, info in cls.model_fields.items()
+            if isinstance(info.json_schema_extra, dict) and info.json_schema_extra.get(mark)
+        }
+
     def affecting_results(self) -> dict[str, Any]:
         """The settings that can change a result, normalised, for the fingerprint."""
-        runtime_only = {
-            name
-            for name, info in type(self).model_fields.items()
-            if isinstance(info.json_schema_extra, dict) and info.json_schema_extra.get("runtime")
-        }
-        return self.model_dump(mode="json", exclude=runtime_only)
+        left_out = self.marked("runtime") | self.marked("by_content")
+        return self.model_dump(mode="json", exclude=left_out)
+
+    def provenance(self) -> dict[str, Any]:
+        """What a store says about itself: the same, and where the weights were found."""
+        return self.model_dump(mode="json", exclude=self.marked("runtime"))
+
+    def with_smaller_batches(self) -> Self:
+        """The settings with every runtime `batch_…` halved, at least 1: for less memory."""
+        names = [name for name in self.marked("runtime") if name.startswith("batch_")]
+        return self.model_copy(update={name: max(1, getattr(self, name) // 2) for name in names})
 
 
 @dataclass(frozen=True)
@@ -82,7 +101,7 @@ class ClipResult:
     @classmethod
     def of(cls, error: ClipError) -> ClipResult:
         """The result that an error stands for."""
-        reason = str(error)
+        reason = UNPRINTABLE.sub(lambda found: ascii(found[0])[1:-1], str(error))
         is_missing = isinstance(error, MissingModalityError)
         return cls.missing(reason) if is_missing else cls.failed(reason)
 
@@ -98,11 +117,13 @@ class Extractor(ABC):
     version: raise it whenever results change.
     reads: the parts of a clip that it opens itself, of "video", "audio" and "text".
     takes: the upstream fields it needs, checked before anything runs.
+    uses_steps: whether `self.steps` can change a result; where not, it is no part of the identity.
     """
 
     version: ClassVar[int]
     reads: ClassVar[frozenset[str]] = frozenset()
     takes: ClassVar[Mapping[str, Field]] = {}
+    uses_steps: ClassVar[bool] = True
 
     class Settings(StageSettings):
         """No settings."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +15,7 @@ from pipeline.errors import UserError
 
 # A listing that is remembered does not show what other processes wrote since.
 STORAGE_OPTIONS = {"use_listings_cache": False}
+PARTIAL = re.compile(r"\.[0-9a-f]{32}\.partial$")  # a file before its rename, ours or zarr's
 
 
 class Folder:
@@ -81,15 +84,31 @@ class Folder:
         return True
 
     def remove(self, name: str) -> None:
-        """Remove a file; it is no error where there is none."""
+        """Remove a file, on disk before this returns; it is no error where there is none."""
         if self.path is not None:
-            (self.path / name).unlink(missing_ok=True)
+            target = self.path / name
+            if target.exists():
+                target.unlink()
+                sync(target.parent)
             return
         try:
             with self._remote() as remote:
                 remote.rm_file(f"{self.url}/{name}")
         except FileNotFoundError:
             pass
+
+    def remove_all(self, name: str) -> None:
+        """Remove a file, or a folder with all that is in it; it is no error where there is none."""
+        if self.path is not None:
+            target = self.path / name
+            if target.is_dir() and not target.is_symlink():
+                shutil.rmtree(target)
+            else:
+                target.unlink(missing_ok=True)
+            return
+        with self._remote() as remote:
+            if remote.exists(f"{self.url}/{name}"):
+                remote.rm(f"{self.url}/{name}", recursive=True)
 
     def names(self) -> list[str]:
         """The names of the files and folders here, sorted; none where the folder is not there."""
@@ -101,6 +120,30 @@ class Folder:
         except FileNotFoundError:
             return []
         return sorted(str(entry).rstrip("/").rsplit("/", 1)[-1] for entry in listing)
+
+    def has(self, name: str) -> bool:
+        """Whether there is such a file."""
+        if self.path is not None:
+            return (self.path / name).is_file()
+        with self._remote() as remote:
+            return bool(remote.isfile(f"{self.url}/{name}"))
+
+    def files(self) -> list[str]:
+        """The paths of all files below, relative to this folder, sorted."""
+        if self.path is not None:
+            found = (Path(at, name) for at, _, names in os.walk(self.path) for name in names)
+            return sorted(path.relative_to(self.path).as_posix() for path in found)
+        with self._remote() as remote:
+            root = remote._strip_protocol(self.url).rstrip("/") + "/"
+            return sorted(str(path).removeprefix(root) for path in remote.find(self.url))
+
+    def sweep(self) -> None:
+        """Remove what processes left that died while they wrote; object storage has none of it."""
+        if self.path is None:
+            return
+        for at, _, names in os.walk(self.path):
+            for name in filter(PARTIAL.search, names):
+                Path(at, name).unlink(missing_ok=True)
 
     def size_bytes(self) -> int:
         """The bytes of all files below."""
@@ -114,7 +157,7 @@ class Folder:
         """A finished file beside the one that it is to become, gone afterwards."""
         assert self.path is not None
         target = self.path / name
-        target.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(target.parent)
         part = target.with_name(f"{target.name}.{uuid4().hex}.partial")
         try:
             with open(part, "wb") as file:
@@ -156,6 +199,14 @@ def _content(answer: bytes | Exception) -> bytes | None:
     if isinstance(answer, Exception):
         raise answer
     return answer
+
+
+def make_folder(path: Path) -> None:
+    """Make a local folder and those above it that lack, on disk before this returns."""
+    if not path.is_dir():
+        make_folder(path.parent)
+        path.mkdir(exist_ok=True)
+        sync(path.parent)
 
 
 def sync(path: Path) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 from pipeline.errors import ClipError
 from pipeline.extractor import OK, ClipInputs, ClipResult, StreamingExtractor
-from pipeline.plan import Task
+from pipeline.plan import REMOVED, Task
 from pipeline.stages import Stage, Stages
 from pipeline.store import Store
 
@@ -24,7 +24,7 @@ def gather(stages: Stages, stage: Stage, task: Task) -> list[ClipInputs | ClipRe
 
 def _joined(task: Task, row: int, given: Sequence[Given]) -> ClipInputs | ClipResult:
     if task.rows[row].removed:
-        return ClipResult.missing("removed from the dataset")
+        return ClipResult.missing(REMOVED)
     fields: dict[str, Any] = {}
     for one in given:
         if isinstance(one, ClipResult):

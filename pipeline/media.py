@@ -2,50 +2,99 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from errno import ENOMEM
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from pipeline.errors import ClipError, MissingModalityError
+from pipeline.media_file import (
+    announced_s,
+    checked,
+    local,
+    opened,
+    picture_stream,
+    require_file,
+)
+from pipeline.time_limit import DEFAULT_S, TimeLimit
 
 LOST_END_S = 0.5  # a file that ends no more than this before its announced end is taken as whole
 CLOCK_S = 0.001  # containers round times to milliseconds; `fps` must not stumble over that
+LONGEST_SPAN_S = 3 * 3600.0  # of the pictures; longer ones come of damaged times
+LARGEST_PX = 1 << 26  # of a picture: twice 8K; what is larger comes of a damaged header
 
 
 # --- pictures ---------------------------------------------------------------------------------
 
 
-def frames(path: str, fps: float | None = None) -> Iterator[tuple[float, np.ndarray]]:
+def frames(
+    path: str, fps: float | None = None, time_limit_s: float = DEFAULT_S
+) -> Iterator[tuple[float, np.ndarray]]:
     """The upright pictures of a video, in order: (time in seconds, rgb uint8 [height, width, 3]).
 
     Times are the container's, counted from the start of the media, so that a picture track that
     begins after the sound begins late here too. fps: at most so many pictures a second, the first
     in each 1/fps; the others are never converted. Nothing is sought, decoding uses one thread.
 
-    Raises ClipError for a file that is not there, can't be opened, has no picture that decodes or
-    stops before its announced end (after its last picture); MissingModalityError for mere sound.
+    Raises ClipError for a file that is not there, can't be opened, has no picture that decodes,
+    stops before its announced end (after its last picture) or takes longer than `time_limit_s` to
+    decode; MissingModalityError for mere sound.
     """
-    delay_s, announced_s = _announced_span(path)
-    cv2 = _quiet_opencv()
-    capture = cv2.VideoCapture(_local(path), cv2.CAP_FFMPEG, [cv2.CAP_PROP_N_THREADS, 1])
+    limit = TimeLimit("frames", time_limit_s)
+    delay_s, last_s = _announced_span(path, limit)
     time_s, slot = -1.0, -1
-    try:
-        for time_s in _grabbed(capture, cv2):
-            if fps is not None and slot == (slot := int((time_s + CLOCK_S) * fps)):
-                continue
-            is_decoded, bgr = capture.retrieve()
-            if is_decoded:
-                yield delay_s + time_s, cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB)
-    finally:
-        capture.release()
+    for time_s, converted in limit.within(_pictures(path, limit), path):
+        if fps is not None and slot == (slot := int((time_s + CLOCK_S) * fps)):
+            continue
+        rgb = converted()
+        if rgb is not None:
+            yield delay_s + time_s, rgb
     if time_s < 0:
         raise ClipError(f"no picture of the video can be decoded: {path}")
-    if time_s < announced_s - LOST_END_S:
-        raise ClipError(f"pictures stop at {time_s:.2f} s of {announced_s:.2f} s: {path}")
+    if time_s < last_s - LOST_END_S:
+        raise ClipError(f"pictures stop at {time_s:.2f} s of {last_s:.2f} s: {path}")
+
+
+# When a picture is shown, in seconds since the first, and what converts it to rgb, None if damaged.
+Picture = tuple[float, Callable[[], np.ndarray | None]]
+
+
+def _pictures(path: str, limit: TimeLimit) -> Iterator[Picture]:
+    """OpenCV's pictures, or PyAV's where OpenCV has no decoder for them (AV1, for one)."""
+    is_any = False
+    for picture in _by_opencv(path, limit):
+        is_any = True
+        yield picture
+    if not is_any:
+        yield from _by_pyav(path, limit)
+
+
+def _by_opencv(path: str, limit: TimeLimit) -> Iterator[Picture]:
+    cv2 = _quiet_opencv()
+    patience_ms = min(math.ceil(1000 * limit.seconds), 2**31 - 1)
+    options = {
+        cv2.CAP_PROP_N_THREADS: 1,
+        cv2.CAP_PROP_OPEN_TIMEOUT_MSEC: patience_ms,
+        cv2.CAP_PROP_READ_TIMEOUT_MSEC: patience_ms,
+    }
+    pairs = [number for option in options.items() for number in option]
+    capture = cv2.VideoCapture(local(path), cv2.CAP_FFMPEG, pairs)
+
+    def converted() -> np.ndarray | None:
+        is_decoded, bgr = capture.retrieve()
+        return cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB) if is_decoded else None
+
+    try:
+        for time_s in _grabbed(capture, cv2):
+            yield time_s, converted
+    finally:
+        capture.release()
 
 
 def _grabbed(capture: Any, cv2: Any) -> Iterator[float]:
@@ -61,57 +110,39 @@ def _grabbed(capture: Any, cv2: Any) -> Iterator[float]:
         yield last_s
 
 
-def _announced_span(path: str) -> tuple[float, float]:
+def _by_pyav(path: str, limit: TimeLimit) -> Iterator[Picture]:
+    """Nothing is made up for a damaged packet: it is an error."""
+    with opened(path, "video", limit) as container:
+        stream = picture_stream(container)
+        begins_s = None
+        for frame in checked(container.decode(stream), "video", path, limit):
+            if frame.time is not None:
+                begins_s = frame.time if begins_s is None else begins_s
+                yield frame.time - begins_s, partial(_upright, frame)
+
+
+def _upright(frame: Any) -> np.ndarray:
+    return np.ascontiguousarray(np.rot90(frame.to_ndarray(format="rgb24"), frame.rotation // 90))
+
+
+def _announced_span(path: str, limit: TimeLimit) -> tuple[float, float]:
     """When the pictures begin in the media, and when the last begins after that, in seconds.
 
     The latter is what the header announces, 0 where it announces nothing.
     """
-    with _opened(path, "video") as container:
-        streams = [s for s in container.streams.video if not _is_cover(s)]
-        if not streams:
+    with opened(path, "video", limit) as container:
+        stream = picture_stream(container)
+        if stream is None:
             nothing = MissingModalityError if container.streams.audio else ClipError
             raise nothing(f"no picture stream: {path}")
-        begins_s = float((streams[0].start_time or 0) * streams[0].time_base)
+        if stream.codec_context is None:
+            raise ClipError(f"pictures can't be decoded: unknown codec: {path}")
+        if stream.width * stream.height > LARGEST_PX:
+            size = f"{stream.width}×{stream.height}"
+            raise ClipError(f"pictures of {size} px are too large: {path}")
+        begins_s = float((stream.start_time or 0) * stream.time_base)
         delay_s = begins_s - (container.start_time or 0) / 1_000_000
-        return max(delay_s, 0.0), _announced_s(streams[0]) - begins_s
-
-
-def _announced_s(stream: Any) -> float:
-    """The time of the last picture by the index (mp4, avi) or, one picture on, a tag (mkv)."""
-    index = stream.index_entries
-    indexed_s = float(index[len(index) - 1].timestamp * stream.time_base) if len(index) else 0.0
-    parts = stream.metadata.get("DURATION", "").split(":")
-    try:
-        hours, minutes, seconds = map(float, parts)
-    except ValueError:
-        return indexed_s
-    return max(indexed_s, 3600 * hours + 60 * minutes + seconds)
-
-
-def _is_cover(stream: Any) -> bool:
-    """Whether a "video" stream is the picture on a record's sleeve."""
-    import av
-
-    return bool(stream.disposition & av.stream.Disposition.attached_pic)
-
-
-def _opened(path: str, what: str) -> Any:
-    """The media at `path`, opened with PyAV; raises ClipError with what is wrong with the file."""
-    # PyAV and OpenCV load FFmpeg, which planning a run does without.
-    import av
-
-    try:
-        return av.open(_local(path))
-    except FileNotFoundError as error:
-        raise ClipError(f"{what} not found: {path}") from error
-    except (av.error.FFmpegError, OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise ClipError(f"{what} can't be opened: {reason}: {path}") from error
-
-
-def _local(path: str) -> str:
-    """A path that FFmpeg can't take for a protocol because of a colon; URLs stay as they are."""
-    return path if "://" in path else os.path.abspath(path)
+        return max(delay_s, 0.0), announced_s(stream) - begins_s
 
 
 def _quiet_opencv() -> Any:
@@ -128,6 +159,12 @@ def _quiet_opencv() -> Any:
 SOUND_FILES = (".wav", ".wave", ".flac", ".ogg", ".opus", ".aif", ".aiff", ".au", ".caf")
 MALFORMED = 3  # libsndfile's code for a file of a known kind that is broken
 UNFINISHED_BYTES = 0x7FFF_0000  # sizes from here on stand for "unknown" in WAV headers
+BLOCK_SAMPLES = 1 << 16  # read from an audio file at once
+MOST_SAMPLES = 1 << 29  # of all channels: 2 GB, an hour and a half of stereo at 48 kHz
+MOST_LOST = 0.1  # of the sound; less of it may be damaged and is silence then
+LONGEST_PACKET_S = 1.0
+PLANES = 8
+RATES_HZ = (1_000, 768_000)  # what is outside comes of a damaged header
 
 
 @dataclass(frozen=True)
@@ -144,44 +181,55 @@ class Sound:
     note: str = ""
 
 
-def sound(path: str) -> Sound:
+def sound(path: str, time_limit_s: float = DEFAULT_S) -> Sound:
     """The sound of an audio file (soundfile) or of the default sound stream of a container (PyAV).
 
     An encoder's priming samples are dropped as the container says. Raises ClipError for a file
-    that is not there, does not decode, stops before its announced end, is empty or holds samples
-    that are no numbers; MissingModalityError where a container has no sound stream or an empty one.
+    that is not there, does not decode, stops before its announced end, is empty, holds samples
+    that are no numbers or takes longer than `time_limit_s` to decode; MissingModalityError where a
+    container has no sound stream or an empty one.
     """
+    require_file(path, "sound")
     is_audio_file = path.lower().endswith(SOUND_FILES)
-    heard = (is_audio_file and _from_audio_file(path)) or _from_container(path)
+    limit = TimeLimit("audio", time_limit_s)
+    heard = _from_audio_file(path, limit) if is_audio_file else None
+    heard = heard or _from_container(path, limit)
     if not heard.samples.size:
         empty = ClipError if is_audio_file else MissingModalityError
         raise empty(f"sound is empty: {path}")
+    if not RATES_HZ[0] <= heard.rate_hz <= RATES_HZ[1]:
+        raise ClipError(f"sound can't be sampled at {heard.rate_hz} Hz: {path}")
     if broken := int(np.count_nonzero(~np.isfinite(heard.samples))):
         raise ClipError(f"{broken} of {heard.samples.size} samples are no numbers: {path}")
     return heard
 
 
-def picture_span(path: str) -> tuple[float, float] | None:
+def picture_span(path: str, time_limit_s: float = DEFAULT_S) -> tuple[float, float] | None:
     """When a video's first picture is shown and its last one ends, in seconds of the media's clock.
 
     None where there is no video to speak of: no picture stream, a cover, a single picture.
-    Nothing is decoded. Raises ClipError where the file can't be read.
+    Nothing is decoded. Raises ClipError where the file can't be read, or its times can't be right.
     """
-    with _opened(path, "video") as container:
-        streams = [s for s in container.streams.video if not _is_cover(s)]
-        if not streams:
+    limit = TimeLimit("audio", time_limit_s)
+    with opened(path, "video", limit) as container:
+        stream = picture_stream(container)
+        if stream is None:
             return None
-        lasting = _picture_times(container, streams[0], path)
+        packets = checked(container.demux(stream), "video", path, limit)
+        lasting = _picture_times(packets, stream)
     if len(lasting) < 2:
         return None
     first, last = min(lasting), max(lasting)
-    return first, last + (lasting[last] or (last - first) / (len(lasting) - 1))
+    end = last + (lasting[last] or (last - first) / (len(lasting) - 1))
+    if end - first > LONGEST_SPAN_S:
+        raise ClipError(f"pictures span {(end - first) / 3600:.0f} hours: {path}")
+    return first, end
 
 
-def _picture_times(container: Any, stream: Any, path: str) -> dict[float, float]:
+def _picture_times(packets: Iterable[Any], stream: Any) -> dict[float, float]:
     """How long each picture is shown (0: not said) by when it is, in seconds."""
     lasting: dict[float, float] = {}
-    for packet in _checked(container.demux(stream), "video", path):
+    for packet in packets:
         tick = packet.dts if packet.pts is None else packet.pts
         if tick is not None and packet.size and not packet.is_discard:
             time_s, duration_s = (float(t * stream.time_base) for t in (tick, packet.duration or 0))
@@ -189,7 +237,7 @@ def _picture_times(container: Any, stream: Any, path: str) -> dict[float, float]
     return lasting
 
 
-def _from_audio_file(path: str) -> Sound | None:
+def _from_audio_file(path: str, limit: TimeLimit) -> Sound | None:
     """None where libsndfile does not know the kind of file: FFmpeg may."""
     import soundfile
 
@@ -200,14 +248,61 @@ def _from_audio_file(path: str) -> Sound | None:
             raise ClipError(f"sound can't be decoded: {error.error_string}: {path}") from error
         return None
     with file:
+        read = file.blocks(BLOCK_SAMPLES, dtype="float32", always_2d=True)
+        blocks = _Blocks(path, file.samplerate)
         try:
-            samples = file.read(dtype="float32", always_2d=True).T
+            for block in limit.within(read, path):
+                blocks.append(block.T)
         except soundfile.LibsndfileError as error:
             raise ClipError(f"sound can't be decoded: {error.error_string}: {path}") from error
-        rate_hz = file.samplerate
-        announced_s = file.frames * _announced_share(file.extra_info) / rate_hz
-    _check_sound_end(samples.shape[1] / rate_hz, announced_s, path)
-    return Sound(samples, rate_hz)
+        announced_s = file.frames * _announced_share(file.extra_info) / blocks.rate_hz
+    return blocks.joined(announced_s)
+
+
+@dataclass
+class _Blocks:
+    """Decoded sound as it comes, float32 [channels, n] a block, and no more than memory holds.
+
+    start_s: when it begins. lost: samples that did not decode and are silent here.
+    """
+
+    path: str
+    rate_hz: int
+    start_s: float = 0.0
+    samples: int = 0
+    lost: int = 0
+    held: list[np.ndarray] = field(default_factory=list)
+
+    @property
+    def end_s(self) -> float:
+        return self.start_s + self.samples / self.rate_hz
+
+    def append(self, block: np.ndarray) -> None:
+        """Raises ClipError where the channels change midway, and where it becomes too much."""
+        if self.held and len(block) != len(self.held[0]):
+            raise ClipError(f"the sound's rate or channels change midway: {self.path}")
+        self.held.append(block)
+        self.samples += block.shape[1]
+        if self.samples * len(block) > MOST_SAMPLES:
+            raise ClipError(f"sound is not over after {self.end_s / 60:.0f} minutes: {self.path}")
+
+    def lose(self, lost_s: float) -> None:
+        """Silence in place of a packet that does not decode: what follows keeps its time."""
+        silence = np.zeros((len(self.held[0]), round(lost_s * self.rate_hz)), np.float32)
+        self.lost += silence.shape[1]
+        self.append(silence)
+
+    def joined(self, announced_s: float, note: str = "") -> Sound:
+        """Raises ClipError where it stops before `announced_s`, or too much of it was lost."""
+        if self.end_s < announced_s - LOST_END_S:
+            where = f"{self.end_s:.2f} s of {announced_s:.2f} s"
+            raise ClipError(f"sound stops at {where}: {self.path}")
+        lost = f"{self.lost / self.rate_hz:.2f} s of the sound are damaged"
+        if self.lost > MOST_LOST * self.samples:
+            raise ClipError(f"{lost}, of {self.end_s:.2f} s: {self.path}")
+        notes = [note, f"{lost} and silent" if self.lost else ""]
+        samples = np.concatenate(self.held or [np.zeros((1, 0), np.float32)], axis=1)
+        return Sound(samples, self.rate_hz, self.start_s, "; ".join(filter(None, notes)))
 
 
 def _announced_share(log: str) -> float:
@@ -222,25 +317,57 @@ def _announced_share(log: str) -> float:
     return int(found[1]) / max(int(found[2]), 1)
 
 
-def _from_container(path: str) -> Sound:
-    with _opened(path, "sound") as container:
+def _from_container(path: str, limit: TimeLimit) -> Sound:
+    with opened(path, "sound", limit) as container:
         streams = container.streams.audio
         if not streams:
             raise MissingModalityError(f"no sound stream: {path}")
         stream = container.streams.best("audio")
         if stream is None:
             raise ClipError(f"sound can't be decoded: unknown codec: {path}")
-        start_s, rate_hz = 0.0, stream.rate
-        blocks: list[np.ndarray] = []
-        for frame in _checked(container.decode(stream), "sound", path):
-            if not blocks:  # the decoder knows the rate: the header of HE-AAC may tell half of it
-                start_s, rate_hz = float(frame.time or 0), frame.sample_rate
-            blocks.append(_as_float(frame))
-            if frame.sample_rate != rate_hz or len(blocks[-1]) != len(blocks[0]):
-                raise ClipError(f"the sound's rate or channels change midway: {path}")
-        samples = np.concatenate(blocks, axis=1) if blocks else np.zeros((1, 0), np.float32)
-        _check_sound_end(start_s + samples.shape[1] / rate_hz, _announced_s(stream), path)
-        return Sound(samples, rate_hz, start_s, _which(stream, streams))
+        decoded = checked(_decoded(container, stream), "sound", path, limit)
+        blocks = _collected(decoded, stream, path)
+        return blocks.joined(announced_s(stream), _which(stream, streams))
+
+
+def _collected(decoded: Iterable[Any], stream: Any, path: str) -> _Blocks:
+    """All frames of a stream; damage before the first one is not sound yet."""
+    blocks: _Blocks | None = None
+    damaged = False
+    for frame in decoded:
+        if isinstance(frame, Damage):
+            damaged = True
+            if blocks:
+                blocks.lose(frame.lost_s)
+            continue
+        # The decoder knows the rate: the header of HE-AAC may tell half of it.
+        blocks = blocks or _Blocks(path, frame.sample_rate, float(frame.time or 0))
+        if frame.sample_rate != blocks.rate_hz:
+            raise ClipError(f"the sound's rate or channels change midway: {path}")
+        blocks.append(_as_float(frame))
+    if damaged and not blocks:
+        raise ClipError(f"no packet of the sound can be decoded: {path}")
+    return blocks or _Blocks(path, stream.rate or 1)
+
+
+@dataclass(frozen=True)
+class Damage:
+    """A packet of so many seconds that does not decode."""
+
+    lost_s: float
+
+
+def _decoded(container: Any, stream: Any) -> Iterator[Any]:
+    """The frames of a stream, and a Damage for each packet that does not decode."""
+    import av
+
+    for packet in container.demux(stream):
+        try:
+            yield from packet.decode()
+        except av.error.FFmpegError as error:
+            if error.errno == ENOMEM or isinstance(error, av.error.ExitError):
+                raise
+            yield Damage(min(float((packet.duration or 0) * stream.time_base), LONGEST_PACKET_S))
 
 
 def _which(stream: Any, streams: Sequence[Any]) -> str:
@@ -249,8 +376,23 @@ def _which(stream: Any, streams: Sequence[Any]) -> str:
     return f"sound stream {streams.index(stream) + 1} of {len(streams)} taken"
 
 
+def _packed(frame: Any) -> Any:
+    """A planar frame, with its channels interleaved where PyAV can't read its planes.
+
+    A frame has room for the addresses of eight; PyAV looks for the end of the list beyond the
+    eighth, and crashes the process.
+    """
+    if frame.layout.nb_channels < PLANES:
+        return frame
+    import av
+
+    resampler = av.AudioResampler(frame.format.packed.name, frame.layout, frame.sample_rate)
+    return next(iter(resampler.resample(frame)))
+
+
 def _as_float(frame: Any) -> np.ndarray:
     """A decoded frame as float32 [channels, n], full scale ±1."""
+    frame = _packed(frame) if frame.format.is_planar else frame
     values = frame.to_ndarray()
     if not frame.format.is_planar:
         values = values.reshape(-1, frame.layout.nb_channels).T
@@ -260,19 +402,3 @@ def _as_float(frame: Any) -> np.ndarray:
     full_scale = (int(limits.max) - int(limits.min) + 1) / 2
     middle = int(limits.min) + full_scale  # 128 where samples are unsigned bytes, else 0
     return ((values - middle) / full_scale).astype(np.float32)
-
-
-def _check_sound_end(end_s: float, announced_s: float, path: str) -> None:
-    if end_s < announced_s - LOST_END_S:
-        raise ClipError(f"sound stops at {end_s:.2f} s of {announced_s:.2f} s: {path}")
-
-
-def _checked(steps: Iterable[Any], what: str, path: str) -> Iterator[Any]:
-    """FFmpeg's `steps`, its errors as the clip's."""
-    import av
-
-    try:
-        yield from steps
-    except (av.error.FFmpegError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise ClipError(f"{what} can't be decoded: {reason}: {path}") from error

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import csv
 import shutil
+import signal
 import subprocess
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -19,6 +20,7 @@ from pipeline.errors import ClipError, UserError
 AUS = (1, 2, 4, 5, 6, 7, 9, 10, 12, 14, 15, 17, 20, 23, 25, 26, 45)
 PROGRAMS = ("FeatureExtraction", "FaceLandmarkImg")
 TOP_INTENSITY = 5  # of FACS, E
+STOPPED_BY = {signal.SIGINT, signal.SIGTERM, signal.SIGKILL}  # no clip's fault
 Rows = dict[int, np.ndarray]
 
 
@@ -71,6 +73,8 @@ def _run(program: Path, out: Path, folders: Iterable[Path]) -> str:
         done = subprocess.run(command, capture_output=True, text=True, errors="replace")
     except OSError as error:
         raise UserError(f"OpenFace's {program} can't be run: {error.strerror}") from error
+    if -done.returncode in STOPPED_BY:
+        raise UserError(f"{program.name} was stopped by signal {-done.returncode}; run again")
     said = (done.stderr.strip() or done.stdout.strip() or "nothing").splitlines()[-1]
     return f"{program.name} ended with code {done.returncode}: {said}" if done.returncode else ""
 

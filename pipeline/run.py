@@ -3,31 +3,42 @@
 from __future__ import annotations
 
 import errno
+import gc
 import json
+import socket
+import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from heapq import heappop, heappush
 
 import numpy as np
 
+from pipeline.cache import store_url
 from pipeline.commit import Commit
-from pipeline.errors import ClipError, UserError
+from pipeline.errors import ClipError, DamagedError, UserError
 from pipeline.extractor import ClipInputs, ClipResult
 from pipeline.inputs import gather
 from pipeline.plan import Task, TaskId, in_order
 from pipeline.stages import Stage, Stages
+from pipeline.stop import Stop
 from pipeline.store import Store
 
 THREADS_A_TASK = 1
-MACHINE_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EMFILE, errno.ENFILE, errno.ENOMEM}
+NO_PLACE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS}
+OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "ALLOC_FAILED")  # as torch says it
+MACHINE_ERRORS = {*NO_PLACE, errno.EMFILE, errno.ENFILE, errno.ENOMEM}
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a task. error: why the whole partition is not there; then it has no commit."""
+    """What became of a task.
+
+    error: why the whole partition is not there; then it has no commit. no_place: because nothing
+    can be written to the cache, so that any further partition would be computed in vain.
+    """
 
     stage: str
     partition: int
@@ -35,18 +46,19 @@ class Outcome:
     counts: Mapping[str, int]
     seconds: float
     error: str = ""
+    no_place: bool = False
 
 
-Engine = Callable[[Sequence[Task]], Iterable[Outcome]]
+Engine = Callable[[Sequence[Task], Stop], Iterable[Outcome]]
 
 
-def run_serially(tasks: Sequence[Task]) -> Iterator[Outcome]:
+def run_serially(tasks: Sequence[Task], stop: Stop) -> Iterator[Outcome]:
     """Run the tasks one after the other: what every other engine must equal."""
     by_id = {task.id: task for task in tasks}
     failed: set[TaskId] = set()
     sorter = in_order(tasks)
     queue: list[TaskId] = []
-    while sorter.is_active():
+    while sorter.is_active() and not stop.asked:
         for ready in sorter.get_ready():
             heappush(queue, ready)
         task = by_id[heappop(queue)]
@@ -79,7 +91,8 @@ def execute(task: Task) -> Outcome:
         commit = _make(task)
     except (UserError, OSError, MemoryError) as error:
         message = " ".join(str(error).split()) or type(error).__name__
-        return failure(task, message, time.perf_counter() - started)
+        outcome = failure(task, message, time.perf_counter() - started)
+        return replace(outcome, no_place=getattr(error, "errno", None) in NO_PLACE)
     counts = Counter(row.state for row in commit.rows)
     seconds = time.perf_counter() - started
     return Outcome(task.stage, task.partition, len(task.rows), dict(counts), seconds)
@@ -88,8 +101,10 @@ def execute(task: Task) -> Outcome:
 def _make(task: Task) -> Commit:
     stages = _stages(json.dumps(task.spec, ensure_ascii=False))
     stage = stages[task.stage]
+    _require_as_planned(stages, task)
     store = Store(task.stores[task.stage])
     results = _kept(store, task)
+    kept = set(results)
     if len(results) == len(task.rows) and (commit := store.commit(task.partition)):
         return commit  # given out again: the worker died after its commit
     inputs: dict[int, ClipInputs] = {}
@@ -101,8 +116,21 @@ def _make(task: Task) -> Commit:
         else:
             inputs[row] = given
     results.update(zip(inputs, _extract(stage, list(inputs.values())), strict=True))
+    results.update(_overtaken(task, results.keys() - kept))
     keys = [row.key for row in task.rows]
     return store.write(task.partition, keys, [results[row] for row in range(len(keys))])
+
+
+def _require_as_planned(stages: Stages, task: Task) -> None:
+    """Raise UserError where this process has other weights or code than the plan was made with."""
+    identities = stages.identities(stages.chosen([task.stage]))
+    url = store_url("", task.stage, identities[task.stage]["fingerprint"])
+    if not task.stores[task.stage].endswith(url):
+        raise UserError(
+            f"stage {task.stage!r}: on {socket.gethostname()} it would be {url}, not "
+            f"{task.stores[task.stage]} as planned: weights or code differ; run again, on a "
+            "cluster with the same on all machines"
+        )
 
 
 @lru_cache(maxsize=8)
@@ -116,13 +144,31 @@ def _kept(store: Store, task: Task) -> dict[int, ClipResult]:
     if commit is None:
         return {}
     held = {key: i for i, key in enumerate(commit.keys)}
-    wanted = {i: held[row.key] for i, row in enumerate(task.rows) if row.key in held}
-    earlier = list(store.rows(task.partition)) if wanted else []
+    rows = [(i, row) for i, row in enumerate(task.rows) if not row.again]
+    wanted = {i: held[row.key] for i, row in rows if row.key in held}
+    try:
+        earlier = list(store.rows(task.partition)) if wanted else []
+    except DamagedError:  # then they are made again
+        return {}
     return {i: earlier[j] for i, j in wanted.items()}
 
 
+def _overtaken(task: Task, rows: Iterable[int]) -> dict[int, ClipResult]:
+    """A failure for each clip whose file is not what it was when its key was made."""
+    return {
+        row: ClipResult.failed(f"{file.path} changed while this ran; run again")
+        for row in rows
+        for file in task.rows[row].files
+        if not file.is_unchanged()
+    }
+
+
 def _extract(stage: Stage, inputs: list[ClipInputs]) -> list[ClipResult]:
-    """One checked result a clip; where the batch raises, the clips are tried one by one."""
+    """One checked result a clip.
+
+    Where memory runs out the batch is halved; where it raises otherwise, the clips are tried one
+    by one.
+    """
     if not inputs:
         return []
     try:
@@ -132,17 +178,39 @@ def _extract(stage: Stage, inputs: list[ClipInputs]) -> list[ClipResult]:
         return [_finite(result) for result in results]
     except UserError:
         raise
-    except Exception as error:
-        if len(inputs) > 1:
-            return [result for one in inputs for result in _extract(stage, [one])]
-        if _is_the_machines(error):
-            raise
-        return [_of_error(error)]
+    except Exception as raised:
+        error = raised.with_traceback(None)  # its frames hold the memory that the next try needs
+    if _is_out_of_memory(error):
+        _free_memory()
+        return _in_halves(stage, inputs, str(error))
+    if len(inputs) > 1:
+        return [result for one in inputs for result in _extract(stage, [one])]
+    if getattr(error, "errno", None) in MACHINE_ERRORS:  # no clip's fault
+        raise error
+    return [_of_error(error)]
 
 
-def _is_the_machines(error: Exception) -> bool:
-    """Whether an error is no clip's fault: memory or disk ran out."""
-    return isinstance(error, MemoryError) or getattr(error, "errno", None) in MACHINE_ERRORS
+def _in_halves(stage: Stage, inputs: list[ClipInputs], error: str) -> list[ClipResult]:
+    """The results of half the clips and then of the other half, in batches of half the size."""
+    settings = stage.settings.with_smaller_batches()
+    if len(inputs) == 1 and settings == stage.settings:
+        raise MemoryError(f"out of memory with one clip, {inputs[0].clip.id!r}: {error or 'RAM'}")
+    smaller, middle = replace(stage, settings=settings), -(-len(inputs) // 2)
+    return [*_extract(smaller, inputs[:middle]), *_extract(smaller, inputs[middle:])]
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    """Whether memory ran out, the machine's or the accelerator's; torch is not loaded to ask."""
+    of_torch = isinstance(error, RuntimeError) and any(w in str(error) for w in OUT_OF_MEMORY)
+    return isinstance(error, MemoryError) or of_torch
+
+
+def _free_memory() -> None:
+    """Give back what nothing refers to any more, on the accelerator too."""
+    gc.collect()
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_initialized():
+        torch.cuda.empty_cache()
 
 
 def _of_error(error: Exception) -> ClipResult:

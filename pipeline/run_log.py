@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import time
+from contextlib import suppress
 from dataclasses import asdict
+from pathlib import Path
 from types import TracebackType
 
 from pipeline.files import Folder
@@ -41,8 +44,7 @@ class RunLog:
         record = {"time": time.strftime("%Y-%m-%dT%H:%M:%S%z"), **asdict(outcome)}
         line = json.dumps(record, ensure_ascii=False) + "\n"
         if self._folder.path is not None:
-            with open(self._folder.path / FILE, "a", encoding="utf-8") as file:
-                file.write(line)
+            _append(self._folder.path / FILE, line.encode())
             return
         self._lines.append(line)
         if time.monotonic() - self._put >= PUT_EVERY_S:
@@ -51,3 +53,12 @@ class RunLog:
     def _put_lines(self) -> None:
         (self._folder / FOLDER).write(self._name, "".join(self._lines).encode())
         self._put = time.monotonic()
+
+
+def _append(path: Path, line: bytes) -> None:
+    with suppress(OSError), open(path, "ab+") as file:  # no log stops a run
+        if file.tell():
+            file.seek(-1, os.SEEK_END)
+            if file.read(1) != b"\n":  # a run died in the middle of its line
+                line = b"\n" + line
+        file.write(line)

@@ -54,6 +54,13 @@ class Stage:
         return self.keep or not issubclass(self.kind, StreamingExtractor)
 
 
+def file_for(dataset: Path) -> Path:
+    """The stages file of a dataset: beside its table, else ./stages.yaml, else the project's."""
+    own = (dataset if dataset.is_dir() else dataset.parent) / "stages.yaml"
+    here = Path("stages.yaml")
+    return next((path for path in (own, here) if path.is_file()), DEFAULT_FILE)
+
+
 class Stages:
     """The stages in the order in which they can run."""
 
@@ -115,34 +122,36 @@ class Stages:
     def identities(self, chosen: Iterable[Stage]) -> dict[str, dict[str, Any]]:
         """All that can change a result, by stage, with the `fingerprint` over it.
 
-        Looks for the weights; raises UserError where they are not to be had.
+        `upstream` repeats the identities of what a stage needs, so that it can be told later what
+        changed. Looks for the weights; raises UserError where they are not to be had.
         """
         found: dict[str, dict[str, Any]] = {}
         for stage in chosen:
-            upstream = {need: found[need]["fingerprint"] for need in stage.needs}
+            upstream = {need: found[need] for need in stage.needs}
             weights = _weights(stage)
-            identity = self._identity(stage, weights, upstream)
+            needs = {need: identity["fingerprint"] for need, identity in upstream.items()}
+            identity = self._identity(stage, weights, needs)
             found[stage.name] = {
                 **identity,
                 "weights_id": weights and weights.id,
                 "reads": sorted(self.reads(stage)),
                 "fingerprint": of_json(identity),
+                "upstream": upstream,
             }
         return found
 
     def _identity(
-        self, stage: Stage, weights: Weights | None, upstream: Mapping[str, str]
+        self, stage: Stage, weights: Weights | None, needs: Mapping[str, str]
     ) -> dict[str, Any]:
-        settings = stage.settings.affecting_results()
-        if weights is not None:  # the digest says more than where they were found
-            settings = {k: v for k, v in settings.items() if not _locates_weights(k)}
+        if weights is None and (unseen := stage.settings.marked("by_content")):
+            raise TypeError(f"{stage.extractor}: {_one(unseen)} by content, but no `weights()`")
         return {
             "extractor": stage.extractor,
             "version": stage.kind.version,
-            "settings": settings,
+            "settings": stage.settings.affecting_results(),
             "weights": weights and weights.digest,
-            "needs": dict(upstream),
-            "steps": self.steps,
+            "needs": dict(needs),
+            "steps": self.steps if stage.kind.uses_steps else None,
             "partition": self.partition,
         }
 
@@ -151,9 +160,10 @@ class Stages:
             raise UserError(f"{where}: stage {name!r}: expected settings, got {box!r}")
         settings = dict(box)
         extractor = str(settings.pop("extractor", name))
-        needs = settings.pop("needs", [])
-        needs = (needs,) if isinstance(needs, str) else tuple(needs)
-        keep = bool(settings.pop("keep", False))
+        needs = _names(where, name, settings.pop("needs", None) or [])
+        keep = settings.pop("keep", False)
+        if not isinstance(keep, bool):
+            raise UserError(f"{where}: stage {name!r}: keep is true or false, got {keep!r}")
         kind = _extractor_class(name, extractor)
         try:
             validated = kind.Settings(**settings)
@@ -162,19 +172,14 @@ class Stages:
         return Stage(name, extractor, needs, validated, keep, self.steps)
 
     def _check_fields(self, where: str, stage: Stage) -> None:
-        offered = {
-            field: (need, declared)
-            for need in stage.needs
-            for field, declared in handed_on(self[need]).items()
-        }
+        offered = {need: handed_on(self[need]) for need in stage.needs}
         for field, taken in stage.kind.takes.items():
-            if field not in offered:
-                raise UserError(
-                    f"{where}: stage {stage.name!r} takes {field!r}, which none of the stages it "
-                    f"needs ({', '.join(stage.needs) or 'none'}) writes"
-                )
-            giver, given = offered[field]
-            taken.require(field, given, stage.name, giver)
+            givers = [need for need in stage.needs if field in offered[need]]
+            if len(givers) != 1:
+                among = f"of the stages it needs ({', '.join(stage.needs) or 'none'})"
+                number = f"{len(givers)} {among} write" if givers else f"none {among} writes"
+                raise UserError(f"{where}: stage {stage.name!r} takes {field!r}, which {number}")
+            taken.require(field, offered[givers[0]][field], stage.name, givers[0])
 
 
 def _weights(stage: Stage) -> Weights | None:
@@ -259,8 +264,12 @@ def _for_language(spec: dict[str, Any], language: str, where: str) -> dict[str, 
     return resolved
 
 
-def _locates_weights(setting: str) -> bool:
-    return setting.endswith(("weights", "revision"))
+def _names(where: str, stage: str, needs: Any) -> tuple[str, ...]:
+    """What a stage needs, sorted: their order is no part of its identity, so it must not matter."""
+    names = [needs] if isinstance(needs, str) else needs
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise UserError(f"{where}: stage {stage!r}: needs is a stage or a list, got {needs!r}")
+    return tuple(sorted(set(names)))
 
 
 def _positive(where: str, name: str, value: Any) -> int:

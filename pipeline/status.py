@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from pipeline.cache import Cache, StageView
@@ -20,7 +20,11 @@ class Problem:
 
 @dataclass(frozen=True)
 class StageStatus:
-    """One stage. partitions: (done, all); width: of the first field; notes: on ok clips."""
+    """One stage.
+
+    partitions: (done, all); width: of the first field; notes: on ok clips; damaged: the commits
+    that can't be believed, by partition: it is to be made again.
+    """
 
     stage: str
     fingerprint: str
@@ -30,6 +34,7 @@ class StageStatus:
     notes: tuple[tuple[str, str], ...]
     width: int | None
     size_bytes: int
+    damaged: dict[int, str] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """The stage's entry in `smp status --json`."""
@@ -41,6 +46,7 @@ class StageStatus:
             "notes": [{"clip": clip, "note": note} for clip, note in self.notes],
             "width": self.width,
             "bytes": self.size_bytes,
+            "damaged": [{"partition": n, "what": what} for n, what in self.damaged.items()],
         }
 
 
@@ -78,11 +84,12 @@ def _stage_status(cache: Cache, view: StageView) -> StageStatus:
         notes=tuple((ids[n], r.reason) for n, r in rows.items() if r.state == OK and r.reason),
         width=_width(view),
         size_bytes=view.store.folder.size_bytes(),
+        damaged={n: commit.damage for n, commit in view.commits.items() if commit.damage},
     )
 
 
 def _width(view: StageView) -> int | None:
     """The last axis of a feature; None for images, waveforms and the like."""
-    field = next(iter(view.store.fields.values()))
-    is_feature = not field.ragged and len(field.axes) == 2 and field.axes[0] == "step"
-    return int(field.axes[1]) if is_feature else None
+    first = next(iter(view.store.fields.values()))
+    is_feature = not first.ragged and len(first.axes) == 2 and first.axes[0] == "step"
+    return int(first.axes[1]) if is_feature else None

@@ -2,39 +2,45 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import zarr
+from zarr.abc.store import Store as ZarrStore
+from zarr.buffer.cpu import NDBuffer
 from zarr.codecs import BloscCodec, Crc32cCodec
-from zarr.storage import FsspecStore, LocalStore
+from zarr.core.buffer import Buffer
+from zarr.storage import FsspecStore, LocalStore, WrapperStore
 
+from pipeline import digest
 from pipeline.commit import Commit, RowState
-from pipeline.errors import UserError
+from pipeline.errors import DamagedError, UserError
 from pipeline.extractor import OK, ClipResult
 from pipeline.field import Field
-from pipeline.files import STORAGE_OPTIONS, Folder, sync
+from pipeline.files import STORAGE_OPTIONS, Folder, make_folder, sync
 from pipeline.steps import pad
 
 CHUNK_BYTES = 16 << 20
 RAGGED_CHUNK_BYTES = 4 << 20
-FORMAT = 1
+FORMAT = 2
+COMMITS = "commits"
+METADATA = "metadata.json"  # the commit of what zarr itself knows of the store
 
 
 class Store:
     """`[clips, …]` arrays in chunks of whole partitions or a divisor of one, and their commits.
 
     One writer a partition; a partition counts only once its commit is there, and the commit goes
-    before the data is touched again. A ragged field is a group of one `values` array a partition
-    beside `offsets` [clips, 2], the start and stop of each clip in its partition's values.
+    before the data is touched again. A commit lists the digest of every file that it vouches for;
+    zarr's own metadata has a commit of its own. A ragged field is a group of one `values` array a
+    partition beside `offsets` [clips, 2], the start and stop of each clip in those values.
     """
 
     def __init__(self, url: str) -> None:
         self.folder = Folder(url)
-        self._commits = self.folder / "commits"
 
     # ---- shape -----------------------------------------------------------------------------
 
@@ -48,27 +54,51 @@ class Store:
         clips: int,
         provenance: Mapping[str, Any],
     ) -> Store:
-        """Make the store, or grow the one that is there to `clips` rows."""
+        """Make the store, grow the one that is there to `clips` rows, mend its metadata."""
         store = cls(url)
-        if store.folder.read("zarr.json") is None:
+        damaged = store.damaged_metadata()
+        if damaged is not None and not damaged and store.clips >= clips:
+            return store
+        store.folder.remove(f"{COMMITS}/{METADATA}")
+        files = _metadata_files(fields)
+        for name in files if damaged is None else damaged:
+            store.folder.remove(name)
+        if store.folder.path is not None:
+            make_folder(store.folder.path)
+        if not store.folder.has("zarr.json"):
             declared = {
                 name: {"axes": f.axes, "dtype": f.dtype, "unit": f.unit, "ragged": f.ragged}
                 for name, f in fields.items()
             }
             attributes = {"format": FORMAT, "steps": steps, "partition": partition}
             zarr.create_group(
-                store._zarr_store(), attributes={**attributes, "fields": declared, **provenance}
+                store._zarr, attributes={**attributes, "fields": declared, **provenance}
             )
         store._fit(clips)
+        store._sync(files)
+        found = {name: digest.of_bytes(store.folder.read(name) or b"") for name in files}
+        store.folder.write(f"{COMMITS}/{METADATA}", Commit(files=found).to_bytes())
         return store
+
+    def damaged_metadata(self) -> list[str] | None:
+        """The metadata files that are not what was written; None where nothing vouches for them.
+
+        Nothing does where a run died while it made or grew the store.
+        """
+        commit = self.metadata_commit()
+        if commit is None or commit.damage:
+            return None
+        return [name for name, known in commit.files.items() if _digest(self.folder, name) != known]
 
     @cached_property
     def group(self) -> zarr.Group:
         """The zarr group; UserError where there is none."""
         try:
-            return zarr.open_group(self._zarr_store(), mode="r+", zarr_format=3)
+            return zarr.open_group(self._zarr, mode="r+", zarr_format=3)
         except FileNotFoundError:
             raise UserError(f"{self.folder.url}: no store; run `smp extract` first") from None
+        except (ValueError, TypeError, KeyError) as error:
+            raise self._damaged(f"zarr.json: {error}") from None
 
     @cached_property
     def attributes(self) -> dict[str, Any]:
@@ -98,10 +128,11 @@ class Store:
         """Rows, committed or not."""
         return int(self._array("lengths").shape[0])
 
-    def _zarr_store(self) -> LocalStore | FsspecStore:
+    @cached_property
+    def _zarr(self) -> _Noted:
         if self.folder.path is not None:
-            return LocalStore(self.folder.path)
-        return FsspecStore.from_url(self.folder.url, STORAGE_OPTIONS)
+            return _Noted(LocalStore(self.folder.path))
+        return _Noted(FsspecStore.from_url(self.folder.url, STORAGE_OPTIONS))
 
     def _array(self, name: str) -> zarr.Array[Any]:
         array = self.group[name]
@@ -118,6 +149,9 @@ class Store:
                 self._fit_array(name, field, clips)
 
     def _fit_array(self, name: str, field: Field, clips: int) -> None:
+        group = name.rpartition("/")[0]
+        if group and group not in self.group:  # made here: zarr makes it in no certain order
+            self.group.create_group(group)
         if name not in self.group:
             shape = field.shape(self.steps)
             self.group.create_array(
@@ -143,7 +177,8 @@ class Store:
 
     def write(self, partition: int, keys: Sequence[str], results: Sequence[ClipResult]) -> Commit:
         """Write a partition's rows and then its commit, one result a key, in row order."""
-        self._commits.remove(_commit_name(partition))
+        self.folder.remove(commit_file(partition))
+        self._zarr.digests.clear()
         rows = slice(partition * self.partition, partition * self.partition + len(results))
         lengths = np.array([result.length for result in results], np.int32)
         self._write_rows("lengths", rows, lengths)
@@ -153,14 +188,13 @@ class Store:
                 self._write_ragged(name, partition, rows, values)
             else:
                 self._write_rows(name, rows, np.stack(values))
-        self._sync(partition)
-        commit = Commit(
-            tuple(
-                RowState(key, result.state, result.length, result.reason)
-                for key, result in zip(keys, results, strict=True)
-            )
+        self._sync(self._zarr.digests)
+        states = (
+            RowState(key, result.state, result.length, result.reason)
+            for key, result in zip(keys, results, strict=True)
         )
-        self._commits.write(_commit_name(partition), commit.to_bytes())
+        commit = Commit(tuple(states), dict(self._zarr.digests))
+        self.folder.write(commit_file(partition), commit.to_bytes())
         return commit
 
     def _row(self, name: str, field: Field, result: ClipResult) -> np.ndarray:
@@ -191,63 +225,106 @@ class Store:
         )[...] = joined
         self._write_rows(f"{name}/offsets", rows, np.stack([starts, stops], axis=1))
 
-    def _sync(self, partition: int) -> None:
-        """Have the partition's chunks on disk before the commit that vouches for them."""
-        for chunk in self._chunk_paths(partition):
-            for path in [chunk, *chunk.rglob("*"), chunk.parent]:
-                sync(path)
-
-    def _chunk_paths(self, partition: int) -> Iterator[Path]:
-        """The local files, or folders of files, that hold the partition's data."""
+    def _sync(self, files: Iterable[str]) -> None:
+        """Have local files and the folders above on disk before a commit vouches for them."""
         root = self.folder.path
         if root is None:
             return
-        for name in ["lengths", *self.fields]:
-            if name != "lengths" and self.fields[name].ragged:
-                yield root / name / _values_name(partition)
-                name = f"{name}/offsets"
-            chunks = self.partition // self._array(name).chunks[0]
-            for index in range(partition * chunks, (partition + 1) * chunks):
-                if (chunk := root / name / "c" / str(index)).exists():
-                    yield chunk
+        paths = [root / name for name in files]
+        folders = {folder for path in paths for folder in path.parents} - {*root.parents}
+        for path in [*paths, *folders]:
+            sync(path)
 
     # ---- reading ---------------------------------------------------------------------------
 
     def commit(self, partition: int) -> Commit | None:
         """The partition's commit, None where the partition has to be done."""
-        name = _commit_name(partition)
-        content = self._commits.read(name)
-        return None if content is None else self._parsed(name, content)
+        return self._commit(commit_file(partition))
 
     def commits(self) -> dict[int, Commit]:
-        """Every committed partition."""
-        found = self._commits.read_all(".json")
+        """Every committed partition, damaged commits among them."""
+        found = (self.folder / COMMITS).read_all(".json")
         return {
-            int(name.removesuffix(".json")): self._parsed(name, content)
+            int(number[1]): Commit.from_bytes(content)
             for name, content in found.items()
+            if (number := _COMMIT.fullmatch(name))
         }
 
-    def _parsed(self, name: str, content: bytes) -> Commit:
-        return Commit.from_bytes(content, f"{self._commits.url}/{name}")
+    def metadata_commit(self) -> Commit | None:
+        """What vouches for zarr's own metadata; None while a run makes or grows the store."""
+        return self._commit(f"{COMMITS}/{METADATA}")
 
-    def read(self, name: str | None = None) -> np.ndarray:
-        """All rows of a field, `[clips, …]`, committed or not; a ragged field is read by clip."""
+    def _commit(self, file: str) -> Commit | None:
+        content = self.folder.read(file)
+        return None if content is None else Commit.from_bytes(content)
+
+    def partition_of(self, file: str) -> int | None:
+        """The partition to which a file belongs by its path, None where it belongs to none."""
+        number = self._number(file)
+        return number if number is not None and number * self.partition < self.clips else None
+
+    def _number(self, file: str) -> int | None:
+        if found := _COMMIT.fullmatch(file.removeprefix(f"{COMMITS}/")):
+            return int(found[1])
+        if (found := _VALUES.match(file)) and found[1] in self.fields:
+            return int(found[2])
+        if (found := _CHUNK.fullmatch(file)) and f"{found[1]}/zarr.json" in _metadata_files(
+            self.fields
+        ):
+            return int(found[2]) * self._array(found[1]).chunks[0] // self.partition
+        return None
+
+    def read(self, name: str | None = None, out: np.ndarray | None = None) -> np.ndarray:
+        """All rows of a field, `[clips, …]`, committed or not; a ragged field is read by clip.
+
+        out: where to put them, an array of that shape and dtype or a view of one.
+        Raises DamagedError where a committed chunk is gone or is not what was written.
+        """
         name = name or next(iter(self.fields))
         if self.fields[name].ragged:
             raise UserError(f"{name!r} is ragged: read it clip by clip with `rows`")
-        return np.asarray(self._array(name)[...])
+        there = set(self.folder.files())
+        for partition, commit in self.commits().items():
+            self._require(partition, [file for file in commit.files if file not in there])
+        buffer = None if out is None else NDBuffer.from_numpy_array(out)
+        try:
+            values = np.asarray(self._array(name).get_basic_selection(..., out=buffer))
+        except (ValueError, RuntimeError) as error:
+            raise self._damaged(str(error)) from None
+        return values if out is None else out
 
     def rows(self, partition: int, names: Sequence[str] | None = None) -> Iterator[ClipResult]:
-        """The results of a committed partition, as they were written, cut to their lengths."""
+        """The results of a committed partition, as they were written, cut to their lengths.
+
+        Raises DamagedError where a chunk is gone or is not what was written.
+        """
         commit = self.commit(partition)
-        if commit is None:
-            raise UserError(f"{self.folder.url}: partition {partition} has no commit")
-        columns = {
-            name: self._column(name, partition, len(commit.rows)) for name in names or self.fields
-        }
+        if commit is None or commit.damage:
+            lack = "no commit" if commit is None else commit.damage
+            raise UserError(f"{self.folder.url}, partition {partition}: {lack}; run it again")
+        self._require(partition, [file for file in commit.files if not self.folder.has(file)])
+        try:
+            columns = {
+                name: self._column(name, partition, len(commit.rows))
+                for name in names or self.fields
+            }
+        except (ValueError, RuntimeError, KeyError) as error:
+            raise self._damaged(str(error), partition) from None
         for index, row in enumerate(commit.rows):
             values = {name: self._cut(name, columns[name][index], row.length) for name in columns}
             yield ClipResult(row.state, values, row.length, row.reason)
+
+    def _require(self, partition: int, lacking: Sequence[str]) -> None:
+        """Refuse what zarr would read as never written."""
+        if lacking:
+            raise self._damaged(f"{lacking[0]} is gone", partition)
+
+    def _damaged(self, what: str, partition: int | None = None) -> DamagedError:
+        where = (
+            self.folder.url if partition is None else f"{self.folder.url}, partition {partition}"
+        )
+        cache = self.folder.url.rsplit("/", 2)[0]
+        return DamagedError(f"{where} is damaged ({what}); run `smp verify {cache} --repair`")
 
     def _column(self, name: str, partition: int, count: int) -> Sequence[np.ndarray]:
         rows = slice(partition * self.partition, partition * self.partition + count)
@@ -275,8 +352,38 @@ def _encoding(dtype: str) -> dict[str, Any]:
     }
 
 
-def _commit_name(partition: int) -> str:
-    return f"{partition:05d}.json"
+class _Noted(WrapperStore[ZarrStore]):
+    """A zarr store that notes the SHA-256 of what is written to it, by path."""
+
+    def __init__(self, store: ZarrStore) -> None:
+        super().__init__(store)
+        self.digests: dict[str, str] = {}
+
+    async def set(self, key: str, value: Buffer) -> None:
+        await super().set(key, value)
+        self.digests[key] = digest.of_bytes(memoryview(value.as_buffer_like()))
+
+
+def _metadata_files(fields: Mapping[str, Field]) -> list[str]:
+    """The files of a store that belong to no partition."""
+    ragged = [name for name, field in fields.items() if field.ragged]
+    folders = ["lengths", *fields, *(f"{name}/offsets" for name in ragged)]
+    return ["zarr.json", *(f"{folder}/zarr.json" for folder in folders)]
+
+
+def _digest(folder: Folder, name: str) -> str | None:
+    content = folder.read(name)
+    return None if content is None else digest.of_bytes(content)
+
+
+_COMMIT = re.compile(r"(\d{5,})\.json")
+_VALUES = re.compile(r"([^/]+)/p(\d{5,})/(?:zarr\.json|c/\d+(?:/\d+)*)$")
+_CHUNK = re.compile(r"(.+)/c/(\d+)(?:/\d+)*")
+
+
+def commit_file(partition: int) -> str:
+    """Where a partition's commit lies in its store."""
+    return f"{COMMITS}/{partition:05d}.json"
 
 
 def _values_name(partition: int) -> str:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 THUMB_PX = (16, 9)  # width, height: enough to tell scenes apart, too coarse to see a face move
+SEEN_ROWS = 180  # of a picture, for that: twenty to a row of the thumb
 
 
 @dataclass(frozen=True)
@@ -86,14 +87,7 @@ class Tracker:
             np.stack([track.faces[-1].box for track in self._live]),
             np.stack([face.box for face in faces]),
         )
-        pairs = []
-        for _ in range(min(overlap.shape)):
-            i, j = np.unravel_index(overlap.argmax(), overlap.shape)
-            if overlap[i, j] < self.min_iou:
-                break
-            pairs.append((self._live[i], faces[j]))
-            overlap[i], overlap[:, j] = -1, -1
-        return pairs
+        return [(self._live[i], faces[j]) for i, j in best_pairs(overlap, self.min_iou)]
 
     def _begin(self, face: Face) -> None:
         track = Track()
@@ -120,7 +114,9 @@ class Cuts:
         # OpenCV is loaded where faces are made, not where a run is planned.
         import cv2
 
-        thumb = cv2.resize(rgb, THUMB_PX, interpolation=cv2.INTER_AREA).astype(np.float32) / 255
+        step = max(1, rgb.shape[0] // SEEN_ROWS)
+        some = np.ascontiguousarray(rgb[::step, ::step])
+        thumb = cv2.resize(some, THUMB_PX, interpolation=cv2.INTER_AREA).astype(np.float32) / 255
         before, self._before = self._before, thumb
         return before is not None and float(np.abs(thumb - before).mean()) > self.level
 
@@ -133,3 +129,15 @@ def iou(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     areas = [np.prod(np.maximum(boxes[:, 2:] - boxes[:, :2], 0), axis=1) for boxes in (a, b)]
     union = areas[0][:, None] + areas[1][None, :] - shared
     return shared / np.maximum(union, np.finfo(np.float32).tiny)
+
+
+def best_pairs(overlap: np.ndarray, least: float) -> list[tuple[int, int]]:
+    """Of [n, m] overlaps the pairs (i, j) of at least `least`, the best first, each in one pair."""
+    left, pairs = overlap.copy(), []
+    for _ in range(min(left.shape)):
+        i, j = np.unravel_index(left.argmax(), left.shape)
+        if left[i, j] < least:
+            break
+        pairs.append((int(i), int(j)))
+        left[i], left[:, j] = -1, -1
+    return pairs

@@ -110,6 +110,15 @@ def made_up(build: Callable[[], Any], device: str, seed: int = 0) -> Any:
     return model.to(device)
 
 
+def batch_size(setting: int, device: str) -> int:
+    """How many clips go through a network together: on a processor, one.
+
+    There a product's last bits depend on how many rows it has, and so would a clip's features on
+    its neighbours; an accelerator is worth them.
+    """
+    return 1 if device == "cpu" else setting
+
+
 def by_length(
     lengths: Sequence[int], most: int, most_in_all: int, equal: bool = False
 ) -> list[list[int]]:

@@ -225,9 +225,9 @@ def test_a_task_that_is_given_out_again_after_its_commit_does_nothing(
 ) -> None:
     tasks: list[Task] = []
 
-    def twice(given):
+    def twice(given, stop):
         tasks.extend(given)
-        yield from run_serially(given)
+        yield from run_serially(given, stop)
 
     transcripts.texts(TEXTS[:6])
     first = transcripts.extract(twice).outcomes
@@ -249,7 +249,7 @@ def muster(transcripts: Transcripts, tmp_path: Path) -> Muster:
     media.write_bytes(b"12345")
     found: list[Muster] = []
 
-    def look(tasks):
+    def look(tasks, stop):
         found.append(Muster.of(tasks))
         return ()
 

@@ -78,7 +78,8 @@ def test_a_manifest_is_read_from_csv_and_from_json_lines(tmp_path: Path) -> None
         ("v,1,again,0,,train", r"label.csv:3: id 'v/1' is there already, at .*label.csv:2"),
         ("v,2,hm,0,,dev", r"label.csv:3: unknown split 'dev'; one of train, valid, test"),
         ("v,2,hm,high,,test", r"label.csv:3: label 'high' is not a number"),
-        ("v,2,hm,nan,,test", r"label.csv:3: label 'nan' is not a number"),
+        ("v,2,hm,-inf,,test", r"label.csv:3: label '-inf' is not a number"),
+        ("v,2\x07,hm,0,,test", r"label.csv:3: id 'v/2\\x07' holds a character"),
         ("..,2,hm,0,,test", r"label.csv:3: id '../2' .* leaves the dataset's folder"),
         ("a/b,2,hm,0,,test", r"label.csv:3: id 'a/b/2'"),
         ("/etc,2,hm,0,,test", r"label.csv:3: id '/etc/2'"),
@@ -92,6 +93,14 @@ def test_a_row_that_cannot_be_right_is_refused_with_file_and_line(
 ) -> None:
     with pytest.raises(UserError, match=message):
         dataset.load(label_csv(tmp_path / "d", "v,1,hello,0.5,,train", line))
+
+
+@pytest.mark.parametrize("unknown", ["", " ", "nan", "NaN"])
+def test_a_score_that_is_not_known_is_none(tmp_path: Path, unknown: str) -> None:
+    head = HEAD.replace("label", "label,label_T")
+    folder = label_csv(tmp_path / "d", f"v,1,hm,{unknown},{unknown},,train", head=head)
+    (clip,) = dataset.load(folder).clips
+    assert (clip.label, clip.labels) == (None, {})
 
 
 def test_a_line_number_counts_lines_and_not_rows(tmp_path: Path) -> None:
@@ -121,7 +130,7 @@ def test_what_is_no_dataset_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"label.csv:2: lacks text, label, split"):
         dataset.load(label_csv(tmp_path / "d", "a,b", head="id,other"))
     (tmp_path / "gbk.csv").write_bytes("id,text,label,split\na,你好,1,train".encode("gbk"))
-    with pytest.raises(UserError, match="gbk.csv: not UTF-8"):
+    with pytest.raises(UserError, match="gbk.csv:2: not UTF-8"):
         dataset.load(tmp_path / "gbk.csv")
     (tmp_path / "bad.jsonl").write_text('{"id": 1}\nnot json\n')
     with pytest.raises(UserError, match="bad.jsonl:2: not JSON"):

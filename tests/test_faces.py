@@ -9,17 +9,24 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from facenet_pytorch.models.mtcnn import ONet, PNet, RNet
+from torch.nn.functional import interpolate
 
 from pipeline.alignment import SIZE_PX, TEMPLATE_PX, align, similarity
 from pipeline.clip import Clip
+from pipeline.detections import Detections
 from pipeline.extractor import FAILED, MISSING, OK, ClipInputs, ClipResult
 from pipeline.extractors.faces import Faces
 from pipeline.extractors.frames import Frames
+from pipeline.integral import Grid, IntegralImages, Span
+from pipeline.key_frames import KeyFrameDetector
 from pipeline.media import frames
 from pipeline.mp4 import write_mp4
-from pipeline.mtcnn import Detector, Networks, Proposals, _cropped
+from pipeline.mtcnn import Boxes, Detector, _crops
+from pipeline.mtcnn_networks import CropNetwork, Networks, ProposalNetwork, Scale
 from pipeline.steps import sample_indices
 from pipeline.track import Cuts, Face, Tracker, iou
+from pipeline.windows import WINDOW_PX, windows
 
 FEAT = importlib.util.find_spec("feat")
 assert FEAT is not None
@@ -93,6 +100,16 @@ def centre_of_light(image: np.ndarray, near: np.ndarray, reach: int = 8) -> np.n
     return np.array([(x * light).sum(), (y * light).sum()]) / light.sum()
 
 
+def room(frames: int) -> list[np.ndarray]:
+    """Two people side by side, the one on the left nearer."""
+    far, near = footage("single_face.mp4"), footage("WolfgangLanger_Pexels.mp4")
+    below = ((0, 44), (0, 0), (0, 0))
+    return [
+        np.hstack([cv2.resize(b, (320, 180)), np.pad(cv2.resize(a, (240, 136)), below)])
+        for a, b in zip(far[:frames], near[:frames], strict=True)
+    ]
+
+
 @pytest.mark.parametrize(
     "name", ["single_face.mp4", "WolfgangLanger_Pexels.mp4", "face_noface.mov"]
 )
@@ -101,7 +118,7 @@ def test_detections_agree_with_facenet_pytorch(name):
 
     reference = MTCNN(min_face_size=40, keep_all=True, select_largest=False)
     pictures = footage(name, every=24)[:5]
-    for picture, found in zip(pictures, detector().detect(np.stack(pictures)), strict=True):
+    for picture, found in zip(pictures, detector().detect(pictures), strict=True):
         boxes, probabilities, landmarks = reference.detect(picture, landmarks=True)
         if boxes is None:
             assert len(found.boxes) == 0
@@ -121,10 +138,10 @@ def detector(min_face_px: int = 40) -> Detector:
 
 
 def test_a_picture_s_faces_do_not_depend_on_its_batch():
-    pictures = np.stack(footage("face_noface.mov", every=40))
+    pictures = footage("face_noface.mov", every=40)
     together = detector().detect(pictures)
     for picture, found in zip(pictures, together, strict=True):
-        (alone,) = detector().detect(picture[None])
+        (alone,) = detector().detect([picture])
         np.testing.assert_allclose(found.boxes, alone.boxes, atol=1e-3)
         np.testing.assert_allclose(found.landmarks, alone.landmarks, atol=1e-3)
 
@@ -134,14 +151,180 @@ def test_a_picture_s_faces_do_not_depend_on_its_batch():
 def test_pictures_without_room_for_a_face_are_no_error(size, min_face_px):
     rng = np.random.default_rng(0)
     pictures = rng.integers(0, 256, (2, *size, 3), np.uint8)
-    assert [len(found.boxes) for found in detector(min_face_px).detect(pictures)] == [0, 0]
+    assert [len(found.boxes) for found in detector(min_face_px).detect(list(pictures))] == [0, 0]
 
 
-def test_proposals_outside_the_picture_are_dropped():
-    boxes = torch.tensor([[-90.0, -90, -50, -50, 1], [5, 5, 25, 25, 1], [300, 5, 340, 45, 1]])
-    crops, left = _cropped(torch.zeros(1, 3, 40, 60), Proposals(boxes, torch.tensor([0, 0, 0])), 24)
-    assert crops.shape == (1, 3, 24, 24)
-    assert left.boxes.tolist() == [[5, 5, 25, 25, 1]]
+def test_boxes_outside_the_picture_show_nothing():
+    box = torch.tensor([[-90.0, -90, -50, -50], [5, 5, 25, 25], [300, 5, 340, 45]])
+    pictures = IntegralImages.of([np.full((40, 60, 3), 200, np.uint8)], "cpu")
+    found = Boxes(box, torch.ones(3), torch.zeros(3, dtype=torch.int64))
+    crops, inside = _crops(pictures, found, 24)
+    assert crops.shape == (3, 3, 24, 24)
+    assert inside.tolist() == [False, True, False]
+
+
+@pytest.mark.parametrize("size", [(7, 5), (24, 24), (61, 130), (400, 230)])
+def test_integral_images_resize_as_torch_does_by_area(size):
+    rng = np.random.default_rng(0)
+    pictures = rng.integers(0, 256, (2, 420, 250, 3), np.uint8)
+    pixels = (torch.as_tensor(pictures).permute(0, 3, 1, 2).float() - 127.5) / 128
+    integrals = IntegralImages.of(list(pictures), "cpu")
+    rows, columns = (
+        Span.of(torch.arange(n), n, whole) for n, whole in zip(size, (420, 250), strict=True)
+    )
+    expected = interpolate(pixels, size=size, mode="area")
+    torch.testing.assert_close(
+        integrals.cells(Grid.of(rows, columns, 250)), expected, atol=1e-6, rtol=0
+    )
+    boxes = torch.tensor([[1.0, 1, 250, 420], [31, 11, 90, 70]])
+    found = Boxes(boxes, torch.ones(2), torch.tensor([0, 1]))
+    crops, _ = _crops(integrals, found, 48)
+    torch.testing.assert_close(
+        crops[1:], interpolate(pixels[1:, :, 10:70, 30:90], size=48, mode="area"), atol=1e-6, rtol=0
+    )
+
+
+@pytest.mark.parametrize("size", [(12, 12), (13, 40), (37, 52), (300, 431)])
+def test_the_proposal_network_is_facenet_pytorch_s(size):
+    picture = np.random.default_rng(0).integers(0, 256, (*size, 3), np.uint8)
+    pixels = (torch.as_tensor(picture).permute(2, 0, 1).float() - 127.5) / 128
+    scale = Scale(1.0, *size)
+    with torch.inference_mode():
+        found = ProposalNetwork("cpu")(IntegralImages.of([picture], "cpu"), [scale])
+        corrections, probabilities = PNet()(pixels[None])
+    assert (scale.rows, scale.columns) == probabilities.shape[2:]
+    torch.testing.assert_close(
+        torch.sigmoid(found[0, :, 0]), probabilities[0, 1].flatten(), atol=1e-5, rtol=0
+    )
+    torch.testing.assert_close(found[0, :, 1:].T, corrections[0].flatten(1), atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs"), [(CropNetwork.refinement, RNet), (CropNetwork.output, ONet)]
+)
+def test_the_networks_on_crops_are_facenet_pytorch_s(ours, theirs):
+    network = ours("cpu")
+    crops = torch.randn(3, 3, network.side_px, network.side_px, generator=torch.manual_seed(0))
+    with torch.inference_mode():
+        found = network(crops.contiguous(memory_format=torch.channels_last))
+        *corrections, probabilities = theirs()(crops)
+    expected = torch.cat([probabilities[:, 1:], *corrections], 1)
+    found = torch.cat([torch.sigmoid(found[:, :1]), found[:, 1:]], 1)
+    torch.testing.assert_close(found, expected, atol=1e-5, rtol=0)
+
+
+def test_the_output_network_finds_a_face_again_where_it_was():
+    pictures = footage("single_face.mp4")[:20:10] + footage("face_noface.mov")[:1]
+    whole = detector().detect(pictures)
+    squares = [whole[0].squares, np.zeros((0, 4), np.float32), whole[2].squares]
+    found = detector().look(pictures, squares)
+    assert [len(f.boxes) for f in found] == [1, 0, 1]
+    for k in (0, 2):
+        np.testing.assert_allclose(found[k].boxes, whole[k].boxes, atol=1e-2)
+        np.testing.assert_allclose(found[k].landmarks, whole[k].landmarks, atol=1e-2)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_cuda_finds_the_same_faces():
+    pictures = footage("single_face.mp4")[:20:10] + footage("face_noface.mov")[::80]
+    on_cuda = Detector(Networks.load("cuda"), 40).detect(pictures)
+    for found, expected in zip(on_cuda, detector().detect(pictures), strict=True):
+        np.testing.assert_allclose(found.boxes, expected.boxes, atol=0.1)
+        np.testing.assert_allclose(found.landmarks, expected.landmarks, atol=0.1)
+
+
+def tracked(pictures: Sequence[np.ndarray], every: int, cut_level: float = 0.1) -> list[Detections]:
+    """What is found in each picture with a key frame every so many, faces from 30 px on."""
+    found: list[Detections] = []
+    faces = KeyFrameDetector(detector(30), min_iou=0.3)
+    for window in windows(enumerate(pictures), every, 16, Cuts(cut_level)):
+        before = found[-1] if found else None
+        found += faces.detect([window], [before])[0][window.follows :]
+    assert len(found) == len(pictures)
+    return found
+
+
+@pytest.mark.parametrize("name", ["single_face.mp4", "face_noface.mov"])
+def test_tracked_faces_agree_with_those_of_the_cascade(name):
+    pictures = footage(name)[44:85]
+    overlaps, errors = [], []
+    exact = detector(30).detect(pictures)
+    for found, expected in zip(tracked(pictures, 8), exact, strict=True):
+        assert len(found.boxes) == len(expected.boxes)
+        if len(found.boxes):
+            width = expected.boxes[0, 2] - expected.boxes[0, 0]
+            overlaps.append(iou(found.boxes, expected.boxes)[0, 0])
+            errors.append(np.hypot(*(found.landmarks[0] - expected.landmarks[0]).T).mean() / width)
+    assert np.median(overlaps) > 0.93
+    assert np.percentile(overlaps, 5) > 0.8
+    assert np.median(errors) < 0.03
+
+
+def test_most_frames_are_seen_by_the_output_network_alone(monkeypatch):
+    seen: list[int] = []
+    whole = Detector.detect
+
+    def noted(self: Detector, some: Sequence[np.ndarray]) -> list[Detections]:
+        seen.extend(id(rgb) for rgb in some)
+        return whole(self, some)
+
+    monkeypatch.setattr(Detector, "detect", noted)
+    pictures = footage("single_face.mp4")[:25]
+    tracked(pictures, 8)
+    assert seen == [id(pictures[i]) for i in (0, 8, 16, 24)]
+
+
+def test_a_face_that_comes_and_goes_between_key_frames_is_found():
+    pictures = [rgb.copy() for rgb in footage("single_face.mp4")[:17]]
+    (face,) = detector().detect(pictures[:1])
+    left, top, right, bottom = face.boxes[0].astype(int)
+    for i in {*range(17)} - {*range(5, 12)}:
+        pictures[i][top - 30 : bottom + 30, left - 30 : right + 30] = 128
+    found = tracked(pictures, 8, cut_level=1)
+    assert [i for i, faces in enumerate(found) if len(faces.boxes)] == [5, 6, 7, 8, 9, 10, 11]
+
+
+def test_nothing_is_carried_over_a_cut():
+    here, there = footage("single_face.mp4")[:5], footage("WolfgangLanger_Pexels.mp4")[:4]
+    pictures = here + [np.roll(rgb, 40, axis=1) for rgb in here] + there
+    (window,) = windows(enumerate(pictures), 16, 16, Cuts(0.02))
+    assert {4, 5, 9, 10} <= set(window.keys)
+    exact = detector(30).detect(pictures)
+    for found, expected in zip(tracked(pictures, 16, cut_level=0.02), exact, strict=True):
+        assert iou(found.boxes, expected.boxes).diagonal().min() > 0.8
+
+
+def test_two_people_are_tracked_at_once():
+    pictures = room(17)
+    for found, expected in zip(tracked(pictures, 8), detector(30).detect(pictures), strict=True):
+        assert len(found.boxes) == len(expected.boxes) == 2
+        assert iou(found.boxes, expected.boxes).max(axis=1).min() > 0.75
+
+
+def test_key_frames_do_not_depend_on_the_size_of_windows():
+    pictures = [np.full((20, 30, 3), 200 * (10 <= i < 15), np.uint8) for i in range(30)]
+    keys = set()
+    for size in (1, 8, 50):
+        start, at = 0, []
+        for window in windows(enumerate(pictures), 4, size, Cuts(0.1)):
+            at += [window.frames[k][0] for k in window.keys]
+        assert start == at[0]
+        keys.add(tuple(sorted(set(at))))
+    assert keys == {(0, 4, 8, 9, 10, 12, 14, 15, 16, 20, 24, 28, 29)}
+
+
+def test_few_large_pictures_are_held_at_a_time():
+    large = np.broadcast_to(np.zeros(1, np.uint8), (3000, 4000, 3))
+    held = [len(w.frames) for w in windows(((i, large) for i in range(9)), 8, 16, Cuts(0.1))]
+    assert max(held) * 12_000_000 <= WINDOW_PX
+    assert sum(held) - len(held) + 1 == 9
+
+
+def test_pictures_of_another_size_begin_anew():
+    pictures = [np.zeros((20, 30 + 2 * (i > 4), 3), np.uint8) for i in range(9)]
+    found = list(windows(enumerate(pictures), 8, 16, Cuts(0.1)))
+    assert [(len(w.frames), w.follows) for w in found] == [(5, False), (4, False)]
 
 
 def test_similarity_recovers_turn_scale_and_shift():
@@ -187,7 +370,7 @@ def test_alignment_averages_fine_detail_away():
 
 
 def test_real_faces_come_out_upright_and_centred(one_face):
-    enlarged = np.stack([cv2.resize(image, None, fx=2, fy=2) for image in one_face.rows["images"]])
+    enlarged = [cv2.resize(image, None, fx=2, fy=2) for image in one_face.rows["images"]]
     found = [d.landmarks[0] / 2 for d in detector().detect(enlarged) if len(d.landmarks)]
     assert len(found) > 28
     assert np.abs(np.mean(found, axis=0) - TEMPLATE_PX).mean() < 2.5
@@ -246,15 +429,9 @@ def test_cuts_are_seen_and_movement_is_none():
 
 
 def test_a_clip_of_two_people_follows_the_larger_one(tmp_path):
-    far, near = footage("single_face.mp4")[:12], footage("WolfgangLanger_Pexels.mp4")[:12]
-    below = ((0, 44), (0, 0), (0, 0))
-    room = [
-        np.hstack([cv2.resize(b, (320, 180)), np.pad(cv2.resize(a, (240, 136)), below)])
-        for a, b in zip(far, near, strict=True)
-    ]
-    write_mp4(tmp_path / "two.mp4", room)
+    write_mp4(tmp_path / "two.mp4", room(12))
     (result,) = extract(tmp_path / "two.mp4", min_face_px=30)
-    (two,) = detector(30).detect(np.stack(room[:1]))
+    (two,) = detector(30).detect(room(1))
     areas = np.prod(two.boxes[:, 2:] - two.boxes[:, :2], axis=1)
     assert len(areas) == result.rows["tracks"] == 2
     followed = iou(result.rows["boxes"], two.boxes[[areas.argmax()]])
@@ -311,6 +488,22 @@ def test_the_batch_size_changes_no_face(tmp_path):
     (one,), (many,) = (extract(tmp_path / "clip.mp4", batch_frames=n) for n in (1, 4))
     np.testing.assert_allclose(one.rows["boxes"], many.rows["boxes"], atol=1e-3)
     assert np.abs(one.rows["images"].astype(int) - many.rows["images"]).max() <= 1
+
+
+@pytest.mark.parametrize("detect_every", [1, 4])
+def test_clips_do_not_mix_in_a_batch(tmp_path, detect_every):
+    write_mp4(tmp_path / "one.mp4", footage("single_face.mp4")[:11])
+    write_mp4(tmp_path / "other.mp4", footage("WolfgangLanger_Pexels.mp4")[:6])
+    (tmp_path / "text.mp4").write_text("no video")
+    paths = [tmp_path / name for name in ("one.mp4", "text.mp4", "other.mp4")]
+    together = extract(*paths, batch_clips=3, batch_frames=4, detect_every=detect_every)
+    alone = [extract(path, detect_every=detect_every)[0] for path in paths]
+    assert [r.state for r in together] == [OK, FAILED, OK] == [r.state for r in alone]
+    for a, b in zip(together, alone, strict=True):
+        for name in a.rows:
+            np.testing.assert_allclose(
+                a.rows[name].astype(float), b.rows[name], atol=1 if name == "images" else 1e-2
+            )
 
 
 @pytest.mark.slow

@@ -162,10 +162,18 @@ def test_fps_thins_evenly_where_the_container_rounds_its_times(tmp_path):
     np.testing.assert_allclose(gaps, 1 / 15, atol=2e-3)
 
 
-@pytest.mark.parametrize("content", [b"", b"hello\n" * 200, bytes(range(256)) * 40])
-def test_what_is_no_video_is_refused_quietly(tmp_path, capfd, content):
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"", "the file is empty"),
+        (b"hello\n" * 200, "Invalid data"),
+        (bytes(range(256)) * 40, "Invalid data"),
+        (b"\0\0\0\x10ftypisom\0\0\0\0\0\0\0\x08mdat", r"its index \(moov\) is missing"),
+    ],
+)
+def test_what_is_no_video_is_refused_quietly(tmp_path, capfd, content, reason):
     (tmp_path / "clip.mp4").write_bytes(content)
-    with pytest.raises(ClipError, match=r"video can't be opened: Invalid data.*clip\.mp4"):
+    with pytest.raises(ClipError, match=rf"video can't be opened: {reason}.*clip\.mp4"):
         list(frames(str(tmp_path / "clip.mp4")))
     assert capfd.readouterr() == ("", "")
 
@@ -197,7 +205,7 @@ def test_a_file_whose_pictures_are_all_garbled_is_refused(tmp_path):
     begin = content.find(b"mdat") + 4
     content[begin:] = np.random.default_rng(1).bytes(len(content) - begin)
     (tmp_path / "clip.mp4").write_bytes(content)
-    with pytest.raises(ClipError, match=r"no picture of the video|pictures stop at"):
+    with pytest.raises(ClipError, match=r"video can.t be decoded|pictures stop at"):
         list(frames(str(tmp_path / "clip.mp4")))
 
 

@@ -6,6 +6,7 @@ import warnings
 from math import isnan
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -151,34 +152,85 @@ def test_three_classes_of_scores():
     assert SIMS.three_classes(np.array([-0.2, -0.1, 0.0, 0.1, 0.2])).tolist() == [0, 0, 1, 1, 2]
 
 
-def test_reference_rows_know_the_training_labels_only():
-    train = np.array([-0.8, -0.8, -0.2, 0.0, 0.6])
+@given(pairs(SIMS_SCORES))
+def test_sims_f1_mae_and_classes_are_scikit_learns(pair):
+    truth, prediction = pair
+    found = metrics.regression(truth, prediction, SIMS, warn=False)
+    truth, prediction = (np.clip(x, -1, 1) for x in pair)
+    assert same(found["mae"], mean_absolute_error(truth, prediction))
+    f1 = f1_score(truth > 0, prediction > 0, average="weighted")
+    assert same(found["f1"], f1)
+    edges = [-1.01, -0.7, -0.1, 0.1, 0.7, 1.01]
+    levels = [pd.cut(x, edges, labels=False) for x in (truth, prediction)]
+    assert same(found["acc5"], accuracy_score(*levels))
+
+
+def test_reference_rows_are_computed_on_the_test_labels():
     truth = np.array([-0.8, -0.6, 0.0, 0.2, 1.0, -0.2])
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        rows = metrics.regression_references(train, truth, SIMS)
-    # By hand: the median is −0.2, the mean −0.24; both are negative, weakly negative of five.
-    assert rows["median score"]["mae"] == pytest.approx(np.abs(truth + 0.2).mean())
-    assert rows["mean score"]["mae"] == pytest.approx(np.abs(truth + 0.24).mean())
+        rows = metrics.regression_references(truth, SIMS)
+    # By hand: the median is −0.1, which is negative, weakly negative of five.
+    assert rows["median score"]["mae"] == pytest.approx(np.abs(truth + 0.1).mean())
+    assert rows["median score"]["acc2"] == pytest.approx(4 / 6)
     assert rows["median score"]["acc5"] == pytest.approx(2 / 6)
-    # Most frequent in training: negative; negative; −1 to −0.7.
+    # Most frequent: negative of two, of three, weakly negative of five.
     majority = rows["majority class"]
     assert majority["acc2"] == pytest.approx(4 / 6)
     assert majority["acc3"] == pytest.approx(3 / 6)
-    assert majority["acc5"] == pytest.approx(1 / 6)
+    assert majority["acc5"] == pytest.approx(2 / 6)
     assert majority["f1"] == pytest.approx(f1_score(truth > 0, [False] * 6, average="weighted"))
     assert isnan(majority["mae"])
     assert isnan(majority["corr"])
 
 
-def test_the_majority_class_of_a_class_task():
-    train, truth = np.array([0, 2, 2, 1]), np.array([2, 0, 2, 1])
-    rows = metrics.classification_references(train, truth)
-    assert rows == {"majority class": {"acc3": 0.5, "f1": pytest.approx(0.5 * 2 / 3)}}
+@given(arrays(np.float64, st.integers(1, 30), elements=MOSI_SCORES), st.floats(-3, 3))
+def test_no_constant_does_better_than_the_reference_rows(truth, constant):
+    rows = metrics.regression_references(truth, MOSI)
+    found = metrics.regression(truth, np.full(len(truth), constant), MOSI, warn=False)
+    assert found["mae"] >= rows["median score"]["mae"] - 1e-9
+    for key in MOSI.accuracies:
+        assert isnan(found[key]) or found[key] <= rows["majority class"][key] + 1e-12
+
+
+SIMS_TEST = np.repeat([-1.0, -0.8, -0.6, -0.2, 0.0, 0.4, 1.0], [80, 71, 40, 57, 69, 90, 50])
+"""457 clips spread as CH-SIMS's test split must be for the published row below: 151 negative and 97
+weakly negative, 69 neutral, 140 positive."""
+
+
+def test_a_published_row_is_that_of_answering_the_same_for_every_clip():
+    """EF-LSTM on CH-SIMS as published, 69.37 / 54.27 / 21.23 / F1 56.82, has learnt nothing."""
+    rows = metrics.regression_references(SIMS_TEST, SIMS)
+    published = {"acc2": 69.37, "acc3": 54.27, "acc5": 21.23, "f1": 56.82}
+    weakly_negative = metrics.regression(SIMS_TEST, np.full(457, -0.3), SIMS, warn=False)
+    for found in (rows["median score"], weakly_negative):
+        assert {key: round(100 * found[key], 2) for key in published} == published
+
+
+def test_the_majority_row_is_the_always_negative_predictor_in_every_column():
+    rows = metrics.regression_references(SIMS_TEST, SIMS)
+    negative = metrics.regression(SIMS_TEST, np.full(457, -1.0), SIMS, warn=False)
+    for key in ("acc2", "acc3", "acc5", "f1"):
+        assert rows["majority class"][key] == negative[key], key
+    classes = SIMS.three_classes(SIMS_TEST)
+    row = metrics.classification_references(classes)["majority class"]
+    assert row == metrics.classification(classes, np.zeros(457, int))
+    assert round(100 * row["acc3"], 2) == 54.27
+
+
+def test_the_reference_rows_of_a_class_task():
+    truth = np.array([2, 0, 2, 1, 1, 2, 0])
+    rows = metrics.classification_references(truth)
+    assert rows["majority class"] == {
+        "acc3": pytest.approx(3 / 7),
+        "f1": pytest.approx(f1_score(truth, [2] * 7, average="weighted", zero_division=0)),
+    }
+    assert rows["median score"]["acc3"] == pytest.approx(2 / 7)
 
 
 def test_every_reference_row_has_every_metric():
     labels = np.linspace(-3, 3, 13)
-    rows = metrics.regression_references(labels, labels, MOSI)
+    rows = metrics.regression_references(labels, MOSI)
+    assert list(rows) == ["majority class", "median score"]
     for row in rows.values():
         assert row.keys() == metrics.regression(labels, labels, MOSI).keys()

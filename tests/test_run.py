@@ -169,15 +169,14 @@ def test_one_bad_clip_costs_one_clip(transcripts: Transcripts) -> None:
     assert doubled.reasons[3] == "letters: a reason"
 
 
-@pytest.mark.parametrize(("text", "message"), [("!user", "mend this"), ("!full", "No space left")])
 def test_what_is_no_clips_fault_leaves_no_commit_and_spares_the_other_partitions(
-    transcripts: Transcripts, text: str, message: str
+    transcripts: Transcripts,
 ) -> None:
-    transcripts.texts(["a", "b", "c", "d", "e", text])
+    transcripts.texts(["a", "b", "c", "d", "e", "!user"])
     done = transcripts.extract()
     errors = {(o.stage, o.partition): o.error for o in done.outcomes if o.error}
     assert set(errors) == {("letters", 1), ("doubled", 1)}
-    assert message in errors["letters", 1]
+    assert "mend this" in errors["letters", 1]
     with pytest.raises(UserError, match=r"'letters'.*not extracted"):
         open_cache(transcripts.cache_url)["letters"].read()
     transcripts.texts(["a", "b", "c", "d", "e", "mended"])

@@ -1,5 +1,6 @@
 """The stages file: what is refused, and what changes a fingerprint."""
 
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -7,7 +8,9 @@ import pytest
 import yaml
 
 from pipeline.errors import UserError
-from pipeline.stages import DEFAULT_FILE, Stages
+from pipeline.extractor import ClipInputs, ClipResult, Extractor, StageSettings, by_content
+from pipeline.field import Field
+from pipeline.stages import DEFAULT_FILE, Stage, Stages, file_for
 
 LETTERS = {"extractor": "tests.toys.letters"}
 DOUBLED = {"extractor": "tests.toys.doubled", "needs": "letters"}
@@ -34,6 +37,16 @@ def stages(**boxes: Any) -> Stages:
             "stages need each other: ",
         ),
         ({}, "must name at least one stage"),
+        ({"letters": {**LETTERS, "keep": "false"}}, "keep is true or false, got 'false'"),
+        ({"letters": LETTERS, "doubled": {**DOUBLED, "needs": 3}}, "needs is a stage or a list"),
+        (
+            {
+                "letters": LETTERS,
+                "more": LETTERS,
+                "doubled": {**DOUBLED, "needs": ["letters", "more"]},
+            },
+            "takes 'features', which 2 of the stages it needs .letters, more. write",
+        ),
     ],
 )
 def test_a_stages_file_that_cannot_run_is_refused_in_one_line(
@@ -52,6 +65,19 @@ def test_a_file_of_another_form_is_refused(tmp_path: Path, content: str) -> None
         Stages.load(path)
     with pytest.raises(UserError, match="can't be read"):
         Stages.load(tmp_path / "none.yaml")
+
+
+def test_a_datasets_own_stages_file_comes_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (folder := tmp_path / "talks").mkdir()
+    (manifest := folder / "talks.jsonl").touch()
+    assert file_for(folder) == file_for(manifest) == DEFAULT_FILE
+    Path("stages.yaml").touch()
+    assert file_for(folder) == file_for(manifest) == Path("stages.yaml")
+    (folder / "stages.yaml").touch()
+    assert file_for(folder) == file_for(manifest) == folder / "stages.yaml"
 
 
 def test_fields_are_checked_between_stages_before_anything_runs() -> None:
@@ -92,6 +118,37 @@ def test_an_extractors_version_changes_its_fingerprint(monkeypatch: pytest.Monke
     plain = fingerprints()
     monkeypatch.setattr(Letters, "version", 2)
     assert fingerprints() != plain
+
+
+def test_the_order_of_what_a_stage_needs_changes_nothing() -> None:
+    boxes = {"letters": LETTERS, "doubled": DOUBLED}
+    echoed = {"extractor": "tests.toys.echoed"}
+    made = [
+        stages(**boxes, echoed={**echoed, "needs": needs})
+        for needs in (["letters", "doubled"], ["doubled", "letters", "letters"])
+    ]
+    first, second = (one.identities(one.chosen([]))["echoed"]["fingerprint"] for one in made)
+    assert first == second
+
+
+def test_a_setting_is_by_content_only_where_there_are_weights() -> None:
+    class Lost(Extractor):
+        version = 1
+
+        class Settings(StageSettings):
+            weights: str = by_content("random")
+
+        def writes(self) -> dict[str, Field]:
+            return {"features": Field(("step", 2), "float32")}
+
+        def extract(self, batch: Sequence[ClipInputs]) -> Iterable[ClipResult]:
+            raise NotImplementedError
+
+    made = stages(letters=LETTERS)
+    lost = Stage("lost", "lost", (), Lost.Settings(), keep=False, steps=32)
+    lost.__dict__["kind"] = Lost
+    with pytest.raises(TypeError, match="'weights' by content, but no `weights"):
+        made.identities([lost])
 
 
 def test_the_project_stages_are_the_documented_ones_at_their_defaults() -> None:

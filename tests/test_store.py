@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import zarr
 
-from pipeline.errors import UserError
+from pipeline.errors import DamagedError, UserError
 from pipeline.extractor import ClipResult
 from pipeline.field import Field
 from pipeline.store import Store
@@ -79,19 +79,34 @@ def test_a_damaged_chunk_is_an_error_and_not_a_number(tmp_path: Path) -> None:
     content = bytearray(chunk.read_bytes())
     content[len(content) // 2] ^= 1
     chunk.write_bytes(content)
-    with pytest.raises(ValueError, match="checksum"):
+    with pytest.raises(DamagedError, match=r"is damaged .*checksum.*smp verify"):
         store.read()
+    with pytest.raises(DamagedError, match="partition 0 is damaged"):
+        list(store.rows(0))
     store.write(0, ["a@1", "b@1"], [result(1), result(2)])
     np.testing.assert_array_equal(store.read()[1], result(2).rows["features"])
 
 
-def test_a_damaged_commit_is_named(tmp_path: Path) -> None:
+def test_a_chunk_that_is_gone_is_an_error_and_not_the_fill_value(tmp_path: Path) -> None:
+    store = make(tmp_path)
+    store.write(0, ["a@1", "b@1"], [result(1), result(2)])
+    (tmp_path / "stage/0123abcd.zarr/images/c/0/0/0/0/0").unlink()
+    with pytest.raises(DamagedError, match="partition 0 is damaged .*images/c/0/0/0/0/0 is gone"):
+        store.read("images")
+    with pytest.raises(DamagedError, match="is gone"):
+        list(store.rows(0))
+
+
+def test_a_damaged_commit_vouches_for_nothing_and_says_so(tmp_path: Path) -> None:
     store = make(tmp_path)
     store.write(0, ["a@1", "b@1"], [result(1), result(2)])
     commit = tmp_path / "stage/0123abcd.zarr/commits/00000.json"
     commit.write_text(commit.read_text().replace('"ok", 8', '"ok", 7', 1))
-    with pytest.raises(UserError, match="00000.json is damaged"):
-        store.commits()
+    found = store.commits()[0]
+    assert found.damage == "damaged commit (its digest does not fit)"
+    assert found.rows == ()
+    with pytest.raises(UserError, match="partition 0: damaged commit"):
+        list(store.rows(0))
 
 
 def test_a_row_that_is_not_what_was_declared_is_refused(tmp_path: Path) -> None:

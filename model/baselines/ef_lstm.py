@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from model.alignment import align
 from model.attention import FeedForward
 from model.batch import Batch
+from model.dropout import Dropout
 from model.network import Network, NetworkSettings
 from model.recurrent import last_step
 
@@ -52,7 +53,7 @@ class EfLstm(Network):
             batch_first=True,
             dropout=dropout if layers > 1 else 0.0,  # between layers, of which one has none
         )
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.classifier = FeedForward(hidden, hidden, outputs, dropout)
 
     def forward(self, batch: Batch) -> Tensor:

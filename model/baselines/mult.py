@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from model.attention import FeedForward, MultiHeadAttention, positions
 from model.batch import Batch, real_steps
 from model.by_modality import ByModality
+from model.dropout import Dropout
 from model.network import Network, NetworkSettings
 from model.recurrent import last_step
 
@@ -91,8 +92,8 @@ class Mult(Network):
         )
         width = s.width * max(1, len(names) - 1)  # of H and of M
         self.memories = nn.ModuleDict({m: Transformer(width, s.memory_levels, m, s) for m in names})
-        self.text_dropout = nn.Dropout(s.text_dropout)
-        self.embedding_dropout = nn.Dropout(s.embedding_dropout)
+        self.text_dropout = Dropout(s.text_dropout)
+        self.embedding_dropout = Dropout(s.embedding_dropout)
         found = width * len(names)
         self.residual = FeedForward(found, found, dropout=s.output_dropout)
         self.classifier = nn.Linear(found, outputs)
@@ -161,7 +162,7 @@ class TransformerLayer(nn.Module):
         self.attention = MultiHeadAttention(width, heads, attention_dropout)
         self.feedforward = FeedForward(width, 4 * width)
         self.norms = nn.ModuleList(nn.LayerNorm(width) for _ in range(2))
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
 
     def forward(self, target: Tensor, source: Tensor, mask: Tensor) -> Tensor:
         """target, source [n, steps, width] to [n, steps, width]."""

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
+import shlex
 import sys
 from collections import defaultdict
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -13,8 +16,10 @@ from pipeline.cli import CLIPS_FAILED, OK
 from pipeline.errors import UserError
 
 if TYPE_CHECKING:
-    from pipeline.extract import Extraction
-    from pipeline.run import Engine
+    from pipeline.extract import Extraction, Observer
+    from pipeline.plan import StagePlan, Task
+    from pipeline.run import Engine, Outcome
+    from pipeline.stop import Stop
 
 
 @click.command()
@@ -28,6 +33,9 @@ if TYPE_CHECKING:
 @click.option("--cache", "cache_root", default="cache", show_default=True, help="Path or URL.")
 @click.option("--name", help="What the cache calls the dataset; by default its folder's name.")
 @click.option("--only", multiple=True, metavar="STAGE", help="Just this stage and what it needs.")
+@click.option("--plan", "plan_only", is_flag=True, help="Say what would run and why; run nothing.")
+@click.option("--json", "as_json", is_flag=True, help="The plan as one JSON object.")
+@click.option("--retry", is_flag=True, help="Run clips that failed again too.")
 @click.option("--serial", is_flag=True, help="A plain loop instead of dask: the same results.")
 @click.option("--workers", type=click.IntRange(min=1), help="Processes instead of threads.")
 @click.option("--scheduler", metavar="ADDRESS", help="A dask cluster that runs already.")
@@ -37,6 +45,9 @@ def extract(
     cache_root: str,
     name: str | None,
     only: tuple[str, ...],
+    plan_only: bool,
+    as_json: bool,
+    retry: bool,
     serial: bool,
     workers: int | None,
     scheduler: str | None,
@@ -47,46 +58,73 @@ def extract(
     """
     if sum((serial, workers is not None, scheduler is not None)) > 1:
         raise UserError("give one of --serial, --workers and --scheduler")
+    if as_json and not plan_only:
+        raise UserError("--json goes with --plan")
     from rich.console import Console
 
     from pipeline.extract import extract as run
     from pipeline.progress import display
+    from pipeline.stages import file_for
+    from pipeline.stop import Stop
 
-    console = Console(stderr=True)
+    stages_file = stages_file or file_for(dataset)
+    if plan_only:
+        _show_plan(dataset, stages_file, cache_root, name, only, retry, as_json)
+        return
+    engine, console, stop = _engine(serial, workers, scheduler), Console(stderr=True), Stop()
     with display(console) as started:
-        done = run(
-            dataset,
-            stages_file or _stages_file(dataset),
-            _engine(serial, workers, scheduler),
-            cache_root,
-            name,
-            only,
-            started,
-        )
-    sys.exit(_sum_up(done))
+
+        def begin(plans: Sequence[StagePlan]) -> Observer:
+            for plan in plans:
+                if plan.tasks:
+                    console.print(str(plan), markup=False, highlight=False, soft_wrap=True)
+            return started(plans)
+
+        done = run(dataset, stages_file, engine, cache_root, name, only, begin, retry, stop)
+    code = _sum_up(done)
+    if done.left:
+        again = shlex.join(["smp", *sys.argv[1:]])
+        click.echo(f"Stopped: {done.left} partitions were not begun; to go on: {again}", err=True)
+        code = 128 + stop.signal if stop.signal else CLIPS_FAILED
+    sys.exit(code)
 
 
-def _stages_file(dataset: Path) -> Path:
-    from pipeline.stages import DEFAULT_FILE
+def _show_plan(
+    path: Path,
+    stages_file: Path,
+    cache_root: str,
+    name: str | None,
+    only: tuple[str, ...],
+    retry: bool,
+    as_json: bool,
+) -> None:
+    from pipeline import dataset
+    from pipeline.cache import locate
+    from pipeline.console import print_plan
+    from pipeline.plan import prepare
 
-    own = dataset / "stages.yaml"
-    here = Path("stages.yaml")
-    return next((p for p in (own, here) if p.is_file()), DEFAULT_FILE)
+    url = locate(path, cache_root, name)
+    plan = prepare(dataset.load(path), stages_file, url, name, only, retry)
+    if as_json:
+        click.echo(json.dumps(plan.to_json(), indent=2, ensure_ascii=False))
+    else:
+        print_plan(plan)
 
 
 def _engine(serial: bool, workers: int | None, scheduler: str | None) -> Engine:
     from pipeline.run import run_serially
 
-    if serial:
-        return run_serially
+    def engine(tasks: Sequence[Task], stop: Stop) -> Iterator[Outcome]:
+        with stop.on_signals():
+            if serial:
+                yield from run_serially(tasks, stop)
+            else:
+                # dask takes a second to import: only where there is something to run.
+                from pipeline.cluster import DaskEngine
 
-    def on_dask(tasks: Any) -> Any:
-        # dask takes a second to import: only where there is something to run.
-        from pipeline.cluster import DaskEngine
+                yield from DaskEngine(workers, scheduler)(tasks, stop)
 
-        return DaskEngine(workers, scheduler)(tasks)
-
-    return on_dask
+    return engine
 
 
 def _sum_up(done: Extraction) -> int:

@@ -14,7 +14,7 @@ from pipeline.alignment import SIZE_PX
 from pipeline.checkpoint import find_file
 from pipeline.digest import of_json
 from pipeline.errors import ClipError, UserError
-from pipeline.extractor import ClipInputs, ClipResult, Extractor, StageSettings, runtime
+from pipeline.extractor import ClipInputs, ClipResult, Extractor, StageSettings, by_content, runtime
 from pipeline.field import Field
 from pipeline.openface import AUS
 from pipeline.weights import Weights, device_of, find, load_once
@@ -66,13 +66,13 @@ class ActionUnits(Extractor):
         """
 
         backend: Literal["multitask", "xgb", "svm", "openface"] = "multitask"
-        weights: str | None = None
-        revision: str | None = None
-        file: str | None = runtime(None)  # these three matter by content: the weights' digest
-        trusted_sha256: str | None = runtime(None, pattern="^[0-9a-f]{64}$")
-        binary: str | None = runtime(None)
-        landmark_weights: str = "py-feat/mobilefacenet"
-        landmark_revision: str | None = None
+        weights: str | None = by_content(None)
+        revision: str | None = by_content(None)
+        file: str | None = by_content(None)
+        trusted_sha256: str | None = by_content(None, pattern="^[0-9a-f]{64}$")
+        binary: str | None = by_content(None)
+        landmark_weights: str = by_content("py-feat/mobilefacenet")
+        landmark_revision: str | None = by_content(None)
         threshold: float = PydanticField(0.5, gt=0, lt=1)
         device: str = runtime("auto")
 

@@ -14,6 +14,7 @@ from pipeline.clip import Clip
 from pipeline.errors import ClipError, MissingModalityError
 from pipeline.extractor import ClipInputs, ClipResult, Extractor, StageSettings
 from pipeline.field import Field
+from pipeline.time_limit import time_limit
 from pipeline.waveform import RATE_HZ, SAMPLES, SILENCE, normalised, placed, resampled
 
 
@@ -27,6 +28,7 @@ class Audio(Extractor):
 
     version = 1
     reads = frozenset({"video", "audio"})
+    uses_steps = False
 
     class Settings(StageSettings):
         """level_dbfs: the peak's level.
@@ -39,6 +41,7 @@ class Audio(Extractor):
 
         level_dbfs: float = PydanticField(-3.0, ge=-60.0, le=-0.1)
         span: Literal["video", "sound"] = "video"
+        time_limit_s: float = time_limit()
 
     settings: Settings
 
@@ -61,7 +64,7 @@ class Audio(Extractor):
     def _heard(self, clip: Clip) -> ClipResult:
         if clip.sound is None:
             raise MissingModalityError("no media")
-        heard = media.sound(clip.sound)
+        heard = media.sound(clip.sound, self.settings.time_limit_s)
         mono = resampled(heard.samples.mean(axis=0), heard.rate_hz)
         mono, note = self._spanned(mono, heard.start_s, clip)
         peak = float(np.abs(mono).max())
@@ -79,7 +82,7 @@ class Audio(Extractor):
         if self.settings.span == "sound" or clip.video is None:
             return mono, ""
         try:
-            span = media.picture_span(clip.video)
+            span = media.picture_span(clip.video, self.settings.time_limit_s)
         except ClipError as error:
             return mono, f"not cut to the picture: {error}"
         if span is None:

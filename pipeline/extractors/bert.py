@@ -12,7 +12,7 @@ import numpy as np
 
 from pipeline import transformer
 from pipeline.errors import ClipError, MissingModalityError
-from pipeline.extractor import ClipInputs, ClipResult, Extractor, StageSettings, runtime
+from pipeline.extractor import ClipInputs, ClipResult, Extractor, StageSettings, by_content, runtime
 from pipeline.field import Field
 from pipeline.steps import Sampling, to_steps
 from pipeline.weights import Weights, device_of, find, load_once
@@ -33,8 +33,8 @@ class Bert(Extractor):
     class Settings(StageSettings):
         """weights: a hub id, a folder in the hub's layout, or `random`."""
 
-        weights: str = "bert-base-uncased"
-        revision: str | None = None
+        weights: str = by_content("bert-base-uncased")
+        revision: str | None = by_content(None)
         sampling: Sampling = "uniform"
         batch_size: int = runtime(32, ge=1)
         device: str = runtime("auto")
@@ -52,7 +52,8 @@ class Bert(Extractor):
 
     def extract(self, batch: Sequence[ClipInputs]) -> Iterator[ClipResult]:
         """Texts of similar length go through the network together."""
-        model, tokenizer = _loaded(self.weights(), device_of(self.settings.device))
+        device = device_of(self.settings.device)
+        model, tokenizer = _loaded(self.weights(), device)
         results: dict[int, ClipResult] = {}
         tokens: dict[int, Tokens] = {}
         for index, inputs in enumerate(batch):
@@ -61,16 +62,19 @@ class Bert(Extractor):
             except ClipError as error:
                 results[index] = ClipResult.of(error)
         indices, texts = list(tokens), list(tokens.values())
-        for index, text, states in zip(indices, texts, self._states(model, texts), strict=True):
+        for index, text, states in zip(
+            indices, texts, self._states(model, texts, device), strict=True
+        ):
             rows = to_steps(states, self.settings.sampling, self.steps)
             results[index] = ClipResult.ok({"features": rows}, len(rows), text.note)
         yield from (results[index] for index in range(len(batch)))
 
-    def _states(self, model: Any, texts: Sequence[Tokens]) -> list[np.ndarray]:
+    def _states(self, model: Any, texts: Sequence[Tokens], device: str) -> list[np.ndarray]:
         """The last hidden states of each text, float32 [tokens, width]."""
         lengths = [len(text.ids) for text in texts]
         states: dict[int, np.ndarray] = {}
-        for indices in transformer.by_length(lengths, self.settings.batch_size, BATCH_TOKENS):
+        most = transformer.batch_size(self.settings.batch_size, device)
+        for indices in transformer.by_length(lengths, most, BATCH_TOKENS):
             ids = [texts[index].ids for index in indices]
             for index, hidden in zip(indices, _forward(model, ids), strict=True):
                 states[index] = hidden[: lengths[index]]

@@ -13,41 +13,44 @@ from pydantic import Field as PydanticField
 
 from pipeline import weights
 from pipeline.alignment import SIZE_PX, align
-from pipeline.errors import ClipError, MissingModalityError, UserError
+from pipeline.detections import Detections
+from pipeline.errors import ClipError, UserError
 from pipeline.extractor import ClipInputs, ClipResult, Extractor, StageSettings, runtime
 from pipeline.field import Field
 from pipeline.steps import sample_indices
 from pipeline.track import Cuts, Face, Track, Tracker
+from pipeline.windows import Window, windows
 
 if TYPE_CHECKING:
-    from pipeline.mtcnn import Detector
+    from pipeline.key_frames import KeyFrameDetector
 
 WEIGHTS_ID = "facenet-pytorch/mtcnn"
-BATCH_PX = 1 << 22  # pixels of a batch of frames, whatever their size: 50 MB as float rgb
-Frame = tuple[float, np.ndarray]
 
 
 class Faces(Extractor):
-    """MTCNN on every frame; the largest continuous track, aligned by five landmarks to 112×112.
+    """MTCNN; the largest continuous track, aligned by five landmarks to 112×112.
 
-    Detections are linked over frames by their overlap; a cut, or a longer gap, ends a track. The
-    one with the largest box area summed over its frames is followed, and `steps` of its faces are
-    sampled. Frames without a face are dropped. Source: Zhu and Yu, section IV-A; MTCNN: Zhang
-    et al. 2016, with the weights of facenet-pytorch.
+    The whole of MTCNN looks at key frames, and wherever faces come or go; its last network follows
+    them in between. Detections are linked over frames by their overlap; a cut, or a longer gap,
+    ends a track. The one with the largest box area summed over its frames is followed, and `steps`
+    of its faces are sampled. Frames without a face are dropped. Source: Zhu and Yu, section IV-A;
+    MTCNN: Zhang et al. 2016, with the weights of facenet-pytorch.
     """
 
-    version = 1
+    version = 2
     takes = {"frames": Field(("frame", "height", "width", 3), "uint8", ragged=True)}
 
     class Settings(StageSettings):
         """What counts as a face, and as the same person.
 
-        min_face_px: the smallest face looked for. thresholds: of P-Net, R-Net and O-Net. factor:
+        detect_every: how many frames apart key frames are; with 1 every frame is one. min_face_px:
+        the smallest face looked for. thresholds: of P-Net, R-Net and O-Net. factor:
         between the scales of the pyramid. min_iou, max_gap_s: boxes that overlap so much, so long
         after one another, are one person. cut_level: the mean change of a picture, of its full
         range, that is a cut.
         """
 
+        detect_every: int = PydanticField(16, ge=1)
         min_face_px: int = PydanticField(40, ge=12)
         thresholds: tuple[float, float, float] = (0.6, 0.7, 0.7)
         factor: float = PydanticField(0.709, gt=0, lt=1)
@@ -55,6 +58,7 @@ class Faces(Extractor):
         max_gap_s: float = PydanticField(0.5, ge=0)
         cut_level: float = PydanticField(0.1, gt=0, le=1)
         batch_frames: int = runtime(16, ge=1)
+        batch_clips: int = runtime(1, ge=1)
         device: str = runtime("auto")
 
     settings: Settings
@@ -78,42 +82,47 @@ class Faces(Extractor):
 
     def extract(self, batch: Sequence[ClipInputs]) -> Iterable[ClipResult]:
         detector = self._detector()
-        for inputs in batch:
-            try:
-                yield self._followed(detector, inputs.rows["frames"])
-            except ClipError as error:
-                yield ClipResult.of(error)
+        for i in range(0, len(batch), self.settings.batch_clips):
+            clips = [self._watched(inputs) for inputs in batch[i : i + self.settings.batch_clips]]
+            while live := [clip for clip in clips if clip.advance()]:
+                found = detector.detect([c.window for c in live], [c.last_seen for c in live])
+                for clip, faces in zip(live, found, strict=True):
+                    clip.follow(faces)
+            yield from map(self._result, clips)
 
-    def _detector(self) -> Detector:
+    def _detector(self) -> KeyFrameDetector:
         # torch and the networks are loaded where faces are made, not where a run is planned.
-        from pipeline.mtcnn import Detector, Networks
+        from pipeline.key_frames import KeyFrameDetector
+        from pipeline.mtcnn import Detector
+        from pipeline.mtcnn_networks import Networks
 
         device = weights.device_of(self.settings.device)
         networks = weights.load_once((WEIGHTS_ID, device), lambda: Networks.load(device))
         settings = self.settings
-        return Detector(networks, settings.min_face_px, settings.thresholds, settings.factor)
+        cascade = Detector(networks, settings.min_face_px, settings.thresholds, settings.factor)
+        return KeyFrameDetector(cascade, settings.min_iou)
 
-    def _followed(self, detector: Detector, frames: Iterable[Frame]) -> ClipResult:
-        """The largest track of a clip; holds one batch of frames and the tracks' 112×112 faces."""
-        tracker = Tracker(self.settings.min_iou, self.settings.max_gap_s)
-        cuts = Cuts(self.settings.cut_level)
-        with_face = without_face = 0
-        for batch in _batches(frames, self.settings.batch_frames):
-            detections = detector.detect(np.stack([rgb for _, rgb in batch]))
-            for (time_s, rgb), found in zip(batch, detections, strict=True):
-                each = zip(found.boxes, found.landmarks, found.probabilities, strict=True)
-                faces = [Face(time_s, box, at, float(p), align(rgb, at)) for box, at, p in each]
-                tracker.add(time_s, faces, cuts.at(rgb))
-                with_face += bool(faces)
-                without_face += not faces
-        if tracker.largest is None:
-            raise MissingModalityError(f"no face in {without_face} frames")
-        rows = self._sampled(tracker.largest)
+    def _watched(self, inputs: ClipInputs) -> Watched:
+        settings = self.settings
+        cuts = Cuts(settings.cut_level)
+        frames = inputs.rows["frames"]
+        return Watched(
+            windows(frames, settings.detect_every, settings.batch_frames, cuts),
+            Tracker(settings.min_iou, settings.max_gap_s),
+        )
+
+    def _result(self, clip: Watched) -> ClipResult:
+        if clip.error is not None:
+            return ClipResult.of(clip.error)
+        track = clip.tracker.largest
+        if track is None:
+            return ClipResult.missing(f"no face in {clip.without_face} frames")
+        rows = self._sampled(track)
         counts = {
-            "frames_with_face": with_face,
-            "frames_without_face": without_face,
-            "tracks": tracker.count,
-            "track_frames": len(tracker.largest.faces),
+            "frames_with_face": clip.with_face,
+            "frames_without_face": clip.without_face,
+            "tracks": clip.tracker.count,
+            "track_frames": len(track.faces),
         }
         rows.update({name: np.array(count, np.int32) for name, count in counts.items()})
         return ClipResult.ok(rows, length=len(rows["images"]))
@@ -130,18 +139,40 @@ class Faces(Extractor):
         }
 
 
-def _batches(frames: Iterable[Frame], size: int) -> Iterator[list[Frame]]:
-    """Runs of up to `size` frames of one shape, fewer where they are large."""
-    batch: list[Frame] = []
-    for time_s, rgb in frames:
-        height, width = rgb.shape[:2]
-        limit = max(1, min(size, BATCH_PX // (height * width)))
-        if batch and (len(batch) >= limit or batch[0][1].shape != rgb.shape):
-            yield batch
-            batch = []
-        batch.append((time_s, rgb))
-    if batch:
-        yield batch
+class Watched:
+    """A clip under way: one window of its frames, and the aligned faces that came before."""
+
+    window: Window
+
+    def __init__(self, windows: Iterator[Window], tracker: Tracker) -> None:
+        self.tracker = tracker
+        self.with_face = self.without_face = 0
+        self.last_seen: Detections | None = None
+        self.error: ClipError | None = None
+        self._windows = windows
+
+    def advance(self) -> bool:
+        """Go on to the next window; False at the end, or where something is wrong with the clip."""
+        try:
+            self.window = next(self._windows)
+        except StopIteration:
+            return False
+        except ClipError as error:
+            self.error = error
+            return False
+        return True
+
+    def follow(self, found: Sequence[Detections]) -> None:
+        """Take in the faces of each frame of the window."""
+        self.last_seen = found[-1]
+        for i in range(self.window.follows, len(found)):
+            time_s, rgb = self.window.frames[i]
+            each = zip(found[i].boxes, found[i].landmarks, found[i].probabilities, strict=True)
+            faces = [Face(time_s, box, at, float(p), align(rgb, at)) for box, at, p in each]
+            self.tracker.add(time_s, faces, i in self.window.cuts)
+            self.with_face += bool(faces)
+            self.without_face += not faces
+        del self.window  # its pictures, before the next ones are read
 
 
 def _weights_folder() -> Path:

@@ -14,6 +14,7 @@ from pipeline.clip import Clip
 from pipeline.errors import ClipError, MissingModalityError
 from pipeline.extractor import ClipInputs, ClipResult, StageSettings, StreamingExtractor
 from pipeline.field import Field
+from pipeline.time_limit import time_limit
 
 Frame = tuple[float, np.ndarray]
 
@@ -40,12 +41,14 @@ class Frames(StreamingExtractor):
 
     version = 1
     reads = frozenset({"video"})
+    uses_steps = False
     streams = {"frames": Field(("frame", "height", "width", 3), "uint8", ragged=True)}
 
     class Settings(StageSettings):
         """fps: at most so many frames a second, all of them where it is null."""
 
         fps: float | None = PydanticField(None, gt=0, allow_inf_nan=False)
+        time_limit_s: float = time_limit()
 
     settings: Settings
 
@@ -75,7 +78,7 @@ class Frames(StreamingExtractor):
     def _decoded(self, clip: Clip) -> Iterator[Frame]:
         if not clip.video:
             raise MissingModalityError("the dataset names no video for this clip")
-        yield from media.frames(clip.video, self.settings.fps)
+        yield from media.frames(clip.video, self.settings.fps, self.settings.time_limit_s)
 
 
 def _kept(frames: list[Frame]) -> dict[str, np.ndarray]:

@@ -14,7 +14,7 @@ from pydantic import Field as PydanticField
 from pipeline.alignment import SIZE_PX
 from pipeline.checkpoint import find_file
 from pipeline.errors import UserError
-from pipeline.extractor import ClipInputs, ClipResult, Extractor, StageSettings, runtime
+from pipeline.extractor import ClipInputs, ClipResult, Extractor, StageSettings, by_content, runtime
 from pipeline.field import Field
 from pipeline.weights import Weights, device_of, find, load_once
 
@@ -44,9 +44,9 @@ class Resnet18(Extractor):
         are resized to this square; 224 is what ResNets are trained on.
         """
 
-        weights: str = IMAGENET
-        revision: str | None = None
-        file: str | None = runtime(None)  # which content it has is part of the weights' digest
+        weights: str = by_content(IMAGENET)
+        revision: str | None = by_content(None)
+        file: str | None = by_content(None)
         input_px: int = PydanticField(224, ge=32, le=1024)
         batch_size: int = runtime(64, ge=1)
         device: str = runtime("auto")

@@ -12,7 +12,7 @@ from pydantic import Field as PydanticField
 
 from pipeline import transformer
 from pipeline.errors import UserError
-from pipeline.extractor import ClipInputs, ClipResult, Extractor, StageSettings, runtime
+from pipeline.extractor import ClipInputs, ClipResult, Extractor, StageSettings, by_content, runtime
 from pipeline.field import Field
 from pipeline.steps import Sampling, to_steps
 from pipeline.waveform import FULL_SCALE, RATE_HZ, SAMPLES
@@ -41,8 +41,8 @@ class Wav2vec2(Extractor):
         ones, so that memory stays bounded; attention does not look beyond a window.
         """
 
-        weights: str = "audeering/wav2vec2-large-robust-12-ft-emotion-msp-dim"
-        revision: str | None = None
+        weights: str = by_content("audeering/wav2vec2-large-robust-12-ft-emotion-msp-dim")
+        revision: str | None = by_content(None)
         sampling: Sampling = "uniform"
         window_s: float = PydanticField(60.0, ge=1.0)
         batch_size: int = runtime(16, ge=1)
@@ -75,7 +75,7 @@ class Wav2vec2(Extractor):
         states: dict[int, np.ndarray] = {}
         batches = transformer.by_length(
             [len(sound) for sound in sounds],
-            self.settings.batch_size,
+            transformer.batch_size(self.settings.batch_size, network.model.device.type),
             BATCH_SAMPLES,
             equal=not network.masks,
         )

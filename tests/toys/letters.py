@@ -1,6 +1,7 @@
 """The code points of a transcript; some transcripts make it misbehave."""
 
 import os
+import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -19,6 +20,9 @@ class Letters(Extractor):
     class Settings(StageSettings):
         scale: float = 1.0
         calls: str = runtime("")  # a file in which every call notes the clips it was given
+        pause_s: float = runtime(0.0)  # how long every call takes
+        batch_size: int = runtime(64)
+        fits: int = runtime(1000)  # so many clips at once fit into memory
 
     settings: Settings
 
@@ -32,6 +36,9 @@ class Letters(Extractor):
         if self.settings.calls:
             with Path(self.settings.calls).open("a") as file:
                 file.write(" ".join(inputs.clip.id for inputs in batch) + "\n")
+        time.sleep(self.settings.pause_s)
+        if len(batch) > self.settings.fits:
+            raise MemoryError
         for inputs in batch:
             yield self._one(inputs.clip.text)
 
@@ -45,11 +52,19 @@ class Letters(Extractor):
                 raise ValueError("a bug")
             case "!user":
                 raise UserError("mend this")
+            case "!memory":
+                raise MemoryError
+            case "!cuda" if self.settings.batch_size > 8:
+                import torch
+
+                raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
             case "!full":
                 raise OSError(28, os.strerror(28))
             case "!nan":
                 rows = np.full((3, 2), np.nan, np.float32)
                 return ClipResult.ok({"features": rows, "codes": np.zeros(0, np.int32)}, 3)
+        if text.startswith("!needs ") and not Path(text.removeprefix("!needs ")).exists():
+            return ClipResult.failed("what it needs is not there")
         codes = np.array([ord(c) for c in text], np.int32)
         rows = to_steps(np.stack([codes, -codes], 1).astype(np.float32) * self.settings.scale)
         return ClipResult.ok({"features": rows, "codes": codes}, len(rows))

@@ -1,0 +1,29 @@
+"""`smp compare`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from model.options import given, of_data, of_experiment, of_training, open_dataset
+
+
+@click.command()
+@click.argument("dataset")
+@click.option("--models", default="", help="Which, as in smp,ef_lstm; by default all.")
+@of_experiment
+@of_training
+@of_data
+def compare(dataset: str, models: str, **options: Any) -> None:
+    """Train the models on the features of DATASET and print the paper's Tables III and IV.
+
+    A training that was done before, with all the same, is not done again. Epochs are chosen on
+    the validation split; each training reads the test split once, after that.
+    """
+    from model.experiments.compare import comparison
+    from model.experiments.console import tell
+
+    _, samples = open_dataset(dataset, options)
+    names = [name for name in models.replace(" ", "").split(",") if name]
+    tell(comparison(samples, names, options["preset"], given(options)), samples, options)

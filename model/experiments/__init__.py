@@ -1,0 +1,1 @@
+"""The paper's experiments: many trainings, resumable, as one table."""

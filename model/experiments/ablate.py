@@ -1,0 +1,106 @@
+"""The paper's Figures 5 and 6 and its Table V: SMP on subsets of what it reads and fuses."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import combinations
+from typing import Any
+
+from model.experiments.experiment import Experiment
+from model.experiments.published import published
+from model.experiments.trainings import Entry
+from model.presets import preset
+from model.samples import CHANNELS, Samples, load_samples
+from pipeline.cache import Cache
+from pipeline.errors import UserError
+
+Channels = Mapping[str, Sequence[str]]
+
+LETTERS = {"T": "text", "A": "audio", "V": "visual"}
+TITLES = {"resnet18": "ResNet18", "action_units": "AUs", "mfcc": "MFCC", "wav2vec2": "Wav2Vec2"}
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One setting of the same model. channels: stages by modality; network: settings of SMP."""
+
+    label: str
+    channels: Channels
+    network: Mapping[str, Any] = field(default_factory=dict)
+    group: str = ""
+
+
+def modalities(channels: Channels) -> Iterator[Variant]:
+    """Each modality alone, the pairs, all: Fig. 5."""
+    for count in range(1, len(LETTERS) + 1):
+        for letters in combinations(LETTERS, count):
+            chosen = {LETTERS[x]: channels.get(LETTERS[x], ()) for x in letters}
+            yield Variant(" + ".join(letters), chosen)
+
+
+def features(channels: Channels) -> Iterator[Variant]:
+    """Each channel of picture and of sound alone, both of each: Fig. 6."""
+    for modality in ("visual", "audio"):
+        known = CHANNELS[modality]
+        for stages in (*([stage] for stage in known), known):
+            here = [stage for stage in stages if stage in channels.get(modality, ())]
+            label = " + ".join(TITLES[stage] for stage in stages)
+            yield Variant(label, {modality: here if len(here) == len(stages) else ()}, {}, modality)
+
+
+def fusion(channels: Channels) -> Iterator[Variant]:
+    """For each pair, its fused features alone and with those of either modality: Table V."""
+    for pair in ("va", "vt", "at"):
+        chosen = {LETTERS[x.upper()]: channels.get(LETTERS[x.upper()], ()) for x in pair}
+        with_intra = " + ".join(f"F_{x}" for x in (*pair, pair))
+        yield Variant(f"F_{pair}", chosen, {"intra": False}, pair)
+        yield Variant(with_intra, chosen, {"intra": True}, pair)
+
+
+ABLATIONS: Mapping[str, Callable[[Channels], Iterator[Variant]]] = {
+    "modalities": modalities,
+    "features": features,
+    "fusion": fusion,
+}
+
+
+def ablation(
+    what: str, cache: Cache, samples: Samples, preset_name: str | None, given: Mapping[str, Any]
+) -> Experiment:
+    """The variants of one of ABLATIONS for which the cache has everything; others are noted.
+
+    samples: everything there is, as `load_samples` gave it.
+    Table V gives classes (eq. 23), so that `fusion` classifies unless told otherwise.
+    """
+    if what == "fusion":
+        given = {"task": "classification", **given}
+    variants = list(ABLATIONS[what](samples.channels))
+    possible = [variant for variant in variants if all(variant.channels.values())]
+    if not possible:
+        raise UserError(f"{samples.name}: no features for any of the {what} to compare")
+    left_out = [variant.label for variant in variants if variant not in possible]
+    notes = [f"left out, as the cache lacks features: {', '.join(left_out)}"] if left_out else []
+    entries = [_entry(variant, cache, samples, preset_name, given) for variant in possible]
+    task = entries[0].settings.task
+    is_theirs = task == "classification" and not samples.target
+    rows, source = published(what, samples.scale.name) if is_theirs else ([], "")
+    name = "-".join(filter(None, ["ablate", what, task, samples.target]))
+    return Experiment(name, f"SMP, {what}", entries, rows, source, notes)
+
+
+def _entry(
+    variant: Variant,
+    cache: Cache,
+    samples: Samples,
+    preset_name: str | None,
+    given: Mapping[str, Any],
+) -> Entry:
+    found = preset("smp", samples.scale.name, preset_name)
+    network = {**found.settings.network, **variant.network}
+    settings = found.with_options({**given, "network": network})
+
+    def load() -> Samples:
+        return load_samples(cache, variant.channels, samples.target, samples.scale.name)
+
+    return Entry(variant.label, load, settings, found, variant.group)

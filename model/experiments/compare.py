@@ -1,0 +1,47 @@
+"""The paper's Tables III and IV: every model on the same features, over the same seeds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from model import network
+from model.experiments.experiment import Experiment
+from model.experiments.published import order, published, title
+from model.experiments.trainings import Entry
+from model.presets import has_preset, preset
+from model.samples import Samples
+from pipeline.errors import UserError
+
+
+def comparison(
+    samples: Samples, models: Sequence[str], preset_name: str | None, given: Mapping[str, Any]
+) -> Experiment:
+    """`models`, by default all, each trained by its preset with `given` settings in place.
+
+    preset_name: for the models that have one of that name; the others keep their first.
+    """
+    models = list(dict.fromkeys(models)) or default_models()
+    if preset_name and not any(has_preset(model, preset_name) for model in models):
+        raise UserError(f"none of {', '.join(models)} has a preset {preset_name!r}")
+    entries = [_entry(samples, model, preset_name, given) for model in models]
+    task = entries[0].settings.task
+    is_theirs = task == "regression" and not samples.target
+    rows, source = published("compare", samples.scale.name) if is_theirs else ([], "")
+    name = "-".join(filter(None, ["compare", task, samples.target]))
+    return Experiment(name, f"models on {', '.join(samples.batch.widths)}", entries, rows, source)
+
+
+def default_models() -> list[str]:
+    """Every model there is, in the order of the paper's tables, SMP last."""
+    known = network.names()
+    listed = [model for model in order() if model in known]
+    return [*(model for model in known if model not in listed), *listed]
+
+
+def _entry(
+    samples: Samples, model: str, preset_name: str | None, given: Mapping[str, Any]
+) -> Entry:
+    name = preset_name if preset_name and has_preset(model, preset_name) else None
+    found = preset(model, samples.scale.name, name)
+    return Entry(title(model), lambda: samples, found.with_options(given), found)

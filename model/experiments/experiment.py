@@ -1,0 +1,109 @@
+"""An experiment: its trainings done or found, its table made and written."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from model.experiments import folder
+from model.experiments.finished import Finished
+from model.experiments.report import Report
+from model.experiments.table import CONSTANT, RANDOM, REFERENCE, Row, Table
+from model.experiments.trainings import Entry, Outcome, Show, run
+from model.metrics import TITLES
+from model.samples import Samples
+from pipeline.errors import UserError
+
+RECORDS = "trained"
+SELECTION = (
+    "The model and the epoch of each training were selected on the validation split alone; the "
+    "test split was read once a training, after that."
+)
+REFERENCES = (
+    "majority class, median score: the best that one and the same answer for every clip reaches "
+    "on these test labels."
+)
+MARKED_CONSTANT = (
+    f"Marked {CONSTANT}: accuracies and F1, of a seed at least, are exactly those of such a row."
+)
+MARKED_RANDOM = (
+    f"Marked {RANDOM}: random weights in {{}}; these are not the numbers that real weights give."
+)
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """What is to be compared. name: of its folder. published: the paper's rows, of `source`."""
+
+    name: str
+    title: str
+    entries: Sequence[Entry]
+    published: Sequence[Row] = ()
+    source: str = ""
+    notes: Sequence[str] = ()
+
+
+def conduct(
+    experiment: Experiment,
+    samples: Samples,
+    seeds: Sequence[int],
+    runs: Path,
+    out: Path | None = None,
+    show: Show = lambda done, text: None,
+) -> Report:
+    """Train what has no record in `runs` yet, make the table and write it.
+
+    Written to `out`, by default `runs/<dataset>-<experiment>`: `seeds.csv`, `summary.csv`,
+    `table.md`, `table.tex` and `experiment.json`. Raises UserError where every entry failed.
+    """
+    outcomes = run(experiment.entries, seeds, Finished(runs / RECORDS), show)
+    if all(outcome.error for outcome in outcomes):
+        raise UserError(outcomes[0].error)
+    table = _table(experiment, samples, outcomes)
+    report = Report(table, outcomes, out or runs / f"{samples.name}-{experiment.name}")
+    folder.write(report, samples)
+    return report
+
+
+def _table(experiment: Experiment, samples: Samples, outcomes: Sequence[Outcome]) -> Table:
+    done = [outcome for outcome in outcomes if outcome.results]
+    random = sorted({stage for outcome in done for stage in outcome.random_stages})
+    rows = [_row(outcome) for outcome in done]
+    first = next(iter(done[0].results.values()))
+    references = [
+        Row(name, {key: [value] for key, value in values.items()}, REFERENCE)
+        for name, values in first.references.items()
+    ]
+    clips = samples.table()["test"]["clips"]
+    scored = f", scores of {samples.target} alone" if samples.target else ""
+    table = Table(
+        title=f"{samples.name}{scored}: {experiment.title}; {clips} test clips; numbers × 100",
+        columns=[key for key in TITLES if key in first.test],
+        rows=[*rows, *references, *experiment.published],
+    )
+    is_marked = any(table.label(row).endswith(CONSTANT) for row in table.rows)
+    notes = [
+        SELECTION,
+        _spread(list(done[0].results)),
+        REFERENCES,
+        *([MARKED_CONSTANT] if is_marked else []),
+        *([MARKED_RANDOM.format(", ".join(random))] if random else []),
+        *([f"{experiment.source}."] if experiment.source else []),
+        *(f"failed: {o.entry.label}: {o.error}" for o in outcomes if o.error),
+        *(f"note: {note}" for note in (*experiment.notes, *samples.notes)),
+    ]
+    return replace(table, notes=notes)
+
+
+def _row(outcome: Outcome) -> Row:
+    results = list(outcome.results.values())
+    values = {key: [result.test[key] for result in results] for key in results[0].test}
+    entry = outcome.entry
+    return Row(entry.label, values, group=entry.group, is_random=bool(outcome.random_stages))
+
+
+def _spread(seeds: list[int]) -> str:
+    if len(seeds) == 1:
+        return f"One seed ({seeds[0]}): no deviation is known."
+    return f"Mean ± sample standard deviation over {len(seeds)} seeds."

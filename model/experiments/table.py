@@ -1,0 +1,116 @@
+"""A table of measured models, what is best in it, and rows to read it against."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from math import isnan
+from statistics import fmean, stdev
+
+from model.metrics import TITLES, Metrics
+
+MODEL, REFERENCE, PUBLISHED = "model", "reference", "published"
+LOWER_IS_BETTER = ("mae",)
+NOT_OF_CLASSES = ("mae", "corr")
+ROUNDED = 1e-4  # shares are shown, and were published, in % with two digits
+CONSTANT, RANDOM = "†", "*"
+
+
+@dataclass(frozen=True)
+class Row:
+    """A line. values: by metric one number a seed, as shares; published numbers are one each.
+
+    kind: MODEL, REFERENCE or PUBLISHED. group: the rows that it is ranked with. is_random: whether
+    its features are of networks with random weights.
+    """
+
+    label: str
+    values: Mapping[str, Sequence[float]]
+    kind: str = MODEL
+    group: str = ""
+    is_random: bool = False
+
+    def mean(self, key: str) -> float:
+        """Over the seeds; nan where the row has no such metric or a seed has none."""
+        values = self.values.get(key, ())
+        return fmean(values) if values else float("nan")
+
+    def deviation(self, key: str) -> float:
+        """The sample standard deviation over the seeds; nan for fewer than two."""
+        values = self.values.get(key, ())
+        is_known = len(values) > 1 and not isnan(self.mean(key))
+        return stdev(values) if is_known else float("nan")
+
+    def seeds_equal_to(self, reference: Metrics) -> int:
+        """How many seeds have exactly the accuracies and F1 of `reference`, as far as printed."""
+        keys = [key for key in self.values if key not in NOT_OF_CLASSES]
+        by_seed = zip(*(self.values[key] for key in keys), strict=True)
+        expected = [reference[key] for key in keys]
+        return sum(
+            all(abs(a - b) <= ROUNDED / 2 + 1e-9 for a, b in zip(seed, expected, strict=True))
+            for seed in by_seed
+        )
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows, the metrics that are their columns, and what a reader has to know."""
+
+    title: str
+    columns: Sequence[str]
+    rows: Sequence[Row]
+    notes: Sequence[str] = ()
+
+    @property
+    def headings(self) -> list[str]:
+        """What the columns are called."""
+        return [TITLES[key] for key in self.columns]
+
+    @cached_property
+    def ranks(self) -> dict[tuple[str, str, str], int]:
+        """By group, label and metric: 1 for the best model of its group, 2 for the second best.
+
+        Equal as printed is equal. Groups of two have no second, tables of one row no best.
+        """
+        found = {}
+        rows = [row for row in self.rows if row.kind == MODEL]
+        for group in {row.group for row in rows}:
+            ranked = [row for row in rows if row.group == group]
+            for key in self.columns:
+                for row, rank in _ranked(ranked, key):
+                    found[group, row.label, key] = rank
+        return found
+
+    def rank(self, row: Row, key: str) -> int | None:
+        """1 or 2 for what is best and second best, else None."""
+        return self.ranks.get((row.group, row.label, key)) if row.kind == MODEL else None
+
+    def cell(self, row: Row, key: str) -> str:
+        """`mean ± deviation`, all × 100; a dash for what there is none of."""
+        mean, deviation = row.mean(key), row.deviation(key)
+        if isnan(mean):
+            return "–"
+        return f"{100 * mean:.2f}" + ("" if isnan(deviation) else f" ± {100 * deviation:.2f}")
+
+    def label(self, row: Row) -> str:
+        """The row's name, marked where its features are random or it answers as a constant does."""
+        references = [r for r in self.rows if r.kind == REFERENCE]
+        constants = [{key: r.mean(key) for key in r.values} for r in references]
+        is_constant = row.kind != REFERENCE and any(map(row.seeds_equal_to, constants))
+        marks = [RANDOM] * row.is_random + [CONSTANT] * is_constant
+        return " ".join([row.label, *marks])
+
+    def sections(self) -> list[list[Row]]:
+        """The rows by kind and group, in their order."""
+        sections: dict[tuple[str, str], list[Row]] = {}
+        for row in self.rows:
+            sections.setdefault((row.kind, row.group if row.kind == MODEL else ""), []).append(row)
+        return list(sections.values())
+
+
+def _ranked(rows: Sequence[Row], key: str) -> list[tuple[Row, int]]:
+    means = {id(row): round(row.mean(key), 4) for row in rows if not isnan(row.mean(key))}
+    order = sorted(set(means.values()), reverse=key not in LOWER_IS_BETTER)
+    shown = order[: max(0, min(2, len(rows) - 1))]
+    return [(row, 1 + shown.index(means[id(row)])) for row in rows if means.get(id(row)) in shown]

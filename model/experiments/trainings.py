@@ -1,0 +1,117 @@
+"""The trainings behind a table: those that have no record yet are done, one entry at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from model.experiments.finished import Finished, Result
+from model.experiments.identity import digest_of, identity
+from model.presets import Preset
+from model.samples import Samples
+from model.seeds import OnEpoch, train_seeds
+from model.train import Trained, TrainSettings
+from pipeline.errors import UserError
+
+Show = Callable[[float, str], None]
+Epoch = dict[str, float]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A row to be: one model on one choice of features, trained once a seed.
+
+    load: gives the samples, when the entry's turn comes. group: rows to be ranked together.
+    """
+
+    label: str
+    load: Callable[[], Samples]
+    settings: TrainSettings
+    preset: Preset
+    group: str = ""
+
+
+@dataclass
+class Outcome:
+    """An entry's results by seed. trained: the seeds that had no record. error: why it failed."""
+
+    entry: Entry
+    random_stages: Sequence[str] = ()
+    results: dict[int, Result] = field(default_factory=dict)
+    trained: list[int] = field(default_factory=list)
+    error: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        """The entry for programs, without its metrics."""
+        entry = self.entry
+        return {
+            "label": entry.label,
+            "model": entry.settings.model,
+            "preset": entry.preset.to_json(entry.settings),
+            "settings": entry.settings.model_dump(exclude={"seed"}),
+            "trained": self.trained,
+            "reused": [seed for seed in self.results if seed not in self.trained],
+            **({"error": self.error} if self.error else {}),
+        }
+
+
+def run(
+    entries: Sequence[Entry],
+    seeds: Sequence[int],
+    finished: Finished,
+    show: Show = lambda done, text: None,
+) -> list[Outcome]:
+    """Every entry at every seed. A training that fails by its settings costs its own entry.
+
+    show: told how many trainings are done, with fractions of the one under way, and what it is.
+    """
+    outcomes = []
+    for number, entry in enumerate(entries):
+        outcome = Outcome(entry)
+        outcomes.append(outcome)
+        try:
+            _run_entry(outcome, seeds, finished, show, done=number * len(seeds))
+        except UserError as error:
+            outcome.error = str(error)
+    return outcomes
+
+
+def _run_entry(
+    outcome: Outcome,
+    seeds: Sequence[int],
+    finished: Finished,
+    show: Show,
+    done: int,
+) -> None:
+    entry, settings = outcome.entry, outcome.entry.settings
+    samples = entry.load()
+    outcome.random_stages = samples.random_stages
+    digest = digest_of(samples)
+    names = {seed: identity(samples, digest, settings, seed) for seed in seeds}
+    found = {seed: finished.read(name) for seed, name in names.items()}
+    kept = {seed: result for seed, result in found.items() if result}
+    missing = [seed for seed in seeds if seed not in kept]
+
+    def record(seed: int, trained: Trained) -> None:
+        kept[seed] = Result.of(trained)
+        finished.write(names[seed], kept[seed])
+        outcome.trained.append(seed)
+
+    if missing:
+        watch = _watch(entry, missing, done + len(kept), show)
+        train_seeds(samples, settings, missing, watch, record)
+    outcome.trained.sort()
+    outcome.results = {seed: kept[seed] for seed in seeds}
+
+
+def _watch(entry: Entry, seeds: Sequence[int], done: int, show: Show) -> OnEpoch:
+    """What trainings of `seeds` are given to tell their epochs to. done: trainings before them."""
+    epochs = dict.fromkeys(seeds, 0.0)
+
+    def on_epoch(seed: int, row: Epoch) -> None:
+        epochs[seed] = row["epoch"]
+        share = sum(epochs.values()) / entry.settings.epochs
+        show(done + share, f"{entry.label}, seed {seed}: validation loss {row['valid_loss']:.3f}")
+
+    return on_epoch

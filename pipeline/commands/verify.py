@@ -1,0 +1,49 @@
+"""`smp verify`."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import TYPE_CHECKING
+
+import click
+
+from pipeline.cli import CLIPS_FAILED, OK
+
+if TYPE_CHECKING:
+    from pipeline.verify import Report
+
+
+@click.command()
+@click.argument("cache")
+@click.option("--repair", is_flag=True, help="Remove what is wrong; `smp extract` makes it again.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+def verify(cache: str, repair: bool, as_json: bool) -> None:
+    """Read all of CACHE, a folder or URL `cache/<dataset>`, and hold it against its commits.
+
+    Exit code 1 where something is wrong, also where it was repaired.
+    """
+    from pipeline.verify import verify as run
+
+    report = run(cache, repair)
+    if as_json:
+        content = {**report.to_json(), "repaired": repair}
+        click.echo(json.dumps(content, indent=2, ensure_ascii=False))
+    else:
+        _print(report, repair)
+    sys.exit(CLIPS_FAILED if report.faults else OK)
+
+
+def _print(report: Report, repaired: bool) -> None:
+    for fault in report.faults:
+        click.echo(f"{fault.where}: {fault.what}")
+    looked_at = f"{report.partitions} partitions, {report.files} files, "
+    click.echo(f"{looked_at}{report.size_bytes / 1e6:.1f} MB read; {len(report.faults)} faults")
+    if not report.faults:
+        return
+    lost = ", ".join(f"{store} {number}" for store, number in report.lost) or "none"
+    if repaired:
+        click.echo(f"Removed. `smp extract DATASET` makes these partitions again: {lost}")
+    else:
+        click.echo(f"Partitions to make again: {lost}. Have it done by:")
+        click.echo(f"  smp verify {report.cache_url} --repair && smp extract DATASET")

@@ -1,0 +1,123 @@
+"""A media file opened, and what is wrong with one that can't be."""
+
+from __future__ import annotations
+
+import os
+import stat
+import struct
+from collections.abc import Iterable, Iterator
+from typing import Any, BinaryIO
+
+from pipeline.errors import ClipError
+from pipeline.time_limit import TimeLimit
+
+KINDS = {stat.S_IFDIR: "a directory", stat.S_IFIFO: "a named pipe", stat.S_IFCHR: "a device"}
+MOST_BOXES = 1000  # of an mp4's top level that are looked at: one that is sound has five or so
+
+
+def opened(path: str, what: str, limit: TimeLimit) -> Any:
+    """The media at `path`, opened with PyAV.
+
+    what: how errors call it. Raises ClipError with what is wrong with the file.
+    """
+    # PyAV and OpenCV load FFmpeg, which planning a run does without.
+    import av
+
+    require_file(path, what)
+    try:
+        return av.open(local(path), timeout=limit.seconds)
+    except av.error.ExitError as error:
+        raise limit.exceeded(path) from error
+    except (av.error.FFmpegError, OSError, ValueError) as error:
+        reason = _lack(path) or reason_of(error)
+        raise ClipError(f"{what} can't be opened: {reason}: {path}") from error
+
+
+def require_file(path: str, what: str) -> None:
+    """Raises ClipError for what is not there, and for what is no file: a pipe is waited for.
+
+    URLs are left to FFmpeg.
+    """
+    if "://" in path:
+        return
+    try:
+        status = os.stat(path)
+    except FileNotFoundError as error:
+        raise ClipError(f"{what} not found: {path}") from error
+    except (OSError, ValueError) as error:
+        raise ClipError(f"{what} can't be opened: {reason_of(error)}: {path}") from error
+    if not stat.S_ISREG(status.st_mode):
+        kind = KINDS.get(stat.S_IFMT(status.st_mode), "no file")
+        raise ClipError(f"{what} can't be opened: Is {kind}: {path}")
+
+
+def local(path: str) -> str:
+    """A path that FFmpeg can't take for a protocol because of a colon; URLs stay as they are."""
+    return path if "://" in path else os.path.abspath(path)
+
+
+def checked(steps: Iterable[Any], what: str, path: str, limit: TimeLimit) -> Iterator[Any]:
+    """FFmpeg's `steps` within the limit, its errors as the clip's."""
+    import av
+
+    try:
+        yield from limit.within(steps, path)
+    except av.error.ExitError as error:
+        raise limit.exceeded(path) from error
+    except (av.error.FFmpegError, ValueError) as error:
+        raise ClipError(f"{what} can't be decoded: {reason_of(error)}: {path}") from error
+
+
+def reason_of(error: Exception) -> str:
+    """What an error says, without its number and its file."""
+    return str(getattr(error, "strerror", None) or error)
+
+
+def announced_s(stream: Any) -> float:
+    """The time of the last picture by the index (mp4, avi) or, one picture on, a tag (mkv)."""
+    index = stream.index_entries
+    indexed_s = float(index[len(index) - 1].timestamp * stream.time_base) if len(index) else 0.0
+    parts = stream.metadata.get("DURATION", "").split(":")
+    try:
+        hours, minutes, seconds = map(float, parts)
+    except ValueError:
+        return indexed_s
+    return max(indexed_s, 3600 * hours + 60 * minutes + seconds)
+
+
+def picture_stream(container: Any) -> Any | None:
+    """The first stream of pictures that is no picture on a record's sleeve."""
+    import av
+
+    cover = av.stream.Disposition.attached_pic
+    return next((s for s in container.streams.video if not s.disposition & cover), None)
+
+
+def _lack(path: str) -> str:
+    """What FFmpeg says in its log alone: nothing in the file, or no index in an mp4."""
+    try:
+        with open(path, "rb") as file:
+            boxes = list(_boxes(file))
+            file.seek(0, os.SEEK_END)
+            if not file.tell():
+                return "the file is empty"
+    except OSError:
+        return ""
+    if boxes[:1] != [b"ftyp"] or b"moov" in boxes:
+        return ""
+    return "its index (moov) is missing, the recording or the copy was not finished"
+
+
+def _boxes(file: BinaryIO) -> Iterator[bytes]:
+    """The types of an mp4's boxes at the top level, in order."""
+    for _ in range(MOST_BOXES):
+        head = file.read(16)
+        if len(head) < 8:
+            return
+        size, kind = struct.unpack(">I4s", head[:8])
+        yield kind
+        if size == 1 and len(head) == 16:  # a large box: its size follows
+            (size,) = struct.unpack(">Q", head[8:])
+        if size < 8:  # the last box, or no box
+            return
+        file.seek(size - len(head), os.SEEK_CUR)
