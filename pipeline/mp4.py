@@ -21,6 +21,7 @@ def write_mp4(
     samples: np.ndarray | None = None,
     rate_hz: int = 16_000,
     crf: int = 20,
+    preset: str = "medium",
 ) -> None:
     """Encode rgb frames (uint8 [height, width, 3], even sizes) and sound, the same bytes each time.
 
@@ -33,7 +34,9 @@ def write_mp4(
         video = container.add_stream("libx264", rate=Fraction(fps))
         video.height, video.width = first.shape[:2]
         video.pix_fmt = "yuv420p"
-        video.options = {"crf": str(crf), "threads": "1", "x264-params": REPEATABLE}
+        video.options = {
+            "crf": str(crf), "preset": preset, "threads": "1", "x264-params": REPEATABLE,
+        }  # fmt: skip
         sound = None if samples is None else _sound_stream(container, samples, rate_hz)
         for image in _with_first(first, frames):
             container.mux(video.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
