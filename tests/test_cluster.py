@@ -73,7 +73,7 @@ def serial_bytes(transcripts: Transcripts, stored_bytes: Bytes) -> dict[str, byt
 
 
 def committed(transcripts: Transcripts) -> int:
-    return len(list(Path(transcripts.cache_url).glob("*/*.zarr/commits/*.json")))
+    return len(list(Path(transcripts.cache_url).glob("*/*.zarr/commits/[0-9]*.json")))
 
 
 @contextmanager
