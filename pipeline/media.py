@@ -344,7 +344,10 @@ def _collected(decoded: Iterable[Any], stream: Any, path: str) -> _Blocks:
         blocks = blocks or _Blocks(path, frame.sample_rate, float(frame.time or 0))
         if frame.sample_rate != blocks.rate_hz:
             raise ClipError(f"the sound's rate or channels change midway: {path}")
-        blocks.append(_as_float(frame))
+        try:
+            blocks.append(_as_float(frame))
+        except ValueError as error:  # of samples that numpy has no type for
+            raise ClipError(f"sound can't be decoded: {error}: {path}") from error
     if damaged and not blocks:
         raise ClipError(f"no packet of the sound can be decoded: {path}")
     return blocks or _Blocks(path, stream.rate or 1)
