@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import numpy as np
 
-from pipeline.cache import CURRENT_FILE, store_url
+from pipeline.cache import set_current, store_url
 from pipeline.clip import Clip
 from pipeline.clips_table import ClipsTable, Row
 from pipeline.extractor import ClipResult
@@ -38,7 +37,7 @@ def write_cache(url: Path, clips: int) -> None:
     folder = Folder(str(url))
     ClipsTable("made", "en", str(url), rows).write(folder)
     identities = {name: {"fingerprint": name, "reads": READS[name]} for name in WIDTHS}
-    folder.write(CURRENT_FILE, json.dumps(identities).encode())
+    set_current(folder, identities)
     for name, width in WIDTHS.items():
         _write_stage(store_url(str(url), name, name), rows, width, name)
 
