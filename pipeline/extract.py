@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -76,15 +78,26 @@ def extract(
         tasks = [task for stage_plan in plans for task in stage_plan.tasks]
         observe = started(plans)
         outcomes = []
-        for outcome in engine(tasks, stop) if tasks else ():
-            lease.check()
-            if outcome.no_place:
-                stop.ask()
-            outcomes.append(outcome)
-            log.add(outcome)
-            observe(outcome)
+        with _uncollected():
+            for outcome in engine(tasks, stop) if tasks else ():
+                lease.check()
+                if outcome.no_place:
+                    stop.ask()
+                outcomes.append(outcome)
+                log.add(outcome)
+                observe(outcome)
     seconds = time.perf_counter() - begun
     return Extraction(url, len(table.present), plans, tuple(outcomes), seconds)
+
+
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """Spare the garbage collector what there is, such as a plan: it would go over it many times."""
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
 
 
 def _make_stores(

@@ -45,6 +45,7 @@ class Task:
     """One partition of one stage: paths and indices, never frames or tensors.
 
     spec: the resolved stages file. stores: the store of the stage and of those that it needs.
+    clips: how many clips these have.
     """
 
     stage: str
@@ -53,6 +54,7 @@ class Task:
     needs: tuple[str, ...]
     spec: Mapping[str, Any]
     stores: Mapping[str, str]
+    clips: int
 
     @property
     def id(self) -> TaskId:
@@ -247,7 +249,8 @@ class _Planner:
             for i, row in self._rows(number)
         )
         stores = {name: self.urls[name] for name in (stage.name, *stage.needs) if name in self.urls}
-        return Task(stage.name, number, rows, stage.needs, self.stages.spec, stores)
+        clips = len(self.table.rows)
+        return Task(stage.name, number, rows, stage.needs, self.stages.spec, stores, clips)
 
     def _opens(self, stage: Stage) -> frozenset[str]:
         """The parts of a clip that the stage's own tasks open, for what is streamed to them too."""

@@ -7,6 +7,7 @@ import gc
 import json
 import socket
 import sys
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -102,7 +103,7 @@ def _make(task: Task) -> Commit:
     stages = _stages(json.dumps(task.spec, ensure_ascii=False))
     stage = stages[task.stage]
     _require_as_planned(stages, task)
-    store = Store(task.stores[task.stage])
+    store = _opened(task.stores[task.stage], task.clips, threading.get_ident())
     results = _kept(store, task)
     kept = set(results)
     if len(results) == len(task.rows) and (commit := store.commit(task.partition)):
@@ -131,6 +132,12 @@ def _require_as_planned(stages: Stages, task: Task) -> None:
             f"{task.stores[task.stage]} as planned: weights or code differ; run again, on a "
             "cluster with the same on all machines"
         )
+
+
+@lru_cache(maxsize=64)
+def _opened(url: str, clips: int, thread: int) -> Store:
+    """A store as each thread keeps it from task to task, for as long as it has so many clips."""
+    return Store(url)
 
 
 @lru_cache(maxsize=8)

@@ -41,6 +41,7 @@ class Store:
 
     def __init__(self, url: str) -> None:
         self.folder = Folder(url)
+        self._arrays: dict[str, zarr.Array[Any]] = {}  # opened so far
 
     # ---- shape -----------------------------------------------------------------------------
 
@@ -135,9 +136,11 @@ class Store:
         return _Noted(FsspecStore.from_url(self.folder.url, STORAGE_OPTIONS))
 
     def _array(self, name: str) -> zarr.Array[Any]:
-        array = self.group[name]
-        assert isinstance(array, zarr.Array)
-        return array
+        if name not in self._arrays:
+            array = self.group[name]
+            assert isinstance(array, zarr.Array)
+            self._arrays[name] = array
+        return self._arrays[name]
 
     def _fit(self, clips: int) -> None:
         """Create the arrays that lack, resize those that are short. Rows never go away."""
