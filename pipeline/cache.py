@@ -93,6 +93,18 @@ class Cache(Mapping[str, "StageView"]):
         """The names of the stages that have a store."""
         return list(self.identities)
 
+    @property
+    def imported_from(self) -> str | None:
+        """The file or folder of another tool whose features these are, if any."""
+        return self.table.root if self.table.imported else None
+
+    @property
+    def modalities(self) -> dict[str, str]:
+        """By stage, the modality that an imported feature is of: `visual`, `audio` or `text`."""
+        if not self.table.imported:
+            return {}
+        return {name: one["settings"]["modality"] for name, one in self.identities.items()}
+
     @cached_property
     def clips(self) -> pd.DataFrame:
         """The clips, in the order of every array that is read: id, text, label, split, …"""
@@ -170,8 +182,10 @@ class StageView:
         for number in self._table.present:
             if number not in self.committed:
                 id = self._table.rows[number].clip.id
+                done = "imported" if self._table.imported else "extracted"
                 raise UserError(
-                    f"stage {self.name!r}: clip {id!r} is not extracted yet; run `smp extract`"
+                    f"stage {self.name!r}: clip {id!r} is not {done} yet; "
+                    f"run `{self._table.command}`"
                 )
         return list(self.committed.values())
 
