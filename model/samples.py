@@ -151,7 +151,7 @@ def _read_batch(
         features[modality], lengths[modality] = torch.from_numpy(x), torch.from_numpy(n)
         used[modality] = list(channels[modality])
     if not features:
-        raise UserError(f"{cache.name}: no features to train on; run `{cache.table.command}` first")
+        raise UserError(f"{cache.name}: no features to train on; run `{cache.command}` first")
     return Batch(features, lengths), used
 
 

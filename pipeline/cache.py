@@ -94,6 +94,11 @@ class Cache(Mapping[str, "StageView"]):
         return list(self.identities)
 
     @property
+    def command(self) -> str:
+        """What makes the features, and makes them again where they are lost."""
+        return self.table.command
+
+    @property
     def imported_from(self) -> str | None:
         """The file or folder of another tool whose features these are, if any."""
         return self.table.root if self.table.imported else None

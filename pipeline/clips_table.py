@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, replace
@@ -47,19 +46,20 @@ class Row:
 class ClipsTable:
     """A dataset as the cache knows it: rows in the order in which the clips first came.
 
-    imported: from another tool's features at `root`; there are no clips to extract from.
+    imported: the command that made the features from another tool's at `root`; empty where they
+    are extracted from clips.
     """
 
     name: str
     language: str
     root: str
     rows: tuple[Row, ...]
-    imported: bool = False
+    imported: str = ""
 
     @property
     def command(self) -> str:
-        """What makes the features, and again where they are lost."""
-        return f"smp import {shlex.quote(self.root)}" if self.imported else "smp extract"
+        """What makes the features, and makes them again where they are lost."""
+        return self.imported or "smp extract"
 
     @classmethod
     def read(cls, folder: Folder) -> ClipsTable | None:
@@ -71,7 +71,7 @@ class ClipsTable:
             record = digest.unsealed(content)
             rows = tuple(_row(entry, record["root"]) for entry in record["clips"])
             told = {part: record[part] for part in ("name", "language", "root")}
-            return cls(**told, rows=rows, imported=record.get("imported", False))
+            return cls(**told, rows=rows, imported=record.get("imported", ""))
         except (ValueError, KeyError, TypeError) as error:
             where = f"{folder.url}/{FILE}"
             raise DamagedError(
@@ -82,7 +82,7 @@ class ClipsTable:
         """Put the table in place in one step, unless it is what is there."""
         clips = [_entry(row, self.root) for row in self.rows]
         record = {"format": FORMAT, "name": self.name, "language": self.language, "root": self.root}
-        imported = {"imported": True} if self.imported else {}
+        imported = {"imported": self.imported} if self.imported else {}
         content = digest.sealed({**record, **imported, "clips": clips}, indent=1)
         if folder.read(FILE) != content:
             folder.write(FILE, content)

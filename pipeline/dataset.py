@@ -48,6 +48,8 @@ def load(path: str | Path) -> Dataset:
     """
     path = Path(path)
     name = name_of(path)
+    if path.suffix == ".pkl":
+        raise UserError(f"{path}: holds features, not clips; `smp import {path}` makes a cache")
     if path.is_dir():
         path = path / "label.csv"
     if not path.is_file():

@@ -29,17 +29,17 @@ READS = ("file",)  # the part of a clip that its key is made from: the file that
 
 
 def make_cache(
-    source: Source, url: str, name: str, sampling: Sampling = "uniform"
+    source: Source, url: str, name: str, sampling: Sampling = "uniform", command: str = "smp import"
 ) -> tuple[int, int]:
     """Bring the cache at `url` up to date: how many partitions that took, of how many.
 
-    What is committed is not written again, so that an import that was killed goes on. Raises
-    UserError where the cache is one of another dataset.
+    command: how a user has it done again. What is committed is not written again, so that an
+    import that was killed goes on. Raises UserError where the cache is one of another dataset.
     """
     folder = Folder(url)
     with lock.held(folder):
         folder.sweep()
-        table = _table(source, name, ClipsTable.read(folder))
+        table = _table(source, name, command, ClipsTable.read(folder))
         identities = {s: _identity(source, s, sampling) for s in source.features}
         table.write(folder)
         stores = {s: _make_store(source, s, one, folder) for s, one in identities.items()}
@@ -50,7 +50,7 @@ def make_cache(
         return len(lacking), len(stores) * _partitions(table)
 
 
-def _table(source: Source, name: str, known: ClipsTable | None) -> ClipsTable:
+def _table(source: Source, name: str, command: str, known: ClipsTable | None) -> ClipsTable:
     rows = tuple(
         Row(clip, {"text": of_text(clip.text), READS[0]: source.digest}) for clip in source.clips
     )
@@ -63,7 +63,7 @@ def _table(source: Source, name: str, known: ClipsTable | None) -> ClipsTable:
         )
     root = source.path.absolute()
     language = Dataset(name, root, source.clips).language
-    return ClipsTable(name, language, str(root), rows, imported=True)
+    return ClipsTable(name, language, str(root), rows, command)
 
 
 def _identity(source: Source, stage: str, sampling: Sampling) -> dict[str, Any]:
@@ -73,7 +73,7 @@ def _identity(source: Source, stage: str, sampling: Sampling) -> dict[str, Any]:
         "version": VERSION,
         "settings": {
             "format": source.format,
-            "content": source.digest,
+            "content": source.digest[:16],
             "feature": stage,
             "modality": source.features[stage].modality,
             "sampling": sampling,

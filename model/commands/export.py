@@ -82,7 +82,7 @@ def _bundle(cache: Cache, channels: Mapping[str, Sequence[str]], notes: list[str
     from pipeline.formats.bundle import Bundle
 
     if not channels:
-        raise UserError(f"{cache.name}: no features to export; run `{cache.table.command}` first")
+        raise UserError(f"{cache.name}: no features to export; run `{cache.command}` first")
     features, lengths = {}, {}
     for modality, stages in channels.items():
         x, n = read_modality([cache[stage] for stage in stages], np.ones(len(cache.clips), bool))

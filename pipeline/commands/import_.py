@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from pathlib import Path
 from typing import Literal
 
 import click
+from click.core import ParameterSource
 
 from pipeline.cli import CLIPS_FAILED, OK
 
@@ -62,12 +64,24 @@ def import_(
     else:
         source = feature_pickle.read(path)
     url = locate(path, cache_root, name)
-    made, partitions = make_cache(source, url, name or name_of(path), sampling)
+    made, partitions = make_cache(source, url, name or name_of(path), sampling, _command())
     stages = status(open_cache(url))
     print_stages(stages)
-    print_problems(stages)
+    print_problems(stages, _command())
     for note in source.notes:
         click.echo(f"note: {note}")
     done = f"{made} of {partitions} partitions written" if made else "Nothing to do"
     click.echo(f"{done}: {len(source.clips)} clips, {source.format} → {url}")
     sys.exit(CLIPS_FAILED if any(stage.counts["failed"] for stage in stages) else OK)
+
+
+def _command() -> str:
+    """What was typed, for those who have to type it again."""
+    context = click.get_current_context()
+    words = ["smp", "import"]
+    for parameter in context.command.params:
+        name = str(parameter.name)
+        if context.get_parameter_source(name) is ParameterSource.COMMANDLINE:
+            is_option = isinstance(parameter, click.Option)
+            words += [*parameter.opts[:is_option], str(context.params[name])]
+    return shlex.join(words)

@@ -31,4 +31,4 @@ def status(dataset: Path, cache_root: str, name: str | None, as_json: bool) -> N
     if cache.imported_from:
         click.echo(f"imported from {cache.imported_from}")
     print_stages(stages)
-    print_problems(stages)
+    print_problems(stages, cache.command)

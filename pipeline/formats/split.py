@@ -74,7 +74,8 @@ class Split:
         if field not in self:
             raise UserError(f"{self.where}: lacks {field}; has {', '.join(map(str, self.fields))}")
         value: Sequence[Any] = self.fields[field]
-        if not isinstance(value, (list, tuple, np.ndarray)) or np.shape(value) == ():
+        is_one = isinstance(value, np.ndarray) and value.ndim == 0
+        if not isinstance(value, (list, tuple, np.ndarray)) or is_one:
             raise UserError(f"{self.where}: {field} is {value!r}, expected one entry a clip")
         return value
 
