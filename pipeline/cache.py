@@ -79,7 +79,9 @@ class Cache(Mapping[str, "StageView"]):
         folder = Folder(self.url)
         table = ClipsTable.read(folder)
         if table is None:
-            raise UserError(f"{self.url}: nothing extracted yet; run `smp extract` first")
+            raise UserError(
+                f"{self.url}: nothing extracted yet; run `smp extract` or `smp import` first"
+            )
         self.table = table
         self.identities = current(folder)
 

@@ -7,6 +7,7 @@ import pickletools
 from pathlib import Path
 from typing import Any
 
+import huggingface_hub.constants
 import numpy as np
 import pytest
 from click.testing import CliRunner, Result
@@ -175,7 +176,8 @@ class TestMmsa:
             open_cache("cache/out")["text"].read()[:40], cache["text"].read()[:40]
         )
 
-    def test_without_a_tokenizer_it_says_what_that_costs(self, cache):
+    def test_without_a_tokenizer_it_says_what_that_costs(self, cache, monkeypatch):
+        monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
         done = smp("export", "talks", "out.pkl", "--format", "mmsa")
         assert "no text_bert, which MMSA's BERT models read" in done.output
         assert "1 of 60 clips have no label and are left out" in done.output
@@ -283,7 +285,7 @@ def test_safetensors_hold_every_clip_and_every_word(cache):
 
 
 def test_parquet_is_a_dataset_of_hugging_face(cache, monkeypatch):
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
     from datasets import load_dataset
 
     smp("export", "talks", "out", "--format", "parquet")
@@ -313,8 +315,8 @@ class TestChannels:
     @pytest.fixture
     def talks(self, transcripts: Transcripts) -> Cache:
         transcripts.texts(["one", "seven", "", "a text", "words", "six"])
-        letters = {"extractor": "tests.toys.letters"}
-        tripled = {"extractor": "tests.toys.letters", "scale": 3.0}
+        letters: dict[str, object] = {"extractor": "tests.toys.letters"}
+        tripled: dict[str, object] = {"extractor": "tests.toys.letters", "scale": 3.0}
         transcripts.stages(letters=letters, mfcc=letters, wav2vec2=tripled, bert=letters)
         transcripts.extract()
         return open_cache(transcripts.cache_url)
@@ -341,14 +343,21 @@ class TestChannels:
         assert "visual: letters + mfcc" in said
         refused = ["export", talks.url, "b.st", "--format", "safetensors", "--text", "tencent"]
         assert "no stage 'tencent'; extracted:" in smp(*refused, code=2).stderr
+        refused[-1] = "doubled"
+        assert "stage 'doubled' has no rows of [steps, width]" in smp(*refused, code=2).stderr
 
 
 def test_what_is_there_is_not_overwritten_and_nothing_is_left_half_written(tmp_path):
     place = tmp_path / "out"
-    with pytest.raises(ZeroDivisionError), whole(place) as part:
-        part.mkdir()
-        (part / "half").write_text("x")
-        raise ZeroDivisionError
+
+    def write_half() -> None:
+        with whole(place) as part:
+            part.mkdir()
+            (part / "half").write_text("x")
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        write_half()
     assert list(tmp_path.iterdir()) == []
     with whole(place) as part:
         part.write_text("all")

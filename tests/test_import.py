@@ -320,6 +320,14 @@ class TestCache:
         assert f"{6 - partitions} of 6 partitions written" in smp(*again).output
         assert stored_bytes("other/talks") == whole
 
+    def test_a_cache_on_object_storage_is_one_too(self):
+        cache = imported(feature_files.mmsa())
+        root = "memory://imported/cache"
+        smp("import", "talks.pkl", "--cache", root)
+        remote = open_cache(f"{root}/talks")
+        assert np.array_equal(remote["text"].read(), cache["text"].read())
+        assert "Nothing to do" in smp("import", "talks.pkl", "--cache", root).output
+
     def test_damage_is_found_told_and_mended(self, stored_bytes):
         imported(feature_files.mmsa())
         whole = stored_bytes("cache/talks")

@@ -85,6 +85,9 @@ def _bundle(cache: Cache, channels: Mapping[str, Sequence[str]], notes: list[str
         raise UserError(f"{cache.name}: no features to export; run `{cache.command}` first")
     features, lengths = {}, {}
     for modality, stages in channels.items():
+        for stage in stages:
+            if len(cache[stage].shape) != 3:
+                raise UserError(f"stage {stage!r} has no rows of [steps, width] to export")
         x, n = read_modality([cache[stage] for stage in stages], np.ones(len(cache.clips), bool))
         if partly := int(np.isnan(x).any(axis=(1, 2)).sum()):
             notes.append(f"{modality}: {partly} clips lack one of {', '.join(stages)}, zeros there")
