@@ -63,11 +63,11 @@ def import_(
         raise UserError("--visual, --audio, --text and --language go with a MERBench folder")
     else:
         source = feature_pickle.read(path)
-    url = locate(path, cache_root, name)
-    made, partitions = make_cache(source, url, name or name_of(path), sampling, _command())
+    url, command = locate(path, cache_root, name), _command()
+    made, partitions = make_cache(source, url, name or name_of(path), sampling, command)
     stages = status(open_cache(url))
     print_stages(stages)
-    print_problems(stages, _command())
+    print_problems(stages, command)
     for note in source.notes:
         click.echo(f"note: {note}")
     done = f"{made} of {partitions} partitions written" if made else "Nothing to do"

@@ -17,8 +17,10 @@ from pipeline.files import Folder
 
 @dataclass(frozen=True)
 class Bundle:
-    """features: `visual`, `audio`, `text`, float32 [clips, steps, width], zero where padded and
-    where a clip has none. lengths: int64 [clips] each. channels: the stages that make them up.
+    """Clips with what they have of each modality.
+
+    features: `visual`, `audio`, `text`, float32 [clips, steps, width], zero where padded and where
+    a clip has none. lengths: int64 [clips] each. channels: the stages that make them up.
     """
 
     name: str

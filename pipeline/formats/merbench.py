@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -14,7 +15,7 @@ from pipeline.clip import Clip
 from pipeline.dataset import safe_id
 from pipeline.digest import FileDigests
 from pipeline.errors import ClipError, UserError
-from pipeline.formats import restricted_pickle
+from pipeline.formats import older_numpy, restricted_pickle
 from pipeline.formats.bundle import Bundle
 from pipeline.formats.source import Feature, Source, require_unique
 from pipeline.formats.split import Split
@@ -185,16 +186,29 @@ def write(bundle: Bundle, root: Path) -> None:
         folder.mkdir(parents=True)
         for name, rows, length in zip(names, features, bundle.lengths[modality], strict=True):
             np.save(folder / f"{name}.npy", rows[: max(1, length)])
-    corpora: dict[str, Any] = {
-        corpus: {
-            name: {"emo": 0, "val": clip.label}
-            for name, clip in zip(names, bundle.clips, strict=True)
-            if clip.split == split
-        }
-        for split, corpus in CORPORA.items()
-    }
-    np.savez_compressed(root / LABELS, **corpora)
-    with (root / TRANSCRIPTS).open("w", encoding="utf-8", newline="") as file:
+    with zipfile.ZipFile(root / LABELS, "w", zipfile.ZIP_DEFLATED) as archive:
+        for split, corpus in CORPORA.items():
+            clips = zip(names, bundle.clips, strict=True)
+            labels = {name: _label(clip) for name, clip in clips if clip.split == split}
+            archive.writestr(f"{corpus}.npy", _npy(labels))
+    _write_transcripts(bundle, names, root / TRANSCRIPTS)
+
+
+def _label(clip: Clip) -> dict[str, Any]:
+    return {"emo": 0, "val": clip.label}
+
+
+def _npy(corpus: dict[str, Any]) -> bytes:
+    """The dict as `np.save` would write it, for older versions of numpy too."""
+    file = io.BytesIO()
+    header = {"descr": "|O", "fortran_order": False, "shape": ()}
+    np.lib.format.write_array_header_1_0(file, header)
+    file.writelines(older_numpy.dumps(np.array(corpus)))
+    return file.getvalue()
+
+
+def _write_transcripts(bundle: Bundle, names: Sequence[str], path: Path) -> None:
+    with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.DictWriter(file, ["name", *COLUMNS.values()])
         writer.writeheader()
         column = COLUMNS[bundle.language]

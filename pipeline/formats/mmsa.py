@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import pickle
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,7 @@ import numpy as np
 
 from pipeline.clip import SPLITS, Clip
 from pipeline.errors import UserError
+from pipeline.formats import older_numpy
 from pipeline.formats.bundle import Bundle
 from pipeline.formats.split import JOINT, Split
 
@@ -66,7 +66,9 @@ def write(bundle: Bundle, path: Path, text_bert: np.ndarray | None = None) -> No
     for name in SPLITS:
         if not any(clip.split == name for clip in bundle.clips):
             raise UserError(f"{bundle.name}: no labelled clip is in {name}; MMSA reads all splits")
-    _dump({name: _fields(bundle, name, text_bert) for name in SPLITS}, path)
+    content = older_numpy.dumps({name: _fields(bundle, name, text_bert) for name in SPLITS})
+    with path.open("wb") as file:
+        file.writelines(content)
 
 
 def _fields(bundle: Bundle, name: str, text_bert: np.ndarray | None) -> dict[str, Any]:
@@ -75,7 +77,7 @@ def _fields(bundle: Bundle, name: str, text_bert: np.ndarray | None) -> dict[str
     lengths = {m: bundle.lengths[m][rows].clip(min=1).tolist() for m in ("audio", "visual")}
     labels = np.array([clip.label for clip in clips], np.float32)
     classes = 1 + np.sign(labels).astype(np.int64)
-    # An array comes first: `_dump` counts on it.
+    # An array comes first: `older_numpy` counts on it.
     arrays = {
         "vision": bundle.features["visual"][rows],
         "audio": bundle.features["audio"][rows],
@@ -107,23 +109,3 @@ def _of_modalities(clips: Sequence[Clip]) -> dict[str, np.ndarray]:
         f"regression_labels_{m}": np.array([clip.labels[m] for clip in clips], np.float32)
         for m in OF_MODALITIES
     }
-
-
-NEW_NAME, OLD_NAME = b"cnumpy._core.multiarray\n", b"cnumpy.core.multiarray\n"
-HEAD_BYTES = 256
-
-
-def _dump(splits: Mapping[str, Any], path: Path) -> None:
-    """Pickle under the name that numpy 1 has for its arrays, which numpy 2 knows too.
-
-    Protocol 3 names it once, before the first array's data.
-    """
-    try:
-        content = pickle.dumps(splits, protocol=3)
-    except OverflowError:
-        raise UserError(
-            "an array of 4 GB or more has no place in such a file; export fewer stages"
-        ) from None
-    with open(path, "wb") as file:
-        file.write(content[:HEAD_BYTES].replace(NEW_NAME, OLD_NAME, 1))
-        file.write(memoryview(content)[HEAD_BYTES:])

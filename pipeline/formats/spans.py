@@ -22,8 +22,7 @@ def spans(split: Split, rows: Rows) -> dict[str, list[slice]]:
     """
     steps = {len(x) for clips in rows.values() for x in clips}
     if len(steps) == 1 and not any(f"{field}_lengths" in split for field in rows):
-        together = [np.concatenate(x, axis=1) for x in zip(*rows.values(), strict=True)]
-        shared = [_real_span(x) for x in together]
+        shared = [_real_span(*x) for x in zip(*rows.values(), strict=True)]
         return dict.fromkeys(rows, shared)
     return {field: _own(split, field, clips) for field, clips in rows.items()}
 
@@ -53,6 +52,6 @@ def _tokens(split: Split) -> list[np.ndarray]:
     return found
 
 
-def _real_span(rows: np.ndarray) -> slice:
-    real = np.flatnonzero((rows != 0).any(axis=1))
+def _real_span(*fields: np.ndarray) -> slice:
+    real = np.flatnonzero(np.any([(rows != 0).any(axis=1) for rows in fields], axis=0))
     return slice(int(real[0]), int(real[-1]) + 1) if len(real) else slice(0, 0)

@@ -30,7 +30,7 @@ class Split:
     def ids(self) -> list[str]:
         """`video/clip`, from `video$_$clip` or a row of video, start and end; else numbers."""
         if "id" in self:
-            return [safe_id(f"{self.where}, id", _id(value)) for value in self._entries("id")]
+            return [safe_id(self.where, _id(value)) for value in self._entries("id")]
         return [f"{self.name}/{n:05d}" for n in range(len(self._entries("labels")))]
 
     def texts(self, field: str) -> list[str]:
