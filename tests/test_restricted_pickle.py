@@ -6,6 +6,7 @@ import pickle
 from collections import OrderedDict
 from datetime import date
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import numpy as np
@@ -178,3 +179,20 @@ def test_wherever_it_is_cut_a_file_is_not_taken_for_whole(protocol: int) -> None
     for length in range(len(content)):
         with pytest.raises(UserError, match="not a whole pickle"):
             load(content[:length])
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_damage_anywhere_is_read_or_refused_and_crashes_nothing(protocol: int) -> None:
+    """numpy's own reading of a pickled array ends the process on some of these."""
+    value = {"train": {"vision": np.ones((2, 3, 4), "f4"), "id": np.array(["a", "b"])}}
+    whole, random = pickle.dumps(value, protocol=protocol), Random(0)
+    refusals = 0
+    for _ in range(400):
+        content = bytearray(whole)
+        for _ in range(random.randint(1, 4)):
+            content[random.randrange(len(content))] = random.randrange(256)
+        try:
+            load(bytes(content))
+        except UserError:
+            refusals += 1
+    assert refusals > 200

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import sys
 from collections.abc import Mapping
 from typing import IO, Any
 
@@ -20,11 +21,11 @@ class ForbiddenError(Exception):
 def load(file: IO[bytes], where: str) -> Any:
     """The content of a pickle of arrays, scalars, containers, texts and numbers.
 
-    Arrays come as a subclass of ndarray; `np.asarray` makes them plain. Written with numpy 1 or 2,
-    Python 2 or 3. Raises UserError for anything else, by name, and for a damaged file.
+    Written with numpy 1 or 2, Python 2 or 3; arrays can't be written to. Raises UserError for
+    anything else, by name, and for a damaged file.
     """
     try:
-        return _Unpickler(file, encoding="latin1").load()
+        return _plain(_Unpickler(file, encoding="latin1").load())
     except ForbiddenError as error:
         raise UserError(
             f"{where}: holds {error}, which is neither an array nor a plain value; a pickle can "
@@ -62,32 +63,60 @@ class _Dtype:
         self.value = self.value.newbyteorder(order)
 
 
-class _Array(np.ndarray):
-    """An array that is filled from its pickled state, of one of the types in KINDS."""
+class _Array:
+    """An array to be, made from its pickled state: numpy's own way crashes on a damaged one."""
 
     def __setstate__(self, state: tuple[Any, ...]) -> None:
         *_, shape, dtype, is_fortran, data = state
-        super().__setstate__((1, shape, _type(dtype), is_fortran, data))
+        self.value = _elements(data, dtype).reshape(shape, order="F" if is_fortran else "C")
 
 
-def _type(dtype: object) -> np.dtype[Any]:
+def _elements(data: Any, dtype: object) -> np.ndarray:
+    """[n] of a type, from their bytes, or from a list where they are objects."""
     if not isinstance(dtype, _Dtype):
         raise ForbiddenError(f"an array of {dtype!r}")
-    return dtype.value
+    kind = dtype.value
+    if kind.hasobject:
+        if not isinstance(data, list):
+            raise ForbiddenError("an array of pointers")
+        elements = np.empty(len(data), object)
+        for number, value in enumerate(data):
+            elements[number] = value
+        return elements
+    content = data.encode("latin1") if isinstance(data, str) else bytes(memoryview(data))
+    elements = np.frombuffer(content, kind) if content else np.empty(0, kind)
+    if kind.kind == "U" and (elements.view(f"{kind.byteorder}u4") > sys.maxunicode).any():
+        raise ValueError("a text with no such character")
+    return elements
 
 
-def _reconstruct(kind: object, shape: object, code: object) -> np.ndarray:
-    """An empty array, which its state fills."""
-    return np.ndarray.__new__(_Array, (0,), np.int8)
+def _plain(value: Any) -> Any:
+    """`value` with arrays in the place of what was to become one."""
+    if isinstance(value, _Array):
+        array = value.value
+        for at in np.ndindex(array.shape) if array.dtype.hasobject else ():
+            array[at] = _plain(array[at])
+        return array
+    if isinstance(value, dict):
+        return {key: _plain(inner) for key, inner in value.items()}
+    if isinstance(value, (list, tuple)):
+        return type(value)(_plain(inner) for inner in value)
+    return value
 
 
-def _frombuffer(buffer: Any, dtype: object, shape: Any, order: Any) -> np.ndarray:
-    return np.frombuffer(buffer, _type(dtype)).reshape(shape, order=order)
+def _reconstruct(kind: object, shape: object, code: object) -> _Array:
+    """An array to be, which its state fills."""
+    return _Array()
+
+
+def _frombuffer(buffer: Any, dtype: object, shape: Any, order: Any) -> _Array:
+    array = _Array()
+    array.value = _elements(buffer, dtype).reshape(shape, order=order)
+    return array
 
 
 def _scalar(dtype: object, data: Any) -> Any:
-    content = data.encode("latin1") if isinstance(data, str) else data
-    return np.frombuffer(content, _type(dtype))[0]
+    return _elements(data, dtype)[0]
 
 
 def _encode(text: str, encoding: str) -> bytes:
