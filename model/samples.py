@@ -86,7 +86,7 @@ def load_samples(
 ) -> Samples:
     """Read what a model needs from `cache`, once.
 
-    channels: stages by modality; by default CHANNELS, as far as the cache has them. target: ""
+    channels: stages by modality; by default those that are `available`. target: ""
     for the clip's score, or "T", "A", "V" for that modality's own.
     Raises UserError for a channel asked for by name that the cache lacks, or an unknown target.
     """
@@ -97,7 +97,7 @@ def load_samples(
         raise UserError(f"{cache.name}: no clip has a label")
     if not kept.all():
         notes.append(f"{(~kept).sum()} of {len(kept)} clips have no label and are left out")
-    chosen = channels or _available(cache, notes)
+    chosen = channels or available(cache, notes)
     batch, chosen = _read_batch(cache, chosen, kept, notes)
     clips = cache.clips[kept]
     return Samples(
@@ -110,7 +110,7 @@ def load_samples(
         target=target,
         channels=chosen,
         notes=notes,
-        provenance=_provenance(cache, chosen),
+        provenance=provenance(cache, chosen),
     )
 
 
@@ -122,8 +122,16 @@ def _labels(cache: Cache, target: str) -> np.ndarray:
     return cache.clips[column].to_numpy(np.float64)
 
 
-def _available(cache: Cache, notes: list[str]) -> dict[str, list[str]]:
-    """CHANNELS as far as the cache has them; what it lacks is noted."""
+def available(cache: Cache, notes: list[str]) -> dict[str, list[str]]:
+    """The stages that make up each modality, as far as the cache has them; the rest is noted.
+
+    Those of CHANNELS; of features that were imported, all that are of the modality.
+    """
+    if cache.imported_from:
+        notes.append(f"the features were imported from {cache.imported_from}")
+        found = {m: [s for s, of in cache.modalities.items() if of == m] for m in CHANNELS}
+        notes.extend(f"{m}: none was imported" for m, stages in found.items() if not stages)
+        return found
     found = {m: [s for s in stages if s in cache] for m, stages in CHANNELS.items()}
     for modality, stages in found.items():
         if lacking := [s for s in CHANNELS[modality] if s not in stages]:
@@ -143,7 +151,7 @@ def _read_batch(
         features[modality], lengths[modality] = torch.from_numpy(x), torch.from_numpy(n)
         used[modality] = list(channels[modality])
     if not features:
-        raise UserError(f"{cache.name}: no features to train on; run `smp extract` first")
+        raise UserError(f"{cache.name}: no features to train on; run `{cache.command}` first")
     return Batch(features, lengths), used
 
 
@@ -194,7 +202,8 @@ def _check_finite(stage: str, rows: np.ndarray) -> None:
         raise UserError(f"stage {stage!r}: the features of {bad} clips hold NaN or infinity")
 
 
-def _provenance(cache: Cache, channels: Mapping[str, Sequence[str]]) -> dict[str, Any]:
+def provenance(cache: Cache, channels: Mapping[str, Sequence[str]]) -> dict[str, Any]:
+    """Where the features of these stages came from: cache, file, fingerprints, weights."""
     stages = {}
     for name in (stage for chosen in channels.values() for stage in chosen):
         weights = cache[name].attributes.get("weights") or {}
@@ -203,4 +212,5 @@ def _provenance(cache: Cache, channels: Mapping[str, Sequence[str]]) -> dict[str
             "weights": weights,
             "random": "random" in str(weights.get("id")).split(" + "),
         }
-    return {"cache": cache.url, "dataset": cache.name, "stages": stages}
+    source = {"imported_from": cache.imported_from} if cache.imported_from else {}
+    return {"cache": cache.url, "dataset": cache.name, **source, "stages": stages}

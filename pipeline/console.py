@@ -46,14 +46,17 @@ def print_plan(plan: Plan) -> None:
     click.echo(f"{todo}; {counted(there, 'partition')} committed; nothing was written.")
 
 
-def print_problems(stages: list[StageStatus]) -> None:
-    """Every clip with a problem, with its reason, under the stage where it arose."""
+def print_problems(stages: list[StageStatus], command: str = "smp extract") -> None:
+    """Every clip with a problem, with its reason, under the stage where it arose.
+
+    command: what makes a damaged partition again.
+    """
     by_stage: dict[str, list[str]] = defaultdict(list)
     for stage, problem in problems_at_source(stages):
         by_stage[stage].append(f"  {problem.clip}: {problem.state}, {problem.reason}")
     for s in stages:
         by_stage[s.stage] += [
-            f"  partition {number}: {what}; `smp extract` makes it again"
+            f"  partition {number}: {what}; `{command}` makes it again"
             for number, what in s.damaged.items()
         ]
         by_stage[s.stage] += [f"  {clip}: note, {note}" for clip, note in s.notes]

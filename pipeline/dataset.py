@@ -48,6 +48,8 @@ def load(path: str | Path) -> Dataset:
     """
     path = Path(path)
     name = name_of(path)
+    if path.suffix == ".pkl":
+        raise UserError(f"{path}: holds features, not clips; `smp import {path}` makes a cache")
     if path.is_dir():
         path = path / "label.csv"
     if not path.is_file():
@@ -70,7 +72,7 @@ def name_of(path: str | Path) -> str:
     path = Path(path)
     if path.name == "label.csv":
         path = path.parent
-    return path.stem if path.suffix in (".csv", ".jsonl") else path.resolve().name
+    return path.stem if path.suffix in (".csv", ".jsonl", ".pkl") else path.resolve().name
 
 
 Row = tuple[str, Mapping[str, str]]  # "file:line" and the columns as text
@@ -117,7 +119,7 @@ def _layout_clips(path: Path, rows: list[Row]) -> Iterator[tuple[str, Clip]]:
     raw = path.parent.absolute() / "Raw"  # workers may run in other folders
     for where, row in rows:
         _require_columns(where, row, LAYOUT_COLUMNS)
-        id = _safe_id(where, f"{row['video_id']}/{row['clip_id']}", parts=2)
+        id = safe_id(where, f"{row['video_id']}/{row['clip_id']}", parts=2)
         # Transcripts without any media are a dataset too; one file that is gone is a fault.
         video = str(raw / f"{id}.mp4") if raw.is_dir() else None
         yield where, _clip(where, id, row, split=row["mode"], video=video)
@@ -126,7 +128,7 @@ def _layout_clips(path: Path, rows: list[Row]) -> Iterator[tuple[str, Clip]]:
 def _manifest_clips(path: Path, rows: list[Row]) -> Iterator[tuple[str, Clip]]:
     for where, row in rows:
         _require_columns(where, row, MANIFEST_COLUMNS)
-        id = _safe_id(where, row["id"])
+        id = safe_id(where, row["id"])
         media = {
             part: str(path.parent.absolute() / row[part]) if row.get(part) else None
             for part in ("video", "audio")
@@ -164,7 +166,7 @@ def _score(where: str, column: str, text: str) -> float | None:
     return None if math.isnan(score) else score
 
 
-def _safe_id(where: str, id: str, parts: int | None = None) -> str:
+def safe_id(where: str, id: str, parts: int | None = None) -> str:
     """Ids name files in the cache and in reports, so none may point out of a folder."""
     path = PurePosixPath(id)
     escapes = path.is_absolute() or "\\" in id or "\0" in id or {"..", "."} & set(id.split("/"))

@@ -270,6 +270,7 @@ class Stages(dict[str, Stage]):
         }
         self.clips = pd.DataFrame({**made, **columns})
         self.url, self.name = "cache/made", "made"
+        self.command, self.imported_from = "smp extract", None
 
 
 def cache_of(*stages: Stage, **columns: list) -> Any:
