@@ -118,8 +118,7 @@ def test_the_archive_is_extracted(tmp_path: Path) -> None:
     for number, path in enumerate(sorted(folder.rglob("*.wav"))):
         soundfile.write(path, spoken(2.0) * 0.1 * (number + 1), 16_000)
     stages = {
-        "frames": None,
-        "faces": {"needs": "frames"},
+        "frames": {"keep": True},
         "audio": None,
         "mfcc": {"needs": "audio"},
         "bert": {"weights": "random"},
@@ -128,7 +127,7 @@ def test_the_archive_is_extracted(tmp_path: Path) -> None:
     done = extract(folder, tmp_path / "stages.yaml", run_serially, str(tmp_path / "cache"))
     assert [outcome.error for outcome in done.outcomes] == [""] * 4
     cache = open_cache(done.cache_url)
-    for stage in ("faces", "mfcc", "bert"):
+    for stage in ("frames", "mfcc", "bert"):
         assert cache[stage].states.tolist() == ["ok"] * 4, cache[stage].reasons
     assert np.isfinite(cache["mfcc"].read()).all()
     assert cache.clips["text"].tolist()[0] == "ANYHOW"

@@ -1,0 +1,49 @@
+"""What a media file's header tells of it: cheap, nothing is decoded."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import Any
+
+from pipeline.errors import ClipError
+from pipeline.media_file import opened, picture_stream
+from pipeline.time_limit import TimeLimit
+
+LIMIT = TimeLimit("frames", 60.0)  # only a share over a network takes as long to open a file
+
+
+@dataclass(frozen=True)
+class Probe:
+    """Whether there are pictures and sound, and how long they last, None where it is not told."""
+
+    pictures: bool
+    sound: bool
+    seconds: float | None
+
+
+def probe(path: str, what: str) -> Probe:
+    """Open a media file and look at its streams. what: how errors call it.
+
+    Raises ClipError for a file that can't be opened, whose streams have no decoder here, or that
+    ends before what its index lists.
+    """
+    with opened(path, what, LIMIT) as container:
+        pictures, sounds = picture_stream(container), container.streams.audio
+        for stream in [*([pictures] if pictures else []), *sounds[:1]]:
+            if stream.codec_context is None:
+                raise ClipError(f"{what} can't be decoded: unknown codec: {path}")
+            _require_whole(stream, what, path)
+        duration = container.duration
+        seconds = None if duration is None else duration / 1_000_000
+        return Probe(pictures is not None, bool(sounds), seconds)
+
+
+def _require_whole(stream: Any, what: str, path: str) -> None:
+    index = stream.index_entries
+    if not len(index) or "://" in path:
+        return
+    last = index[len(index) - 1]
+    there, listed = os.path.getsize(path), last.pos + last.size
+    if listed > there:
+        raise ClipError(f"{what} is cut off: {there} of at least {listed} bytes: {path}")
