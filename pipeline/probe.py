@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipeline.errors import ClipError
+from pipeline.media import LOST_END_S
 from pipeline.media_file import opened, picture_stream
 from pipeline.time_limit import TimeLimit
 
@@ -26,7 +27,7 @@ def probe(path: str, what: str) -> Probe:
     """Open a media file and look at its streams. what: how errors call it.
 
     Raises ClipError for a file that can't be opened, whose streams have no decoder here, or that
-    ends before what its index lists.
+    ends well before what its index lists.
     """
     with opened(path, what, LIMIT) as container:
         pictures, sounds = picture_stream(container), container.streams.audio
@@ -40,10 +41,13 @@ def probe(path: str, what: str) -> Probe:
 
 
 def _require_whole(stream: Any, what: str, path: str) -> None:
+    """A little may lack at the end, as much as the stages do without."""
     index = stream.index_entries
     if not len(index) or "://" in path:
         return
-    last = index[len(index) - 1]
-    there, listed = os.path.getsize(path), last.pos + last.size
-    if listed > there:
-        raise ClipError(f"{what} is cut off: {there} of at least {listed} bytes: {path}")
+    there = os.path.getsize(path)
+    held = (entry.timestamp for entry in index if entry.pos + entry.size <= there)
+    times = (max(held, default=0), index[len(index) - 1].timestamp)
+    end_s, listed_s = (float(time * stream.time_base) for time in times)
+    if end_s < listed_s - LOST_END_S:
+        raise ClipError(f"{what} is cut off at {end_s:.2f} s of {listed_s:.2f} s: {path}")

@@ -8,7 +8,10 @@ import pytest
 from click.testing import CliRunner, Result
 
 from model.cli import main
+from pipeline.clip import Clip
+from pipeline.clip_check import look
 from pipeline.dataset_check import check
+from tests.bad_media.cases import CASES
 from tests.bad_media.making import (
     cut,
     damaged,
@@ -92,7 +95,7 @@ MEDIA: list[tuple[str, Callable[[Path], object], str, bool]] = [
     ("text", written(b"no video at all"), "can't be opened", False),
     ("a folder", Path.mkdir, "Is a directory", False),
     ("no index", damaged(without_index, small(2)), "its index (moov) is missing", False),
-    ("cut at the end", damaged(cut(0.95), small(2)), "is cut off", False),
+    ("cut at the end", damaged(cut(0.5), good(plain(20, 64, 48))), "is cut off", False),
     ("damaged inside", damaged(noise, good(plain(20, 64, 48), samples=None)), "pictures", True),
 ]
 
@@ -110,6 +113,22 @@ def test_a_file_that_would_fail_is_found(
     assert reason in what
     assert fails
     assert smp(folder, *(["--decode"] if decode else [])).exit_code == 1
+
+
+@pytest.mark.slow
+def test_of_all_bad_and_odd_clips_those_that_fail_are_found_and_no_others(tmp_path: Path) -> None:
+    """What is opened alone may pass though it fails later; what fails to open must fail."""
+    for number, case in enumerate(case for case in CASES if case.can_be_made()):
+        row = case.row(tmp_path / str(number))
+        media = {p: str(tmp_path / row[p]) for p in ("video", "audio") if p in row}
+        clip = Clip(case.name, **media, text="hm")
+        does_fail = any(outcome.startswith("failed") for outcome in (case.faces, case.audio))
+        opened, decoded = (
+            [finding.what for finding in look(clip, decode, True).findings if finding.fails]
+            for decode in (False, True)
+        )
+        assert bool(decoded) == does_fail, (case.name, decoded)
+        assert does_fail or not opened, (case.name, opened)
 
 
 def test_a_clip_that_lacks_pictures_or_sound_is_to_judge(folder: Path) -> None:
