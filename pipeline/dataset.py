@@ -7,7 +7,6 @@ import io
 import json
 import math
 import os
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -16,8 +15,8 @@ from typing import Any
 from pipeline.clip import SPLITS, Clip
 from pipeline.errors import UNPRINTABLE, UserError
 from pipeline.mosi_archive import MosiArchive
+from pipeline.words import HAN
 
-HAN = re.compile(r"[\u3400-\u4dbf\u4e00-\u9fff]")
 LAYOUT_COLUMNS = ("video_id", "clip_id", "text", "label", "annotation", "mode")
 LABELS = "label.csv"
 MANIFEST_COLUMNS = ("id", "text", "label", "split")

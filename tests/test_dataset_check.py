@@ -121,7 +121,7 @@ def test_of_all_bad_and_odd_clips_those_that_fail_are_found_and_no_others(tmp_pa
     for number, case in enumerate(case for case in CASES if case.can_be_made()):
         row = case.row(tmp_path / str(number))
         media = {p: str(tmp_path / row[p]) for p in ("video", "audio") if p in row}
-        clip = Clip(case.name, **media, text="hm")
+        clip = Clip(case.name, media.get("video"), media.get("audio"), "hm")
         does_fail = any(outcome.startswith("failed") for outcome in (case.faces, case.audio))
         opened, decoded = (
             [finding.what for finding in look(clip, decode, True).findings if finding.fails]
