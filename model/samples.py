@@ -23,6 +23,8 @@ CHANNELS: Mapping[str, Sequence[str]] = {
     "text": ("bert",),
 }
 """The stages whose features, side by side, are a modality."""
+INSTEAD: Mapping[str, Sequence[str]] = {"text": ("tencent",)}
+"""Those that are one where a cache has none of the former."""
 
 
 @dataclass(frozen=True)
@@ -83,11 +85,13 @@ def load_samples(
     channels: Mapping[str, Sequence[str]] | None = None,
     target: str = "",
     scale: str = "auto",
+    text: Sequence[str] = (),
 ) -> Samples:
     """Read what a model needs from `cache`, once.
 
     channels: stages by modality; by default CHANNELS, as far as the cache has them. target: ""
-    for the clip's score, or "T", "A", "V" for that modality's own.
+    for the clip's score, or "T", "A", "V" for that modality's own. text: the stages of that
+    modality, where they are not to be the default's.
     Raises UserError for a channel asked for by name that the cache lacks, or an unknown target.
     """
     notes: list[str] = []
@@ -97,8 +101,8 @@ def load_samples(
         raise UserError(f"{cache.name}: no clip has a label")
     if not kept.all():
         notes.append(f"{(~kept).sum()} of {len(kept)} clips have no label and are left out")
-    chosen = channels or _available(cache, notes)
-    batch, chosen = _read_batch(cache, chosen, kept, notes)
+    chosen = channels or {**_available(cache, notes), **({"text": text} if text else {})}
+    batch, used = _read_batch(cache, chosen, kept, notes)
     clips = cache.clips[kept]
     return Samples(
         name=cache.name,
@@ -108,9 +112,9 @@ def load_samples(
         splits=clips["split"].to_numpy(dtype=str),
         scale=scale_of(labels[kept]) if scale == "auto" else SCALES[scale],
         target=target,
-        channels=chosen,
+        channels=used,
         notes=notes,
-        provenance=_provenance(cache, chosen),
+        provenance=_provenance(cache, used),
     )
 
 
@@ -122,12 +126,14 @@ def _labels(cache: Cache, target: str) -> np.ndarray:
     return cache.clips[column].to_numpy(np.float64)
 
 
-def _available(cache: Cache, notes: list[str]) -> dict[str, list[str]]:
-    """CHANNELS as far as the cache has them; what it lacks is noted."""
-    found = {m: [s for s in stages if s in cache] for m, stages in CHANNELS.items()}
-    for modality, stages in found.items():
-        if lacking := [s for s in CHANNELS[modality] if s not in stages]:
+def _available(cache: Cache, notes: list[str]) -> dict[str, Sequence[str]]:
+    """CHANNELS, or else INSTEAD, as far as the cache has them; what it lacks is noted."""
+    found: dict[str, Sequence[str]] = {}
+    for modality, stages in CHANNELS.items():
+        here, instead = ([s for s in m if s in cache] for m in (stages, INSTEAD.get(modality, ())))
+        if lacking := [stage for stage in stages if stage not in here]:
             notes.append(f"{modality}: the cache has no {' and no '.join(lacking)}")
+        found[modality] = here or instead
     return found
 
 

@@ -97,7 +97,11 @@ FILES = {
     "tencent": "vectors.txt",
 }
 HUB_ID = "own/net"
-WIRING = {"needs", "weights", "enabled"}  # what is kept of the project's stages file, for the defaults' sake
+WIRING = {
+    "needs",
+    "weights",
+    "enabled",
+}  # what is kept of the project's stages file, for the defaults' sake
 # Settings of one content; the same content by another value; another content.
 Content = tuple[Settings, Settings, Settings]
 
@@ -356,6 +360,19 @@ def test_a_weights_file_that_is_replaced_costs_its_stage(world: World, stage: st
     file.write_text("c")
     os.utime(file, ns=(stat.st_atime_ns, stat.st_mtime_ns))
     assert world.lacking() == everywhere(TOUCHED[stage]), "of the same size, its time restored"
+
+
+def test_a_stage_that_is_switched_off_costs_what_may_take_from_it_and_going_back_nothing(
+    world: World,
+) -> None:
+    world.finish()
+    world.write({"asr": {"enabled": False}})
+    assert world.lacking() == everywhere({"bert", "tencent"})
+    world.finish()
+    world.write({"asr": {"enabled": False, "language": "zh"}, "tencent": {"enabled": False}})
+    assert world.lacking() == set()
+    world.write()
+    assert world.lacking() == set()
 
 
 def test_the_number_of_steps_costs_what_is_sampled_to_it(world: World) -> None:
