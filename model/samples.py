@@ -203,10 +203,19 @@ def _check_finite(stage: str, rows: np.ndarray) -> None:
 def _provenance(cache: Cache, channels: Mapping[str, Sequence[str]]) -> dict[str, Any]:
     stages = {}
     for name in (stage for chosen in channels.values() for stage in chosen):
-        weights = cache[name].attributes.get("weights") or {}
+        attributes = cache[name].attributes
+        weights = attributes.get("weights") or {}
+        upstream = (attributes.get("identity") or {}).get("upstream") or {}
         stages[name] = {
             "fingerprint": cache[name].fingerprint,
             "weights": weights,
-            "random": "random" in str(weights.get("id")).split(" + "),
+            "random": _is_random({"weights_id": weights.get("id"), "upstream": upstream}),
         }
     return {"cache": cache.url, "dataset": cache.name, "stages": stages}
+
+
+def _is_random(identity: Mapping[str, Any]) -> bool:
+    """Whether a stage, or one that it needs, has random weights."""
+    upstream = (identity.get("upstream") or {}).values()
+    own = str(identity.get("weights_id")).split(" + ")
+    return "random" in own or any(_is_random(one) for one in upstream)

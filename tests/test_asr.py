@@ -280,6 +280,20 @@ def test_what_is_heard_is_the_text_of_clips_that_have_none(talks: Talks) -> None
     assert again.outcomes == ()
 
 
+def test_a_text_that_a_random_network_heard_is_named_random(talks: Talks) -> None:
+    from model.samples import load_samples
+    from tests.test_bert import checkpoint as bert_checkpoint
+
+    bert = bert_checkpoint(talks.folder / "bert")
+    boxes = yaml.safe_load((talks.folder / "stages.yaml").read_text())["stages"]
+    for weights, named in ((talks.weights, []), ("random", ["bert"])):
+        boxes["asr"] = {**boxes["asr"], "weights": weights}
+        boxes["bert"] = {**boxes["bert"], "weights": str(bert)}
+        (talks.folder / "stages.yaml").write_text(yaml.safe_dump({"stages": boxes}))
+        cache, _ = talks.extract()
+        assert load_samples(cache).random_stages == named
+
+
 def test_a_transcript_that_comes_later_takes_the_place_of_what_was_heard(talks: Talks) -> None:
     talks.extract()
     talks.write(["it was good", "", "it was bad", "here it is"])
