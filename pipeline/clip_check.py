@@ -81,10 +81,7 @@ def _probed(part: str, path: str) -> Probe:
     if "://" not in path and not os.path.exists(path):
         near = _near(Path(path))
         raise _AbsentError(f"{part} not found: {path}" + (f"; there is {near}" if near else ""))
-    seen = probe(path, part)
-    if seen.seconds == 0:
-        raise ClipError(f"{part} lasts 0 s: {path}")
-    return seen
+    return probe(path, part)
 
 
 def _undecodable(clip: Clip, pictures: bool, sound: bool) -> Iterator[str]:

@@ -4,7 +4,9 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
+import soundfile
 from click.testing import CliRunner, Result
 
 from model.cli import main
@@ -89,9 +91,15 @@ def test_json_has_everything(folder: Path) -> None:
     assert (finding["kind"], finding["where"], finding["fails"]) == ("missing file", "v/2", True)
 
 
+def silent(path: Path) -> None:
+    """Sound that is over before it begins, whatever its name says."""
+    soundfile.write(path, np.zeros(0), 16_000, format="WAV")
+
+
 # What is put in place of clip 2's file; what is found; whether it takes decoding.
 MEDIA: list[tuple[str, Callable[[Path], object], str, bool]] = [
     ("empty", written(b""), "the file is empty", False),
+    ("no samples", silent, "video is empty", False),
     ("text", written(b"no video at all"), "can't be opened", False),
     ("a folder", Path.mkdir, "Is a directory", False),
     ("no index", damaged(without_index, small(2)), "its index (moov) is missing", False),
