@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import click
 from rich.console import Console
+from rich.progress import Progress
 from rich.table import Table
 
 from pipeline.changes import counted
@@ -64,3 +67,12 @@ def print_problems(stages: list[StageStatus], command: str = "smp extract") -> N
         if lines:
             click.echo(f"{stage}:")
             click.echo("\n".join(lines))
+
+
+@contextmanager
+def counting(what: str) -> Iterator[Callable[[int, int], None]]:
+    """A bar on a terminal, gone afterwards, for what calls back with how many are done, of all."""
+    console = Console(stderr=True)
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
+        bar = progress.add_task(what, total=None)
+        yield lambda done, of: progress.update(bar, completed=done, total=of)

@@ -72,7 +72,7 @@ def _channels(
 
     named = {m: names.replace(" ", "").split(",") for m, names in given.items() if names}
     chosen = {**available(cache, notes), **named}
-    return {modality: stages for modality, stages in chosen.items() if stages}
+    return {modality: list(stages) for modality, stages in chosen.items() if stages}
 
 
 def _bundle(cache: Cache, channels: Mapping[str, Sequence[str]], notes: list[str]) -> Bundle:

@@ -15,6 +15,7 @@ from pipeline.errors import ClipError, MissingModalityError
 from pipeline.extractor import ClipInputs, ClipResult, Extractor, StageSettings, by_content, runtime
 from pipeline.field import Field
 from pipeline.steps import Sampling, to_steps
+from pipeline.transcript import TRANSCRIPT, text_of
 from pipeline.weights import Weights, device_of, find, load_once
 
 BATCH_TOKENS = 1 << 14
@@ -29,6 +30,7 @@ class Bert(Extractor):
 
     version = 1
     reads = frozenset({"text"})
+    may_take = {"transcript": TRANSCRIPT}
 
     class Settings(StageSettings):
         """weights: a hub id, a folder in the hub's layout, or `random`."""
@@ -58,7 +60,7 @@ class Bert(Extractor):
         tokens: dict[int, Tokens] = {}
         for index, inputs in enumerate(batch):
             try:
-                tokens[index] = tokenizer.tokens(_whole_characters(inputs.clip.text))
+                tokens[index] = tokenizer.tokens(_whole_characters(text_of(inputs)))
             except ClipError as error:
                 results[index] = ClipResult.of(error)
         indices, texts = list(tokens), list(tokens.values())
