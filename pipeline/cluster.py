@@ -7,7 +7,7 @@ import os
 import signal
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import lru_cache
 from heapq import heappop, heappush
 from multiprocessing import resource_tracker
@@ -25,6 +25,7 @@ from pipeline.plan import Task, TaskId, in_order
 from pipeline.run import Outcome, blocked, execute, failure
 from pipeline.stages import Stages, uses_accelerator
 from pipeline.stop import Stop
+from pipeline.trace import span
 from pipeline.weights import device_of
 
 TASKS_A_THREAD = 2  # in flight: one that runs and one that waits
@@ -57,11 +58,14 @@ class DaskEngine:
         self.scheduler = scheduler
 
     def __call__(self, tasks: Sequence[Task], stop: Stop) -> Iterator[Outcome]:
-        with self._client() as client:
+        with ExitStack() as stack:
+            with span("start workers"):
+                client = stack.enter_context(self._client())
             muster = Muster.of(tasks)
             run = _Run(client, tasks, muster, stop)
             try:
-                _call_up(client, muster)
+                with span("call up workers"):
+                    _call_up(client, muster)
                 yield from run
             except SCHEDULER_LOST:
                 # The client tells at length of every attempt to connect again; ours is told below.

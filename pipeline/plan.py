@@ -45,7 +45,7 @@ class Task:
     """One partition of one stage: paths and indices, never frames or tensors.
 
     spec: the resolved stages file. stores: the store of the stage and of those that it needs.
-    clips: how many clips these have.
+    clips: how many clips these have. traced: whether to record what is done when.
     """
 
     stage: str
@@ -55,6 +55,7 @@ class Task:
     spec: Mapping[str, Any]
     stores: Mapping[str, str]
     clips: int
+    traced: bool = False
 
     @property
     def id(self) -> TaskId:

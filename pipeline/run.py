@@ -26,6 +26,7 @@ from pipeline.plan import Task, TaskId, in_order
 from pipeline.stages import Stage, Stages
 from pipeline.stop import Stop
 from pipeline.store import Store
+from pipeline.trace import STAGE, Recording, recorded, span
 
 THREADS_A_TASK = 1
 NO_PLACE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS}
@@ -39,6 +40,7 @@ class Outcome:
 
     error: why the whole partition is not there; then it has no commit. no_place: because nothing
     can be written to the cache, so that any further partition would be computed in vain.
+    recordings: what was done when, in each thread, where the task is traced.
     """
 
     stage: str
@@ -48,6 +50,7 @@ class Outcome:
     seconds: float
     error: str = ""
     no_place: bool = False
+    recordings: tuple[Recording, ...] = ()
 
 
 Engine = Callable[[Sequence[Task], Stop], Iterable[Outcome]]
@@ -86,6 +89,16 @@ def execute(task: Task) -> Outcome:
     Clips whose committed row is still valid keep it. A UserError or a fault of the machine (a
     full disk, say) is the task's and leaves it without a commit; any other is a clip's.
     """
+    with (
+        recorded(task.traced) as recording,
+        span(task.stage, STAGE, partition=task.partition, clips=len(task.rows)) as about,
+    ):
+        outcome = _executed(task)
+        about.update(outcome.counts, **({"error": outcome.error} if outcome.error else {}))
+    return replace(outcome, recordings=(recording,)) if recording else outcome
+
+
+def _executed(task: Task) -> Outcome:
     started = time.perf_counter()
     try:
         _limit_threads()
@@ -109,7 +122,9 @@ def _make(task: Task) -> Commit:
     if len(results) == len(task.rows) and (commit := store.commit(task.partition)):
         return commit  # given out again: the worker died after its commit
     inputs: dict[int, ClipInputs] = {}
-    for row, given in enumerate(gather(stages, stage, task)):
+    with span("read"):
+        gathered = gather(stages, stage, task)
+    for row, given in enumerate(gathered):
         if row in results:
             continue
         if isinstance(given, ClipResult):
@@ -119,7 +134,8 @@ def _make(task: Task) -> Commit:
     results.update(zip(inputs, _extract(stage, list(inputs.values())), strict=True))
     results.update(_overtaken(task, results.keys() - kept))
     keys = [row.key for row in task.rows]
-    return store.write(task.partition, keys, [results[row] for row in range(len(keys))])
+    with span("write"):
+        return store.write(task.partition, keys, [results[row] for row in range(len(keys))])
 
 
 def _require_as_planned(stages: Stages, task: Task) -> None:
@@ -235,6 +251,7 @@ def _finite(result: ClipResult) -> ClipResult:
 
 
 @lru_cache(maxsize=1)
+@span("import")
 def _limit_threads() -> None:
     """One thread a task: tasks run side by side, and every engine gives the same bits."""
     # Imported here: a plan and a run that has nothing to do need neither.
