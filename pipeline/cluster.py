@@ -15,7 +15,16 @@ from queue import Empty, SimpleQueue
 from typing import Any
 
 import dask
-from distributed import Client, Future, KilledWorker, LocalCluster, Nanny, Scheduler, SpecCluster
+from distributed import (
+    Client,
+    Future,
+    KilledWorker,
+    LocalCluster,
+    Nanny,
+    Scheduler,
+    SpecCluster,
+    get_worker,
+)
 from distributed.client import FutureCancelledError
 from distributed.comm import CommClosedError
 
@@ -297,7 +306,7 @@ def _work(task: Task, muster: Muster) -> Outcome:
     _checked(muster)
     _under_way.append(muster.cache_url)
     try:
-        return execute(task)
+        return execute(task, get_worker().state.nthreads)
     finally:
         _under_way.remove(muster.cache_url)
 

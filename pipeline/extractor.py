@@ -144,6 +144,13 @@ class Extractor(ABC):
         runner try the clips of the batch one by one.
         """
 
+    def portion(self) -> int | None:
+        """How many clips of a batch go through together: such portions may be shared by threads.
+
+        None: all of them, in one thread.
+        """
+        return None
+
     def weights(self) -> Weights | None:
         """The weights this stage computes with; their digest is part of the fingerprint."""
         return None

@@ -20,12 +20,13 @@ import numpy as np
 from pipeline.cache import store_url
 from pipeline.commit import Commit
 from pipeline.errors import ClipError, DamagedError, UserError
-from pipeline.extractor import ClipInputs, ClipResult
+from pipeline.extractor import ClipInputs, ClipResult, Extractor
 from pipeline.inputs import gather
 from pipeline.plan import Task, TaskId, in_order
 from pipeline.stages import Stage, Stages
 from pipeline.stop import Stop
 from pipeline.store import Store
+from pipeline.threads import at_work, spread
 from pipeline.trace import STAGE, Recording, recorded, span
 
 THREADS_A_TASK = 1
@@ -83,19 +84,21 @@ def failure(task: Task, error: str, seconds: float = 0.0) -> Outcome:
     return Outcome(task.stage, task.partition, len(task.rows), {}, seconds, error)
 
 
-def execute(task: Task) -> Outcome:
+def execute(task: Task, threads: int = 1) -> Outcome:
     """Make one partition: read what it needs, extract, write, commit.
 
     Clips whose committed row is still valid keep it. A UserError or a fault of the machine (a
     full disk, say) is the task's and leaves it without a commit; any other is a clip's.
+    threads: how many of this process may compute at once; those that idle help with the clips.
     """
     with (
+        at_work(threads),
         recorded(task.traced) as recording,
         span(task.stage, STAGE, partition=task.partition, clips=len(task.rows)) as about,
     ):
         outcome = _executed(task)
         about.update(outcome.counts, **({"error": outcome.error} if outcome.error else {}))
-    return replace(outcome, recordings=(recording,)) if recording else outcome
+    return replace(outcome, recordings=(recording, *recording.beside)) if recording else outcome
 
 
 def _executed(task: Task) -> Outcome:
@@ -195,7 +198,7 @@ def _extract(stage: Stage, inputs: list[ClipInputs]) -> list[ClipResult]:
     if not inputs:
         return []
     try:
-        results = list(stage.make().extract(inputs))
+        results = _in_portions(stage.make(), inputs)
         if len(results) != len(inputs):
             raise TypeError(f"{len(results)} results for {len(inputs)} clips")
         return [_finite(result) for result in results]
@@ -211,6 +214,14 @@ def _extract(stage: Stage, inputs: list[ClipInputs]) -> list[ClipResult]:
     if getattr(error, "errno", None) in MACHINE_ERRORS:  # no clip's fault
         raise error
     return [_of_error(error)]
+
+
+def _in_portions(extractor: Extractor, inputs: list[ClipInputs]) -> list[ClipResult]:
+    """The extractor's results; of clips that it takes portion by portion, on several threads."""
+    size = extractor.portion() or len(inputs)
+    portions = [inputs[i : i + size] for i in range(0, len(inputs), size)]
+    parts = spread(lambda portion: list(extractor.extract(portion)), portions)
+    return [result for part in parts for result in part]
 
 
 def _in_halves(stage: Stage, inputs: list[ClipInputs], error: str) -> list[ClipResult]:

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-STAGE, STEP = "stage", "step"
+STAGE, HELP, STEP = "stage", "help", "step"
 
 
 @dataclass(frozen=True)
@@ -19,7 +19,7 @@ class Span:
     """One thing that was done.
 
     begin_ns: since the epoch; cpu_ns: of the processor, in the thread itself. category: STAGE for a
-    partition of a stage, STEP for a part of one. about: what else is to be known of it.
+    partition of a stage, HELP for what another thread did of it, STEP for a part of either. about: what else is to be known of it.
     """
 
     name: str
@@ -49,13 +49,18 @@ class Sample:
 
 @dataclass
 class Recording:
-    """The spans of one thread, a nested one before the one around it, and samples meanwhile."""
+    """The spans of one thread, a nested one before the one around it, and samples meanwhile.
+
+    stage: what it is at; beside: what threads that helped it did.
+    """
 
     host: str = field(default_factory=socket.gethostname)
     process: int = field(default_factory=os.getpid)
     thread: int = field(default_factory=threading.get_native_id)
     spans: list[Span] = field(default_factory=list)
     samples: list[Sample] = field(default_factory=lambda: [Sample.now()])
+    stage: str = ""
+    beside: list[Recording] = field(default_factory=list)
 
 
 _here = threading.local()
@@ -67,12 +72,29 @@ def recorded(wanted: bool) -> Iterator[Recording | None]:
     if not wanted:
         yield None
         return
-    recording = _here.recording = Recording()
+    made = _here.recording = Recording()
     try:
-        yield recording
+        yield made
     finally:
-        recording.samples.append(Sample.now())
+        made.samples.append(Sample.now())
         del _here.recording
+
+
+@contextmanager
+def recorded_beside(helped: Recording | None) -> Iterator[None]:
+    """Record this thread too, which helps the one that is recorded there, if it is."""
+    with recorded(helped is not None) as own:
+        if helped is None or own is None:
+            yield
+            return
+        helped.beside.append(own)
+        with span(helped.stage, HELP):
+            yield
+
+
+def recording() -> Recording | None:
+    """What this thread is recorded in, if it is."""
+    return getattr(_here, "recording", None)
 
 
 @contextmanager
@@ -81,13 +103,15 @@ def span(name: str, category: str = STEP, **about: Any) -> Iterator[dict[str, An
 
     Serves as a decorator too.
     """
-    recording: Recording | None = getattr(_here, "recording", None)
-    if recording is None:
+    to = recording()
+    if to is None:
         yield about
         return
+    if category == STAGE:
+        to.stage = name
     begin_ns, began_ns, cpu_ns = time.time_ns(), time.perf_counter_ns(), time.thread_time_ns()
     try:
         yield about
     finally:
         wall_ns, used_ns = time.perf_counter_ns() - began_ns, time.thread_time_ns() - cpu_ns
-        recording.spans.append(Span(name, category, begin_ns, wall_ns, used_ns, about))
+        to.spans.append(Span(name, category, begin_ns, wall_ns, used_ns, about))

@@ -10,7 +10,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from pipeline.trace import STAGE, Recording, Span
+from pipeline.trace import HELP, STAGE, Recording, Span
 
 Event = dict[str, Any]
 
@@ -50,11 +50,12 @@ def busy(recordings: Iterable[Recording]) -> list[Busy]:
 def _busy(name: str, spans: Sequence[Span], whole_s: float) -> Busy:
     busy_s = sum(span.wall_ns for span in spans) / 1e9
     cpu_s = sum(span.cpu_ns for span in spans) / 1e9
-    return Busy(name, len(spans), busy_s, cpu_s, busy_s / whole_s)
+    partitions = sum(span.category == STAGE for span in spans)
+    return Busy(name, partitions, busy_s, cpu_s, busy_s / whole_s)
 
 
 def _tasks(recording: Recording) -> list[Span]:
-    return [span for span in recording.spans if span.category == STAGE]
+    return [span for span in recording.spans if span.category in (STAGE, HELP)]
 
 
 def write_trace(path: Path, recordings: Sequence[Recording]) -> None:

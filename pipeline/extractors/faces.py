@@ -78,6 +78,9 @@ class Faces(Extractor):
             "track_span": Field((2,), "float64", unit="s"),
         }
 
+    def portion(self) -> int:
+        return self.settings.batch_clips
+
     def weights(self) -> weights.Weights:
         return replace(weights.find(str(_weights_folder()), ("?net.pt",)), id=WEIGHTS_ID)
 
