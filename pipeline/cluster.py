@@ -9,7 +9,6 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import lru_cache
-from heapq import heappop, heappush
 from multiprocessing import resource_tracker
 from queue import Empty, SimpleQueue
 from typing import Any
@@ -30,10 +29,11 @@ from distributed.comm import CommClosedError
 
 from pipeline.errors import UserError
 from pipeline.muster import Muster, UnfitWorkerError
-from pipeline.plan import Task, TaskId, in_order
+from pipeline.plan import Task, TaskId
 from pipeline.run import Outcome, blocked, execute, failure
 from pipeline.stages import Stages, uses_accelerator
 from pipeline.stop import Stop
+from pipeline.task_queue import TaskQueue
 from pipeline.trace import span
 from pipeline.weights import device_of
 
@@ -167,11 +167,9 @@ class _Run:
         self._client = client
         self._muster = muster
         self._stop = stop
-        self._tasks = {task.id: task for task in tasks}
         stages = Stages(tasks[0].spec)
         self._accelerated = {stage.name for stage in stages if uses_accelerator(stage)}
-        self._sorter = in_order(tasks)
-        self._ready: list[TaskId] = []
+        self._queue = TaskQueue(tasks)
         self._running: dict[Future, Task] = {}
         self._suspects: list[Task] = []
         self._alone: set[TaskId] = set()
@@ -180,7 +178,7 @@ class _Run:
         self._workers = _Workers(client)
 
     def __iter__(self) -> Iterator[Outcome]:
-        while self._sorter.is_active():
+        while self._queue:
             self._workers.look()
             if not self._stop.asked:
                 self._submit()
@@ -192,7 +190,7 @@ class _Run:
             done = outcome.partition, outcome.stage
             if outcome.error:
                 self._failed.add(done)
-            self._sorter.done(done)
+            self._queue.done(done)
             yield outcome
 
     def lost(self, reason: str) -> Iterator[Outcome]:
@@ -200,12 +198,10 @@ class _Run:
         yield from (failure(task, reason) for task in self._running.values())
 
     def _submit(self) -> None:
-        for ready in self._sorter.get_ready():
-            heappush(self._ready, ready)
         is_one_alone = any(task.id in self._alone for task in self._running.values())
-        window = 0 if is_one_alone else TASKS_A_THREAD * self._workers.threads
-        while self._ready and len(self._running) < window:
-            self._give_out(self._tasks[heappop(self._ready)])
+        threads = 0 if is_one_alone else self._workers.threads
+        while len(self._running) < TASKS_A_THREAD * threads and (task := self._queue.take(threads)):
+            self._give_out(task)
         if self._suspects and not self._running:
             self._alone.add(self._suspects[0].id)
             self._give_out(self._suspects.pop(0))

@@ -13,7 +13,6 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from heapq import heappop, heappush
 
 import numpy as np
 
@@ -22,10 +21,11 @@ from pipeline.commit import Commit
 from pipeline.errors import ClipError, DamagedError, UserError
 from pipeline.extractor import ClipInputs, ClipResult, Extractor
 from pipeline.inputs import gather
-from pipeline.plan import Task, TaskId, in_order
+from pipeline.plan import Task, TaskId
 from pipeline.stages import Stage, Stages
 from pipeline.stop import Stop
 from pipeline.store import Store
+from pipeline.task_queue import TaskQueue
 from pipeline.threads import at_work, spread
 from pipeline.trace import STAGE, Recording, recorded, span
 
@@ -59,18 +59,13 @@ Engine = Callable[[Sequence[Task], Stop], Iterable[Outcome]]
 
 def run_serially(tasks: Sequence[Task], stop: Stop) -> Iterator[Outcome]:
     """Run the tasks one after the other: what every other engine must equal."""
-    by_id = {task.id: task for task in tasks}
     failed: set[TaskId] = set()
-    sorter = in_order(tasks)
-    queue: list[TaskId] = []
-    while sorter.is_active() and not stop.asked:
-        for ready in sorter.get_ready():
-            heappush(queue, ready)
-        task = by_id[heappop(queue)]
+    queue = TaskQueue(tasks)
+    while not stop.asked and (task := queue.take()):
         outcome = blocked(task) if failed.intersection(task.waits_for) else execute(task)
         if outcome.error:
             failed.add(task.id)
-        sorter.done(task.id)
+        queue.done(task.id)
         yield outcome
 
 
