@@ -66,8 +66,8 @@ def extract(
 ) -> Extraction:
     """Run all that lacks a commit. `started` is told the plan and gives what is told the outcomes.
 
-    retry: clips that failed run again too. traced: record what is done when. Once `stop` is asked for, or nothing can be written, no
-    further partition is begun.
+    retry: clips that failed run again too. traced: record what is done when. Once `stop` is asked
+    for, or nothing can be written, no further partition is begun.
 
     Raises UserError where the dataset, the stages file or its weights can't be used.
     """
@@ -88,9 +88,7 @@ def extract(
         with span("make stores"):
             table.write(folder)
             _make_stores(plan.stages, plan.chosen, plan.identities, table, url)
-        tasks = [
-            replace(task, traced=traced) for stage_plan in plans for task in stage_plan.tasks
-        ]
+        tasks = [replace(task, traced=traced) for stage_plan in plans for task in stage_plan.tasks]
         observe = started(plans)
         outcomes = []
         with _uncollected():

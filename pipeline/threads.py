@@ -1,4 +1,4 @@
-"""One budget of threads a process: a task has one; those that idle help with the clips of others."""
+"""One budget of threads a process: a task has one, those that idle help others' tasks."""
 
 from __future__ import annotations
 

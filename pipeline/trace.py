@@ -19,7 +19,8 @@ class Span:
     """One thing that was done.
 
     begin_ns: since the epoch; cpu_ns: of the processor, in the thread itself. category: STAGE for a
-    partition of a stage, HELP for what another thread did of it, STEP for a part of either. about: what else is to be known of it.
+    partition of a stage, HELP for what another thread did of it, STEP for a part of either. about:
+    what else is to be known of it.
     """
 
     name: str

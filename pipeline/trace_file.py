@@ -75,7 +75,8 @@ def _processes(recordings: Iterable[Recording]) -> dict[tuple[str, int], int]:
 
 def _names(recordings: Sequence[Recording]) -> Iterator[Event]:
     """What processes and threads are called; those of the first recording are the run's own."""
-    numbers, threads = _processes(recordings), {}
+    numbers = _processes(recordings)
+    threads: dict[tuple[int, int], int] = {}
     for process, number in numbers.items():
         name = "smp extract" if number == 1 else f"worker {number - 1}"
         told = f"{name} ({process[0]}, process {process[1]})"
