@@ -63,6 +63,21 @@ class Recording:
     stage: str = ""
     beside: list[Recording] = field(default_factory=list)
 
+    @property
+    def begin_ns(self) -> int:
+        """Since the epoch."""
+        return self.samples[0].at_ns
+
+    @property
+    def end_ns(self) -> int:
+        """Since the epoch."""
+        return self.samples[-1].at_ns
+
+    @property
+    def is_help(self) -> bool:
+        """Whether this thread was there only to help another."""
+        return any(span.category == HELP for span in self.spans)
+
 
 _here = threading.local()
 

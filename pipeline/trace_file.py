@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import json
 import os
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import count, pairwise
 from pathlib import Path
 from typing import Any
 
-from pipeline.trace import HELP, STAGE, Recording, Span
+from pipeline.trace import HELP, STAGE, Recording, Sample, Span
+
+FIRST_HELP = 1000  # the number of the first row of threads that help
+SHORTEST_NS = 50_000_000  # between samples that tell how many cores a process had
 
 Event = dict[str, Any]
+Row = tuple[int, int]
 
 
 @dataclass(frozen=True)
@@ -35,11 +40,11 @@ def busy(recordings: Iterable[Recording]) -> list[Busy]:
 
     From the beginning of the first task to the end of the last.
     """
-    rows = {(r.host, r.process, r.thread): r for r in recordings if _tasks(r)}
-    spans = [span for recording in recordings for span in _tasks(recording)]
+    threads = {(r.host, r.process, r.thread) for r in recordings if r.stage}
+    spans = [s for r in recordings for s in r.spans if s.category in (STAGE, HELP)]
     if not spans:
         return []
-    cores = max(os.cpu_count() or 1, len(rows))
+    cores = max(os.cpu_count() or 1, len(threads))
     end_ns = max(span.begin_ns + span.wall_ns for span in spans)
     whole_s = (end_ns - min(span.begin_ns for span in spans)) / 1e9 * cores
     stages = dict.fromkeys(span.name for span in spans)
@@ -54,80 +59,92 @@ def _busy(name: str, spans: Sequence[Span], whole_s: float) -> Busy:
     return Busy(name, partitions, busy_s, cpu_s, busy_s / whole_s)
 
 
-def _tasks(recording: Recording) -> list[Span]:
-    return [span for span in recording.spans if span.category in (STAGE, HELP)]
-
-
 def write_trace(path: Path, recordings: Sequence[Recording]) -> None:
     """Write the trace events: a row a thread, slices within slices, counters a process."""
-    begin_ns = min(recording.samples[0].at_ns for recording in recordings)
-    events = [*_names(recordings), *_slices(recordings, begin_ns), *_counters(recordings, begin_ns)]
+    begin_ns = min(recording.begin_ns for recording in recordings)
+    rows = _rows(recordings)
+    events = [*_names(recordings, rows)]
+    for recording, row in zip(recordings, rows, strict=True):
+        events += (_slice(span, row, begin_ns) for span in recording.spans)
+    events += _counters(recordings, rows, begin_ns)
     path.parent.mkdir(parents=True, exist_ok=True)
     trace = {"traceEvents": events, "displayTimeUnit": "ms"}
     path.write_text(json.dumps(trace, ensure_ascii=False), encoding="utf-8")
 
 
-def _processes(recordings: Iterable[Recording]) -> dict[tuple[str, int], int]:
-    """A number for each process, from 1: those of different hosts may have the same id."""
-    found = dict.fromkeys((r.host, r.process) for r in recordings)
-    return {process: number for number, process in enumerate(found, 1)}
+def _rows(recordings: Iterable[Recording]) -> list[Row]:
+    """Where each recording is shown: the number of its process and that of a row in it.
 
-
-def _names(recordings: Sequence[Recording]) -> Iterator[Event]:
-    """What processes and threads are called; those of the first recording are the run's own."""
-    numbers = _processes(recordings)
+    Processes count from 1, as those of different hosts may have the same id. Threads that help
+    come and go; they share rows, below those of the threads that run tasks.
+    """
+    processes: dict[tuple[str, int], int] = {}
     threads: dict[tuple[int, int], int] = {}
-    for process, number in numbers.items():
-        name = "smp extract" if number == 1 else f"worker {number - 1}"
-        told = f"{name} ({process[0]}, process {process[1]})"
-        yield _meta("process_name", number, 0, name=told)
-        yield _meta("process_sort_index", number, 0, sort_index=number)
-    for recording in recordings:
-        number = numbers[recording.host, recording.process]
-        row = number, recording.thread
-        if row not in threads:
-            place = threads[row] = sum(other == number for other, _ in threads)
-            is_main = recording is recordings[0]
-            name = "the run" if is_main else f"tasks {place + (number > 1)}"
-            yield _meta("thread_name", *row, name=name)
-            yield _meta("thread_sort_index", *row, sort_index=place)
+    until_ns: dict[Row, int] = {}
+    found = []
+    for recording in sorted(recordings, key=lambda r: r.begin_ns):
+        process = processes.setdefault((recording.host, recording.process), len(processes) + 1)
+        if recording.is_help:
+            free = (
+                n for n in count(FIRST_HELP) if until_ns.get((process, n), 0) <= recording.begin_ns
+            )
+            number = next(free)
+            until_ns[process, number] = recording.end_ns
+        else:
+            known = sum(of == process for of, _ in threads)
+            number = threads.setdefault((process, recording.thread), known + 1)
+        found.append((recording, (process, number)))
+    by_recording = {id(recording): row for recording, row in found}
+    return [by_recording[id(recording)] for recording in recordings]
+
+
+def _names(recordings: Sequence[Recording], rows: Sequence[Row]) -> Iterator[Event]:
+    """What processes and rows are called; the first is the run's own."""
+    for (process, number), recording in {r: rec for rec, r in zip(recordings, rows)}.items():
+        name = "smp extract" if process == 1 else f"worker {process - 1}"
+        told = f"{name} ({recording.host}, process {recording.process})"
+        yield _meta("process_name", process, number, name=told)
+        yield _meta("process_sort_index", process, number, sort_index=process)
+        row = f"help {number - FIRST_HELP + 1}" if recording.is_help else f"tasks {number}"
+        is_main = (process, number) == rows[0]
+        yield _meta("thread_name", process, number, name="the run" if is_main else row)
+        yield _meta("thread_sort_index", process, number, sort_index=number)
 
 
 def _meta(what: str, process: int, thread: int, **about: Any) -> Event:
     return {"ph": "M", "name": what, "pid": process, "tid": thread, "args": about}
 
 
-def _slices(recordings: Sequence[Recording], begin_ns: int) -> Iterator[Event]:
-    numbers = _processes(recordings)
-    for recording in recordings:
-        row = {"pid": numbers[recording.host, recording.process], "tid": recording.thread}
-        for span in recording.spans:
-            yield {
-                "ph": "X",
-                "name": span.name,
-                "cat": span.category,
-                "ts": (span.begin_ns - begin_ns) / 1e3,
-                "dur": span.wall_ns / 1e3,
-                **row,
-                "args": {**span.about, "cpu_ms": round(span.cpu_ns / 1e6, 3)},
-            }
+def _slice(span: Span, row: Row, begin_ns: int) -> Event:
+    return {
+        "ph": "X",
+        "name": span.name,
+        "cat": span.category,
+        "ts": (span.begin_ns - begin_ns) / 1e3,
+        "dur": span.wall_ns / 1e3,
+        "pid": row[0],
+        "tid": row[1],
+        "args": {**span.about, "cpu_ms": round(span.cpu_ns / 1e6, 3)},
+    }
 
 
-def _counters(recordings: Sequence[Recording], begin_ns: int) -> Iterator[Event]:
+def _counters(
+    recordings: Sequence[Recording], rows: Sequence[Row], begin_ns: int
+) -> Iterator[Event]:
     """Of each process its memory and how many cores it had, at each task's begin and end."""
-    for process, number in _processes(recordings).items():
-        own = [r for r in recordings if (r.host, r.process) == process]
-        samples = sorted((s for r in own for s in r.samples), key=lambda sample: sample.at_ns)
+    by_process: dict[int, list[Sample]] = defaultdict(list)
+    for recording, (process, _) in zip(recordings, rows, strict=True):
+        by_process[process] += recording.samples
+    for process, samples in by_process.items():
+        samples.sort(key=lambda sample: sample.at_ns)
         for sample in samples:
             memory = {"MB": round(sample.rss_bytes / 1e6, 1)}
-            yield _counter("memory", number, sample.at_ns - begin_ns, memory)
+            yield _counter("memory", process, sample.at_ns - begin_ns, memory)
         for before, after in pairwise(samples):
             if after.at_ns - before.at_ns > SHORTEST_NS:
                 cores = (after.cpu_ns - before.cpu_ns) / (after.at_ns - before.at_ns)
-                yield _counter("cores", number, before.at_ns - begin_ns, {"busy": round(cores, 2)})
-
-
-SHORTEST_NS = 50_000_000  # between samples that tell how many cores a process had
+                at_ns = before.at_ns - begin_ns
+                yield _counter("cores", process, at_ns, {"busy": round(cores, 2)})
 
 
 def _counter(name: str, process: int, at_ns: int, values: dict[str, float]) -> Event:
