@@ -88,12 +88,13 @@ def recorded(wanted: bool) -> Iterator[Recording | None]:
     if not wanted:
         yield None
         return
+    before = recording()
     made = _here.recording = Recording()
     try:
         yield made
     finally:
         made.samples.append(Sample.now())
-        del _here.recording
+        _here.recording = before
 
 
 @contextmanager

@@ -7,7 +7,7 @@ import os
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import count, pairwise
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -72,7 +72,7 @@ def write_trace(path: Path, recordings: Sequence[Recording]) -> None:
     path.write_text(json.dumps(trace, ensure_ascii=False), encoding="utf-8")
 
 
-def _rows(recordings: Iterable[Recording]) -> list[Row]:
+def _rows(recordings: Sequence[Recording]) -> list[Row]:
     """Where each recording is shown: the number of its process and that of a row in it.
 
     Processes count from 1, as those of different hosts may have the same id. Threads that help
@@ -80,32 +80,31 @@ def _rows(recordings: Iterable[Recording]) -> list[Row]:
     """
     processes: dict[tuple[str, int], int] = {}
     threads: dict[tuple[int, int], int] = {}
-    until_ns: dict[Row, int] = {}
-    found = []
-    for recording in sorted(recordings, key=lambda r: r.begin_ns):
+    rows: dict[int, Row] = {}
+    for number, recording in enumerate(recordings):
         process = processes.setdefault((recording.host, recording.process), len(processes) + 1)
+        known = sum(of == process for of, _ in threads)
         if recording.is_help:
-            free = (
-                n for n in count(FIRST_HELP) if until_ns.get((process, n), 0) <= recording.begin_ns
-            )
-            number = next(free)
-            until_ns[process, number] = recording.end_ns
+            rows[number] = process, FIRST_HELP
         else:
-            known = sum(of == process for of, _ in threads)
-            number = threads.setdefault((process, recording.thread), known + 1)
-        found.append((recording, (process, number)))
-    by_recording = {id(recording): row for recording, row in found}
-    return [by_recording[id(recording)] for recording in recordings]
+            rows[number] = process, threads.setdefault((process, recording.thread), known + 1)
+    until_ns: dict[Row, int] = defaultdict(int)
+    helps = [number for number, recording in enumerate(recordings) if recording.is_help]
+    for number in sorted(helps, key=lambda number: recordings[number].begin_ns):
+        while until_ns[rows[number]] > recordings[number].begin_ns:
+            rows[number] = rows[number][0], rows[number][1] + 1
+        until_ns[rows[number]] = recordings[number].end_ns
+    return [rows[number] for number in range(len(recordings))]
 
 
 def _names(recordings: Sequence[Recording], rows: Sequence[Row]) -> Iterator[Event]:
     """What processes and rows are called; the first is the run's own."""
-    for (process, number), recording in {r: rec for rec, r in zip(recordings, rows)}.items():
+    for (process, number), recording in dict(zip(rows, recordings, strict=True)).items():
         name = "smp extract" if process == 1 else f"worker {process - 1}"
         told = f"{name} ({recording.host}, process {recording.process})"
         yield _meta("process_name", process, number, name=told)
         yield _meta("process_sort_index", process, number, sort_index=process)
-        row = f"help {number - FIRST_HELP + 1}" if recording.is_help else f"tasks {number}"
+        row = f"help {number - FIRST_HELP + 1}" if recording.is_help else f"thread {number}"
         is_main = (process, number) == rows[0]
         yield _meta("thread_name", process, number, name="the run" if is_main else row)
         yield _meta("thread_sort_index", process, number, sort_index=number)
