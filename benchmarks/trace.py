@@ -27,8 +27,10 @@ PLOT = Path(__file__).with_suffix(".png")
 SMP = str(Path(sys.executable).parent / "smp")
 # Of stages, and of what no features come of.
 STAGES = ("faces", "resnet18", "action_units", "audio", "mfcc", "wav2vec2", "bert")
-COLOURS = {name: mpl.colormaps["tab10"](number) for number, name in enumerate(STAGES)}
+COLOURS = {name: f"C{number}" for number, name in enumerate(STAGES)}
 WAITING = {"import": "black", "load weights": "dimgrey", "write": "white"}
+
+LABELLED = 0.03  # of the whole time, from which on there is room for a name
 
 Events = Sequence[dict[str, Any]]
 
@@ -87,6 +89,7 @@ def _draw(events: Events, to: Path) -> None:
 
 
 def _draw_rows(axes: Axes, slices: Events, rows: Sequence[tuple[int, int]]) -> None:
+    whole_s = max(event["ts"] + event["dur"] for event in slices) / 1e6
     for event in slices:
         row = rows.index((event["pid"], event["tid"]))
         begin_s, seconds, name = event["ts"] / 1e6, event["dur"] / 1e6, event["name"]
@@ -95,9 +98,10 @@ def _draw_rows(axes: Axes, slices: Events, rows: Sequence[tuple[int, int]]) -> N
             axes.barh(row, seconds, 0.8, begin_s, color=colour, edgecolor="white", linewidth=0.5)
         elif name in WAITING:
             axes.barh(row, seconds, 0.3, begin_s, color=WAITING[name])
-        elif rows[row] == rows[0]:
-            axes.barh(row, seconds, 0.8, begin_s, color="lightgrey")
-            axes.text(begin_s, row, f" {name}", va="center", fontsize=6)
+        elif row == 0:
+            axes.barh(row, seconds, 0.8, begin_s, color="lightgrey", edgecolor="white")
+            if seconds > LABELLED * whole_s:
+                axes.text(begin_s, row, f" {name}", va="center", fontsize=6)
 
 
 def _name(events: Events, row: tuple[int, int]) -> str:

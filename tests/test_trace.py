@@ -110,10 +110,11 @@ def test_a_trace_of_a_plan_or_of_nothing_to_do(transcripts: Transcripts) -> None
 
 def test_threads_that_help_are_recorded_with_the_task_and_share_rows(tmp_path: Path) -> None:
     with recorded(True) as run:
-        pass
+        assert run is not None
     recordings = [run]
     for _ in range(2):
         with at_work(3), recorded(True) as task, span("faces", STAGE, partition=0):
+            assert task is not None
             spread(lambda _: time.sleep(0.02), range(9))
         recordings += [task, *task.beside]
     write_trace(tmp_path / "trace.json", recordings)
