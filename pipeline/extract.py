@@ -73,6 +73,7 @@ def extract(
     """
     begun = time.perf_counter()
     stop = stop or Stop()
+    clips = dataset.load(path)
     url = locate(path, cache_root, name)
     folder = Folder(url)
     with (
@@ -82,7 +83,6 @@ def extract(
     ):
         folder.sweep()
         with span("plan"):
-            clips = dataset.load(path)
             plan = prepare(clips, stages_file, folder.absolute_url, name, only, retry)
         plans, table = plan.by_stage, plan.table
         with span("make stores"):
