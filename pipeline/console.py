@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -17,6 +17,7 @@ from pipeline.status import StageStatus, problems_at_source
 
 if TYPE_CHECKING:
     from pipeline.plan import Plan
+    from pipeline.trace_file import Busy
 
 
 def print_stages(stages: list[StageStatus], seconds: dict[str, float] | None = None) -> None:
@@ -30,6 +31,17 @@ def print_stages(stages: list[StageStatus], seconds: dict[str, float] | None = N
         cells += [str(s.counts[state]) for state in ("ok", "missing", "failed")]
         cells += [str(s.width or "–"), f"{s.size_bytes / 1e6:.1f}"]
         table.add_row(*cells, *([f"{seconds.get(s.stage, 0):.1f}"] if seconds else []))
+    Console().print(table)
+
+
+def print_busy(lines: Sequence[Busy]) -> None:
+    """What a traced run spent its time on, by stage."""
+    table = Table(box=None, pad_edge=False)
+    for heading in ("stage", "partitions", "busy s", "CPU s", "of all cores"):
+        table.add_column(heading, justify="left" if heading == "stage" else "right")
+    for line in lines:
+        seconds = f"{line.busy_s:.1f}", f"{line.cpu_s:.1f}"
+        table.add_row(line.stage, str(line.partitions), *seconds, f"{100 * line.share:.0f} %")
     Console().print(table)
 
 

@@ -150,6 +150,13 @@ class Extractor(ABC):
         """Whether nothing from upstream is used for this clip: it is given none, and may lack."""
         return False
 
+    def portion(self) -> int | None:
+        """How many clips of a batch go through together: such portions may be shared by threads.
+
+        None: all of them, in one thread.
+        """
+        return None
+
     def weights(self) -> Weights | None:
         """The weights this stage computes with; their digest is part of the fingerprint."""
         return None

@@ -13,6 +13,7 @@ from torchvision.models import resnet18
 
 from pipeline.checkpoint import read_tensors
 from pipeline.errors import UserError
+from pipeline.trace import span
 from pipeline.transformer import made_up
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # rgb, of ImageNet
@@ -41,6 +42,7 @@ def at_random(device: str) -> torch.nn.Module:
     return cast(torch.nn.Module, made_up(build, device))
 
 
+@span("network")
 def features(network: torch.nn.Module, faces: np.ndarray, input_px: int) -> np.ndarray:
     """uint8 rgb `faces` [n, h, w, 3] to float32 [n, 512]."""
     device = next(network.parameters()).device

@@ -15,6 +15,7 @@ from pipeline.errors import ClipError, MissingModalityError
 from pipeline.extractor import ClipInputs, ClipResult, Extractor, StageSettings, by_content, runtime
 from pipeline.field import Field
 from pipeline.steps import Sampling, to_steps
+from pipeline.trace import span
 from pipeline.transcript import TRANSCRIPT, text_of
 from pipeline.weights import Weights, device_of, find, load_once
 
@@ -150,6 +151,7 @@ def _whole_characters(text: str) -> str:
     return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
 
 
+@span("network")
 def _forward(model: Any, ids: Sequence[Sequence[int]]) -> np.ndarray:
     """Last hidden states float32 [texts, tokens, width]; rows past a text's end mean nothing."""
     import torch
