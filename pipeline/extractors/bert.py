@@ -101,6 +101,9 @@ class Tokenizer(Protocol):
     def tokens(self, text: str) -> Tokens:
         """Raises MissingModalityError where the text says nothing."""
 
+    def spelled(self, text: str) -> list[str]:
+        """What each of those tokens stands for, to be read by people."""
+
 
 class CheckpointTokenizer:
     """The tokenizer that comes with a checkpoint."""
@@ -121,6 +124,10 @@ class CheckpointTokenizer:
             raise MissingModalityError("empty text")
         return Tokens(ids, total)
 
+    def spelled(self, text: str) -> list[str]:
+        """As in `Tokenizer`."""
+        return list(self._tokenizer.convert_ids_to_tokens(self.tokens(text).ids))
+
 
 class HashedWords:
     """BERT's own splitting into words and single Chinese characters, each hashed to an id.
@@ -133,14 +140,38 @@ class HashedWords:
 
     def tokens(self, text: str) -> Tokens:
         """As in `Tokenizer`."""
-        from tokenizers.normalizers import BertNormalizer
-        from tokenizers.pre_tokenizers import BertPreTokenizer
-
-        words = BertPreTokenizer().pre_tokenize_str(BertNormalizer().normalize_str(text))
-        ids = [self.FIRST + crc32(w.encode()) % (self.VOCABULARY - self.FIRST) for w, _ in words]
+        ids = [self.FIRST + crc32(w.encode()) % (self.VOCABULARY - self.FIRST) for w in _words(text)]
         if not ids:
             raise MissingModalityError("empty text")
         return Tokens([self.CLS, *ids[: self.LIMIT - 2], self.SEP], len(ids) + 2)
+
+    def spelled(self, text: str) -> list[str]:
+        """As in `Tokenizer`."""
+        return ["[CLS]", *_words(text)[: self.LIMIT - 2], "[SEP]"]
+
+
+def _words(text: str) -> list[str]:
+    """Words, punctuation and single Chinese characters, as BERT splits them."""
+    from tokenizers.normalizers import BertNormalizer
+    from tokenizers.pre_tokenizers import BertPreTokenizer
+
+    words = BertPreTokenizer().pre_tokenize_str(BertNormalizer().normalize_str(text))
+    return [word for word, _ in words]
+
+
+def spelled(weights: Weights, text: str) -> list[str]:
+    """The tokens of a text as these weights see it, the special ones included; no network needed.
+
+    Raises MissingModalityError where the text says nothing.
+    """
+    if weights.random:
+        return HashedWords().spelled(_whole_characters(text))
+    config = transformer.loaded(
+        "AutoConfig",
+        weights,
+        lambda kind: kind.from_pretrained(weights.path, local_files_only=True),
+    )
+    return _own_tokenizer(weights, config).spelled(_whole_characters(text))
 
 
 def _whole_characters(text: str) -> str:
@@ -170,12 +201,16 @@ def _loaded(weights: Weights, device: str) -> tuple[Any, Tokenizer]:
 
 def _checkpoint(weights: Weights, device: str) -> tuple[Any, Tokenizer]:
     model = transformer.load("AutoModel", weights, device, may_lack=["pooler."])
+    return model, _own_tokenizer(weights, model.config)
+
+
+def _own_tokenizer(weights: Weights, config: Any) -> Tokenizer:
     tokenizer = transformer.loaded(
         "AutoTokenizer",
         weights,
         lambda kind: kind.from_pretrained(weights.path, local_files_only=True),
     )
-    return model, CheckpointTokenizer(tokenizer, model.config.max_position_embeddings)
+    return CheckpointTokenizer(tokenizer, config.max_position_embeddings)
 
 
 def _random(weights: Weights, device: str) -> tuple[Any, Tokenizer]:

@@ -1,0 +1,117 @@
+"""What a cache holds of one clip: its row of the table, and its row of every stage."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from pipeline.cache import Cache, StageView
+from pipeline.clips_table import ClipsTable
+from pipeline.commit import RowState
+from pipeline.errors import DamagedError, UserError
+from pipeline.extractor import OK
+from pipeline.field import Field
+
+NOT_EXTRACTED, DAMAGED = "not extracted", "damaged"
+LONG_FIELDS = {"pixels", "times"}  # of kept frames: a whole video, which no page can show
+CLOSEST = 3
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A stage's row of the clip, or why there is none.
+
+    state: "ok", "missing", "failed", "not extracted" or "damaged". rows: by field, cut to the
+    clip's real length. attributes: of the store, its provenance. row: its number in the store.
+    """
+
+    stage: str
+    identity: Mapping[str, Any]
+    state: str
+    reason: str = ""
+    length: int = 0
+    rows: Mapping[str, np.ndarray] = field(default_factory=dict)
+    fields: Mapping[str, Field] = field(default_factory=dict)
+    attributes: Mapping[str, Any] = field(default_factory=dict)
+    key: str = ""
+    url: str = ""
+    row: int = 0
+
+    @property
+    def extractor(self) -> str:
+        """The extractor's name, whatever the stage is called."""
+        return str(self.identity["extractor"])
+
+    @property
+    def settings(self) -> Mapping[str, Any]:
+        """As the store says, where its weights were found among them; else those of the plan."""
+        return dict(self.attributes.get("settings") or self.identity["settings"])
+
+    @property
+    def steps(self) -> int | None:
+        """The common time length; None for a stage that has none."""
+        has_steps = any("step" in f.axes for f in self.fields.values())
+        return int(self.attributes["steps"]) if has_steps else None
+
+    @property
+    def commit(self) -> str:
+        """Which commit vouches for the row, and where the row is in its partition."""
+        partition, row = divmod(self.row, int(self.identity["partition"]))
+        return f"partition {partition}, row {row}"
+
+
+def number_of(table: ClipsTable, id: str) -> int:
+    """The row number of the clip `id`; UserError with the closest ids where there is none."""
+    numbers = {table.rows[number].clip.id: number for number in table.present}
+    if id in numbers:
+        return numbers[id]
+    parts = [known for known in numbers if id and id in known]
+    close = difflib.get_close_matches(id, list(numbers), n=CLOSEST, cutoff=0.4)
+    closest = list(dict.fromkeys([*close, *parts]))[:CLOSEST]
+    hint, named = ("closest", closest) if closest else ("the first", list(numbers)[:CLOSEST])
+    named = ", ".join(map(repr, named)) or "none"
+    raise UserError(f"{table.name}: no clip {id!r} among {len(numbers)}; {hint}: {named}")
+
+
+def findings(
+    cache: Cache, number: int, identities: Mapping[str, Mapping[str, Any]] | None = None
+) -> list[Finding]:
+    """What every stage holds of the clip at row `number`, in the order of the stages.
+
+    identities: of the stages to look at, by default those that were extracted last.
+    """
+    wanted = cache.identities if identities is None else identities
+    views = [StageView(cache.url, name, wanted[name], cache.table) for name in wanted]
+    return [_finding(view, wanted[view.name], number) for view in views]
+
+
+def _finding(view: StageView, identity: Mapping[str, Any], number: int) -> Finding:
+    found = {"url": view.url, "row": number}
+    try:
+        attributes, state = view.attributes, view.committed.get(number)
+    except DamagedError as error:
+        return Finding(view.name, identity, DAMAGED, str(error), **found)
+    except UserError:
+        return Finding(view.name, identity, NOT_EXTRACTED, **found)
+    found |= {"attributes": attributes, "fields": view.store.fields}
+    if state is None:
+        return Finding(view.name, identity, NOT_EXTRACTED, **found)
+    return _read(view, identity, state, found)
+
+
+def _read(
+    view: StageView, identity: Mapping[str, Any], state: RowState, found: dict[str, Any]
+) -> Finding:
+    found |= {"key": state.key, "length": state.length, "reason": state.reason}
+    if state.state != OK:
+        return Finding(view.name, identity, state.state, **found)
+    names = [name for name, f in found["fields"].items() if not (f.ragged and name in LONG_FIELDS)]
+    try:
+        rows = view.store.row(found["row"], names).rows
+    except DamagedError as error:
+        return Finding(view.name, identity, DAMAGED, **{**found, "reason": str(error)})
+    return Finding(view.name, identity, OK, rows=rows, **found)
