@@ -58,6 +58,13 @@ class Finding:
         return int(self.attributes["steps"]) if has_steps else None
 
     @property
+    def width(self) -> int | None:
+        """How many values a step has; None where the first field is no feature of each step."""
+        first = next(iter(self.fields.values()), Field((), ""))
+        is_feature = not first.ragged and len(first.axes) == 2 and first.axes[0] == "step"
+        return int(first.axes[1]) if is_feature else None
+
+    @property
     def commit(self) -> str:
         """Which commit vouches for the row, and where the row is in its partition."""
         partition, row = divmod(self.row, int(self.identity["partition"]))

@@ -7,11 +7,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pipeline.errors import UserError
+from pipeline.errors import ClipError, UserError
 from pipeline.extractors import bert
 from pipeline.inspect.finding import Finding
 from pipeline.steps import sample_indices
+from pipeline.inspect.features import FeaturesPanel
+from pipeline.inspect.features import panel as features_panel
 from pipeline.weights import find
+
+MOST_TOKENS = 600
 
 
 @dataclass(frozen=True)
@@ -25,6 +29,28 @@ class Token:
     def is_special(self) -> bool:
         """Whether it stands for no part of the text: [CLS], <s> and their like."""
         return self.text[:1] + self.text[-1:] in ("[]", "<>") and len(self.text) > 2
+
+
+@dataclass(frozen=True)
+class TextPanel:
+    """tokens: the first of them. more: how many are left out. why_not: why there are none."""
+
+    tokens: tuple[Token, ...]
+    more: int
+    why_not: str
+    features: FeaturesPanel
+    template: str = "text"
+
+
+def panel(finding: Finding, text: str) -> TextPanel:
+    """The text as `bert` saw it, and its features."""
+    found, why_not = [], ""
+    try:
+        found = tokens(finding, text)
+    except (UserError, ClipError) as error:
+        why_not = str(error)
+    shown = tuple(found[:MOST_TOKENS])
+    return TextPanel(shown, len(found) - len(shown), why_not, features_panel(finding))
 
 
 def tokens(finding: Finding, text: str) -> list[Token]:
