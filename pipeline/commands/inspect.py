@@ -69,4 +69,4 @@ def _identities(cache: Cache, stages_file: Path | None) -> dict[str, Mapping[str
 
 
 def _as_file_name(text: str) -> str:
-    return re.sub(r"[^\w.-]+", "-", text).strip("-.")[:LONGEST_NAME] or "clip"
+    return re.sub(r"[^\w.]+", "-", text).strip("-.")[:LONGEST_NAME] or "clip"

@@ -140,7 +140,8 @@ class HashedWords:
 
     def tokens(self, text: str) -> Tokens:
         """As in `Tokenizer`."""
-        ids = [self.FIRST + crc32(w.encode()) % (self.VOCABULARY - self.FIRST) for w in _words(text)]
+        own = self.VOCABULARY - self.FIRST
+        ids = [self.FIRST + crc32(word.encode()) % own for word in _words(text)]
         if not ids:
             raise MissingModalityError("empty text")
         return Tokens([self.CLS, *ids[: self.LIMIT - 2], self.SEP], len(ids) + 2)

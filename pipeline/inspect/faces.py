@@ -29,11 +29,12 @@ class Face:
 class Setting:
     """The frame that a face was found in, in px of the video.
 
-    box: left, top, width, height. points: the five landmarks, (x, y).
+    box: left, top, width, height. points: the five landmarks, (x, y). shown: the size on the page.
     """
 
     picture: str
     size: tuple[int, int]
+    shown: tuple[int, int]
     box: tuple[float, float, float, float]
     points: tuple[tuple[float, float], ...]
     time_s: float
@@ -64,7 +65,9 @@ def panel(finding: Finding, row: Row, at_s: float | None = None) -> FacesPanel:
         why_not = str(error)
     faces = zip(rows["times"].tolist(), rows["images"], strict=True)
     return FacesPanel(
-        tuple(Face(i, time_s, data_uri(rgb, quality=85)) for i, (time_s, rgb) in enumerate(faces, 1)),
+        tuple(
+            Face(i, time_s, data_uri(rgb, quality=85)) for i, (time_s, rgb) in enumerate(faces, 1)
+        ),
         chosen,
         setting,
         why_not,
@@ -74,13 +77,13 @@ def panel(finding: Finding, row: Row, at_s: float | None = None) -> FacesPanel:
 
 def _setting(frame: Frame, box: np.ndarray, points: np.ndarray) -> Setting:
     height, width = frame.rgb.shape[:2]
-    scale = min(1.0, WIDEST_PX / max(height, width))
-    size = (max(1, round(width * scale)), max(1, round(height * scale)))
-    small = cv2.resize(frame.rgb, size, interpolation=cv2.INTER_AREA) if scale < 1 else frame.rgb
+    scale = WIDEST_PX / max(height, width)
+    shown = (max(1, round(width * scale)), max(1, round(height * scale)))
+    small = cv2.resize(frame.rgb, shown, interpolation=cv2.INTER_AREA) if scale < 1 else frame.rgb
     left, top, right, bottom = (round(float(edge), 1) for edge in box)
     at = tuple((round(float(x), 1), round(float(y), 1)) for x, y in points)
     box_at = (left, top, round(right - left, 1), round(bottom - top, 1))
-    return Setting(data_uri(small), (width, height), box_at, at, frame.time_s)
+    return Setting(data_uri(small), (width, height), shown, box_at, at, frame.time_s)
 
 
 def _facts(finding: Finding, chosen: int) -> tuple[tuple[str, str], ...]:

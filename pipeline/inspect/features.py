@@ -10,7 +10,7 @@ from pipeline.inspect.finding import Finding
 from pipeline.page import data_uri
 
 TALLEST = 96
-PX_A_STEP = 24
+PX_A_STEP = 24  # whole pixels a value, so that no browser blurs them
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ def panel(finding: Finding) -> FeaturesPanel:
 def mfcc_panel(finding: Finding) -> FeaturesPanel:
     """Coefficients, first and second differences apart: they differ in scale and in meaning."""
     rows = finding.rows["features"]
-    names = ("Coefficients, the log energy on top", "Δ, their first difference", "ΔΔ, their second")
+    names = ("Coefficients", "Δ, their first difference", "ΔΔ, their second")
     return _panel(finding, rows, list(zip(names, np.split(rows, 3, axis=1), strict=True)))
 
 
@@ -62,23 +62,26 @@ def _panel(
 
 
 def _picture(rows: np.ndarray, steps: int) -> str:
-    """The heat map, black where padded: whole pixels a step, so that no browser blurs them."""
+    """The heat map, black where padded."""
     shades = np.zeros((min(rows.shape[1], TALLEST), steps), np.uint8)
     shades[:, : len(rows)] = np.rint(255 * heat(rows))
-    return data_uri(shades.repeat(PX_A_STEP, axis=1), "png")
+    px_a_channel = max(1, TALLEST // len(shades))
+    return data_uri(shades.repeat(PX_A_STEP, axis=1).repeat(px_a_channel, axis=0), "png")
 
 
 def heat(rows: np.ndarray, tallest: int = TALLEST) -> np.ndarray:
     """`rows` [n, channels] as float64 [≤ tallest, n] of 0..1, the first channel on top.
 
     Each channel is scaled by its own least and most; one that stays the same is 0. Where there are
-    more channels than `tallest`, neighbours are averaged.
+    more channels than `tallest`, neighbours are averaged, and scaled again.
     """
-    least, most = rows.min(0), rows.max(0)
-    scaled = (rows - least) / np.where(most > least, most - least, 1.0)
-    channels = scaled.T.astype(np.float64)
+    channels = _scaled(rows.T.astype(np.float64))
     if len(channels) <= tallest:
         return channels
     starts = np.linspace(0, len(channels), tallest, endpoint=False).astype(int)
-    counts = np.diff(starts, append=len(channels))
-    return np.asarray(np.add.reduceat(channels, starts) / counts[:, None])
+    return _scaled(np.add.reduceat(channels, starts))
+
+
+def _scaled(channels: np.ndarray) -> np.ndarray:
+    least, most = channels.min(1, keepdims=True), channels.max(1, keepdims=True)
+    return np.asarray((channels - least) / np.where(most > least, most - least, 1.0))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -80,8 +80,8 @@ def number_of(table: ClipsTable, id: str) -> int:
     close = difflib.get_close_matches(id, list(numbers), n=CLOSEST, cutoff=0.4)
     closest = list(dict.fromkeys([*close, *parts]))[:CLOSEST]
     hint, named = ("closest", closest) if closest else ("the first", list(numbers)[:CLOSEST])
-    named = ", ".join(map(repr, named)) or "none"
-    raise UserError(f"{table.name}: no clip {id!r} among {len(numbers)}; {hint}: {named}")
+    them = ", ".join(map(repr, named)) or "none"
+    raise UserError(f"{table.name}: no clip {id!r} among {len(numbers)}; {hint}: {them}")
 
 
 def findings(
@@ -92,33 +92,28 @@ def findings(
     identities: of the stages to look at, by default those that were extracted last.
     """
     wanted = cache.identities if identities is None else identities
-    views = [StageView(cache.url, name, wanted[name], cache.table) for name in wanted]
-    return [_finding(view, wanted[view.name], number) for view in views]
+    return [
+        _finding(StageView(cache.url, name, identity, cache.table), identity, number)
+        for name, identity in wanted.items()
+    ]
 
 
 def _finding(view: StageView, identity: Mapping[str, Any], number: int) -> Finding:
-    found = {"url": view.url, "row": number}
+    found = Finding(view.name, identity, NOT_EXTRACTED, url=view.url, row=number)
     try:
-        attributes, state = view.attributes, view.committed.get(number)
+        found = replace(found, attributes=view.attributes, fields=view.store.fields)
+        state = view.committed.get(number)
+        return found if state is None else _read(view, found, state)
     except DamagedError as error:
-        return Finding(view.name, identity, DAMAGED, str(error), **found)
-    except UserError:
-        return Finding(view.name, identity, NOT_EXTRACTED, **found)
-    found |= {"attributes": attributes, "fields": view.store.fields}
-    if state is None:
-        return Finding(view.name, identity, NOT_EXTRACTED, **found)
-    return _read(view, identity, state, found)
+        return replace(found, state=DAMAGED, reason=str(error))
+    except UserError:  # there is no store yet
+        return found
 
 
-def _read(
-    view: StageView, identity: Mapping[str, Any], state: RowState, found: dict[str, Any]
-) -> Finding:
-    found |= {"key": state.key, "length": state.length, "reason": state.reason}
-    if state.state != OK:
-        return Finding(view.name, identity, state.state, **found)
-    names = [name for name, f in found["fields"].items() if not (f.ragged and name in LONG_FIELDS)]
-    try:
-        rows = view.store.row(found["row"], names).rows
-    except DamagedError as error:
-        return Finding(view.name, identity, DAMAGED, **{**found, "reason": str(error)})
-    return Finding(view.name, identity, OK, rows=rows, **found)
+def _read(view: StageView, found: Finding, state: RowState) -> Finding:
+    found = replace(found, key=state.key)
+    rows = {}
+    if state.state == OK:
+        names = [n for n, f in found.fields.items() if not (f.ragged and n in LONG_FIELDS)]
+        rows = dict(view.store.row(found.row, names).rows)
+    return replace(found, state=state.state, length=state.length, reason=state.reason, rows=rows)

@@ -15,6 +15,7 @@ from pipeline.inspect import action_units, faces, features, sound, tokens
 from pipeline.inspect.finding import Finding, findings, number_of
 from pipeline.inspect.provenance import provenance
 from pipeline.page import templates
+from pipeline.page.numbers import plain
 
 MOST_CHARACTERS = 4000  # of a transcript
 
@@ -74,6 +75,7 @@ def inspect(
             text_left_out=len(row.clip.text) - len(text),
             facts=_facts(row.clip),
             sections=sections,
+            has_notes=any(section.finding.reason for section in sections),
         )
     )
 
@@ -97,7 +99,7 @@ def _panel(finding: Finding, row: Row, at_s: float | None) -> object | None:
 def _facts(clip: Clip) -> list[tuple[str, str]]:
     """What the dataset says about the clip."""
     scores = {"Label": clip.label, **{f"Label {name}": v for name, v in clip.labels.items()}}
-    facts = [(name, f"{value:+.2f}".replace("-", "−")) for name, value in scores.items() if value is not None]
+    facts = [(name, plain(value)) for name, value in scores.items() if value is not None]
     facts += [("Annotation", clip.annotation), ("Split", clip.split)]
     facts += [("Video", clip.video or ""), ("Audio", clip.audio or "")]
     return [(name, value) for name, value in facts if value]

@@ -1,9 +1,10 @@
-"""Where a stage's numbers come from: code, settings, weights, the file that was read, the commit."""
+"""Where a stage's numbers come from: code, settings, weights, the file read, the commit."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 from pipeline.clips_table import Row
 from pipeline.inspect.finding import Finding
@@ -12,22 +13,29 @@ from pipeline.weights import RANDOM
 
 def provenance(finding: Finding, row: Row) -> list[tuple[str, str]]:
     """Names and values, in the order in which they matter."""
-    return [pair for part in (_computed(finding), _read(finding, row), _kept(finding)) for pair in part]
+    return [
+        pair for part in (_computed(finding), _read(finding, row), _kept(finding)) for pair in part
+    ]
 
 
 def _computed(finding: Finding) -> Iterator[tuple[str, str]]:
     identity = finding.identity
     yield "Extractor", f"{finding.extractor}, version {identity['version']}"
-    settings = {**finding.settings, "steps": identity["steps"]}
-    told = {name: value for name, value in settings.items() if value is not None}
-    yield "Settings", ", ".join(f"{name}: {json.dumps(v)}" for name, v in told.items()) or "none"
+    yield "Settings", _told(finding.settings)
     if identity["weights"]:
         yield "Weights", str(identity["weights_id"])
         is_random = RANDOM in str(identity["weights_id"]).split(" + ")
         yield "Weights’ SHA-256", "none: small and seeded" if is_random else identity["weights"]
     yield "Fingerprint", str(identity["fingerprint"])
-    for need, fingerprint in identity["needs"].items():
-        yield f"Needs {need}", str(fingerprint)
+    for name, need in identity.get("upstream", {}).items():
+        yield f"Needs {name}", f"{_told(need['settings'])}; {need['fingerprint']}"
+
+
+def _told(settings: Mapping[str, Any]) -> str:
+    """All settings that are set, as in a stages file."""
+    told = {name: value for name, value in settings.items() if value is not None}
+    pairs = [f"{name}: {json.dumps(value, ensure_ascii=False)}" for name, value in told.items()]
+    return ", ".join(pairs) or "no settings"
 
 
 def _read(finding: Finding, row: Row) -> Iterator[tuple[str, str]]:

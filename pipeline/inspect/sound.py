@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from pipeline.inspect.finding import Finding
+from pipeline.page.numbers import plain
 from pipeline.waveform import FULL_SCALE, RATE_HZ
 
 COLUMNS = 480
@@ -33,7 +34,7 @@ def panel(finding: Finding) -> SoundPanel:
     facts = (
         ("Duration", f"{seconds:.2f} s"),
         ("Samples", f"{len(samples):,} at {RATE_HZ // 1000} kHz, mono"),
-        ("Peak before normalisation", f"{float(finding.rows['peak_dbfs']):.1f} dBFS"),
+        ("Peak before normalisation", f"{plain(float(finding.rows['peak_dbfs']), 1)} dBFS"),
         ("Peak now", f"{np.abs(peaks).max():.2f} of full scale"),
     )
     return SoundPanel(f"M{'L'.join(there + back)}Z", len(peaks), seconds, facts)

@@ -9,10 +9,10 @@ import numpy as np
 
 from pipeline.errors import ClipError, UserError
 from pipeline.extractors import bert
-from pipeline.inspect.finding import Finding
-from pipeline.steps import sample_indices
 from pipeline.inspect.features import FeaturesPanel
 from pipeline.inspect.features import panel as features_panel
+from pipeline.inspect.finding import Finding
+from pipeline.steps import sample_indices
 from pipeline.weights import find
 
 MOST_TOKENS = 600
