@@ -1,0 +1,98 @@
+"""The dataset: its splits, and how its labels are spread."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from math import ceil, floor
+from statistics import fmean, pstdev
+
+from markupsafe import Markup
+
+from model.report.evidence import Evidence, Section
+from pipeline.clip import SPLITS, Clip
+from pipeline.page import charts
+from pipeline.page.numbers import plain
+
+DISTINCT = 15  # up to so many different scores have a column each
+NAMES = {"": "Score", "T": "Score of the text", "A": "Score of the voice", "V": "Score of the face"}
+
+
+@dataclass(frozen=True)
+class SplitFound:
+    """Clips of a split, how many are labelled, the labels' mean and spread, words a transcript."""
+
+    name: str
+    clips: int
+    labelled: int
+    mean: float
+    deviation: float
+    words: float
+
+
+@dataclass(frozen=True)
+class DatasetFound:
+    """language: as a word. splits: the three and their sum. histograms: a chart a score."""
+
+    language: str
+    splits: Sequence[SplitFound]
+    histograms: Sequence[Markup]
+
+
+def section(evidence: Evidence) -> Section:
+    """Splits and labels."""
+    by_split = {name: [c for c in evidence.clips if c.split == name] for name in SPLITS}
+    splits = [_split(name, clips) for name, clips in by_split.items()]
+    modalities = sorted({m for clip in evidence.clips for m in clip.labels})
+    histograms = [_histogram(NAMES[""], {n: _labels(c, "") for n, c in by_split.items()})]
+    histograms += [
+        _histogram(NAMES.get(m, f"Score {m}"), {n: _labels(c, m) for n, c in by_split.items()})
+        for m in modalities
+    ]
+    language = {"zh": "Chinese", "en": "English"}.get(evidence.language, evidence.language)
+    content = DatasetFound(language, [*splits, _split("all", evidence.clips)], histograms)
+    return Section("dataset", "Dataset", content)
+
+
+def _split(name: str, clips: Sequence[Clip]) -> SplitFound:
+    labels = _labels(clips, "")
+    nan = float("nan")
+    return SplitFound(
+        name,
+        len(clips),
+        len(labels),
+        fmean(labels) if labels else nan,
+        pstdev(labels) if labels else nan,
+        fmean(len(clip.text.split()) for clip in clips) if clips else nan,
+    )
+
+
+def _labels(clips: Sequence[Clip], modality: str) -> list[float]:
+    """The clips' own scores, or those of a modality."""
+    scores = [clip.labels.get(modality) if modality else clip.label for clip in clips]
+    return [score for score in scores if score is not None]
+
+
+def _histogram(title: str, by_split: Mapping[str, Sequence[float]]) -> Markup:
+    every = sorted({score for labels in by_split.values() for score in labels})
+    if not every:
+        return Markup("")
+    centres = every if len(every) <= DISTINCT else _centres(every[0], every[-1])
+    series = {name: count(labels, centres) for name, labels in by_split.items() if labels}
+    total = sum(map(sum, series.values()))
+    summary = f"{total} labels from {plain(every[0], 1)} to {plain(every[-1], 1)}"
+    return charts.bars(title, [plain(centre, 1) for centre in centres], series, summary)
+
+
+def _centres(low: float, high: float) -> list[float]:
+    """Of bins half a point or a tenth wide that hold every label."""
+    width = next(w for w in (0.1, 0.2, 0.5, 1.0, 10.0, high - low) if (high - low) / w <= DISTINCT)
+    return [round(k * width, 6) for k in range(floor(low / width + 0.5), ceil(high / width - 0.5) + 1)]
+
+
+def count(labels: Sequence[float], centres: Sequence[float]) -> list[int]:
+    """How many labels are nearest to each centre."""
+    counts = [0] * len(centres)
+    for label in labels:
+        counts[min(range(len(centres)), key=lambda k: abs(centres[k] - label))] += 1
+    return counts

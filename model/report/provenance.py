@@ -1,0 +1,95 @@
+"""Where every number came from: settings, weights, versions, fingerprints."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from model.report.evidence import Evidence, Section
+from model.report.runs import Run, chosen
+
+RANDOM = "random"
+Facts = Sequence[tuple[str, str]]
+
+
+@dataclass(frozen=True)
+class StageOrigin:
+    """A stage's facts, its summary in a line, and whether its weights are random."""
+
+    stage: str
+    summary: str
+    is_random: bool
+    facts: Facts
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """run: the facts of the run that the page looks at more closely, under its name."""
+
+    stages: Sequence[StageOrigin]
+    libraries: Facts
+    run: tuple[str, Facts] | None
+    extract: str
+
+    @property
+    def random_stages(self) -> list[str]:
+        return [stage.stage for stage in self.stages if stage.is_random]
+
+
+def section(evidence: Evidence) -> Section:
+    """Every stage's, and the chosen run's."""
+    attributes = {name: view.attributes for name, view in (evidence.cache or {}).items()}
+    libraries: dict[str, str] = {}
+    for own in attributes.values():
+        libraries |= own.get("libraries", {})
+    run = chosen(evidence.runs)
+    content = Provenance(
+        [_stage(name, own) for name, own in attributes.items()],
+        sorted(libraries.items()),
+        (run.name, _of_run(run)) if run else None,
+        evidence.command("extract"),
+    )
+    return Section("provenance", "Provenance", content)
+
+
+def _stage(name: str, attributes: Mapping[str, Any]) -> StageOrigin:
+    weights = attributes.get("weights") or {}
+    id, digest = weights.get("id"), weights.get("digest") or ""
+    fingerprint = str(attributes["fingerprint"])
+    settings = flat(attributes.get("settings") or {})
+    needs = ", ".join(f"{need} {known[:8]}" for need, known in (attributes["needs"] or {}).items())
+    summary = f"version {attributes['version']}" + (f", {id}" if id else "")
+    facts = [
+        ("extractor", f"{attributes['extractor']}, version {attributes['version']}"),
+        ("fingerprint", fingerprint[:16]),
+        ("needs", needs or "the clips alone"),
+        ("weights", f"{id}, {digest[:16]}" if id else "none"),
+        *settings,
+    ]
+    return StageOrigin(name, summary, RANDOM in str(id).split(" + "), facts)
+
+
+def _of_run(run: Run) -> Facts:
+    preset = run.settings.get("preset") or {}
+    origin = [("preset", f"{preset['name']} for {preset['scale']}")] if preset else []
+    return [*origin, *flat(run.settings["train"]), *flat(run.settings["data"])]
+
+
+def flat(settings: Mapping[str, Any], within: str = "") -> list[tuple[str, str]]:
+    """Settings as names and texts, a nested one as `outer.inner`."""
+    found = []
+    for key, value in settings.items():
+        name = f"{within}{key}"
+        if isinstance(value, Mapping) and value:
+            found += flat(value, f"{name}.")
+        else:
+            found.append((name, value if isinstance(value, str) and value else _text(value)))
+    return found
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, list) and all(isinstance(item, str) for item in value):
+        return ", ".join(value) or "none"
+    return "none" if value in (None, "", {}) else json.dumps(value, ensure_ascii=False)
