@@ -21,7 +21,7 @@ LONGEST_NAME = 80
 @click.option(
     "--output",
     type=click.Path(path_type=Path, dir_okay=False),
-    help="Where the page goes; by default DATASET-CLIP.html here.",
+    help="Where the page goes; by default runs/DATASET-CLIP.html.",
 )
 @click.option("--open", "show", is_flag=True, help="Show the page in the browser.")
 @click.option("--at", "at_s", type=float, metavar="SECONDS", help="Which face's frame is shown.")
@@ -53,8 +53,9 @@ def inspect(
 
     cache = open_cache(locate(dataset, cache_root, name))
     html = page_of(cache, clip, at_s, _identities(cache, stages_file))
-    path = as_page(html, output or Path(f"{_as_file_name(f'{cache.name}-{clip}')}.html"), show)
-    click.echo(f"{path} ({path.stat().st_size / 1e6:.1f} MB)")
+    own = Path("runs", f"{_as_file_name(f'{cache.name}-{clip}')}.html")
+    path = as_page(html, output or own, show)
+    click.echo(f"written: {path} ({path.stat().st_size / 1e6:.1f} MB)")
 
 
 def _identities(cache: Cache, stages_file: Path | None) -> dict[str, Mapping[str, Any]] | None:
