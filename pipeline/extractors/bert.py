@@ -12,8 +12,17 @@ import numpy as np
 
 from pipeline import transformer
 from pipeline.errors import ClipError, MissingModalityError
-from pipeline.extractor import ClipInputs, ClipResult, Extractor, StageSettings, by_content, runtime
+from pipeline.extractor import (
+    ClipInputs,
+    ClipResult,
+    Extractor,
+    StageSettings,
+    by_content,
+    later,
+    runtime,
+)
 from pipeline.field import Field
+from pipeline.precision import Precision, as_floats, inference, lowered
 from pipeline.steps import Sampling, to_steps
 from pipeline.weights import Weights, device_of, find, load_once
 
@@ -31,11 +40,15 @@ class Bert(Extractor):
     reads = frozenset({"text"})
 
     class Settings(StageSettings):
-        """weights: a hub id, a folder in the hub's layout, or `random`."""
+        """weights: a hub id, a folder in the hub's layout, or `random`.
+
+        precision: of the network's products; see `pipeline.precision`.
+        """
 
         weights: str = by_content("bert-base-uncased")
         revision: str | None = by_content(None)
         sampling: Sampling = "uniform"
+        precision: Precision = later("float32")
         batch_size: int = runtime(32, ge=1)
         device: str = runtime("auto")
 
@@ -53,7 +66,7 @@ class Bert(Extractor):
     def extract(self, batch: Sequence[ClipInputs]) -> Iterator[ClipResult]:
         """Texts of similar length go through the network together."""
         device = device_of(self.settings.device)
-        model, tokenizer = _loaded(self.weights(), device)
+        model, tokenizer = _loaded(self.weights(), device, self.settings.precision)
         results: dict[int, ClipResult] = {}
         tokens: dict[int, Tokens] = {}
         for index, inputs in enumerate(batch):
@@ -76,9 +89,23 @@ class Bert(Extractor):
         most = transformer.batch_size(self.settings.batch_size, device)
         for indices in transformer.by_length(lengths, most, BATCH_TOKENS):
             ids = [texts[index].ids for index in indices]
-            for index, hidden in zip(indices, _forward(model, ids), strict=True):
+            for index, hidden in zip(indices, self._forward(model, ids), strict=True):
                 states[index] = hidden[: lengths[index]]
         return [states[index] for index in range(len(texts))]
+
+    def _forward(self, model: Any, ids: Sequence[Sequence[int]]) -> np.ndarray:
+        """Last hidden states float32 [texts, tokens, width]; beyond a text they mean nothing."""
+        import torch
+        from torch.nn.utils.rnn import pad_sequence
+
+        rows = [torch.tensor(row) for row in ids]
+        padding = getattr(model.config, "pad_token_id", None) or 0
+        padded = pad_sequence(rows, batch_first=True, padding_value=padding).to(model.device)
+        ones = [torch.ones_like(row) for row in rows]
+        mask = pad_sequence(ones, batch_first=True).to(model.device)
+        with inference(self.settings.precision, model.device):
+            states = model(input_ids=padded, attention_mask=mask).last_hidden_state
+        return as_floats(states)
 
 
 @dataclass(frozen=True)
@@ -180,24 +207,12 @@ def _whole_characters(text: str) -> str:
     return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
 
 
-def _forward(model: Any, ids: Sequence[Sequence[int]]) -> np.ndarray:
-    """Last hidden states float32 [texts, tokens, width]; rows past a text's end mean nothing."""
-    import torch
-    from torch.nn.utils.rnn import pad_sequence
+def _loaded(weights: Weights, device: str, precision: Precision) -> tuple[Any, Tokenizer]:
+    def build() -> tuple[Any, Tokenizer]:
+        model, tokenizer = (_random if weights.random else _checkpoint)(weights, device)
+        return lowered(model, precision), tokenizer
 
-    rows = [torch.tensor(row) for row in ids]
-    padding = getattr(model.config, "pad_token_id", None) or 0
-    padded = pad_sequence(rows, batch_first=True, padding_value=padding).to(model.device)
-    mask = pad_sequence([torch.ones_like(row) for row in rows], batch_first=True).to(model.device)
-    with torch.inference_mode():
-        states = model(input_ids=padded, attention_mask=mask).last_hidden_state
-    return np.asarray(states.cpu().numpy(), np.float32)
-
-
-def _loaded(weights: Weights, device: str) -> tuple[Any, Tokenizer]:
-    key = ("bert", weights.digest, device)
-    build = _random if weights.random else _checkpoint
-    return load_once(key, lambda: build(weights, device))
+    return load_once(("bert", weights.digest, device, precision), build)
 
 
 def _checkpoint(weights: Weights, device: str) -> tuple[Any, Tokenizer]:
