@@ -35,8 +35,7 @@ lint: env
 	$(BIN)/mypy
 
 bench: env
-	$(BIN)/python -m benchmarks.engines
-	$(BIN)/python -m benchmarks.overhead
+	$(BIN)/python -m benchmarks
 
 # Pins every package for every platform and names no host. The last two lines: a real pretrained
 # text encoder for tests (its own needs are not wanted), and the installer.
