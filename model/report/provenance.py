@@ -33,10 +33,6 @@ class Provenance:
     run: tuple[str, Facts] | None
     extract: str
 
-    @property
-    def random_stages(self) -> list[str]:
-        return [stage.stage for stage in self.stages if stage.is_random]
-
 
 def section(evidence: Evidence) -> Section:
     """Every stage's, and the chosen run's."""
@@ -54,6 +50,16 @@ def section(evidence: Evidence) -> Section:
     return Section("provenance", "Provenance", content)
 
 
+def random_stages(evidence: Evidence) -> list[str]:
+    """The stages whose weights are small seeded networks."""
+    views = (evidence.cache or {}).items()
+    return [name for name, view in views if _is_random(view.attributes.get("weights"))]
+
+
+def _is_random(weights: Mapping[str, Any] | None) -> bool:
+    return RANDOM in str((weights or {}).get("id")).split(" + ")
+
+
 def _stage(name: str, attributes: Mapping[str, Any]) -> StageOrigin:
     weights = attributes.get("weights") or {}
     id, digest = weights.get("id"), weights.get("digest") or ""
@@ -68,7 +74,7 @@ def _stage(name: str, attributes: Mapping[str, Any]) -> StageOrigin:
         ("weights", f"{id}, {digest[:16]}" if id else "none"),
         *settings,
     ]
-    return StageOrigin(name, summary, RANDOM in str(id).split(" + "), facts)
+    return StageOrigin(name, summary, _is_random(weights), facts)
 
 
 def _of_run(run: Run) -> Facts:
