@@ -47,18 +47,19 @@ class Compared:
 
 @dataclass(frozen=True)
 class Comparisons:
-    """experiments: all that were found. commands: that make more."""
+    """experiments: all that were found. compare, ablate: the commands that make them."""
 
     experiments: Sequence[Compared]
-    commands: Sequence[str]
+    compare: str
+    ablate: str
 
 
 def section(evidence: Evidence) -> Section:
     """Every experiment on the dataset."""
     experiments = [Compared(found, _charts(found.table)) for found in evidence.experiments]
     experiments.sort(key=lambda compared: "-compare" not in compared.found.folder.name)
-    commands = [evidence.command("compare"), evidence.command("ablate", "modalities")]
-    return Section("comparisons", "Comparisons", Comparisons(experiments, commands))
+    compare, ablate = evidence.command("compare"), evidence.command("ablate", "modalities")
+    return Section("comparisons", "Comparisons", Comparisons(experiments, compare, ablate))
 
 
 def _charts(table: Table) -> list[Markup]:

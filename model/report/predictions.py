@@ -13,7 +13,7 @@ from model.report.evidence import Evidence, Section
 from model.report.faces import Thumbnail, strips
 from model.report.runs import Run, chosen
 from pipeline.page.numbers import plain
-from pipeline.page.plot import Plot, labelled, nice_ticks
+from pipeline.page.plot import Plot, labelled
 
 CLIPS = 5  # best, and worst
 FACES = 6  # of each of them
@@ -123,8 +123,8 @@ def _predicted(
 def _scatter(rows: Sequence[Mapping[str, str]], scale: Scale) -> Markup:
     """A point a clip, true scores across and predicted ones up; on the line is right."""
     limit = scale.limit * 1.05
-    plot = Plot((-limit, limit), (-limit, limit), height=300)
-    ticks = nice_ticks(-scale.limit, scale.limit)
+    plot = Plot((-limit, limit), (-limit, limit), height=320, width=340)
+    ticks = np.linspace(-scale.limit, scale.limit, 7 if scale.limit > 1 else 5).tolist()
     plot.grid(ticks)
     plot.add('<path class="mark" d="M{} {}L{} {}"/>', plot.at_x(-scale.limit),
              plot.at_y(-scale.limit), plot.at_x(scale.limit), plot.at_y(scale.limit))  # fmt: skip
@@ -134,4 +134,4 @@ def _scatter(rows: Sequence[Mapping[str, str]], scale: Scale) -> Markup:
         plot.add('<circle class="point" cx="{}" cy="{}" r="2.5"/>', plot.at_x(truth),
                  plot.at_y(held))  # fmt: skip
     plot.below(labelled(ticks))
-    return plot.figure("Predicted over true score", f"{len(rows)} test clips")
+    return plot.figure("Predicted over true score", f"{len(rows)} test clips", dotted="exact")

@@ -9,6 +9,7 @@ from typing import Any
 
 from model.report.evidence import Evidence, Section
 from model.report.runs import Run, chosen
+from pipeline.extractor import OK
 
 RANDOM = "random"
 Facts = Sequence[tuple[str, str]]
@@ -16,11 +17,10 @@ Facts = Sequence[tuple[str, str]]
 
 @dataclass(frozen=True)
 class StageOrigin:
-    """A stage's facts, its summary in a line, and whether its weights are random."""
+    """A stage's facts, and their summary in a line."""
 
     stage: str
     summary: str
-    is_random: bool
     facts: Facts
 
 
@@ -51,9 +51,9 @@ def section(evidence: Evidence) -> Section:
 
 
 def random_stages(evidence: Evidence) -> list[str]:
-    """The stages whose weights are small seeded networks."""
-    views = (evidence.cache or {}).items()
-    return [name for name, view in views if _is_random(view.attributes.get("weights"))]
+    """The stages with features whose weights are small seeded networks."""
+    views = [evidence.view(stage.stage) for stage in evidence.stages if stage.counts[OK]]
+    return [v.name for v in views if v is not None and _is_random(v.attributes.get("weights"))]
 
 
 def _is_random(weights: Mapping[str, Any] | None) -> bool:
@@ -66,7 +66,7 @@ def _stage(name: str, attributes: Mapping[str, Any]) -> StageOrigin:
     fingerprint = str(attributes["fingerprint"])
     settings = flat(attributes.get("settings") or {})
     needs = ", ".join(f"{need} {known[:8]}" for need, known in (attributes["needs"] or {}).items())
-    summary = f"version {attributes['version']}" + (f", {id}" if id else "")
+    summary = f"version {attributes['version']}" + (f", weights {id}" if id else "")
     facts = [
         ("extractor", f"{attributes['extractor']}, version {attributes['version']}"),
         ("fingerprint", fingerprint[:16]),
@@ -74,7 +74,7 @@ def _stage(name: str, attributes: Mapping[str, Any]) -> StageOrigin:
         ("weights", f"{id}, {digest[:16]}" if id else "none"),
         *settings,
     ]
-    return StageOrigin(name, summary, _is_random(weights), facts)
+    return StageOrigin(name, summary, facts)
 
 
 def _of_run(run: Run) -> Facts:

@@ -10,7 +10,7 @@ from math import isfinite
 from markupsafe import Markup
 
 from pipeline.page.numbers import plain
-from pipeline.page.plot import SMALL, Plot, count_ticks, labelled, nice_ticks, ticks_within
+from pipeline.page.plot import Plot, count_ticks, labelled, nice_ticks, ticks_within
 
 NAME = 7.4  # the width of a character of a row's name, capitals among them
 
@@ -35,9 +35,9 @@ def bars(title: str, labels: Sequence[str], series: Series, summary: str = "") -
 def histogram(
     title: str, edges: Sequence[float], counts: Sequence[float], summary: str = ""
 ) -> Markup:
-    """How many values lie between each edge and the next; small."""
+    """How many values lie between each edge and the next."""
     ticks = count_ticks(max(counts, default=0))
-    plot = Plot((edges[0], edges[-1]), (0, ticks[-1]), height=150, width=SMALL)
+    plot = Plot((edges[0], edges[-1]), (0, ticks[-1]), height=150)
     plot.grid(ticks)
     for (left, right), count in zip(pairwise(edges), counts, strict=True):
         _column(plot, 1, (left, right - 0.1 * (right - left)), (0, count))
@@ -102,7 +102,7 @@ def intervals(
     left = min(140, int(12 + NAME * max((len(row.label) for row in rows), default=0)))
     height = 24 * len(rows) + 34
     y = (max(1, len(rows)) - 0.5, -0.5)
-    plot = Plot((ticks[0], ticks[-1]), y, height, left, right=14, top=6, width=SMALL)
+    plot = Plot((ticks[0], ticks[-1]), y, height, left, right=14, top=6)
     for tick in ticks:
         plot.add('<path class="grid" d="M{} {}V{}"/>', plot.at_x(tick), plot.top, height - 24)
     plot.below(labelled(ticks))

@@ -11,8 +11,9 @@ from markupsafe import Markup
 
 from pipeline.page.numbers import plain
 
-WIDTH = 340  # of a picture, in its own units: about a phone's, so that text is never scaled down
-SMALL = 280  # the same for pictures that stand three in a row on a desk
+WIDTH = (
+    300  # of a picture, in its own units: about what it is seen at, three in a row or on a phone
+)
 LABEL = 6.2  # the width of a character of a tick's label
 
 
@@ -20,13 +21,12 @@ LABEL = 6.2  # the width of a character of a tick's label
 class Plot:
     """A picture with an area to plot in: it turns values into places, and gathers shapes.
 
-    x, y: the values at the area's ends. left, right, top, bottom: its margins. width: WIDTH or
-    SMALL.
+    x, y: the values at the area's ends. left, right, top, bottom: its margins.
     """
 
     x: tuple[float, float]
     y: tuple[float, float]
-    height: int = 200
+    height: int = 180
     left: int = 40
     right: int = 10
     top: int = 10
