@@ -17,6 +17,7 @@ from pipeline.page import charts
 EXPLODING = 1000.0  # times what the stage's median channel reaches
 HUGE = 1e6  # whatever the others reach
 BINS = 20
+LEAST_SPREAD = 0.02  # of a histogram, of the median: what differs less is alike
 NAMED = 12  # channels listed by number
 
 
@@ -139,8 +140,10 @@ def _features(view: StageView, field: str) -> Iterator[np.ndarray]:
 
 def _norms(stage: StageHealth) -> Markup:
     norms = stage.channels.norms
-    counts, edges = np.histogram(norms, BINS)
-    summary = f"Median {np.median(norms):.3g}, from {min(norms):.3g} to {max(norms):.3g}"
+    median = float(np.median(norms))
+    margin = max(0.0, LEAST_SPREAD * median - (max(norms) - min(norms))) / 2
+    counts, edges = np.histogram(norms, BINS, (min(norms) - margin, max(norms) + margin))
+    summary = f"Median {median:.3g}, from {min(norms):.3g} to {max(norms):.3g}"
     return charts.histogram(stage.stage, edges.tolist(), counts.tolist(), summary)
 
 

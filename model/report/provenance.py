@@ -9,6 +9,7 @@ from typing import Any
 
 from model.report.evidence import Evidence, Section
 from model.report.runs import Run, chosen
+from pipeline.cache import StageView
 from pipeline.extractor import OK
 
 RANDOM = "random"
@@ -36,13 +37,13 @@ class Provenance:
 
 def section(evidence: Evidence) -> Section:
     """Every stage's, and the chosen run's."""
-    attributes = {name: view.attributes for name, view in (evidence.cache or {}).items()}
+    views = list((evidence.cache or {}).values())
     libraries: dict[str, str] = {}
-    for own in attributes.values():
-        libraries |= own.get("libraries", {})
+    for view in views:
+        libraries |= view.attributes.get("libraries", {})
     run = chosen(evidence.runs)
     content = Provenance(
-        [_stage(name, own) for name, own in attributes.items()],
+        [_stage(view) for view in views],
         sorted(libraries.items()),
         (run.name, _of_run(run)) if run else None,
         evidence.command("extract"),
@@ -60,21 +61,21 @@ def _is_random(weights: Mapping[str, Any] | None) -> bool:
     return RANDOM in str((weights or {}).get("id")).split(" + ")
 
 
-def _stage(name: str, attributes: Mapping[str, Any]) -> StageOrigin:
+def _stage(view: StageView) -> StageOrigin:
+    """What the store says of itself; one that was not extracted here may say less."""
+    attributes = view.attributes
     weights = attributes.get("weights") or {}
     id, digest = weights.get("id"), weights.get("digest") or ""
-    fingerprint = str(attributes["fingerprint"])
-    settings = flat(attributes.get("settings") or {})
-    needs = ", ".join(f"{need} {known[:8]}" for need, known in (attributes["needs"] or {}).items())
-    summary = f"version {attributes['version']}" + (f", weights {id}" if id else "")
+    needs = [f"{need} {known[:8]}" for need, known in (attributes.get("needs") or {}).items()]
+    version = f"version {attributes['version']}" if "version" in attributes else "made elsewhere"
     facts = [
-        ("extractor", f"{attributes['extractor']}, version {attributes['version']}"),
-        ("fingerprint", fingerprint[:16]),
-        ("needs", needs or "the clips alone"),
+        ("extractor", f"{attributes.get('extractor', view.name)}, {version}"),
+        ("fingerprint", view.fingerprint[:16]),
+        ("needs", ", ".join(needs) or "the clips alone"),
         ("weights", f"{id}, {digest[:16]}" if id else "none"),
-        *settings,
+        *flat(attributes.get("settings") or {}),
     ]
-    return StageOrigin(name, summary, facts)
+    return StageOrigin(view.name, version + (f", weights {id}" if id else ""), facts)
 
 
 def _of_run(run: Run) -> Facts:
