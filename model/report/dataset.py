@@ -16,7 +16,7 @@ from pipeline.page.numbers import plain
 
 DISTINCT = 15  # up to so many different scores have a column each
 LANGUAGES = {"zh": "Chinese", "en": "English"}
-NAMES = {"": "Score", "T": "Score of the text", "A": "Score of the voice", "V": "Score of the face"}
+NAMES = {"": "Score", "T": "By text", "A": "By voice", "V": "By face"}
 
 
 @dataclass(frozen=True)
@@ -36,12 +36,8 @@ class SplitFound:
 
 @dataclass(frozen=True)
 class DatasetFound:
-    """language: as a word. unit: of transcripts' lengths. splits: the three and their sum.
+    """unit: of transcripts' lengths. splits: the three and their sum. histograms: one a score."""
 
-    histograms: a chart a score.
-    """
-
-    language: str
     unit: str
     splits: Sequence[SplitFound]
     histograms: Sequence[Markup]
@@ -56,11 +52,10 @@ def section(evidence: Evidence) -> Section:
     own = {m for clip in evidence.clips for m in clip.labels}
     modalities = ["", *(m for m in NAMES if m in own), *sorted(own - NAMES.keys())]
     histograms = [
-        _histogram(NAMES.get(m, f"Score {m}"), {n: _labels(c, m) for n, c in by_split.items()})
+        _histogram(NAMES.get(m, f"By {m}"), {n: _labels(c, m) for n, c in by_split.items()})
         for m in modalities
     ]
-    language = LANGUAGES.get(evidence.language, evidence.language)
-    return Section("dataset", "Dataset", DatasetFound(language, unit, splits, histograms))
+    return Section("dataset", "Dataset", DatasetFound(unit, splits, histograms))
 
 
 def _split(name: str, clips: Sequence[Clip], unit: str) -> SplitFound:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from model.metrics import TITLES
+from model.report.dataset import LANGUAGES
 from model.report.evidence import Evidence, Section
 from model.report.provenance import random_stages
 from model.report.runs import Run, chosen
@@ -15,11 +16,11 @@ from pipeline.status import problems_at_source
 
 @dataclass(frozen=True)
 class Overview:
-    """figures: value and what it counts. next: what there is to do, and the command for it.
-
-    random_stages: those whose features tell little.
+    """lead: the dataset in a sentence. figures: value and what it counts. next: what there is to
+    do, and the command for it. random_stages: those whose features tell little.
     """
 
+    lead: str
     figures: Sequence[tuple[str, str]]
     next: Sequence[tuple[str, str]]
     random_stages: Sequence[str]
@@ -27,8 +28,17 @@ class Overview:
 
 def section(evidence: Evidence) -> Section:
     """Key figures, and what comes next."""
-    random = random_stages(evidence)
-    return Section("overview", "Overview", Overview(_figures(evidence), _next(evidence), random))
+    content = Overview(
+        _lead(evidence), _figures(evidence), _next(evidence), random_stages(evidence)
+    )
+    return Section("overview", "Overview", content)
+
+
+def _lead(evidence: Evidence) -> str:
+    scores = [clip.label for clip in evidence.clips if clip.label is not None]
+    spread = f"scored from {plain(min(scores), 1)} to {plain(max(scores), 1)}" if scores else ""
+    language = LANGUAGES.get(evidence.language, evidence.language)
+    return f"Clips with {language} transcripts, {spread or 'without scores'}."
 
 
 def _figures(evidence: Evidence) -> list[tuple[str, str]]:
@@ -51,8 +61,8 @@ def _accuracy(run: Run) -> tuple[str, str]:
     """On test, beside the best that one answer for every clip can do."""
     key = "acc2" if "acc2" in run.test else "acc3"
     share, constant = run.test[key], run.metrics["references"]["majority class"][key]
-    told = f"{TITLES[key]} on test of {run.name}; {plain(100 * constant, 1)} % by majority class"
-    return f"{plain(100 * share, 1)} %", told
+    told = f"{TITLES[key]} on test; the majority class has {plain(100 * constant, 1)}\u00a0%"
+    return f"{plain(100 * share, 1)}\u00a0%", told
 
 
 def _next(evidence: Evidence) -> list[tuple[str, str]]:

@@ -61,7 +61,7 @@ class Plot:
 
     def below(self, labels: Sequence[tuple[float, str]]) -> None:
         """Labels below the area, at x values; as many as there is room for."""
-        widest = LABEL * (2 + max((len(label) for _, label in labels), default=0))
+        widest = LABEL * (1.2 + max((len(label) for _, label in labels), default=0))
         room = max(1, (self.width - self.left - self.right) // widest)
         every = max(1, ceil(len(labels) / room))
         for value, label in labels[::every]:
