@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from pipeline.page import as_page, charts, data_uri, strip, templates
-from pipeline.page.numbers import grouped, plain, short
+from pipeline.page.numbers import grouped, plain
+from pipeline.page.plot import count_ticks, labelled, nice_ticks
 from tests.browser import PHONE, Browser
 
 HOSTILE = "</script><script>document.title = 'broken'</script><!-- \" ' & {{ 7 * 7 }}"
@@ -134,10 +135,13 @@ def test_a_screenshot_is_kept_and_shows_something(browser: Browser, page: Path) 
 
 
 def test_ticks_are_round_and_enclose_the_values() -> None:
-    assert charts.nice_ticks(0, 37) == [0, 10, 20, 30, 40]
-    assert charts.nice_ticks(-0.31, 0.52) == [-0.5, -0.25, 0, 0.25, 0.5, 0.75]
-    assert charts.nice_ticks(5, 5)[0] < 5 < charts.nice_ticks(5, 5)[-1]
-    assert charts.nice_ticks(0, 0)[0] < 0 < charts.nice_ticks(0, 0)[-1]
+    assert nice_ticks(0, 37) == [0, 10, 20, 30, 40]
+    assert nice_ticks(-0.31, 0.52) == [-0.5, 0, 0.5, 1]
+    assert nice_ticks(5, 5)[0] < 5 < nice_ticks(5, 5)[-1]
+    assert nice_ticks(0, 0)[0] < 0 < nice_ticks(0, 0)[-1]
+    assert count_ticks(2) == [0, 1, 2]
+    assert labelled([11.305, 11.31]) == [(11.305, "11.305"), (11.31, "11.310")]
+    assert labelled([-2000, 0, 2000])[0] == (-2000, "−2,000")
 
 
 def test_a_column_is_as_high_as_its_value() -> None:
@@ -156,6 +160,7 @@ def test_charts_of_nothing_are_drawn() -> None:
     nan = float("nan")
     for made in (
         charts.bars("t", [], {"one": []}),
+        charts.histogram("t", [0, 1], [0]),
         charts.lines("t", [], {"one": []}),
         charts.lines("t", [1], {"one": [nan]}),
         charts.intervals("t", [charts.Interval("a", nan)], ("median", nan)),
@@ -168,4 +173,3 @@ def test_numbers_read_well() -> None:
         "12,345", "−0.12", "–", "–",
     )  # fmt: skip
     assert plain(-0.001) == "0.00"
-    assert [short(x) for x in (0.25, 1200, 3e6, -2, 0)] == ["0.25", "1,200", "3e6", "−2", "0"]

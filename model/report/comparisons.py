@@ -14,8 +14,7 @@ from model.report.evidence import Evidence, Section
 from model.report.experiments import ExperimentFound
 from pipeline.page import charts
 
-CHARTED = ("acc2", "acc3", "f1", "corr", "mae")
-MOST_CHARTS = 4
+OF_SCORES, OF_CLASSES = ("acc2", "corr", "mae"), ("acc3", "f1")  # the metrics that are drawn
 CLASSES = {1: "best", 2: "second"}
 
 
@@ -30,6 +29,17 @@ class Compared:
     def table(self) -> Table:
         return self.found.table
 
+    @property
+    def title(self) -> str:
+        """What is compared: the table's title between the dataset's name and the counts."""
+        what = self.table.title.partition(": ")[2].partition(";")[0]
+        return what[:1].upper() + what[1:]
+
+    @property
+    def counts(self) -> str:
+        """The rest of the table's title: of how many clips, and in which units."""
+        return self.table.title.partition("; ")[2]
+
     def rank(self, row: Row, key: str) -> str:
         """The class of a cell that is best or second best."""
         return CLASSES.get(self.table.rank(row, key) or 0, "")
@@ -37,23 +47,24 @@ class Compared:
 
 @dataclass(frozen=True)
 class Comparisons:
-    """experiments: all that were found. commands: that make more."""
+    """experiments: all that were found. compare, ablate: the commands that make them."""
 
     experiments: Sequence[Compared]
-    commands: Sequence[str]
+    compare: str
+    ablate: str
 
 
 def section(evidence: Evidence) -> Section:
     """Every experiment on the dataset."""
     experiments = [Compared(found, _charts(found.table)) for found in evidence.experiments]
-    commands = [evidence.command("compare"), evidence.command("ablate", "modalities")]
-    return Section("comparisons", "Comparisons", Comparisons(experiments, commands))
+    experiments.sort(key=lambda compared: "-compare" not in compared.found.folder.name)
+    compare, ablate = evidence.command("compare"), evidence.command("ablate", "modalities")
+    return Section("comparisons", "Comparisons", Comparisons(experiments, compare, ablate))
 
 
 def _charts(table: Table) -> list[Markup]:
-    keys = [key for key in CHARTED if key in table.columns][:MOST_CHARTS]
-    keys = [*keys[: MOST_CHARTS - 1], "mae"] if "mae" in table.columns else keys
-    return [_chart(table, key) for key in keys]
+    keys = OF_SCORES if "mae" in table.columns else OF_CLASSES
+    return [_chart(table, key) for key in keys if key in table.columns]
 
 
 def _chart(table: Table, key: str) -> Markup:

@@ -83,9 +83,9 @@ def section(evidence: Evidence) -> Section:
 
 
 def _covered(stage: StageStatus, clips: int) -> Covered:
-    counts = [stage.counts[state] for state in (OK, MISSING, FAILED)]
-    megabytes = stage.size_bytes / 1e6
-    return Covered(stage.stage, *counts, clips - sum(counts), stage.width, megabytes)
+    ok, missing, failed = (stage.counts[state] for state in (OK, MISSING, FAILED))
+    todo, megabytes = clips - ok - missing - failed, stage.size_bytes / 1e6
+    return Covered(stage.stage, ok, missing, failed, todo, stage.width, megabytes)
 
 
 def _problems(stages: Sequence[StageStatus]) -> list[ProblemFound]:

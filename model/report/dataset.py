@@ -15,26 +15,30 @@ from pipeline.page import charts
 from pipeline.page.numbers import plain
 
 DISTINCT = 15  # up to so many different scores have a column each
-NAMES = {"": "Score", "T": "Score of the text", "A": "Score of the voice", "V": "Score of the face"}
+LANGUAGES = {"zh": "Chinese", "en": "English"}
+NAMES = {"": "Score", "T": "By text", "A": "By voice", "V": "By face"}
 
 
 @dataclass(frozen=True)
 class SplitFound:
-    """Clips of a split, how many are labelled, the labels' mean and spread, words a transcript."""
+    """Clips of a split, how many are labelled, the labels' mean and spread.
+
+    length: the mean one of a transcript, in words, or in characters where it is Chinese.
+    """
 
     name: str
     clips: int
     labelled: int
     mean: float
     deviation: float
-    words: float
+    length: float
 
 
 @dataclass(frozen=True)
 class DatasetFound:
-    """language: as a word. splits: the three and their sum. histograms: a chart a score."""
+    """unit: of transcripts' lengths. splits: the three and their sum. histograms: one a score."""
 
-    language: str
+    unit: str
     splits: Sequence[SplitFound]
     histograms: Sequence[Markup]
 
@@ -42,28 +46,29 @@ class DatasetFound:
 def section(evidence: Evidence) -> Section:
     """Splits and labels."""
     by_split = {name: [c for c in evidence.clips if c.split == name] for name in SPLITS}
-    splits = [_split(name, clips) for name, clips in by_split.items()]
-    modalities = sorted({m for clip in evidence.clips for m in clip.labels})
-    histograms = [_histogram(NAMES[""], {n: _labels(c, "") for n, c in by_split.items()})]
-    histograms += [
-        _histogram(NAMES.get(m, f"Score {m}"), {n: _labels(c, m) for n, c in by_split.items()})
+    unit = "characters" if evidence.language == "zh" else "words"
+    splits = [_split(name, clips, unit) for name, clips in by_split.items()]
+    splits.append(_split("all", evidence.clips, unit))
+    own = {m for clip in evidence.clips for m in clip.labels}
+    modalities = ["", *(m for m in NAMES if m in own), *sorted(own - NAMES.keys())]
+    histograms = [
+        _histogram(NAMES.get(m, f"By {m}"), {n: _labels(c, m) for n, c in by_split.items()})
         for m in modalities
     ]
-    language = {"zh": "Chinese", "en": "English"}.get(evidence.language, evidence.language)
-    content = DatasetFound(language, [*splits, _split("all", evidence.clips)], histograms)
-    return Section("dataset", "Dataset", content)
+    return Section("dataset", "Dataset", DatasetFound(unit, splits, histograms))
 
 
-def _split(name: str, clips: Sequence[Clip]) -> SplitFound:
-    labels = _labels(clips, "")
-    nan = float("nan")
+def _split(name: str, clips: Sequence[Clip], unit: str) -> SplitFound:
+    labels, nan = _labels(clips, ""), float("nan")
+    words = [clip.text.split() for clip in clips]
+    lengths = [len(own) if unit == "words" else len("".join(own)) for own in words]
     return SplitFound(
         name,
         len(clips),
         len(labels),
         fmean(labels) if labels else nan,
         pstdev(labels) if labels else nan,
-        fmean(len(clip.text.split()) for clip in clips) if clips else nan,
+        fmean(lengths) if lengths else nan,
     )
 
 
@@ -87,7 +92,8 @@ def _histogram(title: str, by_split: Mapping[str, Sequence[float]]) -> Markup:
 def _centres(low: float, high: float) -> list[float]:
     """Of bins half a point or a tenth wide that hold every label."""
     width = next(w for w in (0.1, 0.2, 0.5, 1.0, 10.0, high - low) if (high - low) / w <= DISTINCT)
-    return [round(k * width, 6) for k in range(floor(low / width + 0.5), ceil(high / width - 0.5) + 1)]
+    first, last = floor(low / width + 0.5), ceil(high / width - 0.5)
+    return [round(k * width, 6) for k in range(first, last + 1)]
 
 
 def count(labels: Sequence[float], centres: Sequence[float]) -> list[int]:

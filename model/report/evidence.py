@@ -14,13 +14,16 @@ from pipeline.clip import Clip
 from pipeline.extractor import OK
 from pipeline.status import StageStatus
 
+NOT_TAKEN = ("extract", "runs")  # an option that a command does not have
+
 
 @dataclass(frozen=True)
 class Evidence:
     """All that the parts of a report read.
 
     dataset, options: as the user gave them, for the commands that a report suggests. clips: in the
-    cache's order where there is a cache. stages: as last extracted, of `cache`.
+    cache's order where there is a cache. stages: as last extracted. unreadable: what is wrong with
+    folders of results that can't be read.
     """
 
     name: str
@@ -36,7 +39,8 @@ class Evidence:
 
     def command(self, name: str, *arguments: str) -> str:
         """A command that makes what is not there yet, as the user would type it."""
-        options = [f"--{key}={value}" for key, value in self.options.items()]
+        given = {key: value for key, value in self.options.items() if (name, key) != NOT_TAKEN}
+        options = [word for key, value in given.items() for word in (f"--{key}", value)]
         return shlex.join(["smp", name, self.dataset, *arguments, *options])
 
     def view(self, stage: str) -> StageView | None:

@@ -43,7 +43,7 @@ def _table(content: Mapping[str, Any]) -> Table:
 
 def _row(content: Mapping[str, Any]) -> Row:
     values = {key: _values(metric["values"]) for key, metric in content["metrics"].items()}
-    is_random = bool(content.get("random"))
+    is_random = bool(content.get("random_stages"))
     return Row(content["label"], values, content["kind"], content["group"], is_random)
 
 

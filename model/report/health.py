@@ -13,11 +13,11 @@ from pipeline.cache import StageView
 from pipeline.errors import DamagedError
 from pipeline.extractor import OK
 from pipeline.page import charts
-from pipeline.page.numbers import short
 
 EXPLODING = 1000.0  # times what the stage's median channel reaches
 HUGE = 1e6  # whatever the others reach
 BINS = 20
+LEAST_SPREAD = 0.02  # of a histogram, of the median: what differs less is alike
 NAMED = 12  # channels listed by number
 
 
@@ -107,10 +107,11 @@ class Health:
 
 def section(evidence: Evidence) -> Section:
     """Read every feature once, partition by partition."""
-    views = [evidence.view(s.stage) for s in evidence.stages if s.width is not None and s.counts[OK]]
+    ready = [s.stage for s in evidence.stages if s.width is not None and s.counts[OK]]
+    views = [evidence.view(stage) for stage in ready]
     stages = [examine(view) for view in views if view is not None]
-    charts = [_norms(stage) for stage in stages if stage.channels.norms]
-    return Section("health", "Feature health", Health(stages, charts, evidence.command("extract")))
+    norms = [_norms(stage) for stage in stages if stage.channels.norms]
+    return Section("health", "Feature health", Health(stages, norms, evidence.command("extract")))
 
 
 def examine(view: StageView) -> StageHealth:
@@ -139,10 +140,11 @@ def _features(view: StageView, field: str) -> Iterator[np.ndarray]:
 
 def _norms(stage: StageHealth) -> Markup:
     norms = stage.channels.norms
-    counts, edges = np.histogram(norms, BINS)
-    labels = [short(float(f"{(a + b) / 2:.3g}")) for a, b in zip(edges, edges[1:], strict=False)]
-    summary = f"Median {short(float(f'{np.median(norms):.3g}'))}"
-    return charts.bars(stage.stage, labels, {"clips": counts.tolist()}, summary)
+    median = float(np.median(norms))
+    margin = max(0.0, LEAST_SPREAD * median - (max(norms) - min(norms))) / 2
+    counts, edges = np.histogram(norms, BINS, (min(norms) - margin, max(norms) + margin))
+    summary = f"Median {median:.3g}, from {min(norms):.3g} to {max(norms):.3g}"
+    return charts.histogram(stage.stage, edges.tolist(), counts.tolist(), summary)
 
 
 def _named(channels: Sequence[int]) -> str:

@@ -6,23 +6,39 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from model.metrics import TITLES
+from model.report.dataset import LANGUAGES
 from model.report.evidence import Evidence, Section
-from model.report.runs import chosen
+from model.report.provenance import random_stages
+from model.report.runs import Run, chosen
 from pipeline.page.numbers import grouped, plain
 from pipeline.status import problems_at_source
 
 
 @dataclass(frozen=True)
 class Overview:
-    """figures: value and what it counts. next: what there is to do, and the command for it."""
+    """lead: the dataset in a sentence. figures: value and what it counts. next: what there is to
+    do, and the command for it. random_stages: those whose features tell little.
+    """
 
+    lead: str
     figures: Sequence[tuple[str, str]]
     next: Sequence[tuple[str, str]]
+    random_stages: Sequence[str]
 
 
 def section(evidence: Evidence) -> Section:
     """Key figures, and what comes next."""
-    return Section("overview", "Overview", Overview(_figures(evidence), _next(evidence)))
+    content = Overview(
+        _lead(evidence), _figures(evidence), _next(evidence), random_stages(evidence)
+    )
+    return Section("overview", "Overview", content)
+
+
+def _lead(evidence: Evidence) -> str:
+    scores = [clip.label for clip in evidence.clips if clip.label is not None]
+    spread = f"scored from {plain(min(scores), 1)} to {plain(max(scores), 1)}" if scores else ""
+    language = LANGUAGES.get(evidence.language, evidence.language)
+    return f"Clips with {language} transcripts, {spread or 'without scores'}."
 
 
 def _figures(evidence: Evidence) -> list[tuple[str, str]]:
@@ -31,14 +47,22 @@ def _figures(evidence: Evidence) -> list[tuple[str, str]]:
     if evidence.stages:
         done = sum(stage.partitions[0] == stage.partitions[1] for stage in evidence.stages)
         figures.append((f"{done}/{len(evidence.stages)}", "stages extracted"))
-        figures.append((grouped(len(problems)), "clips that lack something"))
-    if evidence.runs or evidence.experiments:
-        figures.append((grouped(len(evidence.runs)), "trained models"))
+        lacks = "clip lacks something" if len(problems) == 1 else "clips lack something"
+        figures.append((grouped(len(problems)), lacks))
+    if evidence.runs:
+        trained = "trained model" if len(evidence.runs) == 1 else "trained models"
+        figures.append((grouped(len(evidence.runs)), trained))
     if best := chosen(evidence.runs):
-        key = "acc2" if "acc2" in best.test else "acc3"
-        title = TITLES[key]
-        figures.append((f"{plain(100 * best.test[key], 1)} %", f"{title} of {best.name} on test"))
+        figures.append(_accuracy(best))
     return figures
+
+
+def _accuracy(run: Run) -> tuple[str, str]:
+    """On test, beside the best that one answer for every clip can do."""
+    key = "acc2" if "acc2" in run.test else "acc3"
+    share, constant = run.test[key], run.metrics["references"]["majority class"][key]
+    told = f"{TITLES[key]} on test; the majority class has {plain(100 * constant, 1)}\u00a0%"
+    return f"{plain(100 * share, 1)}\u00a0%", told
 
 
 def _next(evidence: Evidence) -> list[tuple[str, str]]:

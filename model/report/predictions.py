@@ -12,14 +12,14 @@ from model.metrics import Scale
 from model.report.evidence import Evidence, Section
 from model.report.faces import Thumbnail, strips
 from model.report.runs import Run, chosen
-from pipeline.page import charts
 from pipeline.page.numbers import plain
+from pipeline.page.plot import Plot, labelled
 
 CLIPS = 5  # best, and worst
 FACES = 6  # of each of them
 CLASSES = ("negative", "neutral", "positive")
 FINEST = {"mosi": "acc7", "sims": "acc5"}  # the accuracy whose classes a score is counted by
-FIVE = ("strongly −", "weakly −", "neutral", "weakly +", "strongly +")
+FIVE = ("− −", "−", "0", "+", "+ +")
 SEVEN = ("−3", "−2", "−1", "0", "1", "2", "3")
 
 
@@ -52,6 +52,7 @@ class Predictions:
     """run: the one that is best on validation; None where nothing is trained."""
 
     run: Run | None
+    clips: int
     confusion: Confusion | None
     scatter: Markup
     best: Sequence[Predicted]
@@ -64,7 +65,7 @@ def section(evidence: Evidence) -> Section:
     run, title = chosen(evidence.runs), "Predictions"
     rows = [row for row in run.predictions if row["split"] == "test"] if run else []
     if run is None or not rows:
-        nothing = Predictions(None, None, Markup(""), [], [], evidence.command("train"))
+        nothing = Predictions(None, 0, None, Markup(""), [], [], evidence.command("train"))
         return Section("predictions", title, nothing)
     order = sorted(rows, key=lambda row: _error(row, run.task))
     best = order[:CLIPS]
@@ -73,6 +74,7 @@ def section(evidence: Evidence) -> Section:
     texts = {clip.id: clip.text for clip in evidence.clips}
     content = Predictions(
         run,
+        len(rows),
         confusion(rows, run.task, run.scale),
         _scatter(rows, run.scale) if run.task == "regression" else Markup(""),
         [_predicted(row, run.task, texts, faces) for row in best],
@@ -92,7 +94,9 @@ def confusion(rows: Sequence[Mapping[str, str]], task: str, scale: Scale) -> Con
         names = SEVEN if scale.name == "mosi" else FIVE
         columns = [np.array([float(row[of]) for row in rows]) for of in ("label", "prediction")]
         lowest = int(binned(np.array([-scale.limit]))[0])
-        classes = [binned(np.clip(column, -scale.limit, scale.limit)) - lowest for column in columns]
+        classes = [
+            binned(np.clip(column, -scale.limit, scale.limit)) - lowest for column in columns
+        ]
         pairs = list(zip(*(c.tolist() for c in classes), strict=True))
     counts = np.zeros((len(names), len(names)), np.int64)
     for true, predicted in pairs:
@@ -113,16 +117,15 @@ def _predicted(
     if task == "regression":
         truth, prediction = plain(float(truth)), plain(float(prediction))
     id = row["id"]
-    return Predicted(
-        id, texts.get(id, ""), truth, prediction, _error(row, task), faces.get(id)
-    )
+    return Predicted(id, texts.get(id, ""), truth, prediction, _error(row, task), faces.get(id))
 
 
 def _scatter(rows: Sequence[Mapping[str, str]], scale: Scale) -> Markup:
     """A point a clip, true scores across and predicted ones up; on the line is right."""
     limit = scale.limit * 1.05
-    plot = charts.Plot((-limit, limit), (-limit, limit), height=300)
-    plot.grid(charts.nice_ticks(-scale.limit, scale.limit))
+    plot = Plot((-limit, limit), (-limit, limit), height=320, width=340)
+    ticks = np.linspace(-scale.limit, scale.limit, 7 if scale.limit > 1 else 5).tolist()
+    plot.grid(ticks)
     plot.add('<path class="mark" d="M{} {}L{} {}"/>', plot.at_x(-scale.limit),
              plot.at_y(-scale.limit), plot.at_x(scale.limit), plot.at_y(scale.limit))  # fmt: skip
     for row in rows:
@@ -130,6 +133,5 @@ def _scatter(rows: Sequence[Mapping[str, str]], scale: Scale) -> Markup:
         held = min(limit, max(-limit, prediction))
         plot.add('<circle class="point" cx="{}" cy="{}" r="2.5"/>', plot.at_x(truth),
                  plot.at_y(held))  # fmt: skip
-    ticks = charts.nice_ticks(-scale.limit, scale.limit)
-    plot.below([(tick, plain(tick, 1)) for tick in ticks])
-    return plot.figure("Predicted over true score", f"{len(rows)} test clips")
+    plot.below(labelled(ticks))
+    return plot.figure("Predicted over true score", f"{len(rows)} test clips", dotted="exact")

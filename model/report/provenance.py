@@ -9,6 +9,8 @@ from typing import Any
 
 from model.report.evidence import Evidence, Section
 from model.report.runs import Run, chosen
+from pipeline.cache import StageView
+from pipeline.extractor import OK
 
 RANDOM = "random"
 Facts = Sequence[tuple[str, str]]
@@ -16,11 +18,10 @@ Facts = Sequence[tuple[str, str]]
 
 @dataclass(frozen=True)
 class StageOrigin:
-    """A stage's facts, its summary in a line, and whether its weights are random."""
+    """A stage's facts, and their summary in a line."""
 
     stage: str
     summary: str
-    is_random: bool
     facts: Facts
 
 
@@ -33,20 +34,16 @@ class Provenance:
     run: tuple[str, Facts] | None
     extract: str
 
-    @property
-    def random_stages(self) -> list[str]:
-        return [stage.stage for stage in self.stages if stage.is_random]
-
 
 def section(evidence: Evidence) -> Section:
     """Every stage's, and the chosen run's."""
-    attributes = {name: view.attributes for name, view in (evidence.cache or {}).items()}
+    views = list((evidence.cache or {}).values())
     libraries: dict[str, str] = {}
-    for own in attributes.values():
-        libraries |= own.get("libraries", {})
+    for view in views:
+        libraries |= view.attributes.get("libraries", {})
     run = chosen(evidence.runs)
     content = Provenance(
-        [_stage(name, own) for name, own in attributes.items()],
+        [_stage(view) for view in views],
         sorted(libraries.items()),
         (run.name, _of_run(run)) if run else None,
         evidence.command("extract"),
@@ -54,21 +51,31 @@ def section(evidence: Evidence) -> Section:
     return Section("provenance", "Provenance", content)
 
 
-def _stage(name: str, attributes: Mapping[str, Any]) -> StageOrigin:
+def random_stages(evidence: Evidence) -> list[str]:
+    """The stages with features whose weights are small seeded networks."""
+    views = [evidence.view(stage.stage) for stage in evidence.stages if stage.counts[OK]]
+    return [v.name for v in views if v is not None and _is_random(v.attributes.get("weights"))]
+
+
+def _is_random(weights: Mapping[str, Any] | None) -> bool:
+    return RANDOM in str((weights or {}).get("id")).split(" + ")
+
+
+def _stage(view: StageView) -> StageOrigin:
+    """What the store says of itself; one that was not extracted here may say less."""
+    attributes = view.attributes
     weights = attributes.get("weights") or {}
     id, digest = weights.get("id"), weights.get("digest") or ""
-    fingerprint = str(attributes["fingerprint"])
-    settings = flat(attributes.get("settings") or {})
-    needs = ", ".join(f"{need} {known[:8]}" for need, known in (attributes["needs"] or {}).items())
-    summary = f"version {attributes['version']}" + (f", {id}" if id else "")
+    needs = [f"{need} {known[:8]}" for need, known in (attributes.get("needs") or {}).items()]
+    version = f"version {attributes['version']}" if "version" in attributes else "made elsewhere"
     facts = [
-        ("extractor", f"{attributes['extractor']}, version {attributes['version']}"),
-        ("fingerprint", fingerprint[:16]),
-        ("needs", needs or "the clips alone"),
+        ("extractor", f"{attributes.get('extractor', view.name)}, {version}"),
+        ("fingerprint", view.fingerprint[:16]),
+        ("needs", ", ".join(needs) or "the clips alone"),
         ("weights", f"{id}, {digest[:16]}" if id else "none"),
-        *settings,
+        *flat(attributes.get("settings") or {}),
     ]
-    return StageOrigin(name, summary, RANDOM in str(id).split(" + "), facts)
+    return StageOrigin(view.name, version + (f", weights {id}" if id else ""), facts)
 
 
 def _of_run(run: Run) -> Facts:

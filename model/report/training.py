@@ -35,7 +35,11 @@ class Trainings:
 
     def cells(self, run: Run) -> list[str]:
         """A run's measures on test: shares in per cent, MAE and Corr as they are."""
-        return [cell(key, run.test.get(key)) for key in self.columns]
+        return [_cell(key, run.test.get(key)) for key in self.columns]
+
+    def lowest_loss(self, run: Run) -> float:
+        """On validation, where the kept epoch was chosen by it."""
+        return min((float(row["valid_loss"]) for row in run.curve), default=float("nan"))
 
     @property
     def random_stages(self) -> list[str]:
@@ -57,7 +61,7 @@ def section(evidence: Evidence) -> Section:
     return Section("training", "Training", content)
 
 
-def cell(key: str, value: float | None) -> str:
+def _cell(key: str, value: float | None) -> str:
     """A metric as tables show it."""
     return plain(value, 3) if key in NOT_SHARES or value is None else plain(100 * value)
 
@@ -69,8 +73,8 @@ def _curve(run: Run) -> Markup:
         "training": [float(row["train_loss"]) for row in run.curve],
     }
     lowest = plain(min(loss["validation"], default=None), 3)
-    summary = f"Lowest validation loss {lowest} at epoch {run.best_epoch}, marked"
-    return charts.lines(run.name, epochs, loss, run.best_epoch, summary)
+    summary = f"Lowest validation loss {lowest}, at epoch {run.best_epoch}"
+    return charts.lines(run.name, epochs, loss, ("kept", run.best_epoch), summary)
 
 
 def _is_current(run: Run, evidence: Evidence) -> bool:

@@ -9,6 +9,7 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from pipeline.files import Folder
 from pipeline.page.numbers import grouped, plain
 
 FOLDER = Path(__file__).parent
@@ -35,10 +36,7 @@ def templates(folder: Path) -> Environment:
 
 def as_page(html: str, path: Path, show: bool = False) -> Path:
     """Write a page to `path`, in one step, and return that; show: in the user's browser too."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.part")
-    part.write_text(html, encoding="utf-8", errors="backslashreplace")
-    part.replace(path)
+    Folder(path.parent).write(path.name, html.encode(errors="backslashreplace"))
     if show:
         webbrowser.open(path.absolute().as_uri())
     return path

@@ -18,11 +18,3 @@ def plain(number: float | None, digits: int = 2) -> str:
         return NOTHING
     text = f"{number:,.{digits}f}"
     return text.replace("-", "−") if float(text.replace(",", "")) else text.lstrip("-")
-
-
-def short(number: float) -> str:
-    """A tick of an axis, in few characters: 0.25, 1,200, 3e6."""
-    if number and not 1e-3 <= abs(number) < 1e6:
-        mantissa, exponent = f"{number:.2g}".split("e") if "e" in f"{number:.2g}" else ("", "")
-        return f"{mantissa}e{int(exponent)}".replace("-", "−") if mantissa else f"{number:.2g}"
-    return f"{number:,.4g}".replace("-", "−") if abs(number) < 1000 else f"{number:,.0f}"
