@@ -53,8 +53,8 @@ class Case:
 def main(repeats: int, clips: int) -> None:
     """Print a row a network."""
     torch.set_num_threads(1)
-    print(f"{'':<26}{'s a clip':>20}{'':>9}{'error':>16}")
-    print(f"{'':<26}{'float32':>10}{'bfloat16':>10}{'ratio':>9}{'median':>9}{'most':>7}", flush=True)
+    columns = f"{'float32':>10}{'bfloat16':>10}{'ratio':>9}{'median':>9}{'most':>7}"
+    print(f"{'':<26}{'s a clip':>20}{'':>9}{'error':>16}\n{'':<26}{columns}", flush=True)
     with TemporaryDirectory() as folder:
         for case in _cases(Path(folder), clips):
             _print(case, repeats)

@@ -162,7 +162,7 @@ class Network:
         return [hidden[i, : self.frames(len(sound))] for i, sound in enumerate(sounds)]
 
 
-def _loaded(weights: Weights, device: str, precision: Precision) -> Network:
+def _loaded(weights: Weights, device: str, precision: Precision = FULL) -> Network:
     def build() -> Network:
         network = (_random if weights.random else _checkpoint)(weights, device)
         return Network(lowered(network.model, precision), network.normaliser, precision)
