@@ -29,8 +29,16 @@ def by_content(default: Any, **limits: Any) -> Any:
     return PydanticField(default, json_schema_extra={"by_content": True}, **limits)
 
 
+def later(default: Any, **limits: Any) -> Any:
+    """A setting that came when caches had been written as its default has it, and stay valid.
+
+    At that default it is not in the fingerprint.
+    """
+    return PydanticField(default, json_schema_extra={"later": True}, **limits)
+
+
 class StageSettings(BaseModel):
-    """A stage's settings, each part of the fingerprint unless made by `runtime` or `by_content`."""
+    """A stage's settings, each part of the fingerprint unless made by a function above."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
 
@@ -43,10 +51,16 @@ class StageSettings(BaseModel):
             if isinstance(info.json_schema_extra, dict) and info.json_schema_extra.get(mark)
         }
 
+    @classmethod
+    def default(cls, name: str) -> Any:
+        """What a setting is where nobody sets it."""
+        return cls.model_fields[name].default
+
     def affecting_results(self) -> dict[str, Any]:
         """The settings that can change a result, normalised, for the fingerprint."""
         left_out = self.marked("runtime") | self.marked("by_content")
-        return self.model_dump(mode="json", exclude=left_out)
+        as_ever = {n for n in self.marked("later") if getattr(self, n) == self.default(n)}
+        return self.model_dump(mode="json", exclude=left_out | as_ever)
 
     def provenance(self) -> dict[str, Any]:
         """What a store says about itself: the same, and where the weights were found."""

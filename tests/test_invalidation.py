@@ -42,6 +42,8 @@ STORED = set().union(*TOUCHED.values())
 WEIGHED = ("resnet18", "action_units", "wav2vec2", "asr", "bert", "tencent")
 RANDOM = {name: {"weights": "random"} for name in WEIGHED}
 
+LOWER = {"precision": "bfloat16"}
+
 # Another value of every setting that can change a result.
 RESULT: dict[str, dict[str, Settings]] = {
     "frames": {"fps": {"fps": 5}},
@@ -54,10 +56,11 @@ RESULT: dict[str, dict[str, Settings]] = {
         "max_gap_s": {"max_gap_s": 1},
         "cut_level": {"cut_level": 0.2},
     },
-    "resnet18": {"input_px": {"input_px": 112}},
+    "resnet18": {"input_px": {"input_px": 112}, "precision": LOWER},
     "action_units": {
         "backend": {"backend": "xgb", "landmark_weights": "random"},
         "threshold": {"threshold": 0.6},
+        "precision": LOWER,
     },
     "audio": {"level_dbfs": {"level_dbfs": -6}, "span": {"span": "sound"}},
     "mfcc": {
@@ -68,9 +71,13 @@ RESULT: dict[str, dict[str, Settings]] = {
         "delta_window": {"delta_window": 1},
         "sampling": {"sampling": "mean"},
     },
-    "wav2vec2": {"sampling": {"sampling": "mean"}, "window_s": {"window_s": 30}},
+    "wav2vec2": {
+        "sampling": {"sampling": "mean"},
+        "window_s": {"window_s": 30},
+        "precision": LOWER,
+    },
     "asr": {"language": {"language": "en"}},
-    "bert": {"sampling": {"sampling": "mean"}},
+    "bert": {"sampling": {"sampling": "mean"}, "precision": LOWER},
     "tencent": {"sampling": {"sampling": "mean"}},
 }
 # Another value of every setting that changes speed alone.
@@ -337,6 +344,21 @@ def test_a_setting_costs_its_stage_and_what_depends_on_it_or_nothing(
     assert world.lacking() == (set() if is_runtime else everywhere(TOUCHED[stage]))
     world.write()
     assert world.lacking() == set(), "going back is free"
+
+
+@pytest.mark.parametrize("stage", RANDOM)
+def test_a_setting_that_came_later_leaves_the_fingerprint_as_it_was(stage: str) -> None:
+    kind = KINDS[stage].Settings
+    as_ever = kind(**RANDOM[stage])
+    assert "precision" in kind.marked("later")
+    assert "precision" not in as_ever.affecting_results()
+    assert kind(**RANDOM[stage], precision="float32").affecting_results() == (
+        as_ever.affecting_results()
+    )
+    assert kind(**RANDOM[stage], **LOWER).affecting_results() == {
+        **as_ever.affecting_results(),
+        **LOWER,
+    }
 
 
 @pytest.mark.parametrize("stage", TOUCHED)

@@ -14,9 +14,18 @@ from pipeline.alignment import SIZE_PX
 from pipeline.checkpoint import find_file
 from pipeline.digest import of_json
 from pipeline.errors import ClipError, UserError
-from pipeline.extractor import ClipInputs, ClipResult, Extractor, StageSettings, by_content, runtime
+from pipeline.extractor import (
+    ClipInputs,
+    ClipResult,
+    Extractor,
+    StageSettings,
+    by_content,
+    later,
+    runtime,
+)
 from pipeline.field import Field
 from pipeline.openface import AUS
+from pipeline.precision import Precision
 from pipeline.weights import Weights, device_of, find, load_once
 
 if TYPE_CHECKING:
@@ -36,7 +45,7 @@ OF_CLASSIFIERS = OF_PY_FEAT | {"landmark_weights", "landmark_revision", "trusted
 MEANT_FOR = {
     "xgb": OF_CLASSIFIERS,
     "svm": OF_CLASSIFIERS,
-    "multitask": OF_PY_FEAT,
+    "multitask": OF_PY_FEAT | {"precision"},
     "openface": OF_ALL | {"binary"},
 }
 
@@ -62,7 +71,8 @@ class ActionUnits(Extractor):
         where none are named. file: its name, if not the one py-feat uses. landmark_weights: of
         py-feat's MobileFaceNet, which `xgb` and `svm` look through. trusted_sha256: of the skops
         file of `xgb` or `svm`, from which Python objects are rebuilt. binary: OpenFace's
-        FeatureExtraction or FaceLandmarkImg, a path or a name on PATH.
+        FeatureExtraction or FaceLandmarkImg, a path or a name on PATH. precision: of the products
+        of `multitask`; see `pipeline.precision`.
         """
 
         backend: Literal["multitask", "xgb", "svm", "openface"] = "multitask"
@@ -74,6 +84,7 @@ class ActionUnits(Extractor):
         landmark_weights: str = by_content("py-feat/mobilefacenet")
         landmark_revision: str | None = by_content(None)
         threshold: float = PydanticField(0.5, gt=0, lt=1)
+        precision: Precision = later("float32")
         device: str = runtime("auto")
 
         @model_validator(mode="after")
@@ -126,13 +137,14 @@ class ActionUnits(Extractor):
         from pipeline import py_feat, py_feat_random
 
         backend, device = self.settings.backend, device_of(self.settings.device)
-        parts = self._parts()
+        parts, precision = self._parts(), self.settings.precision
 
         def build() -> Detector:
             paths = [part.path for part in parts]
             if backend == "multitask":
-                load = py_feat.Multitask.load
-                return load(paths[0], device) if paths[0] else py_feat_random.multitask(device)
+                if paths[0]:
+                    return py_feat.Multitask.load(paths[0], device, precision)
+                return py_feat_random.multitask(device, precision)
             trained = (
                 py_feat.load_classifier(paths[0], backend, parts[0].digest)
                 if paths[0]
@@ -145,7 +157,7 @@ class ActionUnits(Extractor):
             )
             return py_feat.Classical.of(landmarks, trained, device)
 
-        return load_once((backend, device, *(part.digest for part in parts)), build)
+        return load_once((backend, device, precision, *(part.digest for part in parts)), build)
 
     def _parts(self) -> list[Weights]:
         """The classifier's weights and, where it needs any, the landmark network's."""

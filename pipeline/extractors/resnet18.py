@@ -14,8 +14,17 @@ from pydantic import Field as PydanticField
 from pipeline.alignment import SIZE_PX
 from pipeline.checkpoint import find_file
 from pipeline.errors import UserError
-from pipeline.extractor import ClipInputs, ClipResult, Extractor, StageSettings, by_content, runtime
+from pipeline.extractor import (
+    ClipInputs,
+    ClipResult,
+    Extractor,
+    StageSettings,
+    by_content,
+    later,
+    runtime,
+)
 from pipeline.field import Field
+from pipeline.precision import Precision
 from pipeline.weights import Weights, device_of, find, load_once
 
 if TYPE_CHECKING:
@@ -41,13 +50,15 @@ class Resnet18(Extractor):
 
         weights: a checkpoint file, a folder or hub id that holds one, `imagenet` (torchvision's)
         or `random`. file: its name in a folder or hub repository with several. input_px: faces
-        are resized to this square; 224 is what ResNets are trained on.
+        are resized to this square; 224 is what ResNets are trained on. precision: of the network's
+        products; see `pipeline.precision`.
         """
 
         weights: str = by_content(IMAGENET)
         revision: str | None = by_content(None)
         file: str | None = by_content(None)
         input_px: int = PydanticField(224, ge=32, le=1024)
+        precision: Precision = later("float32")
         batch_size: int = runtime(64, ge=1)
         device: str = runtime("auto")
 
@@ -78,22 +89,24 @@ class Resnet18(Extractor):
         # torch and torchvision are loaded where features are made, not where a run is planned.
         from pipeline import resnet
 
-        network, size = self._network(), self.settings.batch_size
+        network, settings = self._network(), self.settings
+        size, how = settings.batch_size, (settings.input_px, settings.precision)
         batches = [faces[start : start + size] for start in range(0, len(faces), size)]
-        parts = [resnet.features(network, batch, self.settings.input_px) for batch in batches]
+        parts = [resnet.features(network, batch, *how) for batch in batches]
         return np.concatenate([np.zeros((0, WIDTH), np.float32), *parts])
 
     def _network(self) -> torch.nn.Module:
         from pipeline import resnet
 
         found, device = self.weights(), device_of(self.settings.device)
+        precision = self.settings.precision
 
         def build() -> torch.nn.Module:
             if found.path is None:
-                return resnet.at_random(device)
-            return resnet.from_checkpoint(found.path, device)
+                return resnet.at_random(device, precision)
+            return resnet.from_checkpoint(found.path, device, precision)
 
-        return load_once(("resnet18", found.digest, device), build)
+        return load_once(("resnet18", found.digest, device, precision), build)
 
 
 def _imagenet() -> Path:

@@ -12,8 +12,17 @@ from pydantic import Field as PydanticField
 
 from pipeline import transformer
 from pipeline.errors import UserError
-from pipeline.extractor import ClipInputs, ClipResult, Extractor, StageSettings, by_content, runtime
+from pipeline.extractor import (
+    ClipInputs,
+    ClipResult,
+    Extractor,
+    StageSettings,
+    by_content,
+    later,
+    runtime,
+)
 from pipeline.field import Field
+from pipeline.precision import FULL, Precision, as_floats, inference, lowered
 from pipeline.steps import Sampling, to_steps
 from pipeline.trace import span
 from pipeline.waveform import FULL_SCALE, RATE_HZ, SAMPLES
@@ -39,13 +48,15 @@ class Wav2vec2(Extractor):
         """weights: a hub id, a folder in the hub's layout, or `random`.
 
         window_s: longer sound goes through in windows of this length, frame by frame the same
-        ones, so that memory stays bounded; attention does not look beyond a window.
+        ones, so that memory stays bounded; attention does not look beyond a window. precision: of
+        the network's products; see `pipeline.precision`.
         """
 
         weights: str = by_content("audeering/wav2vec2-large-robust-12-ft-emotion-msp-dim")
         revision: str | None = by_content(None)
         sampling: Sampling = "uniform"
         window_s: float = PydanticField(60.0, ge=1.0)
+        precision: Precision = later("float32")
         batch_size: int = runtime(16, ge=1)
         device: str = runtime("auto")
 
@@ -62,7 +73,8 @@ class Wav2vec2(Extractor):
 
     def extract(self, batch: Sequence[ClipInputs]) -> Iterator[ClipResult]:
         """Clips of similar length go through the network together."""
-        network = _loaded(self.weights(), device_of(self.settings.device))
+        device, precision = device_of(self.settings.device), self.settings.precision
+        network = _loaded(self.weights(), device, precision)
         window = round(self.settings.window_s * RATE_HZ)
         cut = [network.windows(network.normalised(i.rows["samples"]), window) for i in batch]
         states = iter(self._states(network, [window for windows in cut for window in windows]))
@@ -92,6 +104,7 @@ class Network:
 
     model: Any
     normaliser: Any
+    precision: Precision = FULL
 
     @property
     def masks(self) -> bool:
@@ -138,22 +151,25 @@ class Network:
         import torch
         from torch.nn.utils.rnn import pad_sequence
 
+        device = self.model.device
         rows = [torch.from_numpy(sound) for sound in sounds]
-        values = pad_sequence(rows, batch_first=True).to(self.model.device)
+        values = pad_sequence(rows, batch_first=True).to(device)
         mask = None
         if self.masks:
             ones = [torch.ones(len(row), dtype=torch.long) for row in rows]
-            mask = pad_sequence(ones, batch_first=True).to(self.model.device)
-        with torch.inference_mode():
+            mask = pad_sequence(ones, batch_first=True).to(device)
+        with inference(self.precision, device):
             states = self.model(values, attention_mask=mask).last_hidden_state
-        hidden = np.asarray(states.cpu().numpy(), np.float32)
+        hidden = as_floats(states)
         return [hidden[i, : self.frames(len(sound))] for i, sound in enumerate(sounds)]
 
 
-def _loaded(weights: Weights, device: str) -> Network:
-    key = ("wav2vec2", weights.digest, device)
-    build = _random if weights.random else _checkpoint
-    return load_once(key, lambda: build(weights, device))
+def _loaded(weights: Weights, device: str, precision: Precision = FULL) -> Network:
+    def build() -> Network:
+        network = (_random if weights.random else _checkpoint)(weights, device)
+        return Network(lowered(network.model, precision), network.normaliser, precision)
+
+    return load_once(("wav2vec2", weights.digest, device, precision), build)
 
 
 def _checkpoint(weights: Weights, device: str) -> Network:
