@@ -12,6 +12,7 @@ import torch
 from model.batch import MODALITIES, Batch
 from model.metrics import SCALES, Scale, scale_of
 from pipeline.errors import UserError
+from pipeline.recipe import Recipe
 
 if TYPE_CHECKING:
     from pipeline.cache import Cache, StageView
@@ -195,12 +196,16 @@ def _check_finite(stage: str, rows: np.ndarray) -> None:
 
 
 def _provenance(cache: Cache, channels: Mapping[str, Sequence[str]]) -> dict[str, Any]:
+    names = [stage for chosen in channels.values() for stage in chosen]
+    recipe = Recipe.of(cache, names)
     stages = {}
-    for name in (stage for chosen in channels.values() for stage in chosen):
+    for name in names:
         weights = cache[name].attributes.get("weights") or {}
         stages[name] = {
             "fingerprint": cache[name].fingerprint,
             "weights": weights,
             "random": "random" in str(weights.get("id")).split(" + "),
         }
-    return {"cache": cache.url, "dataset": cache.name, "stages": stages}
+    extraction = recipe.to_json() if recipe else None
+    origin = {"cache": cache.url, "dataset": cache.name}
+    return {**origin, "stages": stages, "extraction": extraction}

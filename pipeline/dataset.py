@@ -23,11 +23,15 @@ csv.field_size_limit(1 << 24)  # a transcript of 10,000 words is a valid field
 
 @dataclass(frozen=True)
 class Dataset:
-    """A dataset's name, its folder and its clips in the order of its table."""
+    """A dataset's name, its folder and its clips in the order of its table.
+
+    is_open: clips come and go at will, so that a cache of it may hold none of today's.
+    """
 
     name: str
     root: Path
     clips: tuple[Clip, ...]
+    is_open: bool = False
 
     @property
     def language(self) -> str:
@@ -55,11 +59,11 @@ def load(path: str | Path) -> Dataset:
             f"{path}: no dataset; give a folder with label.csv and Raw/, or a manifest (.csv, "
             ".jsonl) with the columns id, video, text, label, split"
         )
-    rows = list(_rows(path))
-    if not rows:
+    table = list(rows(path))
+    if not table:
         raise UserError(f"{path}: holds no clips")
-    in_layout = "video_id" in rows[0][1]
-    clips = _layout_clips(path, rows) if in_layout else _manifest_clips(path, rows)
+    in_layout = "video_id" in table[0][1]
+    clips = _layout_clips(path, table) if in_layout else _manifest_clips(path, table)
     return Dataset(
         name, Path(os.path.abspath(path.parent)), tuple(_without_duplicates(path, clips))
     )
@@ -76,7 +80,8 @@ def name_of(path: str | Path) -> str:
 Row = tuple[str, Mapping[str, str]]  # "file:line" and the columns as text
 
 
-def _rows(path: Path) -> Iterator[Row]:
+def rows(path: Path) -> Iterator[Row]:
+    """The rows of a table (`.csv`, `.jsonl`); UserError with file and line for what is none."""
     try:
         text = path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:

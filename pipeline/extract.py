@@ -13,6 +13,7 @@ from typing import Any
 from pipeline import dataset, lock
 from pipeline.cache import last_known, locate, set_current, store_url
 from pipeline.clips_table import ClipsTable
+from pipeline.dataset import Dataset
 from pipeline.files import Folder
 from pipeline.libraries import versions
 from pipeline.plan import StagePlan, prepare
@@ -23,6 +24,7 @@ from pipeline.stop import Stop
 from pipeline.store import Store
 
 Observer = Callable[[Outcome], None]
+Started = Callable[[Sequence[StagePlan]], Observer]
 
 
 @dataclass(frozen=True)
@@ -53,7 +55,7 @@ def extract(
     cache_root: str = "cache",
     name: str | None = None,
     only: Sequence[str] = (),
-    started: Callable[[Sequence[StagePlan]], Observer] = lambda plans: lambda outcome: None,
+    started: Started = lambda plans: lambda outcome: None,
     retry: bool = False,
     stop: Stop | None = None,
 ) -> Extraction:
@@ -64,11 +66,24 @@ def extract(
 
     Raises UserError where the dataset, the stages file or its weights can't be used.
     """
+    clips, url = dataset.load(path), locate(path, cache_root, name)
+    return bring_up_to_date(clips, stages_file, engine, url, name, only, started, retry, stop)
+
+
+def bring_up_to_date(
+    clips: Dataset,
+    stages_file: str | Path | Stages,
+    engine: Engine,
+    url: str,
+    name: str | None = None,
+    only: Sequence[str] = (),
+    started: Started = lambda plans: lambda outcome: None,
+    retry: bool = False,
+    stop: Stop | None = None,
+) -> Extraction:
+    """As `extract`, for a dataset that was read and the URL of its cache."""
     begun = time.perf_counter()
-    stop = stop or Stop()
-    clips = dataset.load(path)
-    url = locate(path, cache_root, name)
-    folder = Folder(url)
+    stop, folder = stop or Stop(), Folder(url)
     with lock.held(folder) as lease, RunLog(folder) as log:
         folder.sweep()
         plan = prepare(clips, stages_file, folder.absolute_url, name, only, retry)
