@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from pipeline.key_frames import KeyFrameDetector
 
 WEIGHTS_ID = "facenet-pytorch/mtcnn"
+FILES = ("?net.pt",)
 
 
 class Faces(Extractor):
@@ -77,8 +78,11 @@ class Faces(Extractor):
             "track_span": Field((2,), "float64", unit="s"),
         }
 
+    def models(self) -> list[weights.Source]:
+        return [weights.Source(WEIGHTS_ID, FILES, path=_weights_folder())]
+
     def weights(self) -> weights.Weights:
-        return replace(weights.find(str(_weights_folder()), ("?net.pt",)), id=WEIGHTS_ID)
+        return replace(weights.find(str(_weights_folder()), FILES), id=WEIGHTS_ID)
 
     def extract(self, batch: Sequence[ClipInputs]) -> Iterable[ClipResult]:
         detector = self._detector()
