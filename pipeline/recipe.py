@@ -65,10 +65,12 @@ class Recipe:
         for name, recorded in self.stages.items():
             # What a stage needs comes before it and is told by itself.
             was, now = ({**identity, "needs": {}} for identity in (recorded, found[name]))
-            if differing := of_identity(was, now):
+            if was["fingerprint"] != now["fingerprint"]:
+                prints = f"fingerprint: {was['fingerprint'][:8]} → {now['fingerprint'][:8]}"
+                differing = "; ".join(of_identity(was, now)) or prints
                 raise UserError(
-                    f"stage {name!r} is not what the model was trained on: {'; '.join(differing)} "
-                    "here; use the code and the weights of then, or train on features of now"
+                    f"stage {name!r} is not what the model was trained on: {differing} here; use "
+                    "the code and the weights of then, or train on features of now"
                 )
         return stages
 
