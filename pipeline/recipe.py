@@ -12,6 +12,10 @@ from pipeline.errors import UserError
 from pipeline.stages import Stages, extractor_class
 
 Identity = Mapping[str, Any]
+FIELDS = {
+    "extractor", "version", "settings", "located", "weights", "weights_id", "needs", "steps",
+    "partition", "fingerprint",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -31,7 +35,7 @@ class Recipe:
     def of(cls, cache: Cache, names: Sequence[str]) -> Recipe | None:
         """Of the features of the stages `names`; None where the cache doesn't say how they came."""
         attributes = {name: cache[name].attributes for name in names}
-        if not all("identity" in found for found in attributes.values()):
+        if not all("upstream" in found.get("identity", {}) for found in attributes.values()):
             return None
         stages: dict[str, Identity] = {}
         for name in names:
@@ -44,9 +48,13 @@ class Recipe:
     def from_json(cls, content: Mapping[str, Any]) -> Recipe:
         """What `to_json` gave; UserError where it is something else."""
         try:
-            return cls(**content)
-        except TypeError as error:
+            recipe = cls(**content)
+            lacking = {field for stage in recipe.stages.values() for field in FIELDS - stage.keys()}
+        except (TypeError, AttributeError) as error:
             raise UserError(f"the record of the extraction is damaged: {error}") from error
+        if lacking:
+            raise UserError(f"the record of the extraction lacks {', '.join(sorted(lacking))}")
+        return recipe
 
     def to_json(self) -> dict[str, Any]:
         """All of it."""
@@ -61,7 +69,11 @@ class Recipe:
         if unknown := sorted((weights or {}).keys() - self.stages.keys()):
             raise UserError(f"no stage {unknown[0]!r}; there are {', '.join(self.stages)}")
         stages = Stages(self._spec(weights or {}), where="the run's stages")
-        found = stages.identities(stages.chosen(()))
+        try:
+            found = stages.identities(stages.chosen(()))
+        except UserError as error:
+            elsewhere = "if they lie elsewhere here, give --weights STAGE=WHERE"
+            raise UserError(f"{error}; {elsewhere}") from error
         for name, recorded in self.stages.items():
             # What a stage needs comes before it and is told by itself.
             was, now = ({**identity, "needs": {}} for identity in (recorded, found[name]))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Hashable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import TypeVar, cast
@@ -53,7 +53,7 @@ class Source:
     files: Sequence[str] = TRANSFORMERS_FILES
     revision: str | None = None
     path: Path | None = None
-    fetch: Callable[[], object] | None = None
+    fetch: Callable[[], object] | None = field(default=None, compare=False)
 
 
 def find(
