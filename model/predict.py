@@ -62,8 +62,11 @@ class TrainedModel:
         return run_folder.read_residuals(self.run)
 
     def dataset(self) -> dict[str, Clip]:
-        """The clips of the dataset that the model was trained on, by id, if its cache is there."""
-        table = open_cache(self.provenance["cache"]).table
+        """The clips of the dataset that the model was trained on, by id; none without its cache."""
+        try:
+            table = open_cache(self.provenance["cache"]).table
+        except UserError:
+            return {}
         return {table.rows[i].clip.id: table.rows[i].clip for i in table.present}
 
     def __call__(

@@ -27,8 +27,8 @@ def clips_of(names: Sequence[str], known: Callable[[], Mapping[str, Clip]]) -> l
     manifest) and ids of `known` clips, which are asked for only where there is no such file. What
     is neither is a clip that can't be read. Raises UserError for a folder without videos.
     """
-    found = {clip.id: clip for name in names for clip in _named(name, known)}
-    return list(found.values())
+    found = [clip for name in names for clip in _named(name, known)]
+    return list({(clip.id, clip.video, clip.text): clip for clip in found}.values())
 
 
 def with_table(clips: Sequence[Clip], path: Path) -> list[Clip]:

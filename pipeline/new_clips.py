@@ -19,8 +19,9 @@ ANYWHERE = Path("/")  # the clips of a cache may be of many folders
 
 
 def of_file(path: str | Path) -> Clip:
-    """The clip in a media file, called as the file was named."""
-    return Clip(str(path), video=os.path.abspath(path))
+    """The clip in a media file, a path or URL, called as the file was named."""
+    name = str(path)
+    return Clip(name, video=name if "://" in name else os.path.abspath(name))
 
 
 def extract_clips(

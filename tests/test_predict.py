@@ -131,7 +131,7 @@ class TestSameAsInTraining:
 
 
 class TestClips:
-    def test_a_file_that_cant_be_read_fails_alone(self, predict, folder, run, tmp_path):
+    def test_a_file_that_cant_be_read_fails_alone(self, predict, run, tmp_path):
         bad, id = tmp_path / "bad.mp4", "video_0001/0001"
         bad.write_bytes(b"no video")
         gone = str(tmp_path / "gone.mp4")
@@ -193,6 +193,15 @@ class TestClips:
     def test_a_cache_of_something_else_is_left_alone(self, run, folder):
         with pytest.raises(UserError, match="holds another dataset"):
             load(run)([Clip("a", text="well")], str(folder / "cache" / "sample"))
+
+    def test_without_the_datasets_cache_files_are_predicted_all_the_same(self, run, tmp_path):
+        def change(provenance: dict[str, Any]) -> None:
+            provenance["cache"] = str(tmp_path / "gone")
+
+        model = load(changed(run, tmp_path / "moved", change))
+        assert model.dataset() == {}
+        [said] = model([Clip("a", text="I love this film")])
+        assert said.score is not None
 
 
 class TestRefusal:
