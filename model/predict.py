@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
@@ -139,10 +138,10 @@ class TrainedModel:
 
 def _with_unique_ids(clips: Sequence[Clip]) -> list[Clip]:
     """The same file may be given several times, with several texts."""
-    seen: Counter[str] = Counter()
-    unique = []
+    unique: dict[str, Clip] = {}
     for clip in clips:
-        seen[clip.id] += 1
-        again = seen[clip.id] > 1
-        unique.append(replace(clip, id=f"{clip.id} ({seen[clip.id]})") if again else clip)
-    return unique
+        times, id = 1, clip.id
+        while id in unique:
+            times, id = times + 1, f"{clip.id} ({times + 1})"
+        unique[id] = replace(clip, id=id)
+    return list(unique.values())

@@ -109,13 +109,14 @@ def _summary(model: TrainedModel, found: Sequence[Prediction]) -> dict[str, Any]
 
 def _print(model: TrainedModel, found: Sequence[Prediction]) -> None:
     from model.console import print_table
+    from pipeline.changes import counted
 
     said = [one for one in found if not one.error]
     star = " *" if model.random_stages else ""
     cells = [[_printable(one.clip), *_cells(one)] for one in said]
     if cells:
         columns = ["clip", f"score{star}", "class", "confidence", "missing"]
-        print_table(f"{model.run}: {len(said)} clips", columns, [cells])
+        print_table(f"{model.run}: {counted(len(said), 'clip')}", columns, [cells])
     for (what, why), clips in _lacks(said).items():
         more = f" and {len(clips) - NAMED} more" if len(clips) > NAMED else ""
         click.echo(f"no {what}, {why}: {', '.join(clips[:NAMED])}{more}")
