@@ -14,7 +14,7 @@ from pydantic import Field as PydanticField
 from pipeline.clip import Clip
 from pipeline.errors import UNPRINTABLE, ClipError, MissingModalityError
 from pipeline.field import Field
-from pipeline.weights import Weights
+from pipeline.weights import Source, Weights
 
 OK, MISSING, FAILED = "ok", "missing", "failed"
 
@@ -174,6 +174,14 @@ class Extractor(ABC):
     def weights(self) -> Weights | None:
         """The weights this stage computes with; their digest is part of the fingerprint."""
         return None
+
+    def models(self) -> list[Source]:
+        """The models that the weights come from, for `smp models`; none has to be there yet.
+
+        By default what the settings `weights` and `revision` name, in the hub's layout.
+        """
+        named = getattr(self.settings, "weights", None)
+        return [Source(named, revision=getattr(self.settings, "revision", None))] if named else []
 
 
 class StreamingExtractor(Extractor):
