@@ -131,12 +131,14 @@ class Extractor(ABC):
     version: raise it whenever results change.
     reads: the parts of a clip that it opens itself, of "video", "audio" and "text".
     takes: the upstream fields it needs, checked before anything runs.
+    may_take: those that it uses where a stage it needs writes them; that stage may be off.
     uses_steps: whether `self.steps` can change a result; where not, it is no part of the identity.
     """
 
     version: ClassVar[int]
     reads: ClassVar[frozenset[str]] = frozenset()
     takes: ClassVar[Mapping[str, Field]] = {}
+    may_take: ClassVar[Mapping[str, Field]] = {}
     uses_steps: ClassVar[bool] = True
 
     class Settings(StageSettings):
@@ -157,6 +159,17 @@ class Extractor(ABC):
         Where one clip is at fault yield `ClipResult.of(error)` for it. Anything raised makes the
         runner try the clips of the batch one by one.
         """
+
+    def does_without(self, clip: Clip) -> bool:
+        """Whether nothing from upstream is used for this clip: it is given none, and may lack."""
+        return False
+
+    def portion(self) -> int | None:
+        """How many clips of a batch go through together: such portions may be shared by threads.
+
+        None: all of them, in one thread.
+        """
+        return None
 
     def weights(self) -> Weights | None:
         """The weights this stage computes with; their digest is part of the fingerprint."""

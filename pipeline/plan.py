@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from graphlib import TopologicalSorter
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +44,7 @@ class Task:
     """One partition of one stage: paths and indices, never frames or tensors.
 
     spec: the resolved stages file. stores: the store of the stage and of those that it needs.
-    clips: how many clips these have.
+    clips: how many clips these have. traced: whether to record what is done when.
     """
 
     stage: str
@@ -55,10 +54,11 @@ class Task:
     spec: Mapping[str, Any]
     stores: Mapping[str, str]
     clips: int
+    traced: bool = False
 
     @property
     def id(self) -> TaskId:
-        """Partition and stage: unique in a plan, and in the order in which tasks are begun."""
+        """Partition and stage: unique in a plan."""
         return self.partition, self.stage
 
     @property
@@ -145,14 +145,6 @@ def prepare(
             by_stage.append(replace(planned, why=why))
     clips = before.clips(table) if known else ()
     return Plan(cache_url, table, stages, tuple(chosen), identities, tuple(by_stage), clips)
-
-
-def in_order(tasks: Sequence[Task]) -> TopologicalSorter[TaskId]:
-    """A sorter, prepared, over the tasks' ids: what is ready, and what waits for what."""
-    ids = {task.id for task in tasks}
-    sorter = TopologicalSorter({t.id: [w for w in t.waits_for if w in ids] for t in tasks})
-    sorter.prepare()
-    return sorter
 
 
 class _Planner:

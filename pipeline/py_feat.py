@@ -28,6 +28,7 @@ from pipeline.alignment import SIZE_PX
 from pipeline.checkpoint import read_tensors
 from pipeline.errors import ClipError, UserError
 from pipeline.precision import FULL, Precision, lowered
+from pipeline.trace import span
 
 # Always so many faces at once: a face's last bits then don't depend on those beside it. They
 # matter here, where landmarks are cut to whole pixels and trees branch at thresholds.
@@ -57,6 +58,7 @@ class Detector(Protocol):
         """float32 rgb `faces` [32, 3, 112, 112] of 0..1 to [32, units] of 0..1."""
 
 
+@span("network")
 def confidences(detector: Detector, faces: np.ndarray) -> np.ndarray:
     """uint8 rgb `faces` [n, 112, 112, 3] to float32 [n, units] of 0..1."""
     rows = [np.zeros((0, len(detector.units)))]

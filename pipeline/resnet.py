@@ -14,6 +14,7 @@ from torchvision.models import resnet18
 from pipeline.checkpoint import read_tensors
 from pipeline.errors import UserError
 from pipeline.precision import FULL, Precision, as_floats, inference, lowered
+from pipeline.trace import span
 from pipeline.transformer import made_up
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # rgb, of ImageNet
@@ -42,6 +43,7 @@ def at_random(device: str, precision: Precision = FULL) -> torch.nn.Module:
     return cast(torch.nn.Module, lowered(made_up(build, device), precision))
 
 
+@span("network")
 def features(
     network: torch.nn.Module, faces: np.ndarray, input_px: int, precision: Precision = FULL
 ) -> np.ndarray:

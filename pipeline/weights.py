@@ -11,6 +11,7 @@ from typing import TypeVar, cast
 
 from pipeline.digest import FileDigests
 from pipeline.errors import UserError
+from pipeline.trace import span
 
 RANDOM = "random"
 TRANSFORMERS_FILES = ("*.json", "*.txt", "*.model", "*.safetensors", "pytorch_model*.bin")
@@ -64,7 +65,8 @@ def load_once(key: Hashable, build: Callable[[], Model]) -> Model:
         lock = _locks.setdefault(key, threading.Lock())
     with lock:
         if key not in _models:
-            _models[key] = build()
+            with span("load weights"):
+                _models[key] = build()
     return cast(Model, _models[key])
 
 

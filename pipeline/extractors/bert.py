@@ -24,6 +24,8 @@ from pipeline.extractor import (
 from pipeline.field import Field
 from pipeline.precision import Precision, as_floats, inference, lowered
 from pipeline.steps import Sampling, to_steps
+from pipeline.trace import span
+from pipeline.transcript import TRANSCRIPT, text_of
 from pipeline.weights import Weights, device_of, find, load_once
 
 BATCH_TOKENS = 1 << 14
@@ -38,6 +40,7 @@ class Bert(Extractor):
 
     version = 1
     reads = frozenset({"text"})
+    may_take = {"transcript": TRANSCRIPT}
 
     class Settings(StageSettings):
         """weights: a hub id, a folder in the hub's layout, or `random`.
@@ -71,7 +74,7 @@ class Bert(Extractor):
         tokens: dict[int, Tokens] = {}
         for index, inputs in enumerate(batch):
             try:
-                tokens[index] = tokenizer.tokens(_whole_characters(inputs.clip.text))
+                tokens[index] = tokenizer.tokens(_whole_characters(text_of(inputs)))
             except ClipError as error:
                 results[index] = ClipResult.of(error)
         indices, texts = list(tokens), list(tokens.values())
@@ -93,6 +96,7 @@ class Bert(Extractor):
                 states[index] = hidden[: lengths[index]]
         return [states[index] for index in range(len(texts))]
 
+    @span("network")
     def _forward(self, model: Any, ids: Sequence[Sequence[int]]) -> np.ndarray:
         """Last hidden states float32 [texts, tokens, width]; beyond a text they mean nothing."""
         import torch

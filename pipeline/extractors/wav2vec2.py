@@ -24,6 +24,7 @@ from pipeline.extractor import (
 from pipeline.field import Field
 from pipeline.precision import FULL, Precision, as_floats, inference, lowered
 from pipeline.steps import Sampling, to_steps
+from pipeline.trace import span
 from pipeline.waveform import FULL_SCALE, RATE_HZ, SAMPLES
 from pipeline.weights import Weights, device_of, find, load_once
 
@@ -144,6 +145,7 @@ class Network:
         starts = range(0, self.frames(len(sound)) * self.hop, step)
         return [sound[start : start + step + overlap] for start in starts]
 
+    @span("network")
     def forward(self, sounds: Sequence[np.ndarray]) -> list[np.ndarray]:
         """The frames of each sound, from one padded batch."""
         import torch
