@@ -17,7 +17,7 @@ from pipeline.inspect.provenance import provenance
 from pipeline.page import templates
 from pipeline.page.numbers import plain
 
-MOST_CHARACTERS = 4000  # of a transcript
+MOST_CHARACTERS = 1000  # of a transcript
 
 Make = Callable[[Finding, Row], object]
 PANELS: Mapping[str, Make] = {
