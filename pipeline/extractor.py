@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict
 from pydantic import Field as PydanticField
 
 from pipeline.clip import Clip
-from pipeline.errors import UNPRINTABLE, ClipError, MissingModalityError
+from pipeline.errors import ClipError, MissingModalityError, printable
 from pipeline.field import Field
 from pipeline.weights import Source, Weights
 
@@ -115,7 +115,7 @@ class ClipResult:
     @classmethod
     def of(cls, error: ClipError) -> ClipResult:
         """The result that an error stands for."""
-        reason = UNPRINTABLE.sub(lambda found: ascii(found[0])[1:-1], str(error))
+        reason = printable(str(error))
         is_missing = isinstance(error, MissingModalityError)
         return cls.missing(reason) if is_missing else cls.failed(reason)
 
@@ -161,7 +161,10 @@ class Extractor(ABC):
         """
 
     def does_without(self, clip: Clip) -> bool:
-        """Whether nothing from upstream is used for this clip: it is given none, and may lack."""
+        """Whether the clip's result takes nothing from upstream: what lacks there is no lack here.
+
+        It is given no rows then.
+        """
         return False
 
     def portion(self) -> int | None:
