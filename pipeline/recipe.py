@@ -33,9 +33,11 @@ class Recipe:
 
     @classmethod
     def of(cls, cache: Cache, names: Sequence[str]) -> Recipe | None:
-        """Of the features of the stages `names`; None where the cache doesn't say how they came."""
+        """Of the features of the stages `names`; None where they did not come from clips."""
         attributes = {name: cache[name].attributes for name in names}
         if not all("upstream" in found.get("identity", {}) for found in attributes.values()):
+            return None  # made up, or of a cache of the first days
+        if cache.table.imported:
             return None
         stages: dict[str, Identity] = {}
         for name in names:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import pickle
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
@@ -27,6 +28,7 @@ from pipeline.extract import extract
 from pipeline.given import clips_of, with_table
 from pipeline.run import run_serially
 from pipeline.sample import FEWEST, SPECIAL, write_sample
+from tests import feature_files
 
 PARTITION = 8  # so that a call has several
 Run = SimpleNamespace
@@ -250,6 +252,14 @@ class TestRefusal:
             load(old)
         with pytest.raises(UserError, match="is no run folder"):
             load(tmp_path)
+
+    def test_features_that_were_imported_have_no_stages(self, tmp_path, monkeypatch):
+        monkeypatch.chdir(tmp_path)
+        (tmp_path / "talks.pkl").write_bytes(pickle.dumps(feature_files.mmsa()))
+        assert CliRunner().invoke(main, ["import", "talks.pkl"]).exit_code == 0
+        done = CliRunner().invoke(main, ["train", "talks", "--epochs", "1", "--json"])
+        with pytest.raises(UserError, match="were imported"):
+            load(json.loads(done.stdout)["run"])
 
 
 def test_options_that_do_not_go_together_are_refused(predict, folder, run):

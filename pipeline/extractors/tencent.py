@@ -12,7 +12,7 @@ from pipeline.extractor import ClipInputs, ClipResult, Extractor, StageSettings,
 from pipeline.field import Field
 from pipeline.steps import Sampling, to_steps
 from pipeline.transcript import TRANSCRIPT, text_of
-from pipeline.weights import Weights, load_once
+from pipeline.weights import Source, Weights, load_once
 from pipeline.word_vectors import Layout, RandomVectors, Vectors, WordVectors
 from pipeline.words import words
 
@@ -53,9 +53,13 @@ class Tencent(Extractor):
 
     def weights(self) -> Weights:
         """The file of vectors."""
+        [source] = self.models()
+        return find_file(source.id, source.files, source.revision)
+
+    def models(self) -> list[Source]:
         settings = self.settings
         patterns = (settings.file,) if settings.file else FILES
-        return find_file(settings.weights, patterns, settings.revision)
+        return [Source(settings.weights, patterns, settings.revision)]
 
     def extract(self, batch: Sequence[ClipInputs]) -> Iterator[ClipResult]:
         """Words are looked up one by one; the file is never read as a whole."""
