@@ -97,7 +97,7 @@ def _draw_rows(axes: Axes, slices: Events, rows: Sequence[tuple[int, int]]) -> N
             colour = COLOURS.get(name, "lightgrey")
             axes.barh(row, seconds, 0.8, begin_s, color=colour, edgecolor="white", linewidth=0.5)
         elif name in WAITING:
-            axes.barh(row, seconds, 0.3, begin_s, color=WAITING[name])
+            axes.barh(row, seconds, 0.3, begin_s, color=WAITING[name], zorder=3)
         elif row == 0:
             axes.barh(row, seconds, 0.8, begin_s, color="lightgrey", edgecolor="white")
             if seconds > LABELLED * whole_s:

@@ -25,7 +25,8 @@ class Busy:
     """What one stage, or all, had of a run: partitions, and seconds of threads and of processors.
 
     share: of the run's time on all cores (or threads, where these are more), the part that the
-    threads were at it; at most 1.
+    threads were at it. All shares make a little more than 1 where helpers finish their clips
+    beside tasks that have begun.
     """
 
     stage: str
