@@ -3,6 +3,8 @@
 import io
 import os
 import pickle
+import subprocess
+import sys
 from collections import OrderedDict
 from datetime import date
 from pathlib import Path
@@ -177,8 +179,32 @@ def test_a_shape_that_does_not_fit_its_data_is_refused() -> None:
 def test_wherever_it_is_cut_a_file_is_not_taken_for_whole(protocol: int) -> None:
     content = pickle.dumps({"train": {"vision": np.zeros((2, 3))}}, protocol=protocol)
     for length in range(len(content)):
-        with pytest.raises(UserError, match="not a whole pickle"):
+        with pytest.raises(UserError, match="not a whole pickle|is not opened"):
             load(content[:length])
+
+
+@pytest.mark.parametrize(
+    "bomb",
+    [
+        b"\x80\x02K\x01r\xff\xff\xff\x7f.",  # a place far away in the table of what was seen
+        b"\x80\x05\x96" + (1 << 40).to_bytes(8, "little"),  # a bytearray larger than the file
+        b"\x80\x04\x8e" + (1 << 40).to_bytes(8, "little"),  # bytes
+    ],
+)
+def test_a_few_bytes_do_not_fill_the_memory(bomb: bytes, tmp_path: Path) -> None:
+    (tmp_path / "bomb.pkl").write_bytes(bomb)
+    code = (
+        "import resource, sys\n"
+        "from pipeline.formats import restricted_pickle\n"
+        "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
+        "try:\n    restricted_pickle.load(open(sys.argv[1], 'rb'), 'file.pkl')\n"
+        "except Exception as error:\n    print(error)\n"
+        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path / "bomb.pkl")], capture_output=True, text=True
+    )
+    assert int(done.stdout.split()[-1]) < 100_000, done.stdout  # KB
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)

@@ -92,6 +92,9 @@ def _bundle(cache: Cache, channels: Mapping[str, Sequence[str]], notes: list[str
         if partly := int(np.isnan(x).any(axis=(1, 2)).sum()):
             notes.append(f"{modality}: {partly} clips lack one of {', '.join(stages)}, zeros there")
         features[modality], lengths[modality] = np.nan_to_num(x, copy=False), n
+    made_from = provenance(cache, channels)
+    if made_up := [name for name, stage in made_from["stages"].items() if stage["random"]]:
+        notes.append(f"random weights in {', '.join(made_up)}: not what real weights give")
     return Bundle(
         name=cache.name,
         language=cache.table.language,
@@ -99,7 +102,7 @@ def _bundle(cache: Cache, channels: Mapping[str, Sequence[str]], notes: list[str
         features=features,
         lengths=lengths,
         channels=channels,
-        provenance=provenance(cache, channels),
+        provenance=made_from,
     )
 
 
@@ -152,4 +155,4 @@ def _own_tokenizer(cache: Cache, stages: Sequence[str]) -> str:
         attributes = cache[stage].attributes
         if attributes["extractor"] == "bert" and attributes["weights"]["id"] != "random":
             return str(attributes["weights"]["id"])
-    raise UserError("no stage of the text has one")
+    raise UserError("none of the text's stages has a tokenizer")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import struct
 import sys
 from collections.abc import Mapping
 from typing import IO, Any
@@ -36,8 +37,19 @@ def load(file: IO[bytes], where: str) -> Any:
         raise UserError(f"{where}: not a whole pickle ({reason}); fetch it again") from None
 
 
-class _Unpickler(pickle.Unpickler):
-    """Knows the names in ALLOWED, each standing for a function of this file or a plain type."""
+def _load_bytearray(unpickler: Any) -> None:
+    """Bytes in its stead: all of it would be filled before it shows that the file is shorter."""
+    (size,) = struct.unpack("<Q", unpickler.read(8))
+    unpickler.append(unpickler.read(size))
+
+
+class _Unpickler(pickle._Unpickler):
+    """Knows the names in ALLOWED, each standing for a function of this file or a plain type.
+
+    It is the one in Python: a few bytes have the one in C fill the memory with a table.
+    """
+
+    dispatch = {**pickle._Unpickler.dispatch, pickle.BYTEARRAY8[0]: _load_bytearray}
 
     def find_class(self, module: str, name: str) -> Any:
         if (module, name) not in ALLOWED:
@@ -83,7 +95,9 @@ def _elements(data: Any, dtype: object) -> np.ndarray:
         for number, value in enumerate(data):
             elements[number] = value
         return elements
-    content = data.encode("latin1") if isinstance(data, str) else bytes(memoryview(data))
+    content = data.encode("latin1") if isinstance(data, str) else data
+    if not isinstance(content, bytes):
+        raise ForbiddenError(f"an array of {kind} made from a {type(data).__name__}")
     elements = np.frombuffer(content, kind) if content else np.empty(0, kind)
     if kind.kind == "U" and (elements.view(f"{kind.byteorder}u4") > sys.maxunicode).any():
         raise ValueError("a text with no such character")
