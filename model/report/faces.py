@@ -64,7 +64,7 @@ def _images(
     try:
         results = enumerate(view.store.rows(partition, [FIELD]), first)
         return [(row, result.rows[FIELD]) for row, result in results if row in wanted]
-    except DamagedError:  # coverage tells of it; a report goes on without these pictures
+    except DamagedError:  # `smp verify` tells of it; a page goes on without these pictures
         return []
 
 

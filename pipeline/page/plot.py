@@ -11,9 +11,8 @@ from markupsafe import Markup
 
 from pipeline.page.numbers import plain
 
-WIDTH = (
-    300  # of a picture, in its own units: about what it is seen at, three in a row or on a phone
-)
+# Of a picture, in its own units: about what it is seen at, three in a row or on a phone.
+WIDTH = 300
 LABEL = 6.2  # the width of a character of a tick's label
 
 
@@ -37,9 +36,8 @@ class Plot:
     def at_x(self, value: float) -> float:
         """Where a value lies across the picture."""
         low, high = self.x
-        return round(
-            self.left + (value - low) / (high - low) * (self.width - self.left - self.right), 1
-        )
+        inner = self.width - self.left - self.right
+        return round(self.left + (value - low) / (high - low) * inner, 1)
 
     def at_y(self, value: float) -> float:
         """Where a value lies down the picture."""
