@@ -12,6 +12,7 @@ import torch
 from model.batch import MODALITIES, Batch
 from model.metrics import SCALES, Scale, scale_of
 from pipeline.errors import UserError
+from pipeline.recipe import Recipe
 
 if TYPE_CHECKING:
     from pipeline.cache import Cache, StageView
@@ -209,9 +210,11 @@ def _check_finite(stage: str, rows: np.ndarray) -> None:
 
 
 def provenance(cache: Cache, channels: Mapping[str, Sequence[str]]) -> dict[str, Any]:
-    """Where the features of these stages came from: cache, file, fingerprints, weights."""
+    """Where the features of these stages came from: cache, file, fingerprints, weights, recipe."""
+    names = [stage for chosen in channels.values() for stage in chosen]
+    recipe = Recipe.of(cache, names)
     stages = {}
-    for name in (stage for chosen in channels.values() for stage in chosen):
+    for name in names:
         attributes = cache[name].attributes
         weights = attributes.get("weights") or {}
         upstream = (attributes.get("identity") or {}).get("upstream") or {}
@@ -221,7 +224,9 @@ def provenance(cache: Cache, channels: Mapping[str, Sequence[str]]) -> dict[str,
             "random": _is_random({"weights_id": weights.get("id"), "upstream": upstream}),
         }
     source = {"imported_from": cache.imported_from} if cache.imported_from else {}
-    return {"cache": cache.url, "dataset": cache.name, **source, "stages": stages}
+    extraction = recipe.to_json() if recipe else None
+    origin = {"cache": cache.url, "dataset": cache.name, **source}
+    return {**origin, "stages": stages, "extraction": extraction}
 
 
 def _is_random(identity: Mapping[str, Any]) -> bool:

@@ -124,7 +124,10 @@ def merged(known: ClipsTable | None, dataset: Dataset, name: str | None = None) 
     added = [row for id, row in fresh.items() if id not in known_ids]
     rows = _renamed(kept, added)
     renamed = len(fresh) - (len(rows) - len(old))
-    if known and old and known_ids.isdisjoint(fresh) and 2 * renamed < len(fresh):
+    is_other = known_ids.isdisjoint(fresh) and 2 * renamed < len(fresh)
+    if dataset.is_open:
+        is_other = known is not None and known.root != str(dataset.root)
+    if known and old and is_other:
         raise UserError(
             f"the cache of {known.name!r} holds another dataset ({known.root}): no clip is in "
             f"both; give {dataset.root} another name with --name, or another --cache"

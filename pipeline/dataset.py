@@ -25,11 +25,15 @@ csv.field_size_limit(1 << 24)  # a transcript of 10,000 words is a valid field
 
 @dataclass(frozen=True)
 class Dataset:
-    """A dataset's name, its folder and its clips in the order of its table."""
+    """A dataset's name, its folder and its clips in the order of its table.
+
+    is_open: clips come and go at will, so that a cache of it may hold none of today's.
+    """
 
     name: str
     root: Path
     clips: tuple[Clip, ...]
+    is_open: bool = False
 
     @property
     def language(self) -> str:
@@ -72,13 +76,13 @@ def entries(path: str | Path) -> Iterator[tuple[str, Clip | UserError]]:
     table = table_of(path)
     archive = MosiArchive.at(table.parent) if table.name == LABELS else None
     if archive and not table.is_file():
-        rows: list[Row] = list(archive.rows())
+        listed: list[Row] = list(archive.rows())
         adapter = _Adapter(table.parent.absolute(), archive, splits=("",))
     else:
-        rows = list(_rows(table))
+        listed = list(rows(table))
         has_media = archive and archive.has_media
         adapter = _Adapter(table.parent.absolute(), archive if has_media else None)
-    for where, row in rows:
+    for where, row in listed:
         try:
             yield where, adapter.clip(where, row)
         except UserError as error:
@@ -114,7 +118,8 @@ def name_of(path: str | Path) -> str:
 Row = tuple[str, Mapping[Any, Any]]
 
 
-def _rows(path: Path) -> Iterator[Row]:
+def rows(path: Path) -> Iterator[Row]:
+    """The rows of a table (`.csv`, `.jsonl`); UserError with file and line for what is none."""
     try:
         text = path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:

@@ -6,7 +6,7 @@ import os
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from pipeline import dataset
 from pipeline.clip import SPLITS, Clip
 from pipeline.clip_check import Finding, Look, look
 from pipeline.digest import UNREADABLE, FileDigests
-from pipeline.errors import UserError
+from pipeline.errors import UserError, printable
 
 PUBLISHED = {"CMU-MOSI": (1284, 229, 686), "CH-SIMS": (1368, 456, 457)}  # train, valid, test
 LIMIT, NARROW_LIMIT = 3.0, 1.0  # of scores: CMU-MOSI's and CH-SIMS's
@@ -82,7 +82,8 @@ def check(
     findings += _of_splits(clips.values())
     findings += _twins(clips.values())
     findings += _unnamed(clips.values(), table.parent)
-    return Checked(dataset.name_of(path), _counted(looks), tuple(findings))
+    told = (replace(f, where=printable(f.where), what=printable(f.what)) for f in findings)
+    return Checked(dataset.name_of(path), _counted(looks), tuple(told))
 
 
 def _read(path: str | Path, table: Path) -> tuple[dict[str, Clip], list[Finding]]:
@@ -181,19 +182,20 @@ def _twins(clips: Iterable[Clip]) -> Iterator[Finding]:
 
 
 def _unnamed(clips: Iterable[Clip], root: Path) -> Iterator[Finding]:
-    """Media that lies where the clips' media lies, but that no row names."""
+    """Media that lies where the clips' media lies, but is none of theirs."""
     places = [place for clip in clips for place in (clip.video, clip.audio) if place]
     named = {os.path.abspath(place) for place in places if "://" not in place}
     folders = {os.path.dirname(place) for place in named}
     raw = os.path.join(os.path.abspath(root), "Raw")
-    if any(os.path.dirname(folder) == raw for folder in folders):  # those of Raw/<video>/<clip>.mp4
+    in_raw = any(os.path.dirname(folder) == raw for folder in folders)  # Raw/<video>/<clip>.mp4
+    if in_raw and os.path.isdir(raw):
         folders |= {entry.path for entry in os.scandir(raw) if entry.is_dir()}
     for folder in sorted(filter(os.path.isdir, folders)):
         for name in sorted(os.listdir(folder)):
             path = os.path.join(folder, name)
             is_media = os.path.splitext(name)[1].lower() in MEDIA and not name.startswith(".")
             if is_media and path not in named:
-                yield Finding("file that no row names", path, "it is left out")
+                yield Finding("file without a row", path, "no row, or no good one, names it")
 
 
 def _counted(looks: Iterable[Look]) -> dict[str, Counts]:

@@ -13,6 +13,7 @@ from typing import Any
 from pipeline import dataset, lock
 from pipeline.cache import last_known, locate, set_current, store_url
 from pipeline.clips_table import ClipsTable
+from pipeline.dataset import Dataset
 from pipeline.files import Folder
 from pipeline.libraries import versions
 from pipeline.plan import StagePlan, prepare
@@ -24,6 +25,7 @@ from pipeline.store import Store
 from pipeline.trace import Recording, recorded, span
 
 Observer = Callable[[Outcome], None]
+Started = Callable[[Sequence[StagePlan]], Observer]
 
 
 @dataclass(frozen=True)
@@ -59,7 +61,7 @@ def extract(
     cache_root: str = "cache",
     name: str | None = None,
     only: Sequence[str] = (),
-    started: Callable[[Sequence[StagePlan]], Observer] = lambda plans: lambda outcome: None,
+    started: Started = lambda plans: lambda outcome: None,
     retry: bool = False,
     stop: Stop | None = None,
     traced: bool = False,
@@ -71,11 +73,27 @@ def extract(
 
     Raises UserError where the dataset, the stages file or its weights can't be used.
     """
+    clips, url = dataset.load(path), locate(path, cache_root, name)
+    return bring_up_to_date(
+        clips, stages_file, engine, url, name, only, started, retry, stop, traced
+    )
+
+
+def bring_up_to_date(
+    clips: Dataset,
+    stages_file: str | Path | Stages,
+    engine: Engine,
+    url: str,
+    name: str | None = None,
+    only: Sequence[str] = (),
+    started: Started = lambda plans: lambda outcome: None,
+    retry: bool = False,
+    stop: Stop | None = None,
+    traced: bool = False,
+) -> Extraction:
+    """As `extract`, for a dataset that was read and the URL of its cache."""
     begun = time.perf_counter()
-    stop = stop or Stop()
-    clips = dataset.load(path)
-    url = locate(path, cache_root, name)
-    folder = Folder(url)
+    stop, folder = stop or Stop(), Folder(url)
     with (
         recorded(traced) as recording,
         lock.held(folder) as lease,

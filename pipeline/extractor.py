@@ -12,9 +12,9 @@ from pydantic import BaseModel, ConfigDict
 from pydantic import Field as PydanticField
 
 from pipeline.clip import Clip
-from pipeline.errors import UNPRINTABLE, ClipError, MissingModalityError
+from pipeline.errors import ClipError, MissingModalityError, printable
 from pipeline.field import Field
-from pipeline.weights import Weights
+from pipeline.weights import Source, Weights
 
 OK, MISSING, FAILED = "ok", "missing", "failed"
 
@@ -115,7 +115,7 @@ class ClipResult:
     @classmethod
     def of(cls, error: ClipError) -> ClipResult:
         """The result that an error stands for."""
-        reason = UNPRINTABLE.sub(lambda found: ascii(found[0])[1:-1], str(error))
+        reason = printable(str(error))
         is_missing = isinstance(error, MissingModalityError)
         return cls.missing(reason) if is_missing else cls.failed(reason)
 
@@ -161,7 +161,10 @@ class Extractor(ABC):
         """
 
     def does_without(self, clip: Clip) -> bool:
-        """Whether nothing from upstream is used for this clip: it is given none, and may lack."""
+        """Whether the clip's result takes nothing from upstream: what lacks there is no lack here.
+
+        It is given no rows then.
+        """
         return False
 
     def portion(self) -> int | None:
@@ -174,6 +177,14 @@ class Extractor(ABC):
     def weights(self) -> Weights | None:
         """The weights this stage computes with; their digest is part of the fingerprint."""
         return None
+
+    def models(self) -> list[Source]:
+        """The models that the weights come from, for `smp models`; none has to be there yet.
+
+        By default what the settings `weights` and `revision` name, in the hub's layout.
+        """
+        named = getattr(self.settings, "weights", None)
+        return [Source(named, revision=getattr(self.settings, "revision", None))] if named else []
 
 
 class StreamingExtractor(Extractor):

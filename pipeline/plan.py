@@ -117,7 +117,7 @@ class Plan:
 
 def prepare(
     dataset: Dataset,
-    stages_file: str | Path,
+    stages_file: str | Path | Stages,
     cache_url: str,
     name: str | None = None,
     only: Sequence[str] = (),
@@ -125,13 +125,15 @@ def prepare(
 ) -> Plan:
     """The plan for a dataset and its cache, neither of which is touched.
 
-    retry: clips that failed are computed again. Raises UserError where the dataset, the stages
-    file or its weights can't be used.
+    stages_file: its path, or what was read. retry: clips that failed are computed again. Raises
+    UserError where the dataset, the stages file or its weights can't be used.
     """
     folder = Folder(cache_url)
     known = ClipsTable.read(folder)
     table = merged(known, dataset, name)
-    stages = Stages.load(stages_file, table.language)
+    stages = (
+        stages_file if isinstance(stages_file, Stages) else Stages.load(stages_file, table.language)
+    )
     chosen = stages.chosen(only)
     identities = stages.identities(chosen)
     planner = _Planner(stages, identities, table, cache_url, retry)

@@ -42,7 +42,7 @@ class Stage:
     @cached_property
     def kind(self) -> type[Extractor]:
         """The extractor's class."""
-        return _extractor_class(self.name, self.extractor)
+        return extractor_class(self.name, self.extractor)
 
     def make(self) -> Extractor:
         """The extractor, with this stage's settings."""
@@ -177,7 +177,7 @@ class Stages:
         keep = settings.pop("keep", False)
         if not isinstance(keep, bool):
             raise UserError(f"{where}: stage {name!r}: keep is true or false, got {keep!r}")
-        kind = _extractor_class(name, extractor)
+        kind = extractor_class(name, extractor)
         try:
             validated = kind.Settings(**settings)
         except ValidationError as error:
@@ -215,7 +215,7 @@ def uses_accelerator(stage: Stage) -> bool:
     return getattr(stage.settings, "device", "cpu") != "cpu"
 
 
-def _extractor_class(stage: str, extractor: str) -> type[Extractor]:
+def extractor_class(stage: str, extractor: str) -> type[Extractor]:
     """The one extractor of `pipeline.extractors.<name>`, or of a dotted module of the user's."""
     module_name = extractor if "." in extractor else f"{extractors.__name__}.{extractor}"
     try:

@@ -16,6 +16,7 @@ from pipeline.field import Field
 from pipeline.files import Folder
 from pipeline.store import Store
 
+NAME = "talks <i>"
 HOSTILE = "<script>document.title = 'broken'</script>"
 SAID = "</script><img src=x onerror=\"document.title = 'broken'\"> & <!-- it"
 REASON = "no face in <b>3</b> frames"
@@ -30,7 +31,7 @@ class Reported:
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.cache_root, self.runs = (
-            folder / "talks",
+            folder / NAME,
             folder / "cache",
             folder / "runs",
         )
@@ -48,12 +49,12 @@ class Reported:
     def report(self) -> Path:
         """Make the page."""
         self.smp("report")
-        return self.runs / "talks-report.html"
+        return self.runs / f"{NAME}-report.html"
 
     def extract(self, partitions: Iterable[int] = range(4)) -> None:
         """Write the stores of three stages, so far as `partitions` go."""
-        url, rows = str(self.cache_root / "talks"), tuple(Row(clip) for clip in self.clips)
-        ClipsTable("talks", "en", str(self.folder), rows).write(Folder(url))
+        url, rows = str(self.cache_root / NAME), tuple(Row(clip) for clip in self.clips)
+        ClipsTable(NAME, "en", str(self.folder), rows).write(Folder(url))
         stages = {
             "faces": (Field(("step", 112, 112, 3), "uint8"), _faces),
             "bert": (Field(("step", 6), "float32"), _words),

@@ -1,6 +1,7 @@
 """`smp dataset check`: every planted fault is found where it is, and a sound dataset passes."""
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -235,10 +236,13 @@ def test_files_that_no_row_names_are_found(folder: Path) -> None:
         small(1)(folder / "Raw" / place)
     (folder / "Raw" / "v" / "notes.txt").write_text("not media")
     raw = folder / "Raw"
+    Path(os.fsdecode(os.fsencode(raw / "v") + b"/odd\xff.mp4")).touch()
     assert found(folder).keys() == {
-        ("file that no row names", str(raw / "v" / "9.mp4")),
-        ("file that no row names", str(raw / "w" / "1.avi")),
+        ("file without a row", str(raw / "v" / "9.mp4")),
+        ("file without a row", str(raw / "w" / "1.avi")),
+        ("file without a row", str(raw / "v") + "/odd\\udcff.mp4"),
     }
+    assert "odd\\udcff.mp4" in smp(folder).output
 
 
 def test_a_manifest_is_checked(folder: Path, tmp_path: Path) -> None:
@@ -255,8 +259,8 @@ def test_a_manifest_is_checked(folder: Path, tmp_path: Path) -> None:
     assert found(manifest).keys() == {
         ("no media", "c"),
         ("missing file", "d"),
-        ("file that no row names", str(raw / "1.mp4")),
-        ("file that no row names", str(raw / "3.mp4")),
+        ("file without a row", str(raw / "1.mp4")),
+        ("file without a row", str(raw / "3.mp4")),
     }
 
 

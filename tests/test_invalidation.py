@@ -346,7 +346,7 @@ def test_a_setting_costs_its_stage_and_what_depends_on_it_or_nothing(
     assert world.lacking() == set(), "going back is free"
 
 
-@pytest.mark.parametrize("stage", RANDOM)
+@pytest.mark.parametrize("stage", [stage for stage in RESULT if "precision" in RESULT[stage]])
 def test_a_setting_that_came_later_leaves_the_fingerprint_as_it_was(stage: str) -> None:
     kind = KINDS[stage].Settings
     as_ever = kind(**RANDOM[stage])

@@ -147,7 +147,7 @@ def test_ticks_are_round_and_enclose_the_values() -> None:
 def test_a_column_is_as_high_as_its_value() -> None:
     svg = str(charts.bars("t", ["a", "b"], {"one": [10, 20], "two": [0, 20]}))
     heights = [float(part.split('"')[0]) for part in svg.split(' height="')[1:]]
-    assert heights == pytest.approx([41.5, 83, 83], abs=0.3)  # of 166 for 40
+    assert heights == pytest.approx([36.5, 73, 73], abs=0.3)  # of 146 for 40
 
 
 def test_a_line_has_gaps_where_values_lack() -> None:

@@ -1,6 +1,7 @@
 """`smp report`: its numbers, at every stage of the work, and its page in a real browser."""
 
 import re
+from html import unescape
 from itertools import pairwise
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from tests.reported import (
     CONSTANT,
     EXPLODING,
     HOSTILE,
+    NAME,
     NAN,
     NO_TEXT,
     REASON,
@@ -57,13 +59,14 @@ def opened(browser: Browser, page: Path) -> Browser:
 
 
 def evidence_of(made: Reported) -> Evidence:
-    cache = open_cache(str(made.cache_root / "talks"))
-    return Evidence("talks", str(made.folder), {}, "en", made.clips, cache, status(cache))
+    cache = open_cache(str(made.cache_root / NAME))
+    return Evidence(NAME, str(made.folder), {}, "en", made.clips, cache, status(cache))
 
 
 def text_of(page: Path) -> str:
     """What a page says, without markup."""
-    return " ".join(re.sub(r"<style.*?</style>|<[^>]+>", " ", page.read_text(), flags=re.S).split())
+    text = re.sub(r"<(style|script).*?</\1>|<[^>]+>", " ", page.read_text(), flags=re.S)
+    return " ".join(unescape(text).split())
 
 
 class TestHealth:
@@ -98,7 +101,7 @@ class TestHealth:
 
     def test_damage_is_told_and_costs_no_other_stage(self, fresh: Reported) -> None:
         fresh.extract()
-        for chunk in (fresh.cache_root / "talks" / "planted").rglob("features/c/1/*/*"):
+        for chunk in (fresh.cache_root / NAME / "planted").rglob("features/c/1/*/*"):
             chunk.write_bytes(chunk.read_bytes()[:-9])
         found = {stage.stage: stage for stage in health.section(evidence_of(fresh)).content.stages}
         assert "is damaged" in found["planted"].damage
@@ -153,7 +156,7 @@ class TestNumbers:
         assert predictions.confusion(rows, "classification", SIMS).counts[1, 2] == 1
 
     def test_best_and_worst_are_by_the_error_on_test(self, whole: Reported) -> None:
-        run = Run.read(whole.runs / "talks-smp-seed0")
+        run = Run.read(whole.runs / f"{NAME}-smp-seed0")
         found = predictions.section(evidence_of(whole).__class__(
             "talks", "talks", {}, "en", whole.clips, None, (), [run]
         )).content  # fmt: skip
@@ -167,14 +170,14 @@ class TestNumbers:
         assert not {c.clip for c in found.best} & {c.clip for c in found.worst}
 
     def test_a_run_is_chosen_by_validation_and_never_by_test(self, whole: Reported) -> None:
-        run = Run.read(whole.runs / "talks-smp-seed0")
+        run = Run.read(whole.runs / f"{NAME}-smp-seed0")
         tempting = {**run.metrics, "test": {"mae": 0.0}, "valid": {"mae": 9.0}}
         other = Run(Path("b"), run.settings, tempting, run.provenance, (), (), 0)
         assert chosen([other, run]) is run
         assert chosen([]) is None
 
     def test_runs_on_other_features_are_marked(self, whole: Reported) -> None:
-        run = Run.read(whole.runs / "talks-smp-seed0")
+        run = Run.read(whole.runs / f"{NAME}-smp-seed0")
         found = evidence_of(whole)
         now = training.section(Evidence(**{**vars(found), "runs": [run]})).content
         assert list(now.is_current) == [True]
@@ -198,7 +201,7 @@ class TestStagesOfTheWork:
                       "No models are compared yet", "no predictions yet"):  # fmt: skip
             assert words in told
         for command in ("extract", "train", "compare", "ablate"):
-            assert f"smp {command} {fresh.folder}" in told
+            assert f"smp {command} '{fresh.folder}'" in told
         assert "clips 30 " in told
 
     def test_half_extracted_features_are_examined_so_far(self, fresh: Reported) -> None:
@@ -208,7 +211,7 @@ class TestStagesOfTheWork:
         assert "stages extracted 0/3" in told
 
     def test_an_unreadable_run_is_named_and_left_out(self, fresh: Reported) -> None:
-        broken = fresh.runs / "talks-smp-seed0"
+        broken = fresh.runs / "x-smp-seed0"
         broken.mkdir(parents=True)
         (broken / "provenance.json").write_text("{")
         told = text_of(fresh.report())
@@ -218,12 +221,17 @@ class TestStagesOfTheWork:
 
 class TestPage:
     def test_names_and_transcripts_show_as_text(self, opened: Browser) -> None:
-        assert opened.script("return document.title") == "talks – report"
+        assert opened.script("return document.title") == f"{NAME} – report"
         seen = opened.script("return document.body.textContent")
-        for words in (HOSTILE, SAID, REASON):
+        for words in (NAME, HOSTILE, SAID, REASON):
             assert words in seen
         assert opened.script("return document.querySelectorAll('script').length") == 1
-        assert opened.script("return document.querySelectorAll('img[src=x], b').length") == 0
+        assert (
+            opened.script(
+                "return document.querySelectorAll('img[src=x], b, main i:not([class])').length"
+            )
+            == 0
+        )
 
     def test_it_is_whole_without_a_network_and_without_errors(self, opened: Browser) -> None:
         assert opened.console() == []

@@ -46,7 +46,9 @@ class ProblemFound:
 
 @dataclass(frozen=True)
 class Coverage:
-    """stages: in their order. left_out: problems beyond those that are listed."""
+    """stages: in their order. left_out: problems beyond those that are listed. reasons: how many
+    clips share one, and one of them. extract: the command that goes on.
+    """
 
     stages: Sequence[Covered]
     problems: Sequence[ProblemFound]

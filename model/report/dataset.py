@@ -90,7 +90,7 @@ def _histogram(title: str, by_split: Mapping[str, Sequence[float]]) -> Markup:
 
 
 def _centres(low: float, high: float) -> list[float]:
-    """Of bins half a point or a tenth wide that hold every label."""
+    """Of bins of a round width that hold every label."""
     width = next(w for w in (0.1, 0.2, 0.5, 1.0, 10.0, high - low) if (high - low) / w <= DISTINCT)
     first, last = floor(low / width + 0.5), ceil(high / width - 0.5)
     return [round(k * width, 6) for k in range(first, last + 1)]

@@ -30,7 +30,7 @@ def experiments_of(dataset: str, folder: Path) -> tuple[list[ExperimentFound], l
             content = json.loads(path.read_text(encoding="utf-8"))
             if content["provenance"]["dataset"] == dataset:
                 found.append(ExperimentFound(path.parent, _table(content)))
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (OSError, ValueError, LookupError, TypeError) as error:
             unreadable.append(f"{path}: no readable experiment ({error!r})")
     return found, unreadable
 

@@ -60,7 +60,7 @@ def _figures(evidence: Evidence) -> list[tuple[str, str]]:
 def _accuracy(run: Run) -> tuple[str, str]:
     """On test, beside the best that one answer for every clip can do."""
     key = "acc2" if "acc2" in run.test else "acc3"
-    share, constant = run.test[key], run.metrics["references"]["majority class"][key]
+    share, constant = run.test[key], run.majority[key]
     told = f"{TITLES[key]} on test; the majority class has {plain(100 * constant, 1)}\u00a0%"
     return f"{plain(100 * share, 1)}\u00a0%", told
 

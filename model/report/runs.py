@@ -13,7 +13,10 @@ from model.metrics import SCALES, Metrics, Scale
 from model.run_folder import CURVE, METRICS, PREDICTIONS, PROVENANCE, SETTINGS
 from pipeline.errors import UserError
 
+SCORES = ("label", "prediction")  # columns of numbers where scores are predicted
+
 Rows = Sequence[Mapping[str, str]]
+Curve = Sequence[Mapping[str, float]]
 
 
 @dataclass(frozen=True)
@@ -25,7 +28,7 @@ class Run:
     metrics: Mapping[str, Any]
     provenance: Mapping[str, Any]
     predictions: Rows
-    curve: Rows
+    curve: Curve
     when_s: float
 
     @classmethod
@@ -42,16 +45,28 @@ class Run:
                 metrics,
                 provenance,
                 _table(folder / PREDICTIONS),
-                _table(folder / CURVE),
+                [{k: float(v) for k, v in row.items()} for row in _table(folder / CURVE)],
                 (folder / METRICS).stat().st_mtime,
             )
-            _ = (run.model, run.task, run.scale, run.dataset, run.test, run.valid, run.best_epoch)
-        except (OSError, ValueError, KeyError, TypeError) as error:
+            run.require_whole()
+        except (OSError, ValueError, LookupError, TypeError) as error:
             raise UserError(f"{folder}: no readable run ({error!r})") from None
         return run
 
+    def require_whole(self) -> None:
+        """Raise what a report would stumble over later."""
+        _ = self.dataset, self.target, self.scale, self.best_epoch, self.fingerprints
+        _ = self.random_stages, self.test, self.majority
+        is_score = self.task == "regression"
+        _ = self.valid["mae" if is_score else "acc3"]
+        for row in self.predictions:
+            _ = row["id"], row["split"], *(float(row[c]) for c in row if is_score and c in SCORES)
+        for point in self.curve:
+            _ = point["epoch"], point["train_loss"], point["valid_loss"]
+
     @property
     def name(self) -> str:
+        """Its folder's."""
         return self.folder.name
 
     @property
@@ -75,6 +90,11 @@ class Run:
     @property
     def scale(self) -> Scale:
         return SCALES[self.settings["data"]["scale"]]
+
+    @property
+    def majority(self) -> Metrics:
+        """On test, the best that one class for every clip can do."""
+        return _with_nan(self.metrics["references"]["majority class"])
 
     @property
     def valid(self) -> Metrics:

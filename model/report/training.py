@@ -39,7 +39,7 @@ class Trainings:
 
     def lowest_loss(self, run: Run) -> float:
         """On validation, where the kept epoch was chosen by it."""
-        return min((float(row["valid_loss"]) for row in run.curve), default=float("nan"))
+        return min((row["valid_loss"] for row in run.curve), default=float("nan"))
 
     @property
     def random_stages(self) -> list[str]:
@@ -67,10 +67,10 @@ def _cell(key: str, value: float | None) -> str:
 
 
 def _curve(run: Run) -> Markup:
-    epochs = [float(row["epoch"]) for row in run.curve]
+    epochs = [row["epoch"] for row in run.curve]
     loss = {
-        "validation": [float(row["valid_loss"]) for row in run.curve],
-        "training": [float(row["train_loss"]) for row in run.curve],
+        "validation": [row["valid_loss"] for row in run.curve],
+        "training": [row["train_loss"] for row in run.curve],
     }
     lowest = plain(min(loss["validation"], default=None), 3)
     summary = f"Lowest validation loss {lowest}, at epoch {run.best_epoch}"

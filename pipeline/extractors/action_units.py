@@ -26,7 +26,7 @@ from pipeline.extractor import (
 from pipeline.field import Field
 from pipeline.openface import AUS
 from pipeline.precision import Precision
-from pipeline.weights import Weights, device_of, find, load_once
+from pipeline.weights import Source, Weights, device_of, find, load_once
 
 if TYPE_CHECKING:
     from pipeline.py_feat import Detector
@@ -110,6 +110,17 @@ class ActionUnits(Extractor):
             parts[0].digest if len(parts) == 1 else of_json([part.digest for part in parts]),
         )
 
+    def models(self) -> list[Source]:
+        settings = self.settings
+        if settings.backend == "openface":
+            return []
+        id, file = HUB[settings.backend]
+        judge = Source(settings.weights or id, (settings.file or file,), settings.revision)
+        if settings.backend == "multitask":
+            return [judge]
+        revision = settings.landmark_revision
+        return [judge, Source(settings.landmark_weights, (LANDMARKS_FILE,), revision)]
+
     def extract(self, batch: Sequence[ClipInputs]) -> Iterator[ClipResult]:
         """The faces of all clips of the batch are judged together."""
         faces = [inputs.rows["images"] for inputs in batch]
@@ -161,15 +172,10 @@ class ActionUnits(Extractor):
 
     def _parts(self) -> list[Weights]:
         """The classifier's weights and, where it needs any, the landmark network's."""
-        settings = self.settings
-        id, file = HUB[settings.backend]
-        found = find_file(settings.weights or id, (settings.file or file,), settings.revision)
-        if settings.backend == "multitask":
-            return [found]
-        if not found.random:
-            self._require_trust(found)
-        revision = settings.landmark_revision
-        return [found, find_file(settings.landmark_weights, (LANDMARKS_FILE,), revision)]
+        parts = [find_file(source.id, source.files, source.revision) for source in self.models()]
+        if self.settings.backend != "multitask" and not parts[0].random:
+            self._require_trust(parts[0])
+        return parts
 
     def _require_trust(self, found: Weights) -> None:
         trusted = self.settings.trusted_sha256

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from pipeline.key_frames import KeyFrameDetector
 
 WEIGHTS_ID = "facenet-pytorch/mtcnn"
+FILES = ("?net.pt",)
 
 
 class Faces(Extractor):
@@ -81,8 +82,11 @@ class Faces(Extractor):
     def portion(self) -> int:
         return self.settings.batch_clips
 
+    def models(self) -> list[weights.Source]:
+        return [weights.Source(WEIGHTS_ID, FILES, path=_weights_folder())]
+
     def weights(self) -> weights.Weights:
-        return replace(weights.find(str(_weights_folder()), ("?net.pt",)), id=WEIGHTS_ID)
+        return replace(weights.find(str(_weights_folder()), FILES), id=WEIGHTS_ID)
 
     def extract(self, batch: Sequence[ClipInputs]) -> Iterable[ClipResult]:
         detector = self._detector()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,7 +26,7 @@ from pipeline.extractor import (
 )
 from pipeline.field import Field
 from pipeline.precision import Precision
-from pipeline.weights import Weights, device_of, find, load_once
+from pipeline.weights import Source, Weights, device_of, find, load_once
 
 if TYPE_CHECKING:
     import torch
@@ -70,11 +71,21 @@ class Resnet18(Extractor):
 
     def weights(self) -> Weights:
         """The checkpoint; raises UserError where it is not to be had."""
+        [source] = self.models()
+        if source.path is None:
+            return find_file(source.id, source.files, source.revision)
+        if not source.path.exists():
+            _fetch_imagenet(source.path)
+        return replace(find(str(source.path)), id=IMAGENET)
+
+    def models(self) -> list[Source]:
         settings = self.settings
         if settings.weights == IMAGENET:
-            return replace(find(str(_imagenet())), id=IMAGENET)
+            path = _imagenet()
+            fetch = partial(_fetch_imagenet, path, progress=True)
+            return [Source(IMAGENET, path=path, fetch=fetch)]
         patterns = (settings.file,) if settings.file else CHECKPOINTS
-        return find_file(settings.weights, patterns, settings.revision)
+        return [Source(settings.weights, patterns, settings.revision)]
 
     def extract(self, batch: Sequence[ClipInputs]) -> Iterator[ClipResult]:
         """The faces of all clips of the batch go through the network together."""
@@ -110,16 +121,13 @@ class Resnet18(Extractor):
 
 
 def _imagenet() -> Path:
-    """torchvision's own checkpoint, where torch keeps downloads; fetched there if need be."""
+    """Where torch keeps torchvision's own checkpoint, fetched or not."""
     cache = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache")
     home = Path(os.environ.get("TORCH_HOME") or cache / "torch")
-    path = home.expanduser() / "hub" / "checkpoints" / IMAGENET_FILE
-    if not path.exists():
-        _fetch_imagenet(path)
-    return path
+    return home.expanduser() / "hub" / "checkpoints" / IMAGENET_FILE
 
 
-def _fetch_imagenet(path: Path) -> None:
+def _fetch_imagenet(path: Path, progress: bool = False) -> None:
     # Imported here: a plan does without torchvision where the file is there already.
     from torch.hub import download_url_to_file
     from torchvision.models import ResNet18_Weights
@@ -128,7 +136,7 @@ def _fetch_imagenet(path: Path) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         part = path.with_suffix(f".{os.getpid()}")
-        download_url_to_file(url, str(part), path.stem.split("-")[1], progress=False)
+        download_url_to_file(url, str(part), path.stem.split("-")[1], progress)
         part.replace(path)
     except Exception as error:  # no network, no access, no space, another content
         raise UserError(
