@@ -21,8 +21,10 @@ from pipeline.inspect.finding import DAMAGED, NOT_EXTRACTED, Finding, findings, 
 from pipeline.inspect.source import frame_at
 from pipeline.mp4 import write_mp4
 from pipeline.openface import AUS
+from pipeline.page import as_page
 from pipeline.run import run_serially
 from pipeline.steps import STEPS
+from pipeline.transcript import read
 from pipeline.waveform import FULL_SCALE
 from tests.browser import PHONE, Browser
 
@@ -288,6 +290,34 @@ def test_one_row_is_read_as_the_whole_partition_is(cache: Cache) -> None:
                 np.testing.assert_array_equal(one.rows[name], values)
 
 
+def test_words_that_were_heard_are_shown_as_such(
+    browser: Browser, world: Path, tmp_path: Path
+) -> None:
+    spec = {
+        "audio": {},
+        "asr": {"needs": "audio", "weights": "random"},
+        "tencent": {"needs": "asr", "weights": "random"},
+        "bert": {"needs": "asr", "weights": "random"},
+    }
+    (stages := tmp_path / "heard.yaml").write_text(yaml.safe_dump({"stages": spec}))
+    root = str(tmp_path / "cache")
+    extract(world / "talks.jsonl", stages, run_serially, root)
+    cache = open_cache(f"{root}/talks")
+    by_stage = found(cache, FACELESS)
+    heard = read(by_stage["asr"].rows["transcript"])
+    assert heard.strip()
+    browser.open(as_page(page.inspect(cache, FACELESS), tmp_path / "heard.html"))
+    assert texts(browser, "blockquote") == [heard.strip()] * 2
+    assert texts(browser, ".lead .note") == ["Not in the dataset: heard by the stage asr."]
+    for stage in ("tencent", "bert"):
+        number = list(by_stage).index(stage) + 1
+        shown = texts(browser, f"#stage-{number} .tokens .step")
+        assert [text for text in shown if text != "·"] == [
+            str(step + 1) for step in range(by_stage[stage].length)
+        ]
+    assert browser.console() == []
+
+
 # ---- a cache that is not whole -----------------------------------------------------------------
 
 
@@ -335,7 +365,7 @@ def test_a_dataset_that_was_not_extracted_is_told(world: Path, tmp_path: Path) -
         main, ["inspect", str(world / "talks.jsonl"), "a", "--cache", str(tmp_path)]
     )
     assert done.exit_code == 2
-    assert "nothing extracted yet; run `smp extract` first" in done.output
+    assert "nothing extracted yet; run `smp extract` " in done.output
 
 
 def test_a_page_is_named_after_its_clip_and_stays_in_its_folder(

@@ -11,20 +11,20 @@ from pipeline.cache import Cache
 from pipeline.clip import Clip
 from pipeline.clips_table import Row
 from pipeline.extractor import OK
-from pipeline.inspect import action_units, faces, features, sound, tokens
+from pipeline.inspect import action_units, faces, features, sound, tokens, transcript
 from pipeline.inspect.finding import Finding, findings, number_of
 from pipeline.inspect.provenance import provenance
 from pipeline.page import templates
 from pipeline.page.numbers import plain
 
-MOST_CHARACTERS = 1000  # of a transcript
-
-Make = Callable[[Finding, Row], object]
-PANELS: Mapping[str, Make] = {
-    "action_units": lambda finding, row: action_units.panel(finding),
-    "audio": lambda finding, row: sound.panel(finding),
-    "mfcc": lambda finding, row: features.mfcc_panel(finding),
-    "bert": lambda finding, row: tokens.panel(finding, row.clip.text),
+# By extractor, what makes its panel from the finding and the clip's text as the stage was given it.
+PANELS: Mapping[str, Callable[[Finding, str], object]] = {
+    "action_units": lambda finding, text: action_units.panel(finding),
+    "audio": lambda finding, text: sound.panel(finding),
+    "mfcc": lambda finding, text: features.mfcc_panel(finding),
+    "asr": lambda finding, text: transcript.panel(finding),
+    "bert": tokens.panel,
+    "tencent": tokens.panel,
 }
 TITLES = {
     "faces": "Faces",
@@ -33,7 +33,9 @@ TITLES = {
     "audio": "Sound",
     "mfcc": "MFCC",
     "wav2vec2": "Features of the sound",
+    "asr": "Words that were heard",
     "bert": "Tokens and their features",
+    "tencent": "Words and their vectors",
 }
 
 
@@ -60,19 +62,17 @@ def inspect(
     """
     number = number_of(cache.table, id)
     row = cache.table.rows[number]
+    found = findings(cache, number, identities)
     sections = [
-        Section(finding, _title(finding), _panel(finding, row, at_s), provenance(finding, row))
-        for finding in findings(cache, number, identities)
+        Section(f, _title(f), _panel(f, found, row, at_s), provenance(f, row)) for f in found
     ]
-    text = row.clip.text[:MOST_CHARACTERS]
     return (
         templates(Path(__file__).parent)
         .get_template("inspect.html")
         .render(
             dataset=cache.name,
             clip=row.clip,
-            text=text,
-            text_left_out=len(row.clip.text) - len(text),
+            said=transcript.of_clip(row.clip, found),
             facts=_facts(row.clip),
             sections=sections,
             has_notes=any(section.finding.reason for section in sections),
@@ -86,13 +86,16 @@ def _title(finding: Finding) -> str:
     return finding.stage if is_own else TITLES.get(finding.extractor, finding.stage)
 
 
-def _panel(finding: Finding, row: Row, at_s: float | None) -> object | None:
+def _panel(
+    finding: Finding, found: Sequence[Finding], row: Row, at_s: float | None
+) -> object | None:
     if finding.state != OK:
         return None
     if finding.extractor == "faces":
         return faces.panel(finding, row, at_s)
     if finding.extractor in PANELS:
-        return PANELS[finding.extractor](finding, row)
+        text = transcript.text_for(finding, found, row.clip)
+        return PANELS[finding.extractor](finding, text)
     return features.panel(finding) if finding.width and finding.length else None
 
 

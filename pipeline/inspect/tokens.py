@@ -14,6 +14,7 @@ from pipeline.inspect.features import panel as features_panel
 from pipeline.inspect.finding import Finding
 from pipeline.steps import sample_indices
 from pipeline.weights import find
+from pipeline.words import words
 
 MOST_TOKENS = 600
 
@@ -43,7 +44,7 @@ class TextPanel:
 
 
 def panel(finding: Finding, text: str) -> TextPanel:
-    """The text as `bert` saw it, and its features."""
+    """The text as the stage split it, and its features."""
     found, why_not = [], ""
     try:
         found = tokens(finding, text)
@@ -59,20 +60,23 @@ def tokens(finding: Finding, text: str) -> list[Token]:
     Raises UserError where the stage's weights are not here, are others by now, or do not give as
     many steps as were stored.
     """
-    settings = finding.settings
-    id, revision = settings.get("weights", ""), settings.get("revision")
-    weights = find(id, revision=revision, download=False)
-    if weights.digest != finding.identity["weights"]:
-        raise UserError(f"weights {id!r} are others now than when the text was extracted")
-    spelled = bert.spelled(weights, text)
-    steps = finding.steps or 0
-    taken = _taken(len(spelled), steps, settings.get("sampling", "uniform"))
+    spelled = words(text) if finding.extractor == "tencent" else _of_bert(finding, text)
+    sampling = finding.settings.get("sampling", "uniform")
+    taken = _taken(len(spelled), finding.steps or 0, sampling)
     if len(taken) != finding.length:
         raise UserError(f"{len(spelled)} tokens give {len(taken)} steps, not {finding.length}")
     return [
         Token(word, tuple(step for step, of in enumerate(taken) if index in of))
         for index, word in enumerate(spelled)
     ]
+
+
+def _of_bert(finding: Finding, text: str) -> list[str]:
+    id, revision = finding.settings.get("weights", ""), finding.settings.get("revision")
+    weights = find(id, revision=revision, download=False)
+    if weights.digest != finding.identity["weights"]:
+        raise UserError(f"weights {id!r} are others now than when the text was extracted")
+    return bert.spelled(weights, text)
 
 
 def _taken(n: int, steps: int, sampling: str) -> Sequence[range]:
