@@ -286,6 +286,13 @@ class TestCache:
         assert told["stages"]["audio"]["fingerprint"] == cache["audio"].fingerprint
         assert told["stages"]["audio"]["random"] is False
 
+    def test_a_clips_page_tells_where_its_numbers_came_from(self):
+        cache = imported(feature_files.mmsa())
+        smp("inspect", "talks", "train0/3")
+        page = Path("runs/talks-train0-3.html").read_text()
+        assert "import, version 1" in page
+        assert cache["vision"].attributes["settings"]["content"] in page
+
     def test_a_second_import_writes_nothing(self, stored_bytes):
         imported(feature_files.mmsa())
         before = stored_bytes("cache/talks")

@@ -40,7 +40,7 @@ def _told(settings: Mapping[str, Any]) -> str:
 
 def _read(finding: Finding, row: Row) -> Iterator[tuple[str, str]]:
     for part in finding.identity["reads"]:
-        path = None if part == "text" else getattr(row.clip, part)
+        path = getattr(row.clip, part) if part in ("video", "audio") else None
         if digest := row.digests.get(part):
             yield part.capitalize(), " ".join(filter(None, [path, f"SHA-256 {digest}"]))
 
