@@ -165,6 +165,7 @@ def device_of(setting: str) -> str:
     if setting != "auto":
         return setting
     # torch is heavy and a plan does without it.
-    import torch
+    with span("import"):
+        import torch
 
     return "cuda" if torch.cuda.is_available() else "cpu"
