@@ -25,9 +25,11 @@ LIMIT = 10.0  # standard deviations beyond which a standardised feature is cut o
 
 
 class NetworkSettings(BaseModel):
-    """A model's own settings."""
+    """A model's own settings; what stands below a field, docs/settings.md says too."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, validate_default=True, use_attribute_docstrings=True
+    )
 
 
 class Network(nn.Module):

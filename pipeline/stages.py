@@ -42,7 +42,7 @@ class Stage:
     @cached_property
     def kind(self) -> type[Extractor]:
         """The extractor's class."""
-        return _extractor_class(self.name, self.extractor)
+        return extractor_class(self.name, self.extractor)
 
     def make(self) -> Extractor:
         """The extractor, with this stage's settings."""
@@ -164,7 +164,7 @@ class Stages:
         keep = settings.pop("keep", False)
         if not isinstance(keep, bool):
             raise UserError(f"{where}: stage {name!r}: keep is true or false, got {keep!r}")
-        kind = _extractor_class(name, extractor)
+        kind = extractor_class(name, extractor)
         try:
             validated = kind.Settings(**settings)
         except ValidationError as error:
@@ -200,7 +200,7 @@ def uses_accelerator(stage: Stage) -> bool:
     return getattr(stage.settings, "device", "cpu") != "cpu"
 
 
-def _extractor_class(stage: str, extractor: str) -> type[Extractor]:
+def extractor_class(stage: str, extractor: str) -> type[Extractor]:
     """The one extractor of `pipeline.extractors.<name>`, or of a dotted module of the user's."""
     module_name = extractor if "." in extractor else f"{extractors.__name__}.{extractor}"
     try:
@@ -209,7 +209,7 @@ def _extractor_class(stage: str, extractor: str) -> type[Extractor]:
         if error.name != module_name and not module_name.startswith(f"{error.name}."):
             raise
         raise UserError(
-            f"stage {stage!r}: no extractor {extractor!r}; {_nearest(extractor, _built_in())}"
+            f"stage {stage!r}: no extractor {extractor!r}; {_nearest(extractor, built_in())}"
         ) from None
     classes = [
         c
@@ -221,7 +221,8 @@ def _extractor_class(stage: str, extractor: str) -> type[Extractor]:
     return classes[0]
 
 
-def _built_in() -> list[str]:
+def built_in() -> list[str]:
+    """The names of the extractors that come with the project."""
     folder = Path(extractors.__path__[0])
     return sorted(p.stem for p in folder.glob("*.py") if p.stem != "__init__")
 

@@ -31,13 +31,20 @@ class Bert(Extractor):
     reads = frozenset({"text"})
 
     class Settings(StageSettings):
-        """weights: a hub id, a folder in the hub's layout, or `random`."""
-
         weights: str = by_content("bert-base-uncased")
+        """A hub id, a folder in the hub's layout, or `random`."""
+
         revision: str | None = by_content(None)
+        """Commit, branch or tag of a hub repository; null: its newest."""
+
         sampling: Sampling = "uniform"
+        """How long sequences come to the common steps: rows picked, or means of equal windows."""
+
         batch_size: int = runtime(32, ge=1)
+        """Texts that go through together on an accelerator; a processor takes them one by one."""
+
         device: str = runtime("auto")
+        """`auto` (cuda where there is one), `cpu`, `cuda`, `cuda:1` …"""
 
     settings: Settings
 
