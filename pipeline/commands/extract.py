@@ -6,7 +6,8 @@ import json
 import shlex
 import sys
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -71,7 +72,8 @@ def extract(
     if plan_only:
         _show_plan(dataset, stages_file, cache_root, name, only, retry, as_json)
         return
-    engine, console, stop = _engine(serial, workers, scheduler), Console(stderr=True), Stop()
+    console, stop = Console(stderr=True), Stop()
+    engine = _engine(serial, workers, scheduler, partial(console.print, soft_wrap=True))
     with display(console) as started:
 
         def begin(plans: Sequence[StagePlan]) -> Observer:
@@ -111,7 +113,9 @@ def _show_plan(
         print_plan(plan)
 
 
-def _engine(serial: bool, workers: int | None, scheduler: str | None) -> Engine:
+def _engine(
+    serial: bool, workers: int | None, scheduler: str | None, tell: Callable[[str], object]
+) -> Engine:
     from pipeline.run import run_serially
 
     def engine(tasks: Sequence[Task], stop: Stop) -> Iterator[Outcome]:
@@ -122,7 +126,7 @@ def _engine(serial: bool, workers: int | None, scheduler: str | None) -> Engine:
                 # dask takes a second to import: only where there is something to run.
                 from pipeline.cluster import DaskEngine
 
-                yield from DaskEngine(workers, scheduler)(tasks, stop)
+                yield from DaskEngine(workers, scheduler, tell)(tasks, stop)
 
     return engine
 
