@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
+import pkgutil
+
 import click
+
+from model.names import names
+from pipeline import extractors
 
 TRAINING = "training"
 HEAD = "Made by `make docs` from the settings classes; a test holds this page against them."
 
 
+def _settable(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+    stages = (file.name for file in pkgutil.iter_modules(extractors.__path__))
+    known = [*sorted(stages), *names(), TRAINING]
+    return [name for name in known if name.startswith(incomplete)]
+
+
 @click.command()
-@click.argument("name", required=False)
+@click.argument("name", required=False, shell_complete=_settable)
 def settings(name: str | None) -> None:
     """Print what can be set, with types, defaults and meanings, as Markdown.
 
@@ -36,7 +47,6 @@ def _section(name: str) -> str:
     if name in built_in() or "." in name:
         return of_pipeline.stage(name)
     from model import reference as of_model
-    from model.network import names
 
     if name == TRAINING:
         return of_model.training()

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from model import completion
 from model.options import given, of_data, of_training, open_dataset
 
 if TYPE_CHECKING:
@@ -22,8 +23,14 @@ IN_RUN = ""  # no folder was named: events go to the run's
 
 
 @click.command()
-@click.argument("dataset")
-@click.option("--model", default="smp", show_default=True, help="Which model to train.")
+@click.argument("dataset", type=click.Path())
+@click.option(
+    "--model",
+    default="smp",
+    show_default=True,
+    shell_complete=completion.model,
+    help="Which model to train.",
+)
 @click.option("--seed", default=0, show_default=True, help="Same seed, same numbers.")
 @click.option(
     "--tensorboard",

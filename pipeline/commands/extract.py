@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import click
 
 from pipeline.cli import CLIPS_FAILED, OK
+from pipeline.completion import stage_names
 from pipeline.errors import UserError
 
 if TYPE_CHECKING:
@@ -33,7 +34,13 @@ if TYPE_CHECKING:
 )
 @click.option("--cache", "cache_root", default="cache", show_default=True, help="Path or URL.")
 @click.option("--name", help="What the cache calls the dataset; by default its folder's name.")
-@click.option("--only", multiple=True, metavar="STAGE", help="Just this stage and what it needs.")
+@click.option(
+    "--only",
+    multiple=True,
+    metavar="STAGE",
+    shell_complete=stage_names,
+    help="Just this stage and what it needs.",
+)
 @click.option("--plan", "plan_only", is_flag=True, help="Say what would run and why; run nothing.")
 @click.option("--json", "as_json", is_flag=True, help="The plan as one JSON object.")
 @click.option("--retry", is_flag=True, help="Run clips that failed again too.")
