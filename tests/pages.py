@@ -62,14 +62,15 @@ def links(page: Path) -> list[str]:
 
 
 def is_printed(line: str, output: str) -> bool:
-    """Whether a line is in what was printed, where `…` is anything and a number any number."""
+    """Whether a line is in what was printed; `…` is anything, a number any number, also of one."""
     parts = [_pattern(part) for part in line.split("…")]
     return re.search(rf"^\s*{'.*'.join(parts)}\s*$", output, re.MULTILINE) is not None
 
 
 def _pattern(text: str) -> str:
     words = (re.escape(NUMBER.sub("\0", word)) for word in text.split(" "))
-    return r"\s*".join(words).replace(re.escape("\0"), r"(-?\d+(\.\d+)?|[0-9a-f]{8})")
+    pattern = r"\s*".join(words).replace("partitions", "partitions?")
+    return pattern.replace(re.escape("\0"), r"(-?\d+(\.\d+)?|[0-9a-f]{8})")
 
 
 def _words(line: str) -> list[str]:
