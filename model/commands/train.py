@@ -34,6 +34,7 @@ IN_RUN = ""  # no folder was named: events go to the run's
 @click.option("--seed", default=0, show_default=True, help="Same seed, same numbers.")
 @click.option(
     "--tensorboard",
+    type=click.Path(file_okay=False),
     metavar="[FOLDER]",
     is_flag=False,
     flag_value=IN_RUN,
