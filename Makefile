@@ -35,8 +35,7 @@ lint: env
 	$(BIN)/mypy
 
 bench: env
-	$(BIN)/python -m benchmarks.engines
-	$(BIN)/python -m benchmarks.overhead
+	$(BIN)/python -m benchmarks
 
 # The reference of settings, from the classes that have them.
 docs: env

@@ -42,8 +42,8 @@ def main() -> None:
     print(f"{options.rounds} interleaved rounds\n")
     with tempfile.TemporaryDirectory() as folder:
         samples = measure_load(Path(folder), options.clips, options.rounds)
-    measure_training(samples, options.epochs, options.rounds)
-    measure_seeds(samples, options.epochs, options.rounds)
+    plain_s = measure_training(samples, options.epochs, options.rounds)
+    measure_seeds(samples, options.epochs, options.rounds, plain_s)
     measure_step(samples)
 
 
@@ -110,8 +110,11 @@ def _peak(folder: Path, how: str) -> float:
 # ---- one training ------------------------------------------------------------------------------
 
 
-def measure_training(samples: Samples, epochs: int, rounds: int) -> None:
-    """An epoch, its validation included, beside a plain trainer's, which has torch's threads."""
+def measure_training(samples: Samples, epochs: int, rounds: int) -> float:
+    """An epoch, its validation included, beside a plain trainer's, which has torch's threads.
+
+    Returns the plain trainer's seconds.
+    """
     fitted, held_out = (arrays_of(samples.split(name)) for name in ("train", "valid"))
     plain = PlainSmp(samples.batch.widths, Smp.Settings())
     trainer = PlainTrainer(plain, fitted, held_out, BATCH)
@@ -128,6 +131,7 @@ def measure_training(samples: Samples, epochs: int, rounds: int) -> None:
         f"  before the first epoch and after the last: {best['train'] - epochs * min(ours):.1f} s"
     )
     print(f"  same weights, same clips: outputs differ by {_difference(plain, samples):.1e}\n")
+    return best["plain"]
 
 
 def timed(samples: Samples, settings: TrainSettings) -> list[float]:
@@ -157,8 +161,11 @@ def _difference(plain: PlainSmp, samples: Samples) -> float:
 # ---- seeds -------------------------------------------------------------------------------------
 
 
-def measure_seeds(samples: Samples, epochs: int, rounds: int) -> None:
-    """Five seeds at once beside one; and whether they are what each would be alone."""
+def measure_seeds(samples: Samples, epochs: int, rounds: int, plain_s: float) -> None:
+    """Five seeds at once beside one, and beside a plain trainer's epochs of `plain_s` each.
+
+    Also whether they are what each would be alone.
+    """
     settings = SETTINGS.model_copy(update={"epochs": epochs})
     best = fastest(
         rounds,
@@ -168,6 +175,8 @@ def measure_seeds(samples: Samples, epochs: int, rounds: int) -> None:
     print(f"{len(SEEDS)} seeds, {epochs} epochs, preparation included")
     print(f"  one {best['one']:.1f} s, {len(SEEDS)} together {best['five']:.1f} s")
     print(f"  {best['five'] / best['one']:.2f} times as long as one (goal: 2.5)")
+    in_plain_s = len(SEEDS) * epochs * plain_s
+    print(f"  {in_plain_s / best['five']:.2f} times as fast as {len(SEEDS)} plain trainings")
     once = SETTINGS.model_copy(update={"epochs": 1})
     together = train_seeds(samples, once, SEEDS)
     apart = [train(samples, once.model_copy(update={"seed": seed})) for seed in SEEDS]

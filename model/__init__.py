@@ -1,14 +1,27 @@
-"""From stores to results: samples, the SMP model, its training and its run folders."""
+"""From stores to results: samples, the SMP model, its training, its run folders, predictions."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from model.network import Predictor
+    from model.predict import TrainedModel
 
-__all__ = ["load_model"]
+__all__ = ["load", "load_model"]
+
+
+def load(run: str | Path, weights: Mapping[str, str] | None = None) -> TrainedModel:
+    """The model of a run folder with the stages that it needs: `load(run)(["clip.mp4"])`.
+
+    weights: where the weights of a stage are, for those that lie elsewhere than when it was
+    trained.
+    """
+    from model.predict import TrainedModel
+
+    return TrainedModel(run, weights)
 
 
 def load_model(run: str | Path) -> Predictor:

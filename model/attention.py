@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from math import log, sqrt
+from math import log
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from model.dropout import Dropout
 
@@ -40,7 +41,7 @@ class MultiHeadAttention(nn.Module):
     def __init__(self, width: int, heads: int, dropout: float = 0.0) -> None:
         super().__init__()
         self.heads = heads
-        self.dropout = Dropout(dropout)
+        self.dropout = dropout
         self.query = nn.Linear(width, width, bias=False)
         self.key = nn.Linear(width, width, bias=False)
         self.value = nn.Linear(width, width, bias=False)
@@ -51,28 +52,19 @@ class MultiHeadAttention(nn.Module):
 
         Returns [n, t, width]: zeros for a clip whose source has no real step at all.
         """
-        n = len(target)
-        query = self._by_head(target, self.query)
-        key, value = self._by_head(source, self.key, self.value).chunk(2, dim=-1)
-        hidden = torch.zeros(mask.shape, dtype=query.dtype, device=mask.device)
-        hidden = hidden.masked_fill_(~mask, torch.finfo(query.dtype).min).repeat(self.heads, 1)
-        scores = torch.baddbmm(
-            hidden[:, None], query, key.transpose(1, 2), alpha=1 / sqrt(query.shape[-1])
+        mixed = F.scaled_dot_product_attention(
+            self._by_head(self.query(target)),
+            self._by_head(self.key(source)),
+            self._by_head(self.value(source)),
+            mask[:, None, None],
+            dropout_p=self.dropout if self.training else 0.0,
         )
-        mixed = torch.bmm(self.dropout(scores.softmax(dim=-1)), value)
-        side_by_side = mixed.unflatten(0, (self.heads, n)).permute(1, 2, 0, 3).flatten(2)
-        output: Tensor = self.output(side_by_side * mask.any(1)[:, None, None])
+        output: Tensor = self.output(mixed.transpose(1, 2).flatten(2))
         return output
 
-    def _by_head(self, x: Tensor, *maps: nn.Linear) -> Tensor:
-        """x [n, t, width] through `maps`, side by side, to [heads · n, t, maps · width / heads].
-
-        Each head multiplies x by its own rows of the weights, so that nothing is moved afterwards.
-        """
-        n, steps, width = x.shape
-        weight = torch.cat([layer.weight.view(self.heads, -1, width) for layer in maps], dim=1)
-        rows = x.reshape(1, -1, width).expand(self.heads, -1, -1)
-        return torch.bmm(rows, weight.transpose(1, 2)).view(self.heads * n, steps, -1)
+    def _by_head(self, x: Tensor) -> Tensor:
+        """[n, steps, width] to [n, heads, steps, width / heads]."""
+        return x.unflatten(-1, (self.heads, -1)).transpose(1, 2)
 
 
 class FeedForward(nn.Module):

@@ -33,7 +33,8 @@ class Scale:
     limit: scores lie within ±limit. is_clipped: whether values are cut to that before measuring.
     accuracies: from scores to class numbers, by metric. f1s: which
     accuracy's classes an F1 is of. without_zeros: metrics that leave out clips of score 0.
-    three_classes: from true scores to 0 negative, 1 neutral, 2 positive.
+    three_classes: from true scores to 0 negative, 1 neutral, 2 positive. predicted_classes: the
+    same of any scores, where a prediction is hardly ever exactly 0.
     """
 
     name: str
@@ -43,6 +44,7 @@ class Scale:
     f1s: Mapping[str, str]
     without_zeros: frozenset[str]
     three_classes: Binning
+    predicted_classes: Binning
 
 
 def _rounded(limit: float) -> Binning:
@@ -67,6 +69,7 @@ MOSI = Scale(
     f1s={"f1": "acc2", "f1_nonneg": "acc2_nonneg"},
     without_zeros=frozenset({"acc2"}),
     three_classes=lambda x: np.sign(x).astype(np.int64) + 1,
+    predicted_classes=lambda x: np.sign(np.round(x)).astype(np.int64) + 1,  # as Acc-7's: |x| ≤ 0.5
 )
 SIMS = Scale(
     name="sims",
@@ -80,6 +83,7 @@ SIMS = Scale(
     f1s={"f1": "acc2"},
     without_zeros=frozenset(),
     three_classes=_between(-0.1, 0.1),
+    predicted_classes=_between(-0.1, 0.1),
 )
 SCALES = {scale.name: scale for scale in (MOSI, SIMS)}
 

@@ -26,6 +26,12 @@ def of_data(command: Command) -> Command:
         command,
         click.option("--target", default="", help="T, A or V: that modality's own score."),
         click.option(
+            "--text",
+            default="",
+            metavar="STAGES",
+            help="What the text is: bert, tencent or bert,tencent.  [default: bert]",
+        ),
+        click.option(
             "--scale",
             type=click.Choice(["auto", "mosi", "sims"]),
             default="auto",
@@ -95,7 +101,8 @@ def open_dataset(dataset: str, options: Mapping[str, Any]) -> tuple[Cache, Sampl
     from pipeline.cache import locate, open_cache
 
     cache = open_cache(locate(dataset, options["cache"], options["name"]))
-    return cache, load_samples(cache, target=options["target"], scale=options["scale"])
+    text = [stage for stage in options["text"].replace(" ", "").split(",") if stage]
+    return cache, load_samples(cache, target=options["target"], scale=options["scale"], text=text)
 
 
 def given(options: Mapping[str, Any]) -> dict[str, Any]:

@@ -58,7 +58,9 @@ def reversal(lengths: Tensor, steps: int) -> Tensor:
 
 def take_steps(x: Tensor, index: Tensor) -> Tensor:
     """x [n, steps, width] with each clip's steps in the order of index [n, steps]."""
-    return x.gather(1, index[..., None].expand(-1, -1, x.shape[-1]))
+    n, steps, _ = x.shape
+    rows = index + steps * torch.arange(n, device=index.device)[:, None]  # whole rows: copied fast
+    return x.flatten(0, 1).index_select(0, rows.flatten()).unflatten(0, index.shape)
 
 
 def last_step(x: Tensor, lengths: Tensor) -> Tensor:

@@ -85,6 +85,24 @@ def load_model(run: Path) -> Predictor:
     return predictor.eval()
 
 
+def read_json(run: Path, name: str) -> dict[str, Any]:
+    """A file of a run folder; UserError where there is none that can be read."""
+    try:
+        return dict(json.loads((run / name).read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError) as error:
+        raise UserError(f"{run} is no run folder: can't read {name} ({error})") from error
+
+
+def read_residuals(run: Path) -> np.ndarray:
+    """True minus predicted score of each validation clip of a run, float64 [n]."""
+    try:
+        with (run / PREDICTIONS).open(encoding="utf-8", newline="") as file:
+            valid = [row for row in csv.DictReader(file) if row["split"] == "valid"]
+        return np.array([float(row["label"]) - float(row["prediction"]) for row in valid])
+    except (OSError, ValueError, KeyError) as error:
+        raise UserError(f"{run} is no run folder: can't read {PREDICTIONS} ({error})") from error
+
+
 def as_json(value: Any) -> Any:
     """`value` with null for numbers that JSON has none for (nan, infinity)."""
     if isinstance(value, Mapping):

@@ -12,6 +12,7 @@ import torch
 from model.batch import MODALITIES, Batch
 from model.metrics import SCALES, Scale, scale_of
 from pipeline.errors import UserError
+from pipeline.recipe import Recipe
 
 if TYPE_CHECKING:
     from pipeline.cache import Cache, StageView
@@ -23,6 +24,8 @@ CHANNELS: Mapping[str, Sequence[str]] = {
     "text": ("bert",),
 }
 """The stages whose features, side by side, are a modality."""
+INSTEAD: Mapping[str, Sequence[str]] = {"text": ("tencent",)}
+"""Those that are one where a cache has none of the former."""
 
 
 @dataclass(frozen=True)
@@ -83,11 +86,13 @@ def load_samples(
     channels: Mapping[str, Sequence[str]] | None = None,
     target: str = "",
     scale: str = "auto",
+    text: Sequence[str] = (),
 ) -> Samples:
     """Read what a model needs from `cache`, once.
 
-    channels: stages by modality; by default CHANNELS, as far as the cache has them. target: ""
-    for the clip's score, or "T", "A", "V" for that modality's own.
+    channels: stages by modality; by default those that are `available`. target: ""
+    for the clip's score, or "T", "A", "V" for that modality's own. text: the stages of that
+    modality, where they are not to be the default's.
     Raises UserError for a channel asked for by name that the cache lacks, or an unknown target.
     """
     notes: list[str] = []
@@ -97,8 +102,8 @@ def load_samples(
         raise UserError(f"{cache.name}: no clip has a label")
     if not kept.all():
         notes.append(f"{(~kept).sum()} of {len(kept)} clips have no label and are left out")
-    chosen = channels or _available(cache, notes)
-    batch, chosen = _read_batch(cache, chosen, kept, notes)
+    chosen = channels or {**available(cache, notes), **({"text": text} if text else {})}
+    batch, used = _read_batch(cache, chosen, kept, notes)
     clips = cache.clips[kept]
     return Samples(
         name=cache.name,
@@ -108,9 +113,9 @@ def load_samples(
         splits=clips["split"].to_numpy(dtype=str),
         scale=scale_of(labels[kept]) if scale == "auto" else SCALES[scale],
         target=target,
-        channels=chosen,
+        channels=used,
         notes=notes,
-        provenance=_provenance(cache, chosen),
+        provenance=provenance(cache, used),
     )
 
 
@@ -122,12 +127,22 @@ def _labels(cache: Cache, target: str) -> np.ndarray:
     return cache.clips[column].to_numpy(np.float64)
 
 
-def _available(cache: Cache, notes: list[str]) -> dict[str, list[str]]:
-    """CHANNELS as far as the cache has them; what it lacks is noted."""
-    found = {m: [s for s in stages if s in cache] for m, stages in CHANNELS.items()}
-    for modality, stages in found.items():
-        if lacking := [s for s in CHANNELS[modality] if s not in stages]:
+def available(cache: Cache, notes: list[str]) -> dict[str, Sequence[str]]:
+    """The stages that make up each modality, as far as the cache has them; the rest is noted.
+
+    Those of CHANNELS, or else of INSTEAD; of features that were imported, all of the modality.
+    """
+    found: dict[str, Sequence[str]] = {}
+    if cache.imported_from:
+        notes.append(f"the features were imported from {cache.imported_from}")
+        found = {m: [s for s, of in cache.modalities.items() if of == m] for m in CHANNELS}
+        notes.extend(f"{m}: none was imported" for m, stages in found.items() if not stages)
+        return found
+    for modality, stages in CHANNELS.items():
+        here, instead = ([s for s in m if s in cache] for m in (stages, INSTEAD.get(modality, ())))
+        if lacking := [stage for stage in stages if stage not in here]:
             notes.append(f"{modality}: the cache has no {' and no '.join(lacking)}")
+        found[modality] = here or instead
     return found
 
 
@@ -143,7 +158,7 @@ def _read_batch(
         features[modality], lengths[modality] = torch.from_numpy(x), torch.from_numpy(n)
         used[modality] = list(channels[modality])
     if not features:
-        raise UserError(f"{cache.name}: no features to train on; run `smp extract` first")
+        raise UserError(f"{cache.name}: no features to train on; run `{cache.command}` first")
     return Batch(features, lengths), used
 
 
@@ -194,13 +209,28 @@ def _check_finite(stage: str, rows: np.ndarray) -> None:
         raise UserError(f"stage {stage!r}: the features of {bad} clips hold NaN or infinity")
 
 
-def _provenance(cache: Cache, channels: Mapping[str, Sequence[str]]) -> dict[str, Any]:
+def provenance(cache: Cache, channels: Mapping[str, Sequence[str]]) -> dict[str, Any]:
+    """Where the features of these stages came from: cache, file, fingerprints, weights, recipe."""
+    names = [stage for chosen in channels.values() for stage in chosen]
+    recipe = Recipe.of(cache, names)
     stages = {}
-    for name in (stage for chosen in channels.values() for stage in chosen):
-        weights = cache[name].attributes.get("weights") or {}
+    for name in names:
+        attributes = cache[name].attributes
+        weights = attributes.get("weights") or {}
+        upstream = (attributes.get("identity") or {}).get("upstream") or {}
         stages[name] = {
             "fingerprint": cache[name].fingerprint,
             "weights": weights,
-            "random": "random" in str(weights.get("id")).split(" + "),
+            "random": _is_random({"weights_id": weights.get("id"), "upstream": upstream}),
         }
-    return {"cache": cache.url, "dataset": cache.name, "stages": stages}
+    source = {"imported_from": cache.imported_from} if cache.imported_from else {}
+    extraction = recipe.to_json() if recipe else None
+    origin = {"cache": cache.url, "dataset": cache.name, **source}
+    return {**origin, "stages": stages, "extraction": extraction}
+
+
+def _is_random(identity: Mapping[str, Any]) -> bool:
+    """Whether a stage, or one that it needs, has random weights."""
+    upstream = (identity.get("upstream") or {}).values()
+    own = str(identity.get("weights_id")).split(" + ")
+    return "random" in own or any(_is_random(one) for one in upstream)

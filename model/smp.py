@@ -124,11 +124,9 @@ class SmpFusion(nn.Module):
 
     def forward(self, a: Tensor, b: Tensor, mask_a: Tensor, mask_b: Tensor) -> Tensor:
         """a, b [n, steps, d] and their real steps [n, steps] to F_mn [n, d]."""
-        left = self.left(a, b, mask_a, mask_b) * mask_a[..., None]
-        right = self.right(b, a, mask_b, mask_a) * mask_b[..., None]
-        both = torch.cat([left, right], dim=-1)  # (18)–(19), along features
-        has_both = mask_a[:, :1] & mask_b[:, :1]
-        return pooled_convolution(both, self.convolution, (mask_a | mask_b) & has_both)  # (20)–(22)
+        both = self.left(a, b, mask_a, mask_b), self.right(b, a, mask_b, mask_a)  # (18)–(19)
+        any_real = (mask_a | mask_b) & mask_a[:, :1] & mask_b[:, :1]
+        return pooled_convolution(both, (mask_a, mask_b), self.convolution, any_real)  # (20)–(22)
 
 
 class SmpBranch(nn.Module):

@@ -173,7 +173,7 @@ def _fit(
             loss = loss_of(network(batch), targets[rows], task)
             optimizer.zero_grad()
             loss.backward()
-            clip_grad_norm_(network.parameters(), settings.clip_norm)
+            clip_grad_norm_(network.parameters(), settings.clip_norm, foreach=True)
             optimizer.step()
             total += loss.detach() * len(rows)
 

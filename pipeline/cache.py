@@ -79,7 +79,9 @@ class Cache(Mapping[str, "StageView"]):
         folder = Folder(self.url)
         table = ClipsTable.read(folder)
         if table is None:
-            raise UserError(f"{self.url}: nothing extracted yet; run `smp extract` first")
+            raise UserError(
+                f"{self.url}: nothing extracted yet; run `smp extract` or `smp import` first"
+            )
         self.table = table
         self.identities = current(folder)
 
@@ -92,6 +94,23 @@ class Cache(Mapping[str, "StageView"]):
     def stages(self) -> list[str]:
         """The names of the stages that have a store."""
         return list(self.identities)
+
+    @property
+    def command(self) -> str:
+        """What makes the features, and makes them again where they are lost."""
+        return self.table.command
+
+    @property
+    def imported_from(self) -> str | None:
+        """The file or folder of another tool whose features these are, if any."""
+        return self.table.root if self.table.imported else None
+
+    @property
+    def modalities(self) -> dict[str, str]:
+        """By stage, the modality that an imported feature is of: `visual`, `audio` or `text`."""
+        if not self.table.imported:
+            return {}
+        return {name: one["settings"]["modality"] for name, one in self.identities.items()}
 
     @cached_property
     def clips(self) -> pd.DataFrame:
@@ -170,8 +189,10 @@ class StageView:
         for number in self._table.present:
             if number not in self.committed:
                 id = self._table.rows[number].clip.id
+                done = "imported" if self._table.imported else "extracted"
                 raise UserError(
-                    f"stage {self.name!r}: clip {id!r} is not extracted yet; run `smp extract`"
+                    f"stage {self.name!r}: clip {id!r} is not {done} yet; "
+                    f"run `{self._table.command}`"
                 )
         return list(self.committed.values())
 

@@ -74,9 +74,13 @@ def find(
     known then.
     """
     cache, table = Folder(cache_url), table_of(cache_url)
-    identities = [_identities(file, table) for file in stages_files or [_own(table, dataset)]]
-    reached = {_url(name, one) for by_stage in identities for name, one in by_stage.items()}
     last = current(cache)
+    if table.imported:  # no stages file would ever lead to it
+        identities = [last]
+    else:
+        files = stages_files or [_own(table, dataset)]
+        identities = [_identities(file, table) for file in files]
+    reached = {_url(name, one) for by_stage in identities for name, one in by_stage.items()}
     if not strict:
         reached |= {_url(name, identity) for name, identity in last.items()}
     stores = list(_stores(cache))

@@ -44,12 +44,22 @@ class Row:
 
 @dataclass(frozen=True)
 class ClipsTable:
-    """A dataset as the cache knows it: rows in the order in which the clips first came."""
+    """A dataset as the cache knows it: rows in the order in which the clips first came.
+
+    imported: the command that made the features from another tool's at `root`; empty where they
+    are extracted from clips.
+    """
 
     name: str
     language: str
     root: str
     rows: tuple[Row, ...]
+    imported: str = ""
+
+    @property
+    def command(self) -> str:
+        """What makes the features, and makes them again where they are lost."""
+        return self.imported or "smp extract"
 
     @classmethod
     def read(cls, folder: Folder) -> ClipsTable | None:
@@ -60,7 +70,8 @@ class ClipsTable:
         try:
             record = digest.unsealed(content)
             rows = tuple(_row(entry, record["root"]) for entry in record["clips"])
-            return cls(record["name"], record["language"], record["root"], rows)
+            told = {part: record[part] for part in ("name", "language", "root")}
+            return cls(**told, rows=rows, imported=record.get("imported", ""))
         except (ValueError, KeyError, TypeError) as error:
             where = f"{folder.url}/{FILE}"
             raise DamagedError(
@@ -71,7 +82,8 @@ class ClipsTable:
         """Put the table in place in one step, unless it is what is there."""
         clips = [_entry(row, self.root) for row in self.rows]
         record = {"format": FORMAT, "name": self.name, "language": self.language, "root": self.root}
-        content = digest.sealed({**record, "clips": clips}, indent=1)
+        imported = {"imported": self.imported} if self.imported else {}
+        content = digest.sealed({**record, **imported, "clips": clips}, indent=1)
         if folder.read(FILE) != content:
             folder.write(FILE, content)
 
@@ -100,6 +112,11 @@ def merged(known: ClipsTable | None, dataset: Dataset, name: str | None = None) 
 
     Raises UserError where no id is known, nor half of the contents: another dataset of that name.
     """
+    if known and known.imported:
+        raise UserError(
+            f"the cache of {known.name!r} was imported from {known.root}; give {dataset.root} "
+            "another name with --name, or another --cache"
+        )
     old = known.rows if known else ()
     known_ids = {row.clip.id for row in old}
     fresh = {row.clip.id: row for row in _digested(dataset.clips)}
@@ -107,7 +124,10 @@ def merged(known: ClipsTable | None, dataset: Dataset, name: str | None = None) 
     added = [row for id, row in fresh.items() if id not in known_ids]
     rows = _renamed(kept, added)
     renamed = len(fresh) - (len(rows) - len(old))
-    if known and old and known_ids.isdisjoint(fresh) and 2 * renamed < len(fresh):
+    is_other = known_ids.isdisjoint(fresh) and 2 * renamed < len(fresh)
+    if dataset.is_open:
+        is_other = known is not None and known.root != str(dataset.root)
+    if known and old and is_other:
         raise UserError(
             f"the cache of {known.name!r} holds another dataset ({known.root}): no clip is in "
             f"both; give {dataset.root} another name with --name, or another --cache"

@@ -7,24 +7,34 @@ import os
 import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import lru_cache
-from heapq import heappop, heappush
 from multiprocessing import resource_tracker
 from queue import Empty, SimpleQueue
 from typing import Any
 
 import dask
-from distributed import Client, Future, KilledWorker, LocalCluster, Nanny, Scheduler, SpecCluster
+from distributed import (
+    Client,
+    Future,
+    KilledWorker,
+    LocalCluster,
+    Nanny,
+    Scheduler,
+    SpecCluster,
+    get_worker,
+)
 from distributed.client import FutureCancelledError
 from distributed.comm import CommClosedError
 
 from pipeline.errors import UserError
 from pipeline.muster import Muster, UnfitWorkerError
-from pipeline.plan import Task, TaskId, in_order
+from pipeline.plan import Task, TaskId
 from pipeline.run import Outcome, blocked, execute, failure
 from pipeline.stages import Stages, uses_accelerator
 from pipeline.stop import Stop
+from pipeline.task_queue import TaskQueue
+from pipeline.trace import span
 from pipeline.weights import device_of
 
 TASKS_A_THREAD = 2  # in flight: one that runs and one that waits
@@ -60,13 +70,16 @@ class DaskEngine:
         self.tell = tell
 
     def __call__(self, tasks: Sequence[Task], stop: Stop) -> Iterator[Outcome]:
-        with self._client() as client:
+        with ExitStack() as stack:
+            with span("start workers"):
+                client = stack.enter_context(self._client())
             if address := _dashboard(client):
                 self.tell(f"dask's dashboard: {address}")
             muster = Muster.of(tasks)
             run = _Run(client, tasks, muster, stop)
             try:
-                _call_up(client, muster)
+                with span("call up workers"):
+                    _call_up(client, muster)
                 yield from run
             except SCHEDULER_LOST:
                 # The client tells at length of every attempt to connect again; ours is told below.
@@ -173,11 +186,9 @@ class _Run:
         self._client = client
         self._muster = muster
         self._stop = stop
-        self._tasks = {task.id: task for task in tasks}
         stages = Stages(tasks[0].spec)
         self._accelerated = {stage.name for stage in stages if uses_accelerator(stage)}
-        self._sorter = in_order(tasks)
-        self._ready: list[TaskId] = []
+        self._queue = TaskQueue(tasks)
         self._running: dict[Future, Task] = {}
         self._suspects: list[Task] = []
         self._alone: set[TaskId] = set()
@@ -186,7 +197,7 @@ class _Run:
         self._workers = _Workers(client)
 
     def __iter__(self) -> Iterator[Outcome]:
-        while self._sorter.is_active():
+        while self._queue:
             self._workers.look()
             if not self._stop.asked:
                 self._submit()
@@ -198,7 +209,7 @@ class _Run:
             done = outcome.partition, outcome.stage
             if outcome.error:
                 self._failed.add(done)
-            self._sorter.done(done)
+            self._queue.done(done)
             yield outcome
 
     def lost(self, reason: str) -> Iterator[Outcome]:
@@ -206,12 +217,10 @@ class _Run:
         yield from (failure(task, reason) for task in self._running.values())
 
     def _submit(self) -> None:
-        for ready in self._sorter.get_ready():
-            heappush(self._ready, ready)
         is_one_alone = any(task.id in self._alone for task in self._running.values())
-        window = 0 if is_one_alone else TASKS_A_THREAD * self._workers.threads
-        while self._ready and len(self._running) < window:
-            self._give_out(self._tasks[heappop(self._ready)])
+        threads = 0 if is_one_alone else self._workers.threads
+        while len(self._running) < TASKS_A_THREAD * threads and (task := self._queue.take(threads)):
+            self._give_out(task)
         if self._suspects and not self._running:
             self._alone.add(self._suspects[0].id)
             self._give_out(self._suspects.pop(0))
@@ -312,7 +321,7 @@ def _work(task: Task, muster: Muster) -> Outcome:
     _checked(muster)
     _under_way.append(muster.cache_url)
     try:
-        return execute(task)
+        return execute(task, get_worker().state.nthreads)
     finally:
         _under_way.remove(muster.cache_url)
 

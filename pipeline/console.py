@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import click
 from rich.console import Console
+from rich.progress import Progress
 from rich.table import Table
 
 from pipeline.changes import counted
@@ -14,6 +17,7 @@ from pipeline.status import StageStatus, problems_at_source
 
 if TYPE_CHECKING:
     from pipeline.plan import Plan
+    from pipeline.trace_file import Busy
 
 
 def print_stages(stages: list[StageStatus], seconds: dict[str, float] | None = None) -> None:
@@ -27,6 +31,17 @@ def print_stages(stages: list[StageStatus], seconds: dict[str, float] | None = N
         cells += [str(s.counts[state]) for state in ("ok", "missing", "failed")]
         cells += [str(s.width or "–"), f"{s.size_bytes / 1e6:.1f}"]
         table.add_row(*cells, *([f"{seconds.get(s.stage, 0):.1f}"] if seconds else []))
+    Console().print(table)
+
+
+def print_busy(lines: Sequence[Busy]) -> None:
+    """What a traced run spent its time on, by stage."""
+    table = Table(box=None, pad_edge=False)
+    for heading in ("stage", "partitions", "busy s", "CPU s", "of all cores"):
+        table.add_column(heading, justify="left" if heading == "stage" else "right")
+    for line in lines:
+        seconds = f"{line.busy_s:.1f}", f"{line.cpu_s:.1f}"
+        table.add_row(line.stage, str(line.partitions), *seconds, f"{100 * line.share:.0f} %")
     Console().print(table)
 
 
@@ -46,14 +61,17 @@ def print_plan(plan: Plan) -> None:
     click.echo(f"{todo}; {counted(there, 'partition')} committed; nothing was written.")
 
 
-def print_problems(stages: list[StageStatus]) -> None:
-    """Every clip with a problem, with its reason, under the stage where it arose."""
+def print_problems(stages: list[StageStatus], command: str = "smp extract") -> None:
+    """Every clip with a problem, with its reason, under the stage where it arose.
+
+    command: what makes a damaged partition again.
+    """
     by_stage: dict[str, list[str]] = defaultdict(list)
     for stage, problem in problems_at_source(stages):
         by_stage[stage].append(f"  {problem.clip}: {problem.state}, {problem.reason}")
     for s in stages:
         by_stage[s.stage] += [
-            f"  partition {number}: {what}; `smp extract` makes it again"
+            f"  partition {number}: {what}; `{command}` makes it again"
             for number, what in s.damaged.items()
         ]
         by_stage[s.stage] += [f"  {clip}: note, {note}" for clip, note in s.notes]
@@ -61,3 +79,12 @@ def print_problems(stages: list[StageStatus]) -> None:
         if lines:
             click.echo(f"{stage}:")
             click.echo("\n".join(lines))
+
+
+@contextmanager
+def counting(what: str) -> Iterator[Callable[[int, int], None]]:
+    """A bar on a terminal, gone afterwards, for what calls back with how many are done, of all."""
+    console = Console(stderr=True)
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
+        bar = progress.add_task(what, total=None)
+        yield lambda done, of: progress.update(bar, completed=done, total=of)

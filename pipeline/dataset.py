@@ -7,27 +7,33 @@ import io
 import json
 import math
 import os
-import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 from pipeline.clip import SPLITS, Clip
 from pipeline.errors import UNPRINTABLE, UserError
+from pipeline.mosi_archive import MosiArchive
+from pipeline.words import HAN
 
-HAN = re.compile(r"[\u3400-\u4dbf\u4e00-\u9fff]")
 LAYOUT_COLUMNS = ("video_id", "clip_id", "text", "label", "annotation", "mode")
+LABELS = "label.csv"
 MANIFEST_COLUMNS = ("id", "text", "label", "split")
 csv.field_size_limit(1 << 24)  # a transcript of 10,000 words is a valid field
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """A dataset's name, its folder and its clips in the order of its table."""
+    """A dataset's name, its folder and its clips in the order of its table.
+
+    is_open: clips come and go at will, so that a cache of it may hold none of today's.
+    """
 
     name: str
     root: Path
     clips: tuple[Clip, ...]
+    is_open: bool = False
 
     @property
     def language(self) -> str:
@@ -41,42 +47,79 @@ def load(path: str | Path) -> Dataset:
 
     The folder's layout is the one that MMSA tools share for CMU-MOSI and CH-SIMS: `label.csv` with
     `video_id, clip_id, text, label, annotation, mode` (`label_T, label_A, label_V` for CH-SIMS)
-    beside `Raw/<video_id>/<clip_id>.mp4`. A manifest has `id, video, audio, text, label, split`,
-    paths relative to it; `video`, `audio` and every `label_…` are optional.
+    beside `Raw/<video_id>/<clip_id>.mp4`; or it is the public CMU-MOSI archive, with or without a
+    `label.csv`. A manifest has `id, video, audio, text, label, split`, paths relative to it;
+    `video`, `audio` and every `label_…` are optional.
 
     Raises UserError with file and line for what can't be right.
     """
+    table = table_of(path)
+    clips: list[Clip] = []
+    first: dict[str, str] = {}
+    for where, clip in entries(path):
+        if isinstance(clip, UserError):
+            raise clip
+        if clip.id in first:
+            raise UserError(f"{where}: id {clip.id!r} is there already, at {first[clip.id]}")
+        first[clip.id] = where
+        clips.append(clip)
+    if not clips:
+        raise UserError(f"{table}: holds no clips")
+    return Dataset(name_of(path), Path(os.path.abspath(table.parent)), tuple(clips))
+
+
+def entries(path: str | Path) -> Iterator[tuple[str, Clip | UserError]]:
+    """Every row of a dataset: where it is written, and its clip or what is wrong with the row.
+
+    Raises UserError where it can't be read on.
+    """
+    table = table_of(path)
+    archive = MosiArchive.at(table.parent) if table.name == LABELS else None
+    if archive and not table.is_file():
+        listed: list[Row] = list(archive.rows())
+        adapter = _Adapter(table.parent.absolute(), archive, splits=("",))
+    else:
+        listed = list(rows(table))
+        has_media = archive and archive.has_media
+        adapter = _Adapter(table.parent.absolute(), archive if has_media else None)
+    for where, row in listed:
+        try:
+            yield where, adapter.clip(where, row)
+        except UserError as error:
+            yield where, error
+
+
+def table_of(path: str | Path) -> Path:
+    """The file that lists the clips of the dataset at `path`; a CMU-MOSI archive may lack it.
+
+    Raises UserError where there is no dataset.
+    """
     path = Path(path)
-    name = name_of(path)
-    if path.is_dir():
-        path = path / "label.csv"
-    if not path.is_file():
+    if path.suffix == ".pkl":
+        raise UserError(f"{path}: holds features, not clips; `smp import {path}` makes a cache")
+    table = path / LABELS if path.is_dir() else path
+    if not table.is_file() and not (path.is_dir() and MosiArchive.at(path)):
         raise UserError(
-            f"{path}: no dataset; give a folder with label.csv and Raw/, or a manifest (.csv, "
+            f"{table}: no dataset; give a folder with label.csv and Raw/, or a manifest (.csv, "
             ".jsonl) with the columns id, video, text, label, split"
         )
-    rows = list(_rows(path))
-    if not rows:
-        raise UserError(f"{path}: holds no clips")
-    in_layout = "video_id" in rows[0][1]
-    clips = _layout_clips(path, rows) if in_layout else _manifest_clips(path, rows)
-    return Dataset(
-        name, Path(os.path.abspath(path.parent)), tuple(_without_duplicates(path, clips))
-    )
+    return table
 
 
 def name_of(path: str | Path) -> str:
     """What a dataset is called in the cache: its folder's name, or its manifest's stem."""
     path = Path(path)
-    if path.name == "label.csv":
+    if path.name == LABELS:
         path = path.parent
-    return path.stem if path.suffix in (".csv", ".jsonl") else path.resolve().name
+    return path.stem if path.suffix in (".csv", ".jsonl", ".pkl") else path.resolve().name
 
 
-Row = tuple[str, Mapping[str, str]]  # "file:line" and the columns as text
+# "file:line", and the columns as text: under None those too many, None in place of those lacking.
+Row = tuple[str, Mapping[Any, Any]]
 
 
-def _rows(path: Path) -> Iterator[Row]:
+def rows(path: Path) -> Iterator[Row]:
+    """The rows of a table (`.csv`, `.jsonl`); UserError with file and line for what is none."""
     try:
         text = path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
@@ -92,10 +135,7 @@ def _csv_rows(path: Path, text: str) -> Iterator[Row]:
     reader = csv.DictReader(io.StringIO(text, newline=""), strict=True)
     try:
         for row in reader:
-            where = f"{path}:{reader.line_num}"
-            if None in row or None in row.values():
-                raise UserError(f"{where}: expected {len(reader.fieldnames or ())} columns")
-            yield where, row
+            yield f"{path}:{reader.line_num}", row
     except csv.Error as error:
         raise UserError(f"{path}:{reader.line_num}: {error}") from error
 
@@ -113,42 +153,47 @@ def _json_rows(path: Path, text: str) -> Iterator[Row]:
         yield f"{path}:{number}", {k: "" if v is None else str(v) for k, v in row.items()}
 
 
-def _layout_clips(path: Path, rows: list[Row]) -> Iterator[tuple[str, Clip]]:
-    raw = path.parent.absolute() / "Raw"  # workers may run in other folders
-    for where, row in rows:
-        _require_columns(where, row, LAYOUT_COLUMNS)
-        id = _safe_id(where, f"{row['video_id']}/{row['clip_id']}", parts=2)
-        # Transcripts without any media are a dataset too; one file that is gone is a fault.
-        video = str(raw / f"{id}.mp4") if raw.is_dir() else None
-        yield where, _clip(where, id, row, split=row["mode"], video=video)
+@dataclass(frozen=True)
+class _Adapter:
+    """From a row to a clip. root: absolute, since workers may run in other folders."""
 
+    root: Path
+    archive: MosiArchive | None
+    splits: Sequence[str] = SPLITS
 
-def _manifest_clips(path: Path, rows: list[Row]) -> Iterator[tuple[str, Clip]]:
-    for where, row in rows:
-        _require_columns(where, row, MANIFEST_COLUMNS)
-        id = _safe_id(where, row["id"])
-        media = {
-            part: str(path.parent.absolute() / row[part]) if row.get(part) else None
-            for part in ("video", "audio")
+    def clip(self, where: str, row: Mapping[Any, Any]) -> Clip:
+        """Raises UserError for a row that can't be right."""
+        if None in row or None in row.values():
+            raise UserError(f"{where}: expected {len(row.keys() - {None})} columns")
+        in_layout = "video_id" in row
+        _require_columns(where, row, LAYOUT_COLUMNS if in_layout else MANIFEST_COLUMNS)
+        split = row["mode" if in_layout else "split"]
+        if split not in self.splits:
+            raise UserError(f"{where}: unknown split {split!r}; one of {', '.join(SPLITS)}")
+        id = f"{row['video_id']}/{row['clip_id']}" if in_layout else row["id"]
+        scores = {
+            k.removeprefix("label_"): _score(where, k, v) for k, v in row.items() if "label_" in k
         }
-        yield where, _clip(where, id, row, split=row["split"], **media)
+        return Clip(
+            id=safe_id(where, id, parts=2 if in_layout else None),
+            text=row["text"],
+            label=_score(where, "label", row["label"]),
+            labels={k: v for k, v in scores.items() if v is not None},
+            annotation=row.get("annotation", ""),
+            split=split,
+            **(self._in_layout(row) if in_layout else self._named(row)),
+        )
 
+    def _in_layout(self, row: Mapping[str, str]) -> dict[str, str]:
+        if self.archive:
+            return self.archive.media(row["video_id"], row["clip_id"])
+        raw = self.root / "Raw"
+        # Transcripts without any media are a dataset too; one file that is gone is a fault.
+        path = raw / row["video_id"] / f"{row['clip_id']}.mp4"
+        return {"video": str(path)} if raw.is_dir() else {}
 
-def _clip(where: str, id: str, row: Mapping[str, str], split: str, **media: str | None) -> Clip:
-    if split not in SPLITS:
-        raise UserError(f"{where}: unknown split {split!r}; one of {', '.join(SPLITS)}")
-    scores = {
-        k.removeprefix("label_"): _score(where, k, v) for k, v in row.items() if "label_" in k
-    }
-    return Clip(
-        id=id,
-        text=row["text"],
-        label=_score(where, "label", row["label"]),
-        labels={k: v for k, v in scores.items() if v is not None},
-        annotation=row.get("annotation", ""),
-        split=split,
-        **media,
-    )
+    def _named(self, row: Mapping[str, str]) -> dict[str, str]:
+        return {part: str(self.root / row[part]) for part in ("video", "audio") if row.get(part)}
 
 
 def _score(where: str, column: str, text: str) -> float | None:
@@ -164,7 +209,7 @@ def _score(where: str, column: str, text: str) -> float | None:
     return None if math.isnan(score) else score
 
 
-def _safe_id(where: str, id: str, parts: int | None = None) -> str:
+def safe_id(where: str, id: str, parts: int | None = None) -> str:
     """Ids name files in the cache and in reports, so none may point out of a folder."""
     path = PurePosixPath(id)
     escapes = path.is_absolute() or "\\" in id or "\0" in id or {"..", "."} & set(id.split("/"))
@@ -178,12 +223,3 @@ def _safe_id(where: str, id: str, parts: int | None = None) -> str:
 def _require_columns(where: str, row: Mapping[str, str], columns: tuple[str, ...]) -> None:
     if lacking := [column for column in columns if column not in row]:
         raise UserError(f"{where}: lacks {', '.join(lacking)}; has {', '.join(row)}")
-
-
-def _without_duplicates(path: Path, clips: Iterator[tuple[str, Clip]]) -> Iterator[Clip]:
-    first: dict[str, str] = {}
-    for where, clip in clips:
-        if clip.id in first:
-            raise UserError(f"{where}: id {clip.id!r} is there already, at {first[clip.id]}")
-        first[clip.id] = where
-        yield clip

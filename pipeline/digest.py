@@ -8,6 +8,7 @@ import os
 import stat
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -152,8 +153,20 @@ def _is_running(process: str) -> bool:
 
 
 def _default_memory() -> Path:
+    return _memory() / "digests.json"
+
+
+def _memory() -> Path:
     home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(home) / "smp" / "digests.json"
+    return Path(home) / "smp"
+
+
+def memory_folder(name: str) -> Path:
+    """A folder of the user's for what is remembered and may be lost at any time."""
+    folder = _memory() / name
+    with suppress(OSError):  # a read-only home is no error: nothing is remembered then
+        folder.mkdir(parents=True, exist_ok=True)
+    return folder
 
 
 def _read_json(path: Path) -> dict[str, Any]:

@@ -6,13 +6,14 @@ import gc
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from pipeline import dataset, lock
 from pipeline.cache import last_known, locate, set_current, store_url
 from pipeline.clips_table import ClipsTable
+from pipeline.dataset import Dataset
 from pipeline.files import Folder
 from pipeline.libraries import versions
 from pipeline.plan import StagePlan, prepare
@@ -21,19 +22,26 @@ from pipeline.run_log import RunLog
 from pipeline.stages import Stage, Stages
 from pipeline.stop import Stop
 from pipeline.store import Store
+from pipeline.trace import Recording, recorded, span
 
 Observer = Callable[[Outcome], None]
+Started = Callable[[Sequence[StagePlan]], Observer]
 
 
 @dataclass(frozen=True)
 class Extraction:
-    """What a run did. plans: what was lacking before it; outcomes: what became of it."""
+    """What a run did.
+
+    plans: what was lacking before it; outcomes: what became of it; recordings: what was done when,
+    this process's own thread first, where the run is traced.
+    """
 
     cache_url: str
     clips: int
     plans: tuple[StagePlan, ...]
     outcomes: tuple[Outcome, ...]
     seconds: float
+    recordings: tuple[Recording, ...] = ()
 
     @property
     def stages(self) -> list[str]:
@@ -53,29 +61,52 @@ def extract(
     cache_root: str = "cache",
     name: str | None = None,
     only: Sequence[str] = (),
-    started: Callable[[Sequence[StagePlan]], Observer] = lambda plans: lambda outcome: None,
+    started: Started = lambda plans: lambda outcome: None,
     retry: bool = False,
     stop: Stop | None = None,
+    traced: bool = False,
 ) -> Extraction:
     """Run all that lacks a commit. `started` is told the plan and gives what is told the outcomes.
 
-    retry: clips that failed run again too. Once `stop` is asked for, or nothing can be written, no
-    further partition is begun.
+    retry: clips that failed run again too. traced: record what is done when. Once `stop` is asked
+    for, or nothing can be written, no further partition is begun.
 
     Raises UserError where the dataset, the stages file or its weights can't be used.
     """
+    clips, url = dataset.load(path), locate(path, cache_root, name)
+    return bring_up_to_date(
+        clips, stages_file, engine, url, name, only, started, retry, stop, traced
+    )
+
+
+def bring_up_to_date(
+    clips: Dataset,
+    stages_file: str | Path | Stages,
+    engine: Engine,
+    url: str,
+    name: str | None = None,
+    only: Sequence[str] = (),
+    started: Started = lambda plans: lambda outcome: None,
+    retry: bool = False,
+    stop: Stop | None = None,
+    traced: bool = False,
+) -> Extraction:
+    """As `extract`, for a dataset that was read and the URL of its cache."""
     begun = time.perf_counter()
-    stop = stop or Stop()
-    clips = dataset.load(path)
-    url = locate(path, cache_root, name)
-    folder = Folder(url)
-    with lock.held(folder) as lease, RunLog(folder) as log:
+    stop, folder = stop or Stop(), Folder(url)
+    with (
+        recorded(traced) as recording,
+        lock.held(folder) as lease,
+        RunLog(folder) as log,
+    ):
         folder.sweep()
-        plan = prepare(clips, stages_file, folder.absolute_url, name, only, retry)
+        with span("plan"):
+            plan = prepare(clips, stages_file, folder.absolute_url, name, only, retry)
         plans, table = plan.by_stage, plan.table
-        table.write(folder)
-        _make_stores(plan.stages, plan.chosen, plan.identities, table, url)
-        tasks = [task for stage_plan in plans for task in stage_plan.tasks]
+        with span("make stores"):
+            table.write(folder)
+            _make_stores(plan.stages, plan.chosen, plan.identities, table, url)
+        tasks = [replace(task, traced=traced) for stage_plan in plans for task in stage_plan.tasks]
         observe = started(plans)
         outcomes = []
         with _uncollected():
@@ -86,8 +117,10 @@ def extract(
                 outcomes.append(outcome)
                 log.add(outcome)
                 observe(outcome)
+    of_tasks = [own for outcome in outcomes for own in outcome.recordings]
+    recordings = (recording, *of_tasks) if recording else ()
     seconds = time.perf_counter() - begun
-    return Extraction(url, len(table.present), plans, tuple(outcomes), seconds)
+    return Extraction(url, len(table.present), plans, tuple(outcomes), seconds, recordings)
 
 
 @contextmanager

@@ -12,9 +12,9 @@ from pydantic import BaseModel, ConfigDict
 from pydantic import Field as PydanticField
 
 from pipeline.clip import Clip
-from pipeline.errors import UNPRINTABLE, ClipError, MissingModalityError
+from pipeline.errors import ClipError, MissingModalityError, printable
 from pipeline.field import Field
-from pipeline.weights import Weights
+from pipeline.weights import Source, Weights
 
 OK, MISSING, FAILED = "ok", "missing", "failed"
 
@@ -29,8 +29,16 @@ def by_content(default: Any, **limits: Any) -> Any:
     return PydanticField(default, json_schema_extra={"by_content": True}, **limits)
 
 
+def later(default: Any, **limits: Any) -> Any:
+    """A setting that came when caches had been written as its default has it, and stay valid.
+
+    At that default it is not in the fingerprint.
+    """
+    return PydanticField(default, json_schema_extra={"later": True}, **limits)
+
+
 class StageSettings(BaseModel):
-    """A stage's settings, each part of the fingerprint unless made by `runtime` or `by_content`.
+    """A stage's settings, each part of the fingerprint unless made by a function above.
 
     What stands below a field says what it means; docs/settings.md is made from it.
     """
@@ -48,10 +56,16 @@ class StageSettings(BaseModel):
             if isinstance(info.json_schema_extra, dict) and info.json_schema_extra.get(mark)
         }
 
+    @classmethod
+    def default(cls, name: str) -> Any:
+        """What a setting is where nobody sets it."""
+        return cls.model_fields[name].default
+
     def affecting_results(self) -> dict[str, Any]:
         """The settings that can change a result, normalised, for the fingerprint."""
         left_out = self.marked("runtime") | self.marked("by_content")
-        return self.model_dump(mode="json", exclude=left_out)
+        as_ever = {n for n in self.marked("later") if getattr(self, n) == self.default(n)}
+        return self.model_dump(mode="json", exclude=left_out | as_ever)
 
     def provenance(self) -> dict[str, Any]:
         """What a store says about itself: the same, and where the weights were found."""
@@ -106,7 +120,7 @@ class ClipResult:
     @classmethod
     def of(cls, error: ClipError) -> ClipResult:
         """The result that an error stands for."""
-        reason = UNPRINTABLE.sub(lambda found: ascii(found[0])[1:-1], str(error))
+        reason = printable(str(error))
         is_missing = isinstance(error, MissingModalityError)
         return cls.missing(reason) if is_missing else cls.failed(reason)
 
@@ -122,12 +136,14 @@ class Extractor(ABC):
     version: raise it whenever results change.
     reads: the parts of a clip that it opens itself, of "video", "audio" and "text".
     takes: the upstream fields it needs, checked before anything runs.
+    may_take: those that it uses where a stage it needs writes them; that stage may be off.
     uses_steps: whether `self.steps` can change a result; where not, it is no part of the identity.
     """
 
     version: ClassVar[int]
     reads: ClassVar[frozenset[str]] = frozenset()
     takes: ClassVar[Mapping[str, Field]] = {}
+    may_take: ClassVar[Mapping[str, Field]] = {}
     uses_steps: ClassVar[bool] = True
 
     class Settings(StageSettings):
@@ -149,9 +165,31 @@ class Extractor(ABC):
         runner try the clips of the batch one by one.
         """
 
+    def does_without(self, clip: Clip) -> bool:
+        """Whether the clip's result takes nothing from upstream: what lacks there is no lack here.
+
+        It is given no rows then.
+        """
+        return False
+
+    def portion(self) -> int | None:
+        """How many clips of a batch go through together: such portions may be shared by threads.
+
+        None: all of them, in one thread.
+        """
+        return None
+
     def weights(self) -> Weights | None:
         """The weights this stage computes with; their digest is part of the fingerprint."""
         return None
+
+    def models(self) -> list[Source]:
+        """The models that the weights come from, for `smp models`; none has to be there yet.
+
+        By default what the settings `weights` and `revision` name, in the hub's layout.
+        """
+        named = getattr(self.settings, "weights", None)
+        return [Source(named, revision=getattr(self.settings, "revision", None))] if named else []
 
 
 class StreamingExtractor(Extractor):

@@ -16,9 +16,12 @@ Given = Mapping[str, Any] | ClipResult
 
 def gather(stages: Stages, stage: Stage, task: Task) -> list[ClipInputs | ClipResult]:
     """For each row its inputs, or the result that a lack upstream makes of it."""
-    columns = [_handed_on(stages[need], stage, task) for need in stage.needs]
+    extractor = stage.make()
+    alone = [row.removed or extractor.does_without(row.clip) for row in task.rows]
+    columns = [_handed_on(stages[n], stage, task) for n in stage.needs] if not all(alone) else []
     return [
-        _joined(task, row, [column[row] for column in columns]) for row in range(len(task.rows))
+        _joined(task, row, [] if alone[row] else [column[row] for column in columns])
+        for row in range(len(task.rows))
     ]
 
 
@@ -36,7 +39,8 @@ def _joined(task: Task, row: int, given: Sequence[Given]) -> ClipInputs | ClipRe
 def _handed_on(giver: Stage, taker: Stage, task: Task) -> list[Given]:
     extractor = giver.make()
     restore: Callable[[Mapping[str, Any]], Mapping[str, Any]] = dict
-    names: list[str] | None = [n for n in taker.kind.takes if n in extractor.writes()]
+    takes = {**taker.kind.takes, **taker.kind.may_take}
+    names: list[str] | None = [name for name in takes if name in extractor.writes()]
     if isinstance(extractor, StreamingExtractor):
         if giver.name not in task.stores:
             return [_streamed(giver, extractor, ClipInputs(row.clip)) for row in task.rows]

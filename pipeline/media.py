@@ -23,6 +23,7 @@ from pipeline.media_file import (
     require_file,
 )
 from pipeline.time_limit import DEFAULT_S, TimeLimit
+from pipeline.trace import span
 
 LOST_END_S = 0.5  # a file that ends no more than this before its announced end is taken as whole
 CLOCK_S = 0.001  # containers round times to milliseconds; `fps` must not stumble over that
@@ -181,6 +182,7 @@ class Sound:
     note: str = ""
 
 
+@span("decode")
 def sound(path: str, time_limit_s: float = DEFAULT_S) -> Sound:
     """The sound of an audio file (soundfile) or of the default sound stream of a container (PyAV).
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from graphlib import TopologicalSorter
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +44,7 @@ class Task:
     """One partition of one stage: paths and indices, never frames or tensors.
 
     spec: the resolved stages file. stores: the store of the stage and of those that it needs.
-    clips: how many clips these have.
+    clips: how many clips these have. traced: whether to record what is done when.
     """
 
     stage: str
@@ -55,10 +54,11 @@ class Task:
     spec: Mapping[str, Any]
     stores: Mapping[str, str]
     clips: int
+    traced: bool = False
 
     @property
     def id(self) -> TaskId:
-        """Partition and stage: unique in a plan, and in the order in which tasks are begun."""
+        """Partition and stage: unique in a plan."""
         return self.partition, self.stage
 
     @property
@@ -117,7 +117,7 @@ class Plan:
 
 def prepare(
     dataset: Dataset,
-    stages_file: str | Path,
+    stages_file: str | Path | Stages,
     cache_url: str,
     name: str | None = None,
     only: Sequence[str] = (),
@@ -125,13 +125,15 @@ def prepare(
 ) -> Plan:
     """The plan for a dataset and its cache, neither of which is touched.
 
-    retry: clips that failed are computed again. Raises UserError where the dataset, the stages
-    file or its weights can't be used.
+    stages_file: its path, or what was read. retry: clips that failed are computed again. Raises
+    UserError where the dataset, the stages file or its weights can't be used.
     """
     folder = Folder(cache_url)
     known = ClipsTable.read(folder)
     table = merged(known, dataset, name)
-    stages = Stages.load(stages_file, table.language)
+    stages = (
+        stages_file if isinstance(stages_file, Stages) else Stages.load(stages_file, table.language)
+    )
     chosen = stages.chosen(only)
     identities = stages.identities(chosen)
     planner = _Planner(stages, identities, table, cache_url, retry)
@@ -145,14 +147,6 @@ def prepare(
             by_stage.append(replace(planned, why=why))
     clips = before.clips(table) if known else ()
     return Plan(cache_url, table, stages, tuple(chosen), identities, tuple(by_stage), clips)
-
-
-def in_order(tasks: Sequence[Task]) -> TopologicalSorter[TaskId]:
-    """A sorter, prepared, over the tasks' ids: what is ready, and what waits for what."""
-    ids = {task.id for task in tasks}
-    sorter = TopologicalSorter({t.id: [w for w in t.waits_for if w in ids] for t in tasks})
-    sorter.prepare()
-    return sorter
 
 
 class _Planner:

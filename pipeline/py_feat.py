@@ -27,6 +27,8 @@ from skops.io import get_untrusted_types, loads
 from pipeline.alignment import SIZE_PX
 from pipeline.checkpoint import read_tensors
 from pipeline.errors import ClipError, UserError
+from pipeline.precision import FULL, Precision, lowered
+from pipeline.trace import span
 
 # Always so many faces at once: a face's last bits then don't depend on those beside it. They
 # matter here, where landmarks are cut to whole pixels and trees branch at thresholds.
@@ -56,6 +58,7 @@ class Detector(Protocol):
         """float32 rgb `faces` [32, 3, 112, 112] of 0..1 to [32, units] of 0..1."""
 
 
+@span("network")
 def confidences(detector: Detector, faces: np.ndarray) -> np.ndarray:
     """uint8 rgb `faces` [n, 112, 112, 3] to float32 [n, units] of 0..1."""
     rows = [np.zeros((0, len(detector.units)))]
@@ -118,16 +121,19 @@ class Multitask:
     model: MultitaskModel
 
     @classmethod
-    def load(cls, path: Path, device: str) -> Multitask:
+    def load(cls, path: Path, device: str, precision: Precision = FULL) -> Multitask:
         """From a .safetensors file alone: py-feat would unpickle any other."""
         if path.suffix != ".safetensors":
             raise UserError(f"{path} is no .safetensors file, and no other is loaded for multitask")
         try:
             with torch.random.fork_rng(devices=[]):
-                return cls(MultitaskModel(device=device, weights_path=str(path), amp=False))
+                amp = precision != FULL
+                model = MultitaskModel(device=device, weights_path=str(path), amp=amp)
         except Exception as error:  # py-feat and safetensors raise many kinds on a foreign file
             reason = " ".join(str(error).split())[:300]
             raise UserError(f"{path} is no multitask checkpoint of py-feat's: {reason}") from error
+        model.model = lowered(model.model, precision)
+        return cls(model)
 
     @property
     def units(self) -> tuple[int, ...]:

@@ -21,6 +21,7 @@ from torch.nn import functional as F
 from xgboost import XGBClassifier
 
 from pipeline.alignment import SIZE_PX, TEMPLATE_PX, similarity
+from pipeline.precision import FULL, Precision
 from pipeline.py_feat import (
     CLASSIFIERS,
     PARTS,
@@ -110,10 +111,10 @@ def _noise() -> tuple[np.ndarray, np.ndarray]:
     return hog, np.stack(pixels).reshape(PICTURES, -1)
 
 
-def multitask(device: str) -> Multitask:
+def multitask(device: str, precision: Precision = FULL) -> Multitask:
     """py-feat's network, narrow, through a file as if it had been trained."""
     network = made_up(lambda: MEGraphAUv2(MULTITASK), "cpu", SEED)
     with TemporaryDirectory() as folder:
         path = Path(folder) / "random.safetensors"
         save_file(network.state_dict(), path, {"config": json.dumps(asdict(MULTITASK))})
-        return Multitask.load(path, device)
+        return Multitask.load(path, device, precision)

@@ -18,7 +18,8 @@ ABOUT = f"""\
 A stages file has, at its top, `partition` (`{PARTITION}`: clips a task, a chunk and a commit), \
 `steps` (`{STEPS}`: the common time length) and `stages`. Each stage is named after its extractor, \
 or names it as `extractor`; `needs` is the stage or list of stages whose fields it takes, and \
-`keep: true` stores a stage that is otherwise only streamed. A setting may be given by language, \
+`keep: true` stores a stage that is otherwise only streamed, and `enabled: false` leaves one out. \
+A setting may be given by language, \
 `{{en: …, zh: …}}`.
 
 The last column says whether a setting is part of the stage's fingerprint. *yes*: a change runs \
@@ -64,6 +65,9 @@ def _needs(kind: type[Extractor]) -> Iterator[str]:
         yield f"Reads the clip's {' and '.join(sorted(kind.reads))}."
     if kind.takes:
         yield f"Takes {', '.join(f'`{field}`' for field in kind.takes)} of a stage that it needs."
+    if kind.may_take:
+        fields = ", ".join(f"`{field}`" for field in kind.may_take)
+        yield f"Uses {fields} where a stage that it needs writes that."
 
 
 @lru_cache

@@ -13,6 +13,8 @@ from torchvision.models import resnet18
 
 from pipeline.checkpoint import read_tensors
 from pipeline.errors import UserError
+from pipeline.precision import FULL, Precision, as_floats, inference, lowered
+from pipeline.trace import span
 from pipeline.transformer import made_up
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # rgb, of ImageNet
@@ -22,15 +24,15 @@ NUMBERED = {"conv1": "0", "bn1": "1", **{f"layer{i}": str(i + 3) for i in (1, 2,
 Tensors = Mapping[str, torch.Tensor]
 
 
-def from_checkpoint(path: Path, device: str) -> torch.nn.Module:
+def from_checkpoint(path: Path, device: str, precision: Precision = FULL) -> torch.nn.Module:
     """The backbone in a .pt, .pth or .safetensors file; raises UserError unless all of it is."""
     network = at_random("cpu")
     state = backbone_in(read_tensors(path), network.state_dict(), str(path))
     network.load_state_dict(state, strict=False)  # the counts of batches seen are not needed
-    return network.to(device)
+    return cast(torch.nn.Module, lowered(network.to(device), precision))
 
 
-def at_random(device: str) -> torch.nn.Module:
+def at_random(device: str, precision: Precision = FULL) -> torch.nn.Module:
     """The whole architecture with seeded weights."""
 
     def build() -> torch.nn.Module:
@@ -38,10 +40,13 @@ def at_random(device: str) -> torch.nn.Module:
         network.fc = torch.nn.Identity()
         return network
 
-    return cast(torch.nn.Module, made_up(build, device))
+    return cast(torch.nn.Module, lowered(made_up(build, device), precision))
 
 
-def features(network: torch.nn.Module, faces: np.ndarray, input_px: int) -> np.ndarray:
+@span("network")
+def features(
+    network: torch.nn.Module, faces: np.ndarray, input_px: int, precision: Precision = FULL
+) -> np.ndarray:
     """uint8 rgb `faces` [n, h, w, 3] to float32 [n, 512]."""
     device = next(network.parameters()).device
     x = torch.from_numpy(faces).to(device).permute(0, 3, 1, 2).float() / 255
@@ -49,8 +54,8 @@ def features(network: torch.nn.Module, faces: np.ndarray, input_px: int) -> np.n
         size = (input_px, input_px)
         x = F.interpolate(x, size, mode="bilinear", align_corners=False, antialias=True)
     mean, std = (torch.tensor(of_rgb, device=device).view(3, 1, 1) for of_rgb in (MEAN, STD))
-    with torch.inference_mode():
-        return cast(np.ndarray, network((x - mean) / std).cpu().numpy())
+    with inference(precision, device):
+        return cast(np.ndarray, as_floats(network((x - mean) / std)))
 
 
 def backbone_in(tensors: Tensors, network: Tensors, source: str) -> dict[str, torch.Tensor]:

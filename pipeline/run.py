@@ -13,19 +13,21 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from heapq import heappop, heappush
 
 import numpy as np
 
 from pipeline.cache import store_url
 from pipeline.commit import Commit
 from pipeline.errors import ClipError, DamagedError, UserError
-from pipeline.extractor import ClipInputs, ClipResult
+from pipeline.extractor import ClipInputs, ClipResult, Extractor
 from pipeline.inputs import gather
-from pipeline.plan import Task, TaskId, in_order
+from pipeline.plan import Task, TaskId
 from pipeline.stages import Stage, Stages
 from pipeline.stop import Stop
 from pipeline.store import Store
+from pipeline.task_queue import TaskQueue
+from pipeline.threads import at_work, spread
+from pipeline.trace import STAGE, Recording, recorded, span
 
 THREADS_A_TASK = 1
 NO_PLACE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS}
@@ -39,6 +41,7 @@ class Outcome:
 
     error: why the whole partition is not there; then it has no commit. no_place: because nothing
     can be written to the cache, so that any further partition would be computed in vain.
+    recordings: what was done when, in each thread, where the task is traced.
     """
 
     stage: str
@@ -48,6 +51,7 @@ class Outcome:
     seconds: float
     error: str = ""
     no_place: bool = False
+    recordings: tuple[Recording, ...] = ()
 
 
 Engine = Callable[[Sequence[Task], Stop], Iterable[Outcome]]
@@ -55,18 +59,13 @@ Engine = Callable[[Sequence[Task], Stop], Iterable[Outcome]]
 
 def run_serially(tasks: Sequence[Task], stop: Stop) -> Iterator[Outcome]:
     """Run the tasks one after the other: what every other engine must equal."""
-    by_id = {task.id: task for task in tasks}
     failed: set[TaskId] = set()
-    sorter = in_order(tasks)
-    queue: list[TaskId] = []
-    while sorter.is_active() and not stop.asked:
-        for ready in sorter.get_ready():
-            heappush(queue, ready)
-        task = by_id[heappop(queue)]
+    queue = TaskQueue(tasks)
+    while not stop.asked and (task := queue.take()):
         outcome = blocked(task) if failed.intersection(task.waits_for) else execute(task)
         if outcome.error:
             failed.add(task.id)
-        sorter.done(task.id)
+        queue.done(task.id)
         yield outcome
 
 
@@ -80,12 +79,24 @@ def failure(task: Task, error: str, seconds: float = 0.0) -> Outcome:
     return Outcome(task.stage, task.partition, len(task.rows), {}, seconds, error)
 
 
-def execute(task: Task) -> Outcome:
+def execute(task: Task, threads: int = 1) -> Outcome:
     """Make one partition: read what it needs, extract, write, commit.
 
     Clips whose committed row is still valid keep it. A UserError or a fault of the machine (a
     full disk, say) is the task's and leaves it without a commit; any other is a clip's.
+    threads: how many of this process may compute at once; those that idle help with the clips.
     """
+    with (
+        at_work(threads),
+        recorded(task.traced) as recording,
+        span(task.stage, STAGE, partition=task.partition, clips=len(task.rows)) as about,
+    ):
+        outcome = _executed(task)
+        about.update(outcome.counts, **({"error": outcome.error} if outcome.error else {}))
+    return replace(outcome, recordings=(recording, *recording.beside)) if recording else outcome
+
+
+def _executed(task: Task) -> Outcome:
     started = time.perf_counter()
     try:
         _limit_threads()
@@ -109,7 +120,9 @@ def _make(task: Task) -> Commit:
     if len(results) == len(task.rows) and (commit := store.commit(task.partition)):
         return commit  # given out again: the worker died after its commit
     inputs: dict[int, ClipInputs] = {}
-    for row, given in enumerate(gather(stages, stage, task)):
+    with span("read"):
+        gathered = gather(stages, stage, task)
+    for row, given in enumerate(gathered):
         if row in results:
             continue
         if isinstance(given, ClipResult):
@@ -119,7 +132,8 @@ def _make(task: Task) -> Commit:
     results.update(zip(inputs, _extract(stage, list(inputs.values())), strict=True))
     results.update(_overtaken(task, results.keys() - kept))
     keys = [row.key for row in task.rows]
-    return store.write(task.partition, keys, [results[row] for row in range(len(keys))])
+    with span("write"):
+        return store.write(task.partition, keys, [results[row] for row in range(len(keys))])
 
 
 def _require_as_planned(stages: Stages, task: Task) -> None:
@@ -179,7 +193,7 @@ def _extract(stage: Stage, inputs: list[ClipInputs]) -> list[ClipResult]:
     if not inputs:
         return []
     try:
-        results = list(stage.make().extract(inputs))
+        results = _in_portions(stage.make(), inputs)
         if len(results) != len(inputs):
             raise TypeError(f"{len(results)} results for {len(inputs)} clips")
         return [_finite(result) for result in results]
@@ -195,6 +209,14 @@ def _extract(stage: Stage, inputs: list[ClipInputs]) -> list[ClipResult]:
     if getattr(error, "errno", None) in MACHINE_ERRORS:  # no clip's fault
         raise error
     return [_of_error(error)]
+
+
+def _in_portions(extractor: Extractor, inputs: list[ClipInputs]) -> list[ClipResult]:
+    """The extractor's results; of clips that it takes portion by portion, on several threads."""
+    size = extractor.portion() or len(inputs)
+    portions = [inputs[i : i + size] for i in range(0, len(inputs), size)]
+    parts = spread(lambda portion: list(extractor.extract(portion)), portions)
+    return [result for part in parts for result in part]
 
 
 def _in_halves(stage: Stage, inputs: list[ClipInputs], error: str) -> list[ClipResult]:
@@ -235,6 +257,7 @@ def _finite(result: ClipResult) -> ClipResult:
 
 
 @lru_cache(maxsize=1)
+@span("import")
 def _limit_threads() -> None:
     """One thread a task: tasks run side by side, and every engine gives the same bits."""
     # Imported here: a plan and a run that has nothing to do need neither.

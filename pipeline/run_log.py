@@ -6,7 +6,7 @@ import json
 import os
 import time
 from contextlib import suppress
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from types import TracebackType
 
@@ -41,7 +41,9 @@ class RunLog:
 
     def add(self, outcome: Outcome) -> None:
         """Note an outcome."""
-        record = {"time": time.strftime("%Y-%m-%dT%H:%M:%S%z"), **asdict(outcome)}
+        told = asdict(replace(outcome, recordings=()))
+        del told["recordings"]
+        record = {"time": time.strftime("%Y-%m-%dT%H:%M:%S%z"), **told}
         line = json.dumps(record, ensure_ascii=False) + "\n"
         if self._folder.path is not None:
             _append(self._folder.path / FILE, line.encode())

@@ -6,7 +6,7 @@ import difflib
 import importlib
 import inspect
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
@@ -62,7 +62,11 @@ def file_for(dataset: Path) -> Path:
 
 
 class Stages:
-    """The stages in the order in which they can run."""
+    """The stages in the order in which they can run.
+
+    off: the names of those with `enabled: false`. They are as if they were not written, also where
+    another stage needs them: it does without what it takes from them only optionally.
+    """
 
     def __init__(
         self, spec: Mapping[str, Any], language: str = "en", where: str = "stages"
@@ -77,7 +81,13 @@ class Stages:
         if not isinstance(boxes, Mapping) or not boxes:
             raise UserError(f"{where}: `stages` must name at least one stage")
         made = {name: self._stage(where, name, box or {}) for name, box in boxes.items()}
-        self._stages = {name: made[name] for name in _ordered(where, made)}
+        order = _ordered(where, made)
+        self.off = frozenset(name for name in order if not _enabled(where, name, boxes[name]))
+        self._stages = {
+            name: replace(made[name], needs=tuple(n for n in made[name].needs if n not in self.off))
+            for name in order
+            if name not in self.off
+        }
         for stage in self:
             self._check_fields(where, stage)
 
@@ -109,6 +119,8 @@ class Stages:
         queue = list(names) or list(self._stages)
         while queue:
             name = queue.pop()
+            if name in self.off:
+                raise UserError(f"stage {name!r} is off; say `enabled: true` in the stages file")
             if name not in self:
                 raise UserError(f"no stage {name!r}; {_nearest(name, self._stages)}")
             wanted.add(name)
@@ -161,6 +173,7 @@ class Stages:
         settings = dict(box)
         extractor = str(settings.pop("extractor", name))
         needs = _names(where, name, settings.pop("needs", None) or [])
+        settings.pop("enabled", True)
         keep = settings.pop("keep", False)
         if not isinstance(keep, bool):
             raise UserError(f"{where}: stage {name!r}: keep is true or false, got {keep!r}")
@@ -173,8 +186,10 @@ class Stages:
 
     def _check_fields(self, where: str, stage: Stage) -> None:
         offered = {need: handed_on(self[need]) for need in stage.needs}
-        for field, taken in stage.kind.takes.items():
+        for field, taken in {**stage.kind.takes, **stage.kind.may_take}.items():
             givers = [need for need in stage.needs if field in offered[need]]
+            if not givers and field in stage.kind.may_take:
+                continue
             if len(givers) != 1:
                 among = f"of the stages it needs ({', '.join(stage.needs) or 'none'})"
                 number = f"{len(givers)} {among} write" if givers else f"none {among} writes"
@@ -271,6 +286,13 @@ def _names(where: str, stage: str, needs: Any) -> tuple[str, ...]:
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         raise UserError(f"{where}: stage {stage!r}: needs is a stage or a list, got {needs!r}")
     return tuple(sorted(set(names)))
+
+
+def _enabled(where: str, stage: str, box: Mapping[str, Any] | None) -> bool:
+    enabled = (box or {}).get("enabled", True)
+    if not isinstance(enabled, bool):
+        raise UserError(f"{where}: stage {stage!r}: enabled is true or false, got {enabled!r}")
+    return enabled
 
 
 def _positive(where: str, name: str, value: Any) -> int:

@@ -301,19 +301,34 @@ class Store:
 
         Raises DamagedError where a chunk is gone or is not what was written.
         """
+        commit = self._vouched(partition)
+        start = partition * self.partition
+        yield from self._results(slice(start, start + len(commit.rows)), commit.rows, names)
+
+    def row(self, number: int, names: Sequence[str] | None = None) -> ClipResult:
+        """One row's result, as `rows` gives it; no more than its own chunks are read."""
+        partition, index = divmod(number, self.partition)
+        state = self._vouched(partition).rows[index]
+        return next(self._results(slice(number, number + 1), (state,), names))
+
+    def _vouched(self, partition: int) -> Commit:
+        """The partition's commit, whose files are all there."""
         commit = self.commit(partition)
         if commit is None or commit.damage:
             lack = "no commit" if commit is None else commit.damage
             raise UserError(f"{self.folder.url}, partition {partition}: {lack}; run it again")
         self._require(partition, [file for file in commit.files if not self.folder.has(file)])
+        return commit
+
+    def _results(
+        self, rows: slice, states: Sequence[RowState], names: Sequence[str] | None
+    ) -> Iterator[ClipResult]:
+        """The results at `rows`, all of one partition, in these states."""
         try:
-            columns = {
-                name: self._column(name, partition, len(commit.rows))
-                for name in names or self.fields
-            }
+            columns = {name: self._column(name, rows) for name in names or self.fields}
         except (ValueError, RuntimeError, KeyError) as error:
-            raise self._damaged(str(error), partition) from None
-        for index, row in enumerate(commit.rows):
+            raise self._damaged(str(error), rows.start // self.partition) from None
+        for index, row in enumerate(states):
             values = {name: self._cut(name, columns[name][index], row.length) for name in columns}
             yield ClipResult(row.state, values, row.length, row.reason)
 
@@ -329,13 +344,14 @@ class Store:
         cache = self.folder.url.rsplit("/", 2)[0]
         return DamagedError(f"{where} is damaged ({what}); run `smp verify {cache} --repair`")
 
-    def _column(self, name: str, partition: int, count: int) -> Sequence[np.ndarray]:
-        rows = slice(partition * self.partition, partition * self.partition + count)
+    def _column(self, name: str, rows: slice) -> Sequence[np.ndarray]:
         if not self.fields[name].ragged:
             return list(np.asarray(self._array(name)[rows]))
-        values = np.asarray(self._array(f"{name}/{_values_name(partition)}")[...])
+        partition = rows.start // self.partition
         offsets = np.asarray(self._array(f"{name}/offsets")[rows])
-        return [values[start:stop] for start, stop in offsets]
+        first, last = offsets.min(), offsets.max()
+        values = np.asarray(self._array(f"{name}/{_values_name(partition)}")[first:last])
+        return [values[start - first : stop - first] for start, stop in offsets]
 
     def _cut(self, name: str, row: np.ndarray, length: int) -> np.ndarray:
         return row[:length] if self.fields[name].axes[:1] == ("step",) else row

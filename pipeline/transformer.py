@@ -10,6 +10,7 @@ from importlib import import_module
 from typing import Any, TypeVar
 
 from pipeline.errors import UserError
+from pipeline.trace import span
 from pipeline.weights import Weights
 
 Loaded = TypeVar("Loaded")
@@ -82,6 +83,7 @@ def loaded(class_name: str, weights: Weights, load: Callable[[Any], Loaded]) -> 
             ) from error
 
 
+@span("import")
 def named(class_name: str) -> Any:
     """A class of transformers.
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Hashable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import TypeVar, cast
 
 from pipeline.digest import FileDigests
 from pipeline.errors import UserError
+from pipeline.trace import span
 
 RANDOM = "random"
 TRANSFORMERS_FILES = ("*.json", "*.txt", "*.model", "*.safetensors", "pytorch_model*.bin")
@@ -40,6 +41,22 @@ class Weights:
         return self.path is None
 
 
+@dataclass(frozen=True)
+class Source:
+    """A model as a stage names it, whether or not it is there.
+
+    id: `random`, a local path or a hub id, whose `files` are needed, by pattern, at `revision`.
+    path: for what is on no hub, where its file or folder is kept. fetch: how it gets there, None
+    for what comes with a package.
+    """
+
+    id: str
+    files: Sequence[str] = TRANSFORMERS_FILES
+    revision: str | None = None
+    path: Path | None = None
+    fetch: Callable[[], object] | None = field(default=None, compare=False)
+
+
 def find(
     id: str,
     files: Sequence[str] = TRANSFORMERS_FILES,
@@ -64,7 +81,8 @@ def load_once(key: Hashable, build: Callable[[], Model]) -> Model:
         lock = _locks.setdefault(key, threading.Lock())
     with lock:
         if key not in _models:
-            _models[key] = build()
+            with span("load weights"):
+                _models[key] = build()
     return cast(Model, _models[key])
 
 
@@ -73,7 +91,7 @@ def _digest(path: Path, files: Sequence[str]) -> str:
     if path.is_file():
         digest = digests.of(path)
     else:
-        found = [p for p in sorted(path.rglob("*")) if p.is_file() and _matches(p, files)]
+        found = matching(path, files)
         if not found:
             raise UserError(f"weights folder {path} holds none of {', '.join(files)}")
         digest = digests.of_tree(found, path)
@@ -81,32 +99,57 @@ def _digest(path: Path, files: Sequence[str]) -> str:
     return digest
 
 
-def _matches(path: Path, patterns: Sequence[str]) -> bool:
+def matches(path: Path, patterns: Sequence[str]) -> bool:
+    """Whether a file's name fits one of the patterns."""
     return any(fnmatch(path.name, pattern) for pattern in patterns)
 
 
-def _from_hub(id: str, files: Sequence[str], revision: str | None, download: bool) -> Path:
-    # Imported here: the hub client is not needed to plan a run on local weights.
-    from huggingface_hub import constants, snapshot_download
-    from huggingface_hub.errors import HFValidationError
+def from_hub(
+    id: str, files: Sequence[str], revision: str | None = None, cached: bool = True
+) -> Path | None:
+    """The snapshot of a hub model with all that is needed of it; None where there is none.
 
-    def snapshot(local_only: bool) -> Path | None:
+    cached: look only at what was fetched before; otherwise the hub is asked, and whatever its
+    client raises is raised. Raises UserError for what is no hub id.
+    """
+    # Imported here: the hub client is not needed to plan a run on local weights.
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
+
+    try:
+        folder = snapshot_download(
+            id, revision=revision, allow_patterns=list(files), local_files_only=cached
+        )
+    except HFValidationError as error:
+        raise UserError(f"weights {id!r}: no such file or folder, and no hub id") from error
+    except LocalEntryNotFoundError:
+        if cached:
+            return None
+        raise
+    # A snapshot may hold no more than what someone looked up: a config, a tokenizer.
+    found = matching(Path(folder), files)
+    return Path(folder) if any(p.suffix not in DESCRIPTIONS for p in found) else None
+
+
+def matching(folder: Path, files: Sequence[str]) -> list[Path]:
+    """The files below a folder whose names fit one of the patterns, sorted."""
+    return [p for p in sorted(folder.rglob("*")) if p.is_file() and matches(p, files)]
+
+
+def _from_hub(id: str, files: Sequence[str], revision: str | None, download: bool) -> Path:
+    from huggingface_hub import constants
+
+    def snapshot(cached: bool) -> Path | None:
         try:
-            folder = snapshot_download(
-                id, revision=revision, allow_patterns=list(files), local_files_only=local_only
-            )
-        except HFValidationError as error:
-            raise UserError(f"weights {id!r}: no such file or folder, and no hub id") from error
+            return from_hub(id, files, revision, cached)
+        except UserError:
+            raise
         except Exception:  # the hub client raises many kinds, all of them "not to be had now"
             return None
-        # A snapshot may hold no more than what someone looked up: a config, a tokenizer.
-        found = [p for p in Path(folder).rglob("*") if _matches(p, files)]
-        is_whole = any(p.suffix not in DESCRIPTIONS for p in found)
-        return Path(folder) if is_whole else None
 
-    found = snapshot(local_only=True)
+    found = snapshot(cached=True)
     if found is None and download and not constants.HF_HUB_OFFLINE:
-        found = snapshot(local_only=False)
+        found = snapshot(cached=False)
     if found is not None:
         return found
     at = f" --revision {revision}" if revision else ""

@@ -31,13 +31,18 @@ TOUCHED = {
     "faces": {"faces", "resnet18", "action_units"},
     "resnet18": {"resnet18"},
     "action_units": {"action_units"},
-    "audio": {"audio", "mfcc", "wav2vec2"},
+    "audio": {"audio", "mfcc", "wav2vec2", "asr", "bert", "tencent"},
     "mfcc": {"mfcc"},
     "wav2vec2": {"wav2vec2"},
+    "asr": {"asr", "bert", "tencent"},
     "bert": {"bert"},
+    "tencent": {"tencent"},
 }
 STORED = set().union(*TOUCHED.values())
-RANDOM = {name: {"weights": "random"} for name in ("resnet18", "action_units", "wav2vec2", "bert")}
+WEIGHED = ("resnet18", "action_units", "wav2vec2", "asr", "bert", "tencent")
+RANDOM = {name: {"weights": "random"} for name in WEIGHED}
+
+LOWER = {"precision": "bfloat16"}
 
 # Another value of every setting that can change a result.
 RESULT: dict[str, dict[str, Settings]] = {
@@ -51,10 +56,11 @@ RESULT: dict[str, dict[str, Settings]] = {
         "max_gap_s": {"max_gap_s": 1},
         "cut_level": {"cut_level": 0.2},
     },
-    "resnet18": {"input_px": {"input_px": 112}},
+    "resnet18": {"input_px": {"input_px": 112}, "precision": LOWER},
     "action_units": {
         "backend": {"backend": "xgb", "landmark_weights": "random"},
         "threshold": {"threshold": 0.6},
+        "precision": LOWER,
     },
     "audio": {"level_dbfs": {"level_dbfs": -6}, "span": {"span": "sound"}},
     "mfcc": {
@@ -65,8 +71,14 @@ RESULT: dict[str, dict[str, Settings]] = {
         "delta_window": {"delta_window": 1},
         "sampling": {"sampling": "mean"},
     },
-    "wav2vec2": {"sampling": {"sampling": "mean"}, "window_s": {"window_s": 30}},
-    "bert": {"sampling": {"sampling": "mean"}},
+    "wav2vec2": {
+        "sampling": {"sampling": "mean"},
+        "window_s": {"window_s": 30},
+        "precision": LOWER,
+    },
+    "asr": {"language": {"language": "en"}},
+    "bert": {"sampling": {"sampling": "mean"}, "precision": LOWER},
+    "tencent": {"sampling": {"sampling": "mean"}},
 }
 # Another value of every setting that changes speed alone.
 RUNTIME: dict[str, dict[str, Settings]] = {
@@ -80,16 +92,23 @@ RUNTIME: dict[str, dict[str, Settings]] = {
     "resnet18": {"batch_size": {"batch_size": 2}, "device": {"device": "cpu"}},
     "action_units": {"device": {"device": "cpu"}},
     "wav2vec2": {"batch_size": {"batch_size": 2}, "device": {"device": "cpu"}},
+    "asr": {"batch_size": {"batch_size": 2}, "device": {"device": "cpu"}},
     "bert": {"batch_size": {"batch_size": 2}, "device": {"device": "cpu"}},
 }
 FILES = {
     "resnet18": "net.pt",
     "action_units": HUB["multitask"][1],
     "wav2vec2": "model.safetensors",
+    "asr": "model.safetensors",
     "bert": "model.safetensors",
+    "tencent": "vectors.txt",
 }
 HUB_ID = "own/net"
-WIRING = {"needs", "weights"}  # what is kept of the project's stages file, for the defaults' sake
+WIRING = {
+    "needs",
+    "weights",
+    "enabled",
+}  # what is kept of the project's stages file, for the defaults' sake
 # Settings of one content; the same content by another value; another content.
 Content = tuple[Settings, Settings, Settings]
 
@@ -185,8 +204,25 @@ CONTENT: dict[str, dict[str, Callable[[], Content]]] = {
         "weights": lambda: by_path("bert"),
         "revision": lambda: by_revision("bert", weights=HUB_ID),
     },
+    "asr": {
+        "weights": lambda: by_path("asr"),
+        "revision": lambda: by_revision("asr", weights=HUB_ID),
+    },
+    "tencent": {
+        "weights": lambda: by_path("tencent"),
+        "revision": lambda: by_revision("tencent", weights=HUB_ID, file="vectors.bin"),
+        "file": by_file,
+    },
 }
-KINDS = {stage.name: stage.kind for stage in Stages.load(DEFAULT_FILE)}
+
+
+def with_all_enabled() -> dict[str, dict[str, Any]]:
+    """The project's stages with every one of them on."""
+    boxes = yaml.safe_load(DEFAULT_FILE.read_text())["stages"]
+    return {name: {**box, "enabled": True} for name, box in boxes.items()}
+
+
+KINDS = {stage.name: stage.kind for stage in Stages({"stages": with_all_enabled()})}
 
 
 def fields(mark: str = "") -> list[tuple[str, str]]:
@@ -207,7 +243,7 @@ class World:
     def write(self, changes: Mapping[str, Settings] | None = None, **top: Any) -> None:
         """The stages file: the project's at its defaults with random weights, but for `changes`."""
         stages: dict[str, dict[str, Any]] = {}
-        for name, box in yaml.safe_load(DEFAULT_FILE.read_text())["stages"].items():
+        for name, box in with_all_enabled().items():
             stages[name] = {k: v for k, v in {**box, **RANDOM.get(name, {})}.items() if k in WIRING}
         for name, settings in (changes or {}).items():
             stages[name] |= settings
@@ -310,6 +346,21 @@ def test_a_setting_costs_its_stage_and_what_depends_on_it_or_nothing(
     assert world.lacking() == set(), "going back is free"
 
 
+@pytest.mark.parametrize("stage", [stage for stage in RESULT if "precision" in RESULT[stage]])
+def test_a_setting_that_came_later_leaves_the_fingerprint_as_it_was(stage: str) -> None:
+    kind = KINDS[stage].Settings
+    as_ever = kind(**RANDOM[stage])
+    assert "precision" in kind.marked("later")
+    assert "precision" not in as_ever.affecting_results()
+    assert kind(**RANDOM[stage], precision="float32").affecting_results() == (
+        as_ever.affecting_results()
+    )
+    assert kind(**RANDOM[stage], **LOWER).affecting_results() == {
+        **as_ever.affecting_results(),
+        **LOWER,
+    }
+
+
 @pytest.mark.parametrize("stage", TOUCHED)
 def test_an_extractors_version_costs_its_stage_and_what_depends_on_it(
     world: World, stage: str, monkeypatch: pytest.MonkeyPatch
@@ -333,10 +384,23 @@ def test_a_weights_file_that_is_replaced_costs_its_stage(world: World, stage: st
     assert world.lacking() == everywhere(TOUCHED[stage]), "of the same size, its time restored"
 
 
+def test_a_stage_that_is_switched_off_costs_what_may_take_from_it_and_going_back_nothing(
+    world: World,
+) -> None:
+    world.finish()
+    world.write({"asr": {"enabled": False}})
+    assert world.lacking() == everywhere({"bert", "tencent"})
+    world.finish()
+    world.write({"asr": {"enabled": False, "language": "zh"}, "tencent": {"enabled": False}})
+    assert world.lacking() == set()
+    world.write()
+    assert world.lacking() == set()
+
+
 def test_the_number_of_steps_costs_what_is_sampled_to_it(world: World) -> None:
     world.finish()
     world.write(steps=16)
-    assert world.lacking() == everywhere(STORED - {"audio"})
+    assert world.lacking() == everywhere(STORED - {"audio", "asr"})
 
 
 @pytest.mark.parametrize("stage", KINDS)
@@ -355,9 +419,9 @@ def test_the_size_of_a_partition_costs_all(world: World) -> None:
 @pytest.mark.parametrize(
     ("part", "stages"),
     [
-        ("video", STORED - {"bert"}),  # sound is placed in the time of the picture
+        ("video", STORED),  # sound, and with it what is heard, is placed in the picture's time
         ("audio", TOUCHED["audio"]),
-        ("text", {"bert"}),
+        ("text", {"asr", "bert", "tencent"}),
         ("split", set()),
         ("label", set()),
     ],

@@ -38,6 +38,11 @@ def stages(**boxes: Any) -> Stages:
         ),
         ({}, "must name at least one stage"),
         ({"letters": {**LETTERS, "keep": "false"}}, "keep is true or false, got 'false'"),
+        ({"letters": {**LETTERS, "enabled": "no"}}, "enabled is true or false, got 'no'"),
+        (
+            {"letters": {**LETTERS, "enabled": False}, "doubled": DOUBLED},
+            "stage 'doubled' takes 'features', which none",
+        ),
         ({"letters": LETTERS, "doubled": {**DOUBLED, "needs": 3}}, "needs is a stage or a list"),
         (
             {
@@ -156,8 +161,28 @@ def test_the_project_stages_are_the_documented_ones_at_their_defaults() -> None:
     assert [stage.name for stage in stages] == [
         "frames", "faces", "resnet18", "action_units", "audio", "mfcc", "wav2vec2", "bert",
     ]  # fmt: skip
-    for stage in stages:
+    boxes = yaml.safe_load(DEFAULT_FILE.read_text())["stages"]
+    everything = Stages({"stages": {n: {**box, "enabled": True} for n, box in boxes.items()}})
+    assert {s.name for s in everything} - {s.name for s in stages} == {"asr", "tencent"}
+    for stage in [*stages, *(everything[name] for name in ("asr", "tencent"))]:
         assert stage.settings == type(stage.settings)(), f"{stage.name} is not at its defaults"
+
+
+def test_a_stage_that_is_off_is_as_if_it_were_not_there() -> None:
+    bert = {"weights": "random"}
+    asr = {"needs": "audio", "weights": "random", "enabled": False}
+    off = stages(audio={}, asr=asr, bert={**bert, "needs": "asr"})
+    alone = stages(bert=bert)
+    assert [stage.name for stage in off] == ["audio", "bert"]
+    assert off["bert"].needs == ()
+    assert off.reads(off["bert"]) == {"text"}
+    found = [s.identities(s.chosen(["bert"]))["bert"]["fingerprint"] for s in (off, alone)]
+    assert found[0] == found[1]
+    with pytest.raises(UserError, match="stage 'asr' is off; say `enabled: true`"):
+        off.chosen(["asr"])
+    on = stages(audio={}, asr={**asr, "enabled": True}, bert={**bert, "needs": "asr"})
+    assert on.reads(on["bert"]) == {"text", "audio", "video"}
+    assert on.identities(on.chosen(["bert"]))["bert"]["fingerprint"] != found[0]
 
 
 def test_a_stage_may_stand_before_what_it_needs() -> None:

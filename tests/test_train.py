@@ -270,6 +270,7 @@ class Stages(dict[str, Stage]):
         }
         self.clips = pd.DataFrame({**made, **columns})
         self.url, self.name = "cache/made", "made"
+        self.command, self.imported_from = "smp extract", None
 
 
 def cache_of(*stages: Stage, **columns: list) -> Any:
@@ -319,6 +320,20 @@ class TestSamples:
         samples = load_samples(cache, channels={"audio": ["mfcc"]})
         assert samples.batch.widths == {"audio": 2}
         assert samples.provenance["stages"].keys() == {"mfcc"}
+
+    def test_the_text_is_bert_unless_other_stages_are_named(self):
+        bert, tencent = counting("bert", [3, 4, 5]), counting("tencent", [2, 0, 5], width=2)
+        assert load_samples(cache_of(bert, tencent)).channels == {"text": ["bert"]}
+        alone = load_samples(cache_of(bert, tencent), text=["tencent"])
+        assert (alone.channels, alone.batch.widths) == ({"text": ["tencent"]}, {"text": 2})
+        both = load_samples(cache_of(bert, tencent), text=["bert", "tencent"])
+        assert both.batch.widths == {"text": 3}
+        assert both.provenance["stages"].keys() == {"bert", "tencent"}
+
+    def test_word_vectors_are_the_text_where_there_is_no_bert(self):
+        samples = load_samples(cache_of(counting("tencent", [3, 4, 5])))
+        assert samples.channels == {"text": ["tencent"]}
+        assert "text: the cache has no bert" in samples.notes
 
     def test_the_table_counts_clips_and_what_they_have(self):
         cache = cache_of(counting("bert", [3, 4, 5, 0]), counting("mfcc", [2, 0, 4, 1]))

@@ -17,7 +17,12 @@ from model.samples import Samples
 from model.train import TrainSettings, device_of
 
 PACKAGE = Path(__file__).parent.parent
-NO_NUMBERS = ("baselines", "commands", "experiments")  # folders; the model's own file does count
+NO_NUMBERS = (
+    "baselines",
+    "commands",
+    "experiments",
+    "report",
+)  # folders; the model's own file does count
 
 
 def identity(

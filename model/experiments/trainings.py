@@ -50,6 +50,7 @@ class Outcome:
             "model": entry.settings.model,
             "preset": entry.preset.to_json(entry.settings),
             "settings": entry.settings.model_dump(exclude={"seed"}),
+            "random_stages": list(self.random_stages),
             "trained": self.trained,
             "reused": [seed for seed in self.results if seed not in self.trained],
             **({"error": self.error} if self.error else {}),

@@ -47,6 +47,12 @@ if TYPE_CHECKING:
 @click.option("--serial", is_flag=True, help="A plain loop instead of dask: the same results.")
 @click.option("--workers", type=click.IntRange(min=1), help="Processes instead of threads.")
 @click.option("--scheduler", metavar="ADDRESS", help="A dask cluster that runs already.")
+@click.option(
+    "--trace",
+    type=click.Path(dir_okay=False, writable=True, path_type=Path),
+    metavar="FILE",
+    help="Write what ran when and where, for ui.perfetto.dev or chrome://tracing.",
+)
 def extract(
     dataset: Path,
     stages_file: Path | None,
@@ -59,6 +65,7 @@ def extract(
     serial: bool,
     workers: int | None,
     scheduler: str | None,
+    trace: Path | None,
 ) -> None:
     """Bring the cached features of DATASET up to date: run what lacks a commit, and only that.
 
@@ -68,6 +75,8 @@ def extract(
         raise UserError("give one of --serial, --workers and --scheduler")
     if as_json and not plan_only:
         raise UserError("--json goes with --plan")
+    if trace and plan_only:
+        raise UserError("--plan runs nothing that --trace could show; give one of them")
     from rich.console import Console
 
     from pipeline.extract import extract as run
@@ -89,8 +98,21 @@ def extract(
                     console.print(str(plan), markup=False, highlight=False, soft_wrap=True)
             return started(plans)
 
-        done = run(dataset, stages_file, engine, cache_root, name, only, begin, retry, stop)
+        done = run(
+            dataset,
+            stages_file,
+            engine,
+            cache_root,
+            name,
+            only,
+            begin,
+            retry,
+            stop,
+            traced=trace is not None,
+        )
     code = _sum_up(done)
+    if trace:
+        _show_trace(trace, done)
     if done.left:
         again = shlex.join(["smp", *sys.argv[1:]])
         click.echo(f"Stopped: {done.left} partitions were not begun; to go on: {again}", err=True)
@@ -124,6 +146,7 @@ def _engine(
     serial: bool, workers: int | None, scheduler: str | None, tell: Callable[[str], object]
 ) -> Engine:
     from pipeline.run import run_serially
+    from pipeline.trace import span
 
     def engine(tasks: Sequence[Task], stop: Stop) -> Iterator[Outcome]:
         with stop.on_signals():
@@ -131,11 +154,22 @@ def _engine(
                 yield from run_serially(tasks, stop)
             else:
                 # dask takes a second to import: only where there is something to run.
-                from pipeline.cluster import DaskEngine
+                with span("import"):
+                    from pipeline.cluster import DaskEngine
 
                 yield from DaskEngine(workers, scheduler, tell)(tasks, stop)
 
     return engine
+
+
+def _show_trace(path: Path, done: Extraction) -> None:
+    from pipeline.console import print_busy
+    from pipeline.trace_file import busy, write_trace
+
+    write_trace(path, done.recordings)
+    if lines := busy(done.recordings):
+        print_busy(lines)
+    click.echo(f"The trace is in {path}; open it with https://ui.perfetto.dev")
 
 
 def _sum_up(done: Extraction) -> int:

@@ -19,10 +19,16 @@ def status(dataset: Path, cache_root: str, name: str | None, as_json: bool) -> N
     from pipeline.console import print_problems, print_stages
     from pipeline.status import status as of
 
-    stages = of(open_cache(locate(dataset, cache_root, name)))
+    cache = open_cache(locate(dataset, cache_root, name))
+    stages = of(cache)
     if as_json:
-        content = {"stages": {stage.stage: stage.to_json() for stage in stages}}
+        content = {
+            "imported_from": cache.imported_from,
+            "stages": {stage.stage: stage.to_json() for stage in stages},
+        }
         click.echo(json.dumps(content, indent=2, ensure_ascii=False))
         return
+    if cache.imported_from:
+        click.echo(f"imported from {cache.imported_from}")
     print_stages(stages)
-    print_problems(stages)
+    print_problems(stages, cache.command)

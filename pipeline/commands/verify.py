@@ -41,9 +41,23 @@ def _print(report: Report, repaired: bool) -> None:
     click.echo(f"{looked_at}{report.size_bytes / 1e6:.1f} MB read; {len(report.faults)} faults")
     if not report.faults:
         return
+    again = _command(report.cache_url)
     lost = ", ".join(f"{store} {number}" for store, number in report.lost) or "none"
     if repaired:
-        click.echo(f"Removed. `smp extract DATASET` makes these partitions again: {lost}")
+        click.echo(f"Removed. `{again}` makes these partitions again: {lost}")
     else:
         click.echo(f"Partitions to make again: {lost}. Have it done by:")
-        click.echo(f"  smp verify {report.cache_url} --repair && smp extract DATASET")
+        click.echo(f"  smp verify {report.cache_url} --repair && {again}")
+
+
+def _command(cache_url: str) -> str:
+    """What makes the features of a cache again, as far as its table can be read."""
+    from pipeline.clips_table import ClipsTable
+    from pipeline.errors import DamagedError
+    from pipeline.files import Folder
+
+    try:
+        table = ClipsTable.read(Folder(cache_url))
+    except DamagedError:
+        table = None
+    return table.imported if table and table.imported else "smp extract DATASET"

@@ -14,10 +14,19 @@ from pipeline.alignment import SIZE_PX
 from pipeline.checkpoint import find_file
 from pipeline.digest import of_json
 from pipeline.errors import ClipError, UserError
-from pipeline.extractor import ClipInputs, ClipResult, Extractor, StageSettings, by_content, runtime
+from pipeline.extractor import (
+    ClipInputs,
+    ClipResult,
+    Extractor,
+    StageSettings,
+    by_content,
+    later,
+    runtime,
+)
 from pipeline.field import Field
 from pipeline.openface import AUS
-from pipeline.weights import Weights, device_of, find, load_once
+from pipeline.precision import Precision
+from pipeline.weights import Source, Weights, device_of, find, load_once
 
 if TYPE_CHECKING:
     from pipeline.py_feat import Detector
@@ -36,7 +45,7 @@ OF_CLASSIFIERS = OF_PY_FEAT | {"landmark_weights", "landmark_revision", "trusted
 MEANT_FOR = {
     "xgb": OF_CLASSIFIERS,
     "svm": OF_CLASSIFIERS,
-    "multitask": OF_PY_FEAT,
+    "multitask": OF_PY_FEAT | {"precision"},
     "openface": OF_ALL | {"binary"},
 }
 
@@ -86,6 +95,9 @@ class ActionUnits(Extractor):
         threshold: float = PydanticField(0.5, gt=0, lt=1)
         """Of a unit's confidence, from which on the unit counts as present."""
 
+        precision: Precision = later("float32")
+        """Of the products of `multitask`; bfloat16 is mostly faster and a little less exact."""
+
         device: str = runtime("auto")
         """`auto` (cuda where there is one), `cpu`, `cuda`, `cuda:1` …"""
 
@@ -111,6 +123,17 @@ class ActionUnits(Extractor):
             None if any(part.random for part in parts) else parts[0].path,
             parts[0].digest if len(parts) == 1 else of_json([part.digest for part in parts]),
         )
+
+    def models(self) -> list[Source]:
+        settings = self.settings
+        if settings.backend == "openface":
+            return []
+        id, file = HUB[settings.backend]
+        judge = Source(settings.weights or id, (settings.file or file,), settings.revision)
+        if settings.backend == "multitask":
+            return [judge]
+        revision = settings.landmark_revision
+        return [judge, Source(settings.landmark_weights, (LANDMARKS_FILE,), revision)]
 
     def extract(self, batch: Sequence[ClipInputs]) -> Iterator[ClipResult]:
         """The faces of all clips of the batch are judged together."""
@@ -139,13 +162,14 @@ class ActionUnits(Extractor):
         from pipeline import py_feat, py_feat_random
 
         backend, device = self.settings.backend, device_of(self.settings.device)
-        parts = self._parts()
+        parts, precision = self._parts(), self.settings.precision
 
         def build() -> Detector:
             paths = [part.path for part in parts]
             if backend == "multitask":
-                load = py_feat.Multitask.load
-                return load(paths[0], device) if paths[0] else py_feat_random.multitask(device)
+                if paths[0]:
+                    return py_feat.Multitask.load(paths[0], device, precision)
+                return py_feat_random.multitask(device, precision)
             trained = (
                 py_feat.load_classifier(paths[0], backend, parts[0].digest)
                 if paths[0]
@@ -158,19 +182,14 @@ class ActionUnits(Extractor):
             )
             return py_feat.Classical.of(landmarks, trained, device)
 
-        return load_once((backend, device, *(part.digest for part in parts)), build)
+        return load_once((backend, device, precision, *(part.digest for part in parts)), build)
 
     def _parts(self) -> list[Weights]:
         """The classifier's weights and, where it needs any, the landmark network's."""
-        settings = self.settings
-        id, file = HUB[settings.backend]
-        found = find_file(settings.weights or id, (settings.file or file,), settings.revision)
-        if settings.backend == "multitask":
-            return [found]
-        if not found.random:
-            self._require_trust(found)
-        revision = settings.landmark_revision
-        return [found, find_file(settings.landmark_weights, (LANDMARKS_FILE,), revision)]
+        parts = [find_file(source.id, source.files, source.revision) for source in self.models()]
+        if self.settings.backend != "multitask" and not parts[0].random:
+            self._require_trust(parts[0])
+        return parts
 
     def _require_trust(self, found: Weights) -> None:
         trusted = self.settings.trusted_sha256

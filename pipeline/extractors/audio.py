@@ -52,6 +52,10 @@ class Audio(Extractor):
             "peak_dbfs": Field((), "float32", "dBFS before normalisation"),
         }
 
+    def portion(self) -> int:
+        """Each clip by itself."""
+        return 1
+
     def extract(self, batch: Sequence[ClipInputs]) -> Iterator[ClipResult]:
         """Decode and normalise each clip's sound."""
         for inputs in batch:

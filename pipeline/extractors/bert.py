@@ -12,9 +12,20 @@ import numpy as np
 
 from pipeline import transformer
 from pipeline.errors import ClipError, MissingModalityError
-from pipeline.extractor import ClipInputs, ClipResult, Extractor, StageSettings, by_content, runtime
+from pipeline.extractor import (
+    ClipInputs,
+    ClipResult,
+    Extractor,
+    StageSettings,
+    by_content,
+    later,
+    runtime,
+)
 from pipeline.field import Field
+from pipeline.precision import Precision, as_floats, inference, lowered
 from pipeline.steps import Sampling, to_steps
+from pipeline.trace import span
+from pipeline.transcript import TRANSCRIPT, text_of
 from pipeline.weights import Weights, device_of, find, load_once
 
 BATCH_TOKENS = 1 << 14
@@ -29,6 +40,7 @@ class Bert(Extractor):
 
     version = 1
     reads = frozenset({"text"})
+    may_take = {"transcript": TRANSCRIPT}
 
     class Settings(StageSettings):
         weights: str = by_content("bert-base-uncased")
@@ -39,6 +51,9 @@ class Bert(Extractor):
 
         sampling: Sampling = "uniform"
         """How long sequences come to the common steps: rows picked, or means of equal windows."""
+
+        precision: Precision = later("float32")
+        """Of the network's products; bfloat16 is faster on most devices and a little less exact."""
 
         batch_size: int = runtime(32, ge=1)
         """Texts that go through together on an accelerator; a processor takes them one by one."""
@@ -60,12 +75,12 @@ class Bert(Extractor):
     def extract(self, batch: Sequence[ClipInputs]) -> Iterator[ClipResult]:
         """Texts of similar length go through the network together."""
         device = device_of(self.settings.device)
-        model, tokenizer = _loaded(self.weights(), device)
+        model, tokenizer = _loaded(self.weights(), device, self.settings.precision)
         results: dict[int, ClipResult] = {}
         tokens: dict[int, Tokens] = {}
         for index, inputs in enumerate(batch):
             try:
-                tokens[index] = tokenizer.tokens(_whole_characters(inputs.clip.text))
+                tokens[index] = tokenizer.tokens(_whole_characters(text_of(inputs)))
             except ClipError as error:
                 results[index] = ClipResult.of(error)
         indices, texts = list(tokens), list(tokens.values())
@@ -83,9 +98,24 @@ class Bert(Extractor):
         most = transformer.batch_size(self.settings.batch_size, device)
         for indices in transformer.by_length(lengths, most, BATCH_TOKENS):
             ids = [texts[index].ids for index in indices]
-            for index, hidden in zip(indices, _forward(model, ids), strict=True):
+            for index, hidden in zip(indices, self._forward(model, ids), strict=True):
                 states[index] = hidden[: lengths[index]]
         return [states[index] for index in range(len(texts))]
+
+    @span("network")
+    def _forward(self, model: Any, ids: Sequence[Sequence[int]]) -> np.ndarray:
+        """Last hidden states float32 [texts, tokens, width]; beyond a text they mean nothing."""
+        import torch
+        from torch.nn.utils.rnn import pad_sequence
+
+        rows = [torch.tensor(row) for row in ids]
+        padding = getattr(model.config, "pad_token_id", None) or 0
+        padded = pad_sequence(rows, batch_first=True, padding_value=padding).to(model.device)
+        ones = [torch.ones_like(row) for row in rows]
+        mask = pad_sequence(ones, batch_first=True).to(model.device)
+        with inference(self.settings.precision, model.device):
+            states = model(input_ids=padded, attention_mask=mask).last_hidden_state
+        return as_floats(states)
 
 
 @dataclass(frozen=True)
@@ -108,6 +138,9 @@ class Tokenizer(Protocol):
     def tokens(self, text: str) -> Tokens:
         """Raises MissingModalityError where the text says nothing."""
 
+    def spelled(self, text: str) -> list[str]:
+        """What each of those tokens stands for, to be read by people."""
+
 
 class CheckpointTokenizer:
     """The tokenizer that comes with a checkpoint."""
@@ -128,6 +161,10 @@ class CheckpointTokenizer:
             raise MissingModalityError("empty text")
         return Tokens(ids, total)
 
+    def spelled(self, text: str) -> list[str]:
+        """As in `Tokenizer`."""
+        return list(self._tokenizer.convert_ids_to_tokens(self.tokens(text).ids))
+
 
 class HashedWords:
     """BERT's own splitting into words and single Chinese characters, each hashed to an id.
@@ -140,14 +177,39 @@ class HashedWords:
 
     def tokens(self, text: str) -> Tokens:
         """As in `Tokenizer`."""
-        from tokenizers.normalizers import BertNormalizer
-        from tokenizers.pre_tokenizers import BertPreTokenizer
-
-        words = BertPreTokenizer().pre_tokenize_str(BertNormalizer().normalize_str(text))
-        ids = [self.FIRST + crc32(w.encode()) % (self.VOCABULARY - self.FIRST) for w, _ in words]
+        own = self.VOCABULARY - self.FIRST
+        ids = [self.FIRST + crc32(word.encode()) % own for word in _words(text)]
         if not ids:
             raise MissingModalityError("empty text")
         return Tokens([self.CLS, *ids[: self.LIMIT - 2], self.SEP], len(ids) + 2)
+
+    def spelled(self, text: str) -> list[str]:
+        """As in `Tokenizer`."""
+        return ["[CLS]", *_words(text)[: self.LIMIT - 2], "[SEP]"]
+
+
+def _words(text: str) -> list[str]:
+    """Words, punctuation and single Chinese characters, as BERT splits them."""
+    from tokenizers.normalizers import BertNormalizer
+    from tokenizers.pre_tokenizers import BertPreTokenizer
+
+    words = BertPreTokenizer().pre_tokenize_str(BertNormalizer().normalize_str(text))
+    return [word for word, _ in words]
+
+
+def spelled(weights: Weights, text: str) -> list[str]:
+    """The tokens of a text as these weights see it, the special ones included; no network needed.
+
+    Raises MissingModalityError where the text says nothing.
+    """
+    if weights.random:
+        return HashedWords().spelled(_whole_characters(text))
+    config = transformer.loaded(
+        "AutoConfig",
+        weights,
+        lambda kind: kind.from_pretrained(weights.path, local_files_only=True),
+    )
+    return _own_tokenizer(weights, config).spelled(_whole_characters(text))
 
 
 def _whole_characters(text: str) -> str:
@@ -155,34 +217,26 @@ def _whole_characters(text: str) -> str:
     return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
 
 
-def _forward(model: Any, ids: Sequence[Sequence[int]]) -> np.ndarray:
-    """Last hidden states float32 [texts, tokens, width]; rows past a text's end mean nothing."""
-    import torch
-    from torch.nn.utils.rnn import pad_sequence
+def _loaded(weights: Weights, device: str, precision: Precision) -> tuple[Any, Tokenizer]:
+    def build() -> tuple[Any, Tokenizer]:
+        model, tokenizer = (_random if weights.random else _checkpoint)(weights, device)
+        return lowered(model, precision), tokenizer
 
-    rows = [torch.tensor(row) for row in ids]
-    padding = getattr(model.config, "pad_token_id", None) or 0
-    padded = pad_sequence(rows, batch_first=True, padding_value=padding).to(model.device)
-    mask = pad_sequence([torch.ones_like(row) for row in rows], batch_first=True).to(model.device)
-    with torch.inference_mode():
-        states = model(input_ids=padded, attention_mask=mask).last_hidden_state
-    return np.asarray(states.cpu().numpy(), np.float32)
-
-
-def _loaded(weights: Weights, device: str) -> tuple[Any, Tokenizer]:
-    key = ("bert", weights.digest, device)
-    build = _random if weights.random else _checkpoint
-    return load_once(key, lambda: build(weights, device))
+    return load_once(("bert", weights.digest, device, precision), build)
 
 
 def _checkpoint(weights: Weights, device: str) -> tuple[Any, Tokenizer]:
     model = transformer.load("AutoModel", weights, device, may_lack=["pooler."])
+    return model, _own_tokenizer(weights, model.config)
+
+
+def _own_tokenizer(weights: Weights, config: Any) -> Tokenizer:
     tokenizer = transformer.loaded(
         "AutoTokenizer",
         weights,
         lambda kind: kind.from_pretrained(weights.path, local_files_only=True),
     )
-    return model, CheckpointTokenizer(tokenizer, model.config.max_position_embeddings)
+    return CheckpointTokenizer(tokenizer, config.max_position_embeddings)
 
 
 def _random(weights: Weights, device: str) -> tuple[Any, Tokenizer]:

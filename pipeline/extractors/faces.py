@@ -18,6 +18,7 @@ from pipeline.errors import ClipError, UserError
 from pipeline.extractor import ClipInputs, ClipResult, Extractor, StageSettings, runtime
 from pipeline.field import Field
 from pipeline.steps import sample_indices
+from pipeline.trace import span
 from pipeline.track import Cuts, Face, Track, Tracker
 from pipeline.windows import Window, windows
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from pipeline.key_frames import KeyFrameDetector
 
 WEIGHTS_ID = "facenet-pytorch/mtcnn"
+FILES = ("?net.pt",)
 
 
 class Faces(Extractor):
@@ -89,15 +91,22 @@ class Faces(Extractor):
             "track_span": Field((2,), "float64", unit="s"),
         }
 
+    def portion(self) -> int:
+        return self.settings.batch_clips
+
+    def models(self) -> list[weights.Source]:
+        return [weights.Source(WEIGHTS_ID, FILES, path=_weights_folder())]
+
     def weights(self) -> weights.Weights:
-        return replace(weights.find(str(_weights_folder()), ("?net.pt",)), id=WEIGHTS_ID)
+        return replace(weights.find(str(_weights_folder()), FILES), id=WEIGHTS_ID)
 
     def extract(self, batch: Sequence[ClipInputs]) -> Iterable[ClipResult]:
         detector = self._detector()
         for i in range(0, len(batch), self.settings.batch_clips):
             clips = [self._watched(inputs) for inputs in batch[i : i + self.settings.batch_clips]]
             while live := [clip for clip in clips if clip.advance()]:
-                found = detector.detect([c.window for c in live], [c.last_seen for c in live])
+                with span("detect"):
+                    found = detector.detect([c.window for c in live], [c.last_seen for c in live])
                 for clip, faces in zip(live, found, strict=True):
                     clip.follow(faces)
             yield from map(self._result, clips)
@@ -163,6 +172,7 @@ class Watched:
         self.error: ClipError | None = None
         self._windows = windows
 
+    @span("decode")
     def advance(self) -> bool:
         """Go on to the next window; False at the end, or where something is wrong with the clip."""
         try:

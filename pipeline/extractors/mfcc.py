@@ -58,6 +58,10 @@ class Mfcc(Extractor):
         """One row a step."""
         return {"features": Field(("step", 3 * self.settings.coefficients), "float32")}
 
+    def portion(self) -> int:
+        """Each clip by itself."""
+        return 1
+
     def extract(self, batch: Sequence[ClipInputs]) -> Iterator[ClipResult]:
         """The sampled rows of each clip."""
         for inputs in batch:

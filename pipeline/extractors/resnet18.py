@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,9 +15,18 @@ from pydantic import Field as PydanticField
 from pipeline.alignment import SIZE_PX
 from pipeline.checkpoint import find_file
 from pipeline.errors import UserError
-from pipeline.extractor import ClipInputs, ClipResult, Extractor, StageSettings, by_content, runtime
+from pipeline.extractor import (
+    ClipInputs,
+    ClipResult,
+    Extractor,
+    StageSettings,
+    by_content,
+    later,
+    runtime,
+)
 from pipeline.field import Field
-from pipeline.weights import Weights, device_of, find, load_once
+from pipeline.precision import Precision
+from pipeline.weights import Source, Weights, device_of, find, load_once
 
 if TYPE_CHECKING:
     import torch
@@ -52,6 +62,9 @@ class Resnet18(Extractor):
         input_px: int = PydanticField(224, ge=32, le=1024)
         """Faces are resized to this square; 224 is what ResNets are trained on."""
 
+        precision: Precision = later("float32")
+        """Of the network's products; bfloat16 is faster on most devices and a little less exact."""
+
         batch_size: int = runtime(64, ge=1)
         """Faces that go through together."""
 
@@ -66,11 +79,21 @@ class Resnet18(Extractor):
 
     def weights(self) -> Weights:
         """The checkpoint; raises UserError where it is not to be had."""
+        [source] = self.models()
+        if source.path is None:
+            return find_file(source.id, source.files, source.revision)
+        if not source.path.exists():
+            _fetch_imagenet(source.path)
+        return replace(find(str(source.path)), id=IMAGENET)
+
+    def models(self) -> list[Source]:
         settings = self.settings
         if settings.weights == IMAGENET:
-            return replace(find(str(_imagenet())), id=IMAGENET)
+            path = _imagenet()
+            fetch = partial(_fetch_imagenet, path, progress=True)
+            return [Source(IMAGENET, path=path, fetch=fetch)]
         patterns = (settings.file,) if settings.file else CHECKPOINTS
-        return find_file(settings.weights, patterns, settings.revision)
+        return [Source(settings.weights, patterns, settings.revision)]
 
     def extract(self, batch: Sequence[ClipInputs]) -> Iterator[ClipResult]:
         """The faces of all clips of the batch go through the network together."""
@@ -85,35 +108,34 @@ class Resnet18(Extractor):
         # torch and torchvision are loaded where features are made, not where a run is planned.
         from pipeline import resnet
 
-        network, size = self._network(), self.settings.batch_size
+        network, settings = self._network(), self.settings
+        size, how = settings.batch_size, (settings.input_px, settings.precision)
         batches = [faces[start : start + size] for start in range(0, len(faces), size)]
-        parts = [resnet.features(network, batch, self.settings.input_px) for batch in batches]
+        parts = [resnet.features(network, batch, *how) for batch in batches]
         return np.concatenate([np.zeros((0, WIDTH), np.float32), *parts])
 
     def _network(self) -> torch.nn.Module:
         from pipeline import resnet
 
         found, device = self.weights(), device_of(self.settings.device)
+        precision = self.settings.precision
 
         def build() -> torch.nn.Module:
             if found.path is None:
-                return resnet.at_random(device)
-            return resnet.from_checkpoint(found.path, device)
+                return resnet.at_random(device, precision)
+            return resnet.from_checkpoint(found.path, device, precision)
 
-        return load_once(("resnet18", found.digest, device), build)
+        return load_once(("resnet18", found.digest, device, precision), build)
 
 
 def _imagenet() -> Path:
-    """torchvision's own checkpoint, where torch keeps downloads; fetched there if need be."""
+    """Where torch keeps torchvision's own checkpoint, fetched or not."""
     cache = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache")
     home = Path(os.environ.get("TORCH_HOME") or cache / "torch")
-    path = home.expanduser() / "hub" / "checkpoints" / IMAGENET_FILE
-    if not path.exists():
-        _fetch_imagenet(path)
-    return path
+    return home.expanduser() / "hub" / "checkpoints" / IMAGENET_FILE
 
 
-def _fetch_imagenet(path: Path) -> None:
+def _fetch_imagenet(path: Path, progress: bool = False) -> None:
     # Imported here: a plan does without torchvision where the file is there already.
     from torch.hub import download_url_to_file
     from torchvision.models import ResNet18_Weights
@@ -122,7 +144,7 @@ def _fetch_imagenet(path: Path) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         part = path.with_suffix(f".{os.getpid()}")
-        download_url_to_file(url, str(part), path.stem.split("-")[1], progress=False)
+        download_url_to_file(url, str(part), path.stem.split("-")[1], progress)
         part.replace(path)
     except Exception as error:  # no network, no access, no space, another content
         raise UserError(

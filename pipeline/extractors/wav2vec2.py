@@ -12,9 +12,19 @@ from pydantic import Field as PydanticField
 
 from pipeline import transformer
 from pipeline.errors import UserError
-from pipeline.extractor import ClipInputs, ClipResult, Extractor, StageSettings, by_content, runtime
+from pipeline.extractor import (
+    ClipInputs,
+    ClipResult,
+    Extractor,
+    StageSettings,
+    by_content,
+    later,
+    runtime,
+)
 from pipeline.field import Field
+from pipeline.precision import FULL, Precision, as_floats, inference, lowered
 from pipeline.steps import Sampling, to_steps
+from pipeline.trace import span
 from pipeline.waveform import FULL_SCALE, RATE_HZ, SAMPLES
 from pipeline.weights import Weights, device_of, find, load_once
 
@@ -48,6 +58,9 @@ class Wav2vec2(Extractor):
         """Longer sound goes through in windows of so many seconds, frame by frame the same ones,
         so that memory stays bounded; attention does not look beyond a window."""
 
+        precision: Precision = later("float32")
+        """Of the network's products; bfloat16 is faster on most devices and a little less exact."""
+
         batch_size: int = runtime(16, ge=1)
         """Clips that go through together on an accelerator; a processor takes them one by one."""
 
@@ -67,7 +80,8 @@ class Wav2vec2(Extractor):
 
     def extract(self, batch: Sequence[ClipInputs]) -> Iterator[ClipResult]:
         """Clips of similar length go through the network together."""
-        network = _loaded(self.weights(), device_of(self.settings.device))
+        device, precision = device_of(self.settings.device), self.settings.precision
+        network = _loaded(self.weights(), device, precision)
         window = round(self.settings.window_s * RATE_HZ)
         cut = [network.windows(network.normalised(i.rows["samples"]), window) for i in batch]
         states = iter(self._states(network, [window for windows in cut for window in windows]))
@@ -97,6 +111,7 @@ class Network:
 
     model: Any
     normaliser: Any
+    precision: Precision = FULL
 
     @property
     def masks(self) -> bool:
@@ -137,27 +152,31 @@ class Network:
         starts = range(0, self.frames(len(sound)) * self.hop, step)
         return [sound[start : start + step + overlap] for start in starts]
 
+    @span("network")
     def forward(self, sounds: Sequence[np.ndarray]) -> list[np.ndarray]:
         """The frames of each sound, from one padded batch."""
         import torch
         from torch.nn.utils.rnn import pad_sequence
 
+        device = self.model.device
         rows = [torch.from_numpy(sound) for sound in sounds]
-        values = pad_sequence(rows, batch_first=True).to(self.model.device)
+        values = pad_sequence(rows, batch_first=True).to(device)
         mask = None
         if self.masks:
             ones = [torch.ones(len(row), dtype=torch.long) for row in rows]
-            mask = pad_sequence(ones, batch_first=True).to(self.model.device)
-        with torch.inference_mode():
+            mask = pad_sequence(ones, batch_first=True).to(device)
+        with inference(self.precision, device):
             states = self.model(values, attention_mask=mask).last_hidden_state
-        hidden = np.asarray(states.cpu().numpy(), np.float32)
+        hidden = as_floats(states)
         return [hidden[i, : self.frames(len(sound))] for i, sound in enumerate(sounds)]
 
 
-def _loaded(weights: Weights, device: str) -> Network:
-    key = ("wav2vec2", weights.digest, device)
-    build = _random if weights.random else _checkpoint
-    return load_once(key, lambda: build(weights, device))
+def _loaded(weights: Weights, device: str, precision: Precision = FULL) -> Network:
+    def build() -> Network:
+        network = (_random if weights.random else _checkpoint)(weights, device)
+        return Network(lowered(network.model, precision), network.normaliser, precision)
+
+    return load_once(("wav2vec2", weights.digest, device, precision), build)
 
 
 def _checkpoint(weights: Weights, device: str) -> Network:

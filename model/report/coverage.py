@@ -1,0 +1,107 @@
+"""Coverage: what each stage made of each clip, and which clips lack something, and why."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from model.report.evidence import Evidence, Section
+from model.report.faces import Thumbnail, thumbnails
+from pipeline.extractor import FAILED, MISSING, OK
+from pipeline.status import StageStatus, problems_at_source
+
+MOST_PROBLEMS = 5000  # rows of the table: the page stays within a few megabytes
+MOST_REASONS = 10
+MOST_FACES = 24
+NOTE = "note"
+
+
+@dataclass(frozen=True)
+class Covered:
+    """How many clips of a stage are in each state; todo: not extracted yet, or damaged."""
+
+    stage: str
+    ok: int
+    missing: int
+    failed: int
+    todo: int
+    width: int | None
+    megabytes: float
+
+    def share(self, count: int) -> float:
+        """In per cent of all clips."""
+        return 100 * count / (self.ok + self.missing + self.failed + self.todo or 1)
+
+
+@dataclass(frozen=True)
+class ProblemFound:
+    """A clip with the stage where its trouble arose. state: missing, failed, or a note on it."""
+
+    clip: str
+    stage: str
+    state: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Coverage:
+    """stages: in their order. left_out: problems beyond those that are listed. reasons: how many
+    clips share one, and one of them. extract: the command that goes on.
+    """
+
+    stages: Sequence[Covered]
+    problems: Sequence[ProblemFound]
+    left_out: int
+    reasons: Sequence[tuple[int, ProblemFound]]
+    faces: Sequence[Thumbnail]
+    extract: str
+
+    @property
+    def states(self) -> list[str]:
+        """Those that occur, in the order of their weight."""
+        found = {problem.state for problem in self.problems}
+        return [state for state in (FAILED, MISSING, NOTE) if state in found]
+
+    @property
+    def troubled(self) -> list[str]:
+        """The stages that have problems, in their order."""
+        found = {problem.stage for problem in self.problems}
+        return [stage.stage for stage in self.stages if stage.stage in found]
+
+
+def section(evidence: Evidence) -> Section:
+    """States by stage, problems by clip, and some faces."""
+    problems = _problems(evidence.stages)
+    content = Coverage(
+        [_covered(stage, len(evidence.clips)) for stage in evidence.stages],
+        problems[:MOST_PROBLEMS],
+        max(0, len(problems) - MOST_PROBLEMS),
+        _reasons(problems),
+        thumbnails(evidence, MOST_FACES),
+        evidence.command("extract"),
+    )
+    return Section("coverage", "Coverage", content)
+
+
+def _covered(stage: StageStatus, clips: int) -> Covered:
+    ok, missing, failed = (stage.counts[state] for state in (OK, MISSING, FAILED))
+    todo, megabytes = clips - ok - missing - failed, stage.size_bytes / 1e6
+    return Covered(stage.stage, ok, missing, failed, todo, stage.width, megabytes)
+
+
+def _problems(stages: Sequence[StageStatus]) -> list[ProblemFound]:
+    """What failed, then what is missing, then notes; in each by stage and clip."""
+    found = [
+        ProblemFound(problem.clip, stage, problem.state, problem.reason)
+        for stage, problem in problems_at_source(list(stages))
+    ]
+    found += [ProblemFound(clip, s.stage, NOTE, note) for s in stages for clip, note in s.notes]
+    return sorted(found, key=lambda problem: (FAILED, MISSING, NOTE).index(problem.state))
+
+
+def _reasons(problems: Sequence[ProblemFound]) -> list[tuple[int, ProblemFound]]:
+    """The reasons that several clips share, the most frequent first, each with one of them."""
+    first = {(p.stage, p.state, p.reason): p for p in reversed(problems)}
+    counts = Counter((p.stage, p.state, p.reason) for p in problems)
+    return [(n, first[key]) for key, n in counts.most_common(MOST_REASONS) if n > 1]

@@ -1,0 +1,152 @@
+"""The features' health: channels that are not numbers, never move or run away, and their norms."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from markupsafe import Markup
+
+from model.report.evidence import Evidence, Section
+from pipeline.cache import StageView
+from pipeline.errors import DamagedError
+from pipeline.extractor import OK
+from pipeline.page import charts
+
+EXPLODING = 1000.0  # times what the stage's median channel reaches
+HUGE = 1e6  # whatever the others reach
+BINS = 20
+LEAST_SPREAD = 0.02  # of a histogram, of the median: what differs less is alike
+NAMED = 12  # channels listed by number
+
+
+@dataclass
+class Channels:
+    """Running sums over the real steps of every clip, by channel; memory is one clip's.
+
+    lowest, highest: of finite values [width]. lacking: how many values are not finite [width].
+    norms: the mean length of each clip's step vectors.
+    """
+
+    width: int
+    clips: int = 0
+    steps: int = 0
+    norms: list[float] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.lowest = np.full(self.width, np.inf)
+        self.highest = np.full(self.width, -np.inf)
+        self.lacking = np.zeros(self.width, np.int64)
+
+    def add(self, features: np.ndarray) -> None:
+        """One clip's features, float32 [length, width]."""
+        values = features.astype(np.float64)
+        finite = np.isfinite(values)
+        self.clips += 1
+        self.steps += len(values)
+        self.lacking += (~finite).sum(axis=0)
+        known = np.where(finite, values, np.nan)
+        self.lowest = np.fmin(self.lowest, np.fmin.reduce(known, axis=0, initial=np.inf))
+        self.highest = np.fmax(self.highest, np.fmax.reduce(known, axis=0, initial=-np.inf))
+        if finite.all() and len(values):
+            self.norms.append(float(np.linalg.norm(values, axis=1).mean()))
+
+    @property
+    def nan(self) -> list[int]:
+        """Channels with a value that is NaN or infinite."""
+        return np.flatnonzero(self.lacking).tolist()
+
+    @property
+    def constant(self) -> list[int]:
+        """Channels that have one and the same value in every step of every clip."""
+        return np.flatnonzero(self.lowest == self.highest).tolist() if self.steps > 1 else []
+
+    @property
+    def exploding(self) -> list[int]:
+        """Channels that reach EXPLODING times as far from 0 as the median one, or HUGE."""
+        seen = np.isfinite(self.lowest)
+        reach = np.where(seen, np.maximum(np.abs(self.lowest), np.abs(self.highest)), 0.0)
+        moving = reach[reach > 0]
+        limit = min(HUGE, EXPLODING * float(np.median(moving))) if len(moving) else HUGE
+        return np.flatnonzero(reach > limit).tolist()
+
+
+@dataclass(frozen=True)
+class StageHealth:
+    """One stage. damage: why it could not be read to its end; channels: as far as it was read."""
+
+    stage: str
+    channels: Channels
+    damage: str = ""
+
+    @property
+    def findings(self) -> list[tuple[str, str]]:
+        """What is wrong, and which channels it is."""
+        kinds = {
+            "NaN or infinite": self.channels.nan,
+            "constant": self.channels.constant,
+            "exploding": self.channels.exploding,
+        }
+        return [(name, _named(numbers)) for name, numbers in kinds.items() if numbers]
+
+
+@dataclass(frozen=True)
+class Health:
+    """stages: those with a feature vector a step. histograms: of their norms."""
+
+    stages: Sequence[StageHealth]
+    histograms: Sequence[Markup]
+    extract: str
+
+    @property
+    def is_sound(self) -> bool:
+        """Whether there is nothing to tell."""
+        return not any(stage.findings or stage.damage for stage in self.stages)
+
+
+def section(evidence: Evidence) -> Section:
+    """Read every feature once, partition by partition."""
+    ready = [s.stage for s in evidence.stages if s.width is not None and s.counts[OK]]
+    views = [evidence.view(stage) for stage in ready]
+    stages = [examine(view) for view in views if view is not None]
+    norms = [_norms(stage) for stage in stages if stage.channels.norms]
+    return Section("health", "Feature health", Health(stages, norms, evidence.command("extract")))
+
+
+def examine(view: StageView) -> StageHealth:
+    """All features of a stage."""
+    name, declared = next(iter(view.store.fields.items()))
+    channels = Channels(int(declared.axes[1]))
+    try:
+        for features in _features(view, name):
+            channels.add(features)
+    except DamagedError as error:
+        return StageHealth(view.name, channels, str(error))
+    return StageHealth(view.name, channels)
+
+
+def _features(view: StageView, field: str) -> Iterator[np.ndarray]:
+    """The first field of each clip that has one, cut to its length, float32 [length, width]."""
+    size, states = view.store.partition, view.committed
+    for partition, commit in sorted(view.commits.items()):
+        numbers = range(partition * size, partition * size + len(commit.rows))
+        wanted = {n for n in numbers if n in states and states[n].state == OK}
+        if wanted:
+            for number, result in zip(numbers, view.store.rows(partition, [field]), strict=True):
+                if number in wanted:
+                    yield result.rows[field]
+
+
+def _norms(stage: StageHealth) -> Markup:
+    norms = stage.channels.norms
+    median = float(np.median(norms))
+    margin = max(0.0, LEAST_SPREAD * median - (max(norms) - min(norms))) / 2
+    counts, edges = np.histogram(norms, BINS, (min(norms) - margin, max(norms) + margin))
+    summary = f"Median {median:.3g}, from {min(norms):.3g} to {max(norms):.3g}"
+    return charts.histogram(stage.stage, edges.tolist(), counts.tolist(), summary)
+
+
+def _named(channels: Sequence[int]) -> str:
+    listed = ", ".join(map(str, channels[:NAMED]))
+    return listed + (f" and {len(channels) - NAMED} more" if len(channels) > NAMED else "")

@@ -1,0 +1,79 @@
+"""The first part: how far the work is, in a few numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from model.metrics import TITLES
+from model.report.dataset import LANGUAGES
+from model.report.evidence import Evidence, Section
+from model.report.provenance import random_stages
+from model.report.runs import Run, chosen
+from pipeline.page.numbers import grouped, plain
+from pipeline.status import problems_at_source
+
+
+@dataclass(frozen=True)
+class Overview:
+    """lead: the dataset in a sentence. figures: value and what it counts. next: what there is to
+    do, and the command for it. random_stages: those whose features tell little.
+    """
+
+    lead: str
+    figures: Sequence[tuple[str, str]]
+    next: Sequence[tuple[str, str]]
+    random_stages: Sequence[str]
+
+
+def section(evidence: Evidence) -> Section:
+    """Key figures, and what comes next."""
+    content = Overview(
+        _lead(evidence), _figures(evidence), _next(evidence), random_stages(evidence)
+    )
+    return Section("overview", "Overview", content)
+
+
+def _lead(evidence: Evidence) -> str:
+    scores = [clip.label for clip in evidence.clips if clip.label is not None]
+    spread = f"scored from {plain(min(scores), 1)} to {plain(max(scores), 1)}" if scores else ""
+    language = LANGUAGES.get(evidence.language, evidence.language)
+    return f"Clips with {language} transcripts, {spread or 'without scores'}."
+
+
+def _figures(evidence: Evidence) -> list[tuple[str, str]]:
+    problems = {problem.clip for _, problem in problems_at_source(list(evidence.stages))}
+    figures = [(grouped(len(evidence.clips)), "clips")]
+    if evidence.stages:
+        done = sum(stage.partitions[0] == stage.partitions[1] for stage in evidence.stages)
+        figures.append((f"{done}/{len(evidence.stages)}", "stages extracted"))
+        lacks = "clip lacks something" if len(problems) == 1 else "clips lack something"
+        figures.append((grouped(len(problems)), lacks))
+    if evidence.runs:
+        trained = "trained model" if len(evidence.runs) == 1 else "trained models"
+        figures.append((grouped(len(evidence.runs)), trained))
+    if best := chosen(evidence.runs):
+        figures.append(_accuracy(best))
+    return figures
+
+
+def _accuracy(run: Run) -> tuple[str, str]:
+    """On test, beside the best that one answer for every clip can do."""
+    key = "acc2" if "acc2" in run.test else "acc3"
+    share, constant = run.test[key], run.majority[key]
+    told = f"{TITLES[key]} on test; the majority class has {plain(100 * constant, 1)}\u00a0%"
+    return f"{plain(100 * share, 1)}\u00a0%", told
+
+
+def _next(evidence: Evidence) -> list[tuple[str, str]]:
+    """The first things that are not there yet."""
+    is_whole = all(stage.partitions[0] == stage.partitions[1] for stage in evidence.stages)
+    if not evidence.stages:
+        return [("Nothing is extracted yet.", evidence.command("extract"))]
+    if not is_whole:
+        return [("The extraction is not finished; it goes on with", evidence.command("extract"))]
+    if not evidence.runs:
+        return [("No model is trained yet.", evidence.command("train"))]
+    if not evidence.experiments:
+        return [("No models are compared yet.", evidence.command("compare"))]
+    return []

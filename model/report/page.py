@@ -1,0 +1,34 @@
+"""The report as a page: its parts in their order."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from importlib.metadata import version
+from pathlib import Path
+
+from model.report import (
+    comparisons,
+    coverage,
+    dataset,
+    health,
+    overview,
+    predictions,
+    provenance,
+    training,
+)
+from model.report.evidence import Evidence
+from pipeline.page import templates
+
+PARTS = (overview, dataset, coverage, health, training, comparisons, predictions, provenance)
+
+
+def render(evidence: Evidence) -> str:
+    """The whole report as HTML."""
+    template = templates(Path(__file__).parent).get_template("report.html")
+    now = datetime.now()
+    return template.render(
+        name=evidence.name,
+        sections=[part.section(evidence) for part in PARTS],
+        made=f"{now.day} {now:%B %Y, %H:%M}",
+        version=version("smp-sentiment"),
+    )

@@ -1,0 +1,137 @@
+"""One run more closely: which classes it mistakes for which, its best and its worst test clips."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from markupsafe import Markup
+
+from model.metrics import Scale
+from model.report.evidence import Evidence, Section
+from model.report.faces import Thumbnail, strips
+from model.report.runs import Run, chosen
+from pipeline.page.numbers import plain
+from pipeline.page.plot import Plot, labelled
+
+CLIPS = 5  # best, and worst
+FACES = 6  # of each of them
+CLASSES = ("negative", "neutral", "positive")
+FINEST = {"mosi": "acc7", "sims": "acc5"}  # the accuracy whose classes a score is counted by
+FIVE = ("− −", "−", "0", "+", "+ +")
+SEVEN = ("−3", "−2", "−1", "0", "1", "2", "3")
+
+
+@dataclass(frozen=True)
+class Predicted:
+    """A test clip. error: how far off a score is, or what probability its true class lacked."""
+
+    clip: str
+    text: str
+    truth: str
+    prediction: str
+    error: float
+    faces: Thumbnail | None
+
+
+@dataclass(frozen=True)
+class Confusion:
+    """counts [classes, classes]: rows are true classes, columns predicted ones."""
+
+    names: Sequence[str]
+    counts: np.ndarray
+
+    def share(self, row: int, column: int) -> float:
+        """In per cent of the row's clips."""
+        return 100 * float(self.counts[row, column]) / max(1, int(self.counts[row].sum()))
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """run: the one that is best on validation; None where nothing is trained."""
+
+    run: Run | None
+    clips: int
+    confusion: Confusion | None
+    scatter: Markup
+    best: Sequence[Predicted]
+    worst: Sequence[Predicted]
+    train: str
+
+
+def section(evidence: Evidence) -> Section:
+    """The run that is best on validation, on the test split."""
+    run, title = chosen(evidence.runs), "Predictions"
+    rows = [row for row in run.predictions if row["split"] == "test"] if run else []
+    if run is None or not rows:
+        nothing = Predictions(None, 0, None, Markup(""), [], [], evidence.command("train"))
+        return Section("predictions", title, nothing)
+    order = sorted(rows, key=lambda row: _error(row, run.task))
+    best = order[:CLIPS]
+    worst = order[max(len(best), len(order) - CLIPS) :][::-1]
+    faces = strips(evidence, [row["id"] for row in (*best, *worst)], FACES)
+    texts = {clip.id: clip.text for clip in evidence.clips}
+    content = Predictions(
+        run,
+        len(rows),
+        confusion(rows, run.task, run.scale),
+        _scatter(rows, run.scale) if run.task == "regression" else Markup(""),
+        [_predicted(row, run.task, texts, faces) for row in best],
+        [_predicted(row, run.task, texts, faces) for row in worst],
+        evidence.command("train"),
+    )
+    return Section("predictions", title, content)
+
+
+def confusion(rows: Sequence[Mapping[str, str]], task: str, scale: Scale) -> Confusion:
+    """Counts over rows of `predictions.csv`; scores by the finest classes of their scale."""
+    if task == "classification":
+        names: Sequence[str] = CLASSES
+        pairs = [(CLASSES.index(row["label"]), CLASSES.index(row["prediction"])) for row in rows]
+    else:
+        binned = scale.accuracies[FINEST[scale.name]]
+        names = SEVEN if scale.name == "mosi" else FIVE
+        columns = [np.array([float(row[of]) for row in rows]) for of in ("label", "prediction")]
+        lowest = int(binned(np.array([-scale.limit]))[0])
+        classes = [
+            binned(np.clip(column, -scale.limit, scale.limit)) - lowest for column in columns
+        ]
+        pairs = list(zip(*(c.tolist() for c in classes), strict=True))
+    counts = np.zeros((len(names), len(names)), np.int64)
+    for true, predicted in pairs:
+        counts[true, predicted] += 1
+    return Confusion(names, counts)
+
+
+def _error(row: Mapping[str, str], task: str) -> float:
+    if task == "classification":
+        return 1 - float(row[row["label"]])
+    return abs(float(row["label"]) - float(row["prediction"]))
+
+
+def _predicted(
+    row: Mapping[str, str], task: str, texts: Mapping[str, str], faces: Mapping[str, Thumbnail]
+) -> Predicted:
+    truth, prediction = row["label"], row["prediction"]
+    if task == "regression":
+        truth, prediction = plain(float(truth)), plain(float(prediction))
+    id = row["id"]
+    return Predicted(id, texts.get(id, ""), truth, prediction, _error(row, task), faces.get(id))
+
+
+def _scatter(rows: Sequence[Mapping[str, str]], scale: Scale) -> Markup:
+    """A point a clip, true scores across and predicted ones up; on the line is right."""
+    limit = scale.limit * 1.05
+    plot = Plot((-limit, limit), (-limit, limit), height=320, width=340)
+    ticks = np.linspace(-scale.limit, scale.limit, 7 if scale.limit > 1 else 5).tolist()
+    plot.grid(ticks)
+    plot.add('<path class="mark" d="M{} {}L{} {}"/>', plot.at_x(-scale.limit),
+             plot.at_y(-scale.limit), plot.at_x(scale.limit), plot.at_y(scale.limit))  # fmt: skip
+    for row in rows:
+        truth, prediction = float(row["label"]), float(row["prediction"])
+        held = min(limit, max(-limit, prediction))
+        plot.add('<circle class="point" cx="{}" cy="{}" r="2.5"/>', plot.at_x(truth),
+                 plot.at_y(held))  # fmt: skip
+    plot.below(labelled(ticks))
+    return plot.figure("Predicted over true score", f"{len(rows)} test clips", dotted="exact")

@@ -1,0 +1,102 @@
+"""Where every number came from: settings, weights, versions, fingerprints."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from model.report.evidence import Evidence, Section
+from model.report.runs import Run, chosen
+from pipeline.cache import StageView
+from pipeline.extractor import OK
+
+RANDOM = "random"
+Facts = Sequence[tuple[str, str]]
+
+
+@dataclass(frozen=True)
+class StageOrigin:
+    """A stage's facts, and their summary in a line."""
+
+    stage: str
+    summary: str
+    facts: Facts
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """run: the facts of the run that the page looks at more closely, under its name."""
+
+    stages: Sequence[StageOrigin]
+    libraries: Facts
+    run: tuple[str, Facts] | None
+    extract: str
+
+
+def section(evidence: Evidence) -> Section:
+    """Every stage's, and the chosen run's."""
+    views = list((evidence.cache or {}).values())
+    libraries: dict[str, str] = {}
+    for view in views:
+        libraries |= view.attributes.get("libraries", {})
+    run = chosen(evidence.runs)
+    content = Provenance(
+        [_stage(view) for view in views],
+        sorted(libraries.items()),
+        (run.name, _of_run(run)) if run else None,
+        evidence.command("extract"),
+    )
+    return Section("provenance", "Provenance", content)
+
+
+def random_stages(evidence: Evidence) -> list[str]:
+    """The stages with features whose weights are small seeded networks."""
+    views = [evidence.view(stage.stage) for stage in evidence.stages if stage.counts[OK]]
+    return [v.name for v in views if v is not None and _is_random(v.attributes.get("weights"))]
+
+
+def _is_random(weights: Mapping[str, Any] | None) -> bool:
+    return RANDOM in str((weights or {}).get("id")).split(" + ")
+
+
+def _stage(view: StageView) -> StageOrigin:
+    """What the store says of itself; one that was not extracted here may say less."""
+    attributes = view.attributes
+    weights = attributes.get("weights") or {}
+    id, digest = weights.get("id"), weights.get("digest") or ""
+    needs = [f"{need} {known[:8]}" for need, known in (attributes.get("needs") or {}).items()]
+    version = f"version {attributes['version']}" if "version" in attributes else "made elsewhere"
+    facts = [
+        ("extractor", f"{attributes.get('extractor', view.name)}, {version}"),
+        ("fingerprint", view.fingerprint[:16]),
+        ("needs", ", ".join(needs) or "the clips alone"),
+        ("weights", f"{id}, {digest[:16]}" if id else "none"),
+        *flat(attributes.get("settings") or {}),
+    ]
+    return StageOrigin(view.name, version + (f", weights {id}" if id else ""), facts)
+
+
+def _of_run(run: Run) -> Facts:
+    preset = run.settings.get("preset") or {}
+    origin = [("preset", f"{preset['name']} for {preset['scale']}")] if preset else []
+    return [*origin, *flat(run.settings["train"]), *flat(run.settings["data"])]
+
+
+def flat(settings: Mapping[str, Any], within: str = "") -> list[tuple[str, str]]:
+    """Settings as names and texts, a nested one as `outer.inner`."""
+    found = []
+    for key, value in settings.items():
+        name = f"{within}{key}"
+        if isinstance(value, Mapping) and value:
+            found += flat(value, f"{name}.")
+        else:
+            found.append((name, value if isinstance(value, str) and value else _text(value)))
+    return found
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, list) and all(isinstance(item, str) for item in value):
+        return ", ".join(value) or "none"
+    return "none" if value in (None, "", {}) else json.dumps(value, ensure_ascii=False)

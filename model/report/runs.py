@@ -1,0 +1,154 @@
+"""The trainings that `smp train` left, read back from their run folders."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from model.metrics import SCALES, Metrics, Scale
+from model.run_folder import CURVE, METRICS, PREDICTIONS, PROVENANCE, SETTINGS
+from pipeline.errors import UserError
+
+SCORES = ("label", "prediction")  # columns of numbers where scores are predicted
+
+Rows = Sequence[Mapping[str, str]]
+Curve = Sequence[Mapping[str, float]]
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run folder. predictions, curve: its tables, a mapping a line. when_s: since 1970."""
+
+    folder: Path
+    settings: Mapping[str, Any]
+    metrics: Mapping[str, Any]
+    provenance: Mapping[str, Any]
+    predictions: Rows
+    curve: Curve
+    when_s: float
+
+    @classmethod
+    def read(cls, folder: Path) -> Run:
+        """Raises UserError where the folder is not as `smp train` writes it."""
+        try:
+            settings, metrics, provenance = (
+                json.loads((folder / name).read_text(encoding="utf-8"))
+                for name in (SETTINGS, METRICS, PROVENANCE)
+            )
+            run = cls(
+                folder,
+                settings,
+                metrics,
+                provenance,
+                _table(folder / PREDICTIONS),
+                [{k: float(v) for k, v in row.items()} for row in _table(folder / CURVE)],
+                (folder / METRICS).stat().st_mtime,
+            )
+            run.require_whole()
+        except (OSError, ValueError, LookupError, TypeError) as error:
+            raise UserError(f"{folder}: no readable run ({error!r})") from None
+        return run
+
+    def require_whole(self) -> None:
+        """Raise what a report would stumble over later."""
+        _ = self.dataset, self.target, self.scale, self.best_epoch, self.fingerprints
+        _ = self.random_stages, self.test, self.majority
+        is_score = self.task == "regression"
+        _ = self.valid["mae" if is_score else "acc3"]
+        for row in self.predictions:
+            _ = row["id"], row["split"], *(float(row[c]) for c in row if is_score and c in SCORES)
+        for point in self.curve:
+            _ = point["epoch"], point["train_loss"], point["valid_loss"]
+
+    @property
+    def name(self) -> str:
+        """Its folder's."""
+        return self.folder.name
+
+    @property
+    def dataset(self) -> str:
+        return str(self.provenance["dataset"])
+
+    @property
+    def model(self) -> str:
+        return str(self.settings["train"]["model"])
+
+    @property
+    def task(self) -> str:
+        """`regression` or `classification`."""
+        return str(self.settings["train"]["task"])
+
+    @property
+    def target(self) -> str:
+        """Empty for the clip's score, else the modality whose own score it is."""
+        return str(self.settings["data"]["target"])
+
+    @property
+    def scale(self) -> Scale:
+        return SCALES[self.settings["data"]["scale"]]
+
+    @property
+    def majority(self) -> Metrics:
+        """On test, the best that one class for every clip can do."""
+        return _with_nan(self.metrics["references"]["majority class"])
+
+    @property
+    def valid(self) -> Metrics:
+        return _with_nan(self.metrics["valid"])
+
+    @property
+    def test(self) -> Metrics:
+        return _with_nan(self.metrics["test"])
+
+    @property
+    def best_epoch(self) -> int:
+        return int(self.metrics["best_epoch"])
+
+    @property
+    def random_stages(self) -> list[str]:
+        """The stages whose weights were random when it was trained."""
+        return [name for name, stage in self.provenance["stages"].items() if stage["random"]]
+
+    @property
+    def fingerprints(self) -> dict[str, str]:
+        """Of the features that it was trained on, by stage."""
+        return {name: s["fingerprint"] for name, s in self.provenance["stages"].items()}
+
+
+def runs_of(dataset: str, folder: Path) -> tuple[list[Run], list[str]]:
+    """A dataset's runs in `folder`, the newest first, and what is wrong with unreadable ones."""
+    found, unreadable = [], []
+    for path in sorted(folder.glob(f"*/{PROVENANCE}")):
+        try:
+            found.append(Run.read(path.parent))
+        except UserError as error:
+            unreadable.append(str(error))
+    own = [run for run in found if run.dataset == dataset]
+    return sorted(own, key=lambda run: run.when_s, reverse=True), unreadable
+
+
+def chosen(runs: Sequence[Run]) -> Run | None:
+    """The run to look at more closely: the best on validation, of scores before classes.
+
+    The test split has no part in it.
+    """
+    scores = [run for run in runs if run.task == "regression" and not run.target]
+    if scores:
+        return min(scores, key=lambda run: run.valid["mae"])
+    classes = [run for run in runs if run.task == "classification"]
+    if classes:
+        return max(classes, key=lambda run: run.valid["acc3"])
+    return min(runs, key=lambda run: run.valid["mae"], default=None)
+
+
+def _table(path: Path) -> Rows:
+    with path.open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def _with_nan(metrics: Mapping[str, float | None]) -> Metrics:
+    return {key: float("nan") if value is None else value for key, value in metrics.items()}

@@ -1,0 +1,82 @@
+"""The trainings: what each was told, what it reached, and how it got there."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from markupsafe import Markup
+
+from model.metrics import TITLES
+from model.report.evidence import Evidence, Section
+from model.report.runs import Run
+from pipeline.page import charts
+from pipeline.page.numbers import plain
+
+MOST_CURVES = 9
+NOT_SHARES = ("mae", "corr")
+
+
+@dataclass(frozen=True)
+class Trainings:
+    """columns: metrics that any run has. is_current: by run, whether the features are today's."""
+
+    runs: Sequence[Run]
+    columns: Sequence[str]
+    curves: Sequence[Markup]
+    is_current: Sequence[bool]
+    unreadable: Sequence[str]
+    train: str
+
+    @property
+    def headings(self) -> list[str]:
+        """What the columns are called."""
+        return [TITLES[key] for key in self.columns]
+
+    def cells(self, run: Run) -> list[str]:
+        """A run's measures on test: shares in per cent, MAE and Corr as they are."""
+        return [_cell(key, run.test.get(key)) for key in self.columns]
+
+    def lowest_loss(self, run: Run) -> float:
+        """On validation, where the kept epoch was chosen by it."""
+        return min((row["valid_loss"] for row in run.curve), default=float("nan"))
+
+    @property
+    def random_stages(self) -> list[str]:
+        """The stages that had random weights in any run."""
+        return sorted({stage for run in self.runs for stage in run.random_stages})
+
+
+def section(evidence: Evidence) -> Section:
+    """A table of runs, and the curves of the newest."""
+    runs = evidence.runs
+    content = Trainings(
+        runs,
+        [key for key in TITLES if any(key in run.test for run in runs)],
+        [_curve(run) for run in runs[:MOST_CURVES]],
+        [_is_current(run, evidence) for run in runs],
+        evidence.unreadable,
+        evidence.command("train"),
+    )
+    return Section("training", "Training", content)
+
+
+def _cell(key: str, value: float | None) -> str:
+    """A metric as tables show it."""
+    return plain(value, 3) if key in NOT_SHARES or value is None else plain(100 * value)
+
+
+def _curve(run: Run) -> Markup:
+    epochs = [row["epoch"] for row in run.curve]
+    loss = {
+        "validation": [row["valid_loss"] for row in run.curve],
+        "training": [row["train_loss"] for row in run.curve],
+    }
+    lowest = plain(min(loss["validation"], default=None), 3)
+    summary = f"Lowest validation loss {lowest}, at epoch {run.best_epoch}"
+    return charts.lines(run.name, epochs, loss, ("kept", run.best_epoch), summary)
+
+
+def _is_current(run: Run, evidence: Evidence) -> bool:
+    now = {s.stage: s.fingerprint for s in evidence.stages}
+    return all(now.get(stage) == known for stage, known in run.fingerprints.items())

@@ -1,0 +1,96 @@
+"""A text's words as static vectors, such as those of Tencent AI Lab."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from pipeline.checkpoint import find_file
+from pipeline.errors import ClipError, MissingModalityError
+from pipeline.extractor import ClipInputs, ClipResult, Extractor, StageSettings, by_content
+from pipeline.field import Field
+from pipeline.steps import Sampling, to_steps
+from pipeline.transcript import TRANSCRIPT, text_of
+from pipeline.weights import Weights, load_once
+from pipeline.word_vectors import Layout, RandomVectors, Vectors, WordVectors
+from pipeline.words import words
+
+FILES = ("*.txt", "*.vec", "*.bin")
+RANDOM_WIDTH = 64
+
+
+class Tencent(Extractor):
+    """One row a word, sampled to `steps`.
+
+    A word that has no vector, also not in lower case, is given the mean of its characters'; one
+    whose characters have none either is zero, and counted in a note.
+    Source: Zhu and Yu, section III-A; Song et al. 2018.
+    """
+
+    version = 1
+    reads = frozenset({"text"})
+    may_take = {"transcript": TRANSCRIPT}
+
+    class Settings(StageSettings):
+        weights: str = by_content("shibing624/text2vec-word2vec-tencent-chinese")
+        """A word2vec file, a folder or hub id that holds one, or `random`."""
+
+        revision: str | None = by_content(None)
+        """Commit, branch or tag of a hub repository; null: its newest."""
+
+        file: str | None = by_content(None)
+        """The file's name, where a folder or repository has several."""
+
+        sampling: Sampling = "uniform"
+        """How long sequences come to the common steps: rows picked, or means of equal windows."""
+
+    settings: Settings
+
+    def writes(self) -> dict[str, Field]:
+        """As wide as the file says."""
+        path = self.weights().path
+        width = Layout.of(path).width if path else RANDOM_WIDTH
+        return {"features": Field(("step", width), "float32")}
+
+    def weights(self) -> Weights:
+        """The file of vectors."""
+        settings = self.settings
+        patterns = (settings.file,) if settings.file else FILES
+        return find_file(settings.weights, patterns, settings.revision)
+
+    def extract(self, batch: Sequence[ClipInputs]) -> Iterator[ClipResult]:
+        """Words are looked up one by one; the file is never read as a whole."""
+        vectors = _loaded(self.weights())
+        for inputs in batch:
+            try:
+                yield self._looked_up(words(text_of(inputs)), vectors)
+            except ClipError as error:
+                yield ClipResult.of(error)
+
+    def _looked_up(self, said: Sequence[str], vectors: Vectors) -> ClipResult:
+        if not said:
+            raise MissingModalityError("empty text")
+        known = [of_word(word, vectors) for word in said]
+        nothing = np.zeros(vectors.width, np.float32)
+        rows = np.stack([nothing if vector is None else vector for vector in known])
+        rows = to_steps(rows, self.settings.sampling, self.steps)
+        unknown = sum(vector is None for vector in known)
+        note = f"{unknown} of {len(known)} words have no vector" if unknown else ""
+        return ClipResult.ok({"features": rows}, len(rows), note)
+
+
+def of_word(word: str, vectors: Vectors) -> np.ndarray | None:
+    """A word's vector, float32 [width]; or else the mean of those of its characters."""
+    for form in dict.fromkeys((word, word.lower())):
+        if (vector := vectors.of(form)) is not None:
+            return vector
+    found = [vector for vector in map(vectors.of, word.lower()) if vector is not None]
+    return np.stack(found).mean(axis=0) if found else None
+
+
+def _loaded(weights: Weights) -> Vectors:
+    path = weights.path
+    if path is None:
+        return RandomVectors(RANDOM_WIDTH)
+    return load_once(("tencent", weights.digest), lambda: WordVectors(path, weights.digest))

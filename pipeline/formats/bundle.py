@@ -1,0 +1,61 @@
+"""A cache's features by modality beside its clips: what every format is written from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pipeline.clip import Clip
+from pipeline.errors import UserError
+from pipeline.files import Folder
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """Clips with what they have of each modality.
+
+    features: `visual`, `audio`, `text`, float32 [clips, steps, width], zero where padded and where
+    a clip has none. lengths: int64 [clips] each. channels: the stages that make them up.
+    """
+
+    name: str
+    language: str
+    clips: Sequence[Clip]
+    features: Mapping[str, np.ndarray]
+    lengths: Mapping[str, np.ndarray]
+    channels: Mapping[str, Sequence[str]]
+    provenance: Mapping[str, Any]
+
+    def where(self, kept: Sequence[bool]) -> Bundle:
+        """The clips for which `kept` is True."""
+        rows = np.flatnonzero(kept)
+        return replace(
+            self,
+            clips=[self.clips[row] for row in rows.tolist()],
+            features={m: x[rows] for m, x in self.features.items()},
+            lengths={m: n[rows] for m, n in self.lengths.items()},
+        )
+
+
+@contextmanager
+def whole(path: Path) -> Iterator[Path]:
+    """Where to write what is to be at `path`, file or folder: it is there only once it is whole.
+
+    Raises UserError where something is there already.
+    """
+    if path.exists():
+        raise UserError(f"{path} is there already; remove it or name another place")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{path.name}.partial")
+    folder = Folder(part.parent)
+    folder.remove_all(part.name)
+    try:
+        yield part
+        part.rename(path)
+    finally:
+        folder.remove_all(part.name)

@@ -1,0 +1,216 @@
+"""MERBench's layout: a folder with labels, transcripts and one `.npy` file a clip and feature."""
+
+from __future__ import annotations
+
+import csv
+import io
+import zipfile
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+
+from pipeline.clip import Clip
+from pipeline.dataset import safe_id
+from pipeline.digest import FileDigests
+from pipeline.errors import ClipError, UserError
+from pipeline.formats import older_numpy, restricted_pickle
+from pipeline.formats.bundle import Bundle
+from pipeline.formats.source import Feature, Source, require_unique
+from pipeline.formats.split import Split
+
+FORMAT = "merbench"
+LABELS, TRANSCRIPTS, FEATURES = "label.npz", "transcription-engchi-polish.csv", "features"
+CORPORA = {"train": "train_corpus", "valid": "val_corpus", "test": "test_corpus"}
+COLUMNS = {"zh": "chinese", "en": "english"}
+MODALITIES = ("visual", "audio", "text")
+
+# ---- reading -----------------------------------------------------------------------------------
+
+
+def chosen(root: Path, given: Mapping[str, str | None]) -> dict[str, str]:
+    """The modality of each folder of features, by names with commas or as `write` calls them.
+
+    Raises UserError, with the folders there are, where nothing says which is of what.
+    """
+    there = sorted(path.name for path in (root / FEATURES).glob("*") if path.is_dir())
+    if any(given.values()):
+        named = [(name, m) for m in given for name in _names(given[m])]
+    else:
+        named = [(name, name) for name in MODALITIES if name in there]
+    unknown = [name for name, _ in named if name not in there]
+    if unknown or not named or len(dict(named)) < len(named):
+        what = f"no features {unknown[0]!r}" if unknown else "unclear which features are of what"
+        raise UserError(
+            f"{root}: {what}; give --visual, --audio and --text, each one or more of the folders "
+            f"in {FEATURES}/: {', '.join(there) or 'none'}"
+        )
+    return dict(named)
+
+
+def _names(given: str | None) -> list[str]:
+    return [name for name in (given or "").replace(" ", "").split(",") if name]
+
+
+def read(root: Path, modalities: Mapping[str, str], language: str | None = None) -> Source:
+    """Clips and features. modalities: the one of each folder of features that is to be read.
+
+    language: of the transcripts, `zh` or `en`; by default Chinese where there are any. Labels are
+    the scores (`val`); classes of emotions (`emo`) are left.
+    """
+    texts = _transcripts(root / TRANSCRIPTS, language)
+    clips = tuple(_clips(root / LABELS, texts))
+    require_unique(str(root / LABELS), clips)
+    if not clips:
+        raise UserError(f"{root / LABELS}: holds no clips")
+    folders = {name: root / FEATURES / name for name in modalities}
+    files = [file for folder in folders.values() for file in sorted(folder.rglob("*.npy"))]
+    tables = [path for path in (root / LABELS, root / TRANSCRIPTS) if path.exists()]
+    digests = FileDigests()
+    digest = digests.of_tree([*tables, *files], root)
+    digests.save()
+    ids = [clip.id for clip in clips]
+    features = {name: _feature(folders[name], m, ids) for name, m in modalities.items()}
+    return Source(root, FORMAT, digest, clips, features)
+
+
+def _clips(path: Path, texts: Mapping[str, str]) -> Iterator[Clip]:
+    for split, corpus in CORPORA.items():
+        entries = _corpus(path, corpus)
+        scores = [x.get("val") if isinstance(x, dict) else x for x in entries.values()]
+        table = Split(split, f"{path}, {corpus}", {"id": list(entries), "val": scores})
+        for id, label in zip(table.ids, table.numbers("val"), strict=True):
+            yield Clip(id, text=texts.get(id, ""), label=label, split=split)
+
+
+def _corpus(path: Path, name: str) -> dict[str, Any]:
+    """One of the dicts in `label.npz`, which numpy itself reads by running what they name."""
+    where = f"{path}, {name}"
+    try:
+        with zipfile.ZipFile(path) as archive, archive.open(f"{name}.npy") as file:
+            major, _ = np.lib.format.read_magic(file)
+            header = (
+                np.lib.format.read_array_header_1_0
+                if major == 1
+                else np.lib.format.read_array_header_2_0
+            )
+            shape, _, dtype = header(file)
+            content = restricted_pickle.load(cast(Any, file), where) if dtype.hasobject else None
+    except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
+        raise UserError(f"{where} can't be read: {' '.join(str(error).split())}") from error
+    corpus = content.item() if isinstance(content, np.ndarray) and shape == () else None
+    if not isinstance(corpus, dict):
+        raise UserError(f"{where}: expected a dict of clips")
+    return corpus
+
+
+def _transcripts(path: Path, language: str | None) -> dict[str, str]:
+    if not path.exists():
+        return {}
+    columns = [COLUMNS[language]] if language else list(COLUMNS.values())
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            rows = list(csv.DictReader(file))
+    except (OSError, ValueError, csv.Error) as error:
+        raise UserError(f"{path} can't be read: {error}") from error
+    if rows and not {"name", *columns} & {*rows[0]}:
+        raise UserError(f"{path}: expected the columns name, chinese, english; has {[*rows[0]]}")
+    return {
+        row["name"]: next((row[c] for c in columns if row.get(c)), "")
+        for row in rows
+        if row.get("name")
+    }
+
+
+def _feature(folder: Path, modality: str, ids: Sequence[str]) -> Feature:
+    width = next((w for w in (_width(folder, id) for id in ids) if w), None)
+    if width is None:
+        raise UserError(f"{folder}: no clip of {LABELS} has a file there, such as {ids[0]}.npy")
+
+    def rows(number: int) -> np.ndarray:
+        found = _rows(folder, ids[number])
+        if found.shape[1] != width:
+            raise ClipError(f"is {found.shape[1]} wide where others are {width}")
+        return found
+
+    return Feature(modality, width, rows)
+
+
+def _width(folder: Path, id: str) -> int | None:
+    try:
+        return _rows(folder, id).shape[1]
+    except ClipError:
+        return None
+
+
+def _rows(folder: Path, id: str) -> np.ndarray:
+    """[steps, width]: a file's, of one step where it holds a vector, or a folder's, one a face."""
+    faces = sorted((folder / id).glob("*.npy"))
+    if not faces:
+        return _load(folder / f"{id}.npy")
+    rows = [_load(face) for face in faces]
+    if len({x.shape[1] for x in rows}) > 1:
+        raise ClipError(f"the files of {id}/ differ in width")
+    return np.concatenate(rows)
+
+
+def _load(path: Path) -> np.ndarray:
+    try:
+        rows = np.load(path, allow_pickle=False)
+    except FileNotFoundError:
+        raise ClipError(f"no file {path.name}") from None
+    except (OSError, ValueError, EOFError) as error:
+        raise ClipError(f"{path.name} can't be read: {error}") from None
+    if rows.ndim != 2:
+        rows = np.atleast_2d(rows.squeeze())
+    if rows.ndim != 2 or rows.dtype.kind not in "fiub":
+        raise ClipError(f"{path.name} has shape {list(rows.shape)} of {rows.dtype}")
+    return rows
+
+
+# ---- writing -----------------------------------------------------------------------------------
+
+
+def write(bundle: Bundle, root: Path) -> None:
+    """Labelled clips; a modality's features are the folder `features/<modality>`.
+
+    A clip `video/clip` is called `video_clip`, as MERBench calls it. Its rows are the real ones
+    alone; one that lacks a modality has a row of zeros there, as an empty file is an error to it.
+    """
+    names = [safe_id(clip.id, clip.id.replace("/", "_")) for clip in bundle.clips]
+    if len(set(names)) < len(names):
+        raise UserError(f"{bundle.name}: two clips have one name once / is _; rename one of them")
+    for modality, features in bundle.features.items():
+        folder = root / FEATURES / modality
+        folder.mkdir(parents=True)
+        for name, rows, length in zip(names, features, bundle.lengths[modality], strict=True):
+            np.save(folder / f"{name}.npy", rows[: max(1, length)])
+    with zipfile.ZipFile(root / LABELS, "w", zipfile.ZIP_DEFLATED) as archive:
+        for split, corpus in CORPORA.items():
+            clips = zip(names, bundle.clips, strict=True)
+            labels = {name: _label(clip) for name, clip in clips if clip.split == split}
+            archive.writestr(f"{corpus}.npy", _npy(labels))
+    _write_transcripts(bundle, names, root / TRANSCRIPTS)
+
+
+def _label(clip: Clip) -> dict[str, Any]:
+    return {"emo": 0, "val": clip.label}
+
+
+def _npy(corpus: dict[str, Any]) -> bytes:
+    """The dict as `np.save` would write it, for older versions of numpy too."""
+    file = io.BytesIO()
+    header = {"descr": "|O", "fortran_order": False, "shape": ()}
+    np.lib.format.write_array_header_1_0(file, header)
+    file.writelines(older_numpy.dumps(np.array(corpus)))
+    return file.getvalue()
+
+
+def _write_transcripts(bundle: Bundle, names: Sequence[str], path: Path) -> None:
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, ["name", *COLUMNS.values()])
+        writer.writeheader()
+        column = COLUMNS[bundle.language]
+        for name, clip in zip(names, bundle.clips, strict=True):
+            writer.writerow({"name": name, column: clip.text})

@@ -1,0 +1,111 @@
+"""MMSA's feature files: what most multimodal sentiment models of the field are trained from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pipeline.clip import SPLITS, Clip
+from pipeline.errors import UserError
+from pipeline.formats import older_numpy
+from pipeline.formats.bundle import Bundle
+from pipeline.formats.split import JOINT, Split
+
+FORMAT = "mmsa"
+OF_MODALITIES = ("T", "A", "V")
+ANNOTATIONS = ("Negative", "Neutral", "Positive")
+
+# ---- reading -----------------------------------------------------------------------------------
+
+
+def clips(split: Split) -> list[Clip]:
+    """The clips of a split; a label NaN is no label."""
+    columns = zip(
+        split.ids,
+        split.texts("raw_text"),
+        split.numbers("regression_labels"),
+        split.texts("annotations"),
+        _labels(split),
+        strict=True,
+    )
+    return [
+        Clip(id, text=text, label=label, labels=labels, annotation=annotation, split=split.name)
+        for id, text, label, annotation, labels in columns
+    ]
+
+
+def _labels(split: Split) -> list[dict[str, float]]:
+    """The scores of single modalities (CH-SIMS), by clip."""
+    scores = {
+        m: split.numbers(f"regression_labels_{m}")
+        for m in OF_MODALITIES
+        if f"regression_labels_{m}" in split
+    }
+    rows = zip(*scores.values(), strict=True) if scores else ((),) * len(split.ids)
+    return [{m: x for m, x in zip(scores, row, strict=True) if x is not None} for row in rows]
+
+
+# ---- writing -----------------------------------------------------------------------------------
+
+
+def write(bundle: Bundle, path: Path, text_bert: np.ndarray | None = None) -> None:
+    """All splits of labelled clips as MMSA's loader reads them.
+
+    By split: `raw_text`, `id`, `annotations` as lists of str; `vision`, `audio`, `text` float32
+    [n, steps, width]; `audio_lengths`, `vision_lengths` as lists of int, at least 1, as its models
+    pack sequences by them; `classification_labels` int64 [n] (0, 1, 2), `regression_labels` float32
+    [n], and `regression_labels_T`, `_A`, `_V` where every clip has all three. text_bert: int64
+    [n, 3, tokens]: ids, mask, segments.
+    """
+    for modality in ("visual", "audio", "text"):
+        if modality not in bundle.features:
+            raise UserError(f"{bundle.name}: has no {modality} features; MMSA reads all three")
+    for name in SPLITS:
+        if not any(clip.split == name for clip in bundle.clips):
+            raise UserError(f"{bundle.name}: no labelled clip is in {name}; MMSA reads all splits")
+    content = older_numpy.dumps({name: _fields(bundle, name, text_bert) for name in SPLITS})
+    with path.open("wb") as file:
+        file.writelines(content)
+
+
+def _fields(bundle: Bundle, name: str, text_bert: np.ndarray | None) -> dict[str, Any]:
+    rows = [number for number, clip in enumerate(bundle.clips) if clip.split == name]
+    clips = [bundle.clips[number] for number in rows]
+    lengths = {m: bundle.lengths[m][rows].clip(min=1).tolist() for m in ("audio", "visual")}
+    labels = np.array([clip.label for clip in clips], np.float32)
+    classes = 1 + np.sign(labels).astype(np.int64)
+    # An array comes first: `older_numpy` counts on it.
+    arrays = {
+        "vision": bundle.features["visual"][rows],
+        "audio": bundle.features["audio"][rows],
+        "text": bundle.features["text"][rows],
+        **({} if text_bert is None else {"text_bert": text_bert[rows]}),
+        "regression_labels": labels,
+        "classification_labels": classes,
+        **(_of_modalities(clips) if has_all_modalities(bundle.clips) else {}),
+    }
+    return {
+        **arrays,
+        "raw_text": [clip.text for clip in clips],
+        "id": [JOINT.join(clip.id.rsplit("/", 1)) for clip in clips],
+        "annotations": [
+            clip.annotation or ANNOTATIONS[k] for clip, k in zip(clips, classes, strict=True)
+        ],
+        "audio_lengths": lengths["audio"],
+        "vision_lengths": lengths["visual"],
+    }
+
+
+def has_all_modalities(clips: Sequence[Clip]) -> bool:
+    """Whether every clip has a score for each modality alone."""
+    return all(m in clip.labels for clip in clips for m in OF_MODALITIES)
+
+
+def _of_modalities(clips: Sequence[Clip]) -> dict[str, np.ndarray]:
+    return {
+        f"regression_labels_{m}": np.array([clip.labels[m] for clip in clips], np.float32)
+        for m in OF_MODALITIES
+    }

@@ -1,0 +1,67 @@
+"""What another tool's files hold, whatever their format: clips, and rows for each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from pipeline.clip import Clip
+from pipeline.errors import ClipError, MissingModalityError, UserError
+
+
+@dataclass(frozen=True)
+class Feature:
+    """One feature of all clips.
+
+    modality: `visual`, `audio` or `text`. rows: gives those of a clip by its number, as found,
+    [steps, width]; raises ClipError.
+    """
+
+    modality: str
+    width: int
+    rows: Callable[[int], np.ndarray]
+
+    def values(self, number: int) -> np.ndarray:
+        """The rows of a clip, float32 and finite.
+
+        Rows of nothing but zeros are how other tools say that a clip lacks the modality. −inf in
+        audio, the logarithm of silence, is 0, as their readers have it.
+        """
+        rows = self.rows(number)
+        with np.errstate(over="ignore"):
+            values = rows.astype(np.float32)
+        if self.modality == "audio":
+            values[np.isneginf(values)] = 0
+        if not np.isfinite(values).all():
+            step = int(np.flatnonzero(~np.isfinite(values).all(axis=1))[0])
+            raise ClipError(f"holds NaN or infinity, first at step {step}")
+        if not values.any():
+            raise MissingModalityError("only zeros" if len(values) else "no steps")
+        return values
+
+
+@dataclass(frozen=True)
+class Source:
+    """A file or folder that was read. features: by what they are called there.
+
+    digest: over the whole content. notes: what the user should know of it.
+    """
+
+    path: Path
+    format: str
+    digest: str
+    clips: tuple[Clip, ...]
+    features: Mapping[str, Feature]
+    notes: tuple[str, ...] = ()
+
+
+def require_unique(where: str, clips: tuple[Clip, ...]) -> None:
+    """Raise UserError where two clips have one id."""
+    seen: set[str] = set()
+    for clip in clips:
+        if clip.id in seen:
+            raise UserError(f"{where}: id {clip.id!r} is there twice; ids must tell clips apart")
+        seen.add(clip.id)

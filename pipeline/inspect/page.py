@@ -1,0 +1,105 @@
+"""The page of one clip, put together from what was found."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pipeline.cache import Cache
+from pipeline.clip import Clip
+from pipeline.clips_table import Row
+from pipeline.extractor import OK
+from pipeline.inspect import action_units, faces, features, sound, tokens
+from pipeline.inspect.finding import Finding, findings, number_of
+from pipeline.inspect.provenance import provenance
+from pipeline.page import templates
+from pipeline.page.numbers import plain
+
+MOST_CHARACTERS = 1000  # of a transcript
+
+Make = Callable[[Finding, Row], object]
+PANELS: Mapping[str, Make] = {
+    "action_units": lambda finding, row: action_units.panel(finding),
+    "audio": lambda finding, row: sound.panel(finding),
+    "mfcc": lambda finding, row: features.mfcc_panel(finding),
+    "bert": lambda finding, row: tokens.panel(finding, row.clip.text),
+}
+TITLES = {
+    "faces": "Faces",
+    "resnet18": "Features of the faces",
+    "action_units": "Action units",
+    "audio": "Sound",
+    "mfcc": "MFCC",
+    "wav2vec2": "Features of the sound",
+    "bert": "Tokens and their features",
+}
+
+
+@dataclass(frozen=True)
+class Section:
+    """One stage on the page. panel: what to show of it, None where there is nothing."""
+
+    finding: Finding
+    title: str
+    panel: object | None
+    provenance: Sequence[tuple[str, str]]
+
+
+def inspect(
+    cache: Cache,
+    id: str,
+    at_s: float | None = None,
+    identities: Mapping[str, Mapping[str, Any]] | None = None,
+) -> str:
+    """The clip's page as HTML, self-contained.
+
+    at_s: when the face is that is shown in its frame. identities: of the stages to look at, by
+    default those that were extracted last. Raises UserError where the cache has no such clip.
+    """
+    number = number_of(cache.table, id)
+    row = cache.table.rows[number]
+    sections = [
+        Section(finding, _title(finding), _panel(finding, row, at_s), provenance(finding, row))
+        for finding in findings(cache, number, identities)
+    ]
+    text = row.clip.text[:MOST_CHARACTERS]
+    return (
+        templates(Path(__file__).parent)
+        .get_template("inspect.html")
+        .render(
+            dataset=cache.name,
+            clip=row.clip,
+            text=text,
+            text_left_out=len(row.clip.text) - len(text),
+            facts=_facts(row.clip),
+            sections=sections,
+            has_notes=any(section.finding.reason for section in sections),
+        )
+    )
+
+
+def _title(finding: Finding) -> str:
+    """In plain words for the built-in extractors, unless the stage has a name of its own."""
+    is_own = finding.stage != finding.extractor
+    return finding.stage if is_own else TITLES.get(finding.extractor, finding.stage)
+
+
+def _panel(finding: Finding, row: Row, at_s: float | None) -> object | None:
+    if finding.state != OK:
+        return None
+    if finding.extractor == "faces":
+        return faces.panel(finding, row, at_s)
+    if finding.extractor in PANELS:
+        return PANELS[finding.extractor](finding, row)
+    return features.panel(finding) if finding.width and finding.length else None
+
+
+def _facts(clip: Clip) -> list[tuple[str, str]]:
+    """What the dataset says about the clip."""
+    scores = {"Label": clip.label, **{f"Label {name}": v for name, v in clip.labels.items()}}
+    facts = [(name, plain(value)) for name, value in scores.items() if value is not None]
+    facts += [("Annotation", clip.annotation), ("Split", clip.split)]
+    facts += [("Video", clip.video or ""), ("Audio", clip.audio or "")]
+    return [(name, value) for name, value in facts if value]

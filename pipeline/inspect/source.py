@@ -1,0 +1,64 @@
+"""A frame of a clip's video, decoded again, if the file is still the one that was extracted."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from pipeline import media
+from pipeline.clips_table import Row
+from pipeline.digest import FileDigests
+from pipeline.errors import ClipError
+
+PATIENCE_S = 60.0  # of decoding up to the frame: a page is not worth more
+
+
+@dataclass(frozen=True)
+class Frame:
+    """A picture of the video: rgb uint8 [height, width, 3], and when it is shown."""
+
+    time_s: float
+    rgb: np.ndarray
+
+
+def change_of(row: Row, part: str) -> str:
+    """What became of the clip's file since its digest was taken; empty where nothing did."""
+    path = getattr(row.clip, part)
+    then = row.digests.get(part)
+    if path is None or then is None:
+        return ""
+    digests = FileDigests()
+    now = digests.see(path).digest
+    digests.save()
+    if now is None:
+        return f"the source is gone: {path}"
+    return "" if now == then else f"the source has changed since it was extracted: {path}"
+
+
+def frame_at(row: Row, time_s: float, faces: Mapping[str, Any]) -> Frame:
+    """The frame in which the face at `time_s` was found, by the identity of its stage.
+
+    Raises ClipError where the file is gone, is another now, or takes too long to decode so far.
+    """
+    if change := change_of(row, "video"):
+        raise ClipError(change)
+    if row.clip.video is None:
+        raise ClipError("the dataset names no video for this clip")
+    nearest = None
+    for shown_s, rgb in media.frames(row.clip.video, _fps(faces), PATIENCE_S):
+        if nearest is None or abs(shown_s - time_s) < abs(nearest.time_s - time_s):
+            nearest = Frame(shown_s, rgb)
+        if shown_s >= time_s:
+            break
+    assert nearest is not None  # without a picture `frames` raises
+    return nearest
+
+
+def _fps(identity: Mapping[str, Any]) -> float | None:
+    """The rate at which the frames came to a stage."""
+    upstream = identity.get("upstream", {}).values()
+    rates = [one["settings"].get("fps") for one in upstream if one["extractor"] == "frames"]
+    return next(iter(rates), None)

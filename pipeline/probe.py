@@ -1,0 +1,68 @@
+"""What a media file's header and first packets tell of it: cheap, nothing is decoded."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pipeline.errors import ClipError
+from pipeline.media import LOST_END_S
+from pipeline.media_file import checked, opened, picture_stream
+from pipeline.time_limit import TimeLimit
+
+LIMIT = TimeLimit("frames", 60.0)  # only a share over a network takes as long to open a file
+
+
+@dataclass(frozen=True)
+class Probe:
+    """Whether there are pictures and sound, and how long they last, None where it is not told."""
+
+    pictures: bool
+    sound: bool
+    seconds: float | None
+
+
+def probe(path: str, what: str) -> Probe:
+    """Open a media file and look at its streams. what: how errors call it, "video" or "audio".
+
+    Raises ClipError for a file that can't be opened, whose streams have no decoder here, that is
+    empty, or that ends well before what its index lists.
+    """
+    with opened(path, what, LIMIT) as container:
+        found = [s for s in (picture_stream(container), *container.streams.audio[:1]) if s]
+        for stream in found:
+            if stream.codec_context is None:
+                raise ClipError(f"{what} can't be decoded: unknown codec: {path}")
+            _require_whole(stream, what, path)
+        filled = _filled(container, found, what, path)
+        if not filled or found[0].type not in {"audio", *filled}:
+            raise ClipError(f"{what} is empty: {path}")
+        duration = container.duration
+        seconds = None if duration is None else duration / 1_000_000
+        return Probe("video" in filled, "audio" in filled, seconds)
+
+
+def _require_whole(stream: Any, what: str, path: str) -> None:
+    """A little may lack at the end, as much as the stages do without."""
+    index = stream.index_entries
+    if not len(index) or "://" in path:
+        return
+    there = os.path.getsize(path)
+    held = (entry.timestamp for entry in index if entry.pos + entry.size <= there)
+    times = (max(held, default=0), index[len(index) - 1].timestamp)
+    end_s, listed_s = (float(time * stream.time_base) for time in times)
+    if end_s < listed_s - LOST_END_S:
+        raise ClipError(f"{what} is cut off at {end_s:.2f} s of {listed_s:.2f} s: {path}")
+
+
+def _filled(container: Any, streams: Sequence[Any], what: str, path: str) -> set[str]:
+    """The kinds of those streams that hold anything at all: "video", "audio"."""
+    filled: set[str] = set()
+    if streams:
+        for packet in checked(container.demux(*streams), what, path, LIMIT):
+            filled |= {packet.stream.type} if packet.size else set()
+            if len(filled) == len(streams):
+                break
+    return filled
