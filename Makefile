@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 UV := $(BIN)/python -m uv pip
 
-.PHONY: env demo test lint bench lock clean
+.PHONY: env demo test lint bench docs lock clean
 
 env: $(READY)
 
@@ -36,6 +36,10 @@ lint: env
 
 bench: env
 	$(BIN)/python -m benchmarks
+
+# The reference of settings, from the classes that have them.
+docs: env
+	$(BIN)/smp settings > docs/settings.md
 
 # Pins every package for every platform and names no host. The last two lines: a real pretrained
 # text encoder for tests (its own needs are not wanted), and the installer.

@@ -24,16 +24,20 @@ class LateFusion(Network):
     """
 
     class Settings(NetworkSettings):
-        """hidden: width of each modality's net. text_out: width of z for text, for the others
-        it is `hidden`. fusion: width of the net over all. dropout: within the modalities' nets.
-        fusion_dropout: on what that net reads.
-        """
-
         hidden: ByModality[PositiveInt] = ByModality[PositiveInt](visual=128, audio=32, text=128)
+        """Width of each modality's net."""
+
         text_out: int = Field(32, ge=1)
+        """Width of z for text; for the others it is `hidden`."""
+
         fusion: int = Field(64, ge=1)
+        """Width of the net over all."""
+
         dropout: float = Field(0.3, ge=0, lt=1)
+        """Within the modalities' nets."""
+
         fusion_dropout: float = Field(0.5, ge=0, lt=1)
+        """On what the net over all reads."""
 
     settings: Settings
 

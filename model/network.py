@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pkgutil
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -14,8 +13,8 @@ import torch
 from pydantic import BaseModel, ConfigDict, ValidationError
 from torch import Tensor, nn
 
-from model import baselines
 from model.batch import MODALITIES, Batch, real_steps
+from model.names import names as names
 from pipeline.errors import UserError
 
 CLASSES = ("negative", "neutral", "positive")
@@ -25,9 +24,11 @@ LIMIT = 10.0  # standard deviations beyond which a standardised feature is cut o
 
 
 class NetworkSettings(BaseModel):
-    """A model's own settings."""
+    """A model's own settings; what stands below a field, docs/settings.md says too."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, validate_default=True, use_attribute_docstrings=True
+    )
 
 
 class Network(nn.Module):
@@ -51,11 +52,6 @@ class Network(nn.Module):
     @abstractmethod
     def forward(self, batch: Batch) -> Tensor:
         """Standardised features, zeros at padding and at what is missing, to [n, outputs]."""
-
-
-def names() -> list[str]:
-    """Every model there is."""
-    return ["smp", *sorted(module.name for module in pkgutil.iter_modules(baselines.__path__))]
 
 
 def find(name: str) -> type[Network]:

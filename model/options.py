@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from model import completion
+
 if TYPE_CHECKING:
     from model.samples import Samples
     from pipeline.cache import Cache
@@ -46,7 +48,11 @@ def of_training(command: Command) -> Command:
     """A preset, and what to take in place of its values."""
     return _all(
         command,
-        click.option("--preset", help="Named settings of model/presets.yaml; else the first."),
+        click.option(
+            "--preset",
+            shell_complete=completion.preset,
+            help="Named settings of model/presets.yaml; else the first.",
+        ),
         click.option(
             "--task",
             type=click.Choice(["regression", "classification"]),

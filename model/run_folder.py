@@ -44,7 +44,7 @@ def save(
 
     An earlier run is never overwritten; k counts up instead. preset: what the settings come from.
     """
-    name = f"{samples.name}-{settings.model}-seed{settings.seed}"
+    name = name_of(samples, settings)
     part = runs / f".{name}.{os.getpid()}.part"
     shutil.rmtree(part, ignore_errors=True)
     part.mkdir(parents=True)
@@ -53,6 +53,11 @@ def save(
         return _publish(part, runs / name)
     finally:
         shutil.rmtree(part, ignore_errors=True)
+
+
+def name_of(samples: Samples, settings: TrainSettings) -> str:
+    """What a run is called, as long as nothing else is."""
+    return f"{samples.name}-{settings.model}-seed{settings.seed}"
 
 
 def require_writable(runs: Path) -> None:

@@ -38,18 +38,26 @@ class Smp(Network):
     """
 
     class Settings(NetworkSettings):
-        """width: d. feedforward: inner width of eq. (11). kernel: steps that the Conv1d spans.
-
-        intra, inter: whether the F_m and the F_mn reach the classifier (Table V leaves out F_m).
-        """
-
         width: int = Field(64, ge=2, multiple_of=2)
+        """d, a multiple of `heads`."""
+
         heads: int = Field(4, ge=1)
+        """Of every attention."""
+
         feedforward: int = Field(128, ge=1)
+        """Inner width of eq. (11)."""
+
         kernel: int = Field(3, ge=1)
+        """Steps that the Conv1d spans; odd."""
+
         dropout: float = Field(0.1, ge=0, lt=1)
+        """After each sublayer, and before the classifier."""
+
         intra: bool = True
+        """Whether the F_m reach the classifier (Table V leaves them out)."""
+
         inter: bool = True
+        """Whether the F_mn reach the classifier."""
 
         @model_validator(mode="after")
         def _consistent(self) -> Smp.Settings:

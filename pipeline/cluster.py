@@ -6,7 +6,7 @@ import logging
 import os
 import signal
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import lru_cache
 from multiprocessing import resource_tracker
@@ -44,11 +44,7 @@ LOCAL_CONFIG = {
     "distributed.worker.profile.enabled": False,  # nobody looks at its samples
 }
 QUIET = logging.CRITICAL  # what matters to a user is in the outcomes
-LOCAL_OPTIONS = {
-    "dashboard_address": "127.0.0.1:0",
-    "memory_limit": 0,  # no limit of dask's own
-    "silence_logs": QUIET,
-}
+ON_LOOPBACK = "127.0.0.1:0"  # a free port that other machines don't see
 SCHEDULER_LOST = (FutureCancelledError, CommClosedError)
 
 log = logging.getLogger(__name__)
@@ -58,18 +54,27 @@ class DaskEngine:
     """Runs tasks on dask and yields their outcomes as they come.
 
     workers: None for threads in this process, else that many processes; scheduler: the address of
-    a cluster that is there already. Raises UserError where no scheduler answers, and where a
-    worker does not see the cache or would compute something else.
+    a cluster that is there already; tell: called once with the address of the dashboard, where
+    there are other processes to look at and a dashboard. Raises UserError where no scheduler
+    answers, and where a worker does not see the cache or would compute something else.
     """
 
-    def __init__(self, workers: int | None = None, scheduler: str | None = None) -> None:
+    def __init__(
+        self,
+        workers: int | None = None,
+        scheduler: str | None = None,
+        tell: Callable[[str], object] = lambda line: None,
+    ) -> None:
         self.workers = workers
         self.scheduler = scheduler
+        self.tell = tell
 
     def __call__(self, tasks: Sequence[Task], stop: Stop) -> Iterator[Outcome]:
         with ExitStack() as stack:
             with span("start workers"):
                 client = stack.enter_context(self._client())
+            if address := _dashboard(client):
+                self.tell(f"dask's dashboard: {address}")
             muster = Muster.of(tasks)
             run = _Run(client, tasks, muster, stop)
             try:
@@ -131,15 +136,19 @@ def _threads() -> LocalCluster:
         threads_per_worker=os.cpu_count() or 1,
         processes=False,
         resources={"GPU": 1} if device_of("auto") == "cuda" else {},
-        **LOCAL_OPTIONS,
+        dashboard_address=ON_LOOPBACK,
+        scheduler_kwargs={"dashboard": False},
+        memory_limit=0,  # no limit of dask's own
+        silence_logs=QUIET,
     )
 
 
 def _processes(workers: int) -> SpecCluster:
     options = worker_options(workers)
+    scheduler = {"host": "127.0.0.1", "dashboard_address": ON_LOOPBACK}
     return SpecCluster(
         workers={i: {"cls": Nanny, "options": option} for i, option in enumerate(options)},
-        scheduler={"cls": Scheduler, "options": {"host": "127.0.0.1", "dashboard": False}},
+        scheduler={"cls": Scheduler, "options": scheduler},
         silence_logs=QUIET,
     )
 
@@ -152,6 +161,16 @@ def worker_options(workers: int) -> list[dict[str, Any]]:
     for option, accelerator in zip(options, accelerators, strict=False):
         option |= {"resources": {"GPU": 1}, "env": {"CUDA_VISIBLE_DEVICES": accelerator}}
     return options
+
+
+def _dashboard(client: Client) -> str:
+    """Where the cluster's dashboard is; "" where it has none, as without bokeh."""
+
+    # Sent as code, not by name: a scheduler needs nothing of this project's.
+    def is_served(dask_scheduler: Scheduler) -> bool:
+        return bool(dask_scheduler.http_application.applications)
+
+    return client.dashboard_link if client.run_on_scheduler(is_served) else ""
 
 
 class _Run:

@@ -38,9 +38,14 @@ def later(default: Any, **limits: Any) -> Any:
 
 
 class StageSettings(BaseModel):
-    """A stage's settings, each part of the fingerprint unless made by a function above."""
+    """A stage's settings, each part of the fingerprint unless made by a function above.
 
-    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+    What stands below a field says what it means; docs/settings.md is made from it.
+    """
+
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, validate_default=True, use_attribute_docstrings=True
+    )
 
     @classmethod
     def marked(cls, mark: str) -> set[str]:

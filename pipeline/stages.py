@@ -224,7 +224,7 @@ def extractor_class(stage: str, extractor: str) -> type[Extractor]:
         if error.name != module_name and not module_name.startswith(f"{error.name}."):
             raise
         raise UserError(
-            f"stage {stage!r}: no extractor {extractor!r}; {_nearest(extractor, _built_in())}"
+            f"stage {stage!r}: no extractor {extractor!r}; {_nearest(extractor, built_in())}"
         ) from None
     classes = [
         c
@@ -236,7 +236,8 @@ def extractor_class(stage: str, extractor: str) -> type[Extractor]:
     return classes[0]
 
 
-def _built_in() -> list[str]:
+def built_in() -> list[str]:
+    """The names of the extractors that come with the project."""
     folder = Path(extractors.__path__[0])
     return sorted(p.stem for p in folder.glob("*.py") if p.stem != "__init__")
 

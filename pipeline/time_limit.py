@@ -17,7 +17,8 @@ Step = TypeVar("Step")
 
 def time_limit() -> Any:
     """The setting `time_limit_s` of a stage that decodes: runtime-only."""
-    return runtime(DEFAULT_S, gt=0)
+    meaning = "How long decoding one clip may take, in seconds; what takes longer fails."
+    return runtime(DEFAULT_S, gt=0, description=meaning)
 
 
 @dataclass(frozen=True)

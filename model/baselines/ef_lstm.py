@@ -35,11 +35,14 @@ class EfLstm(Network):
     """
 
     class Settings(NetworkSettings):
-        """hidden: width of each of the LSTM's `layers`. dropout: after each of them."""
-
         hidden: int = Field(128, ge=1)
+        """Width of each of the LSTM's layers."""
+
         layers: int = Field(4, ge=1)
+        """Of the LSTM."""
+
         dropout: float = Field(0.5, ge=0, lt=1)
+        """After each of them."""
 
     settings: Settings
 

@@ -38,25 +38,44 @@ class Mfn(Network):
     """
 
     class Settings(NetworkSettings):
-        """hidden: width of each LSTM. memory: of u. window: how many steps' cells C spans.
-
-        attention, proposal, retain, update, output: inner width of D_a, D_u, D_γ1, D_γ2, D_y,
-        and with `_dropout` the dropout within.
-        """
-
         hidden: ByModality[PositiveInt] = ByModality[PositiveInt](visual=256, audio=32, text=256)
+        """Width of each LSTM."""
+
         memory: int = Field(400, ge=1)
+        """Width of the memory u."""
+
         window: int = Field(2, ge=1)
+        """How many steps' cells C spans."""
+
         attention: int = Field(32, ge=1)
+        """Inner width of D_a."""
+
         attention_dropout: float = Field(0.2, ge=0, lt=1)
+        """Within D_a."""
+
         proposal: int = Field(64, ge=1)
+        """Inner width of D_u."""
+
         proposal_dropout: float = Field(0.0, ge=0, lt=1)
+        """Within D_u."""
+
         retain: int = Field(256, ge=1)
+        """Inner width of D_γ1."""
+
         retain_dropout: float = Field(0.7, ge=0, lt=1)
+        """Within D_γ1."""
+
         update: int = Field(32, ge=1)
+        """Inner width of D_γ2."""
+
         update_dropout: float = Field(0.5, ge=0, lt=1)
+        """Within D_γ2."""
+
         output: int = Field(128, ge=1)
+        """Inner width of D_y."""
+
         output_dropout: float = Field(0.0, ge=0, lt=1)
+        """Within D_y."""
 
     settings: Settings
 

@@ -46,24 +46,35 @@ class Mult(Network):
     """
 
     class Settings(NetworkSettings):
-        """width: d. levels: D of the crossmodal transformers; memory_levels: of the memories.
-
-        kernel: steps that a modality's convolution spans. text_dropout: on the text's features.
-        embedding_dropout: on what enters a transformer. attention_dropout: on the weights given
-        to that modality's steps. residual_dropout: after each sublayer. output_dropout: within
-        the residual block.
-        """
-
         width: int = Field(50, ge=1)
+        """d, a multiple of `heads`."""
+
         heads: int = Field(10, ge=1)
+        """Of every attention."""
+
         levels: int = Field(4, ge=1)
+        """D of the crossmodal transformers."""
+
         memory_levels: int = Field(4, ge=1)
+        """D of the memories' transformers."""
+
         kernel: ByModality[PositiveInt] = ByModality[PositiveInt](visual=5, audio=5, text=5)
+        """Steps that a modality's convolution spans."""
+
         text_dropout: Rate = 0.5
+        """On the text's features."""
+
         embedding_dropout: Rate = 0.2
+        """On what enters a transformer."""
+
         attention_dropout: ByModality[Rate] = ByModality[Rate](visual=0.0, audio=0.2, text=0.3)
+        """On the weights given to that modality's steps."""
+
         residual_dropout: Rate = 0.0
+        """After each sublayer."""
+
         output_dropout: Rate = 0.5
+        """Within the residual block."""
 
         @model_validator(mode="after")
         def _consistent(self) -> Mult.Settings:

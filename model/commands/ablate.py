@@ -10,7 +10,7 @@ from model.options import given, of_data, of_experiment, of_training, open_datas
 
 
 @click.command()
-@click.argument("dataset")
+@click.argument("dataset", type=click.Path())
 @click.argument("what", type=click.Choice(["modalities", "features", "fusion"]))
 @of_experiment
 @of_training

@@ -6,12 +6,18 @@ from typing import Any
 
 import click
 
+from model import completion
 from model.options import given, of_data, of_experiment, of_training, open_dataset
 
 
 @click.command()
-@click.argument("dataset")
-@click.option("--models", default="", help="Which, as in smp,ef_lstm; by default all.")
+@click.argument("dataset", type=click.Path())
+@click.option(
+    "--models",
+    default="",
+    shell_complete=completion.models,
+    help="Which, as in smp,ef_lstm; by default all.",
+)
 @of_experiment
 @of_training
 @of_data

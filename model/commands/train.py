@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from model import completion
 from model.options import given, of_data, of_training, open_dataset
 
 if TYPE_CHECKING:
@@ -15,24 +17,44 @@ if TYPE_CHECKING:
     from model.samples import Samples
     from model.train import Trained, TrainSettings
 
+IN_RUN = ""  # no folder was named: events go to the run's
+
 # torch and rich take seconds to import, which `smp --help` must not: they are imported where used.
 
 
 @click.command()
-@click.argument("dataset")
-@click.option("--model", default="smp", show_default=True, help="Which model to train.")
+@click.argument("dataset", type=click.Path())
+@click.option(
+    "--model",
+    default="smp",
+    show_default=True,
+    shell_complete=completion.model,
+    help="Which model to train.",
+)
 @click.option("--seed", default=0, show_default=True, help="Same seed, same numbers.")
+@click.option(
+    "--tensorboard",
+    type=click.Path(file_okay=False),
+    metavar="[FOLDER]",
+    is_flag=False,
+    flag_value=IN_RUN,
+    help="Event files for TensorBoard: in FOLDER as it trains, without one in the run folder.",
+)
 @of_training
 @of_data
-def train(dataset: str, model: str, seed: int, as_json: bool, **options: Any) -> None:
+def train(
+    dataset: str, model: str, seed: int, tensorboard: str | None, as_json: bool, **options: Any
+) -> None:
     """Train a model on the cached features of DATASET, a folder, a manifest or a name.
 
     Settings are those of the model's preset for the dataset's scale, but for options given here.
     The epoch is chosen on the validation split; the test split is read once, after that.
     """
-    from model import run_folder
+    from model import events, run_folder
     from model.presets import preset as find_preset
 
+    if tensorboard is not None:
+        events.require_tensorboard()
     run_folder.require_writable(Path(options["runs"]))
     _, samples = open_dataset(dataset, options)
     preset = find_preset(model, samples.scale.name, options["preset"])
@@ -40,8 +62,10 @@ def train(dataset: str, model: str, seed: int, as_json: bool, **options: Any) ->
     if not as_json:
         _print_samples(samples)
         click.echo(f"{model}: {preset.told(settings)} ({preset.source})")
-    trained = _train(samples, settings)
+    trained = _train(samples, settings, tensorboard)
     folder = run_folder.save(trained, samples, settings, Path(options["runs"]), preset)
+    if tensorboard == IN_RUN:
+        events.replay(folder, settings, trained)
     if as_json:
         summary = _summary(trained, samples, settings, preset, folder)
         click.echo(json.dumps(run_folder.as_json(summary)))
@@ -49,19 +73,28 @@ def train(dataset: str, model: str, seed: int, as_json: bool, **options: Any) ->
         _print_result(trained, samples, settings, folder)
 
 
-def _train(samples: Samples, settings: TrainSettings) -> Trained:
-    """Train, with a line of progress where someone is watching."""
+def _train(samples: Samples, settings: TrainSettings, tensorboard: str | None) -> Trained:
+    """Train, with a line of progress where someone is watching, and events where asked for."""
     from model.console import progress
+    from model.events import Events
+    from model.run_folder import name_of
     from model.train import train as run
 
-    with progress(settings.epochs) as show:
-        return run(
-            samples,
-            settings,
-            lambda row: show(
-                row["epoch"], f"{settings.model}  validation loss {row['valid_loss']:.3f}"
-            ),
-        )
+    folder = Path(tensorboard or "") / name_of(samples, settings)
+    with (
+        progress(settings.epochs) as show,
+        Events.in_new_folder(folder, settings) if tensorboard else nullcontext() as events,
+    ):
+
+        def on_epoch(row: dict[str, float]) -> None:
+            show(row["epoch"], f"{settings.model}  validation loss {row['valid_loss']:.3f}")
+            if events:
+                events.epoch(row)
+
+        trained = run(samples, settings, on_epoch)
+        if events:
+            events.end(trained)
+    return trained
 
 
 def _summary(

@@ -6,13 +6,15 @@ import json
 import shlex
 import sys
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from pipeline.cli import CLIPS_FAILED, OK
+from pipeline.completion import stage_names
 from pipeline.errors import UserError
 
 if TYPE_CHECKING:
@@ -32,7 +34,13 @@ if TYPE_CHECKING:
 )
 @click.option("--cache", "cache_root", default="cache", show_default=True, help="Path or URL.")
 @click.option("--name", help="What the cache calls the dataset; by default its folder's name.")
-@click.option("--only", multiple=True, metavar="STAGE", help="Just this stage and what it needs.")
+@click.option(
+    "--only",
+    multiple=True,
+    metavar="STAGE",
+    shell_complete=stage_names,
+    help="Just this stage and what it needs.",
+)
 @click.option("--plan", "plan_only", is_flag=True, help="Say what would run and why; run nothing.")
 @click.option("--json", "as_json", is_flag=True, help="The plan as one JSON object.")
 @click.option("--retry", is_flag=True, help="Run clips that failed again too.")
@@ -80,7 +88,8 @@ def extract(
     if plan_only:
         _show_plan(dataset, stages_file, cache_root, name, only, retry, as_json)
         return
-    engine, console, stop = _engine(serial, workers, scheduler), Console(stderr=True), Stop()
+    console, stop = Console(stderr=True), Stop()
+    engine = _engine(serial, workers, scheduler, partial(console.print, soft_wrap=True))
     with display(console) as started:
 
         def begin(plans: Sequence[StagePlan]) -> Observer:
@@ -133,7 +142,9 @@ def _show_plan(
         print_plan(plan)
 
 
-def _engine(serial: bool, workers: int | None, scheduler: str | None) -> Engine:
+def _engine(
+    serial: bool, workers: int | None, scheduler: str | None, tell: Callable[[str], object]
+) -> Engine:
     from pipeline.run import run_serially
     from pipeline.trace import span
 
@@ -146,7 +157,7 @@ def _engine(serial: bool, workers: int | None, scheduler: str | None) -> Engine:
                 with span("import"):
                     from pipeline.cluster import DaskEngine
 
-                yield from DaskEngine(workers, scheduler)(tasks, stop)
+                yield from DaskEngine(workers, scheduler, tell)(tasks, stop)
 
     return engine
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("cache")
+@click.argument("cache", type=click.Path())
 @click.option("--repair", is_flag=True, help="Remove what is wrong; `smp extract` makes it again.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
 def verify(cache: str, repair: bool, as_json: bool) -> None:

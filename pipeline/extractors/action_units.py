@@ -65,27 +65,41 @@ class ActionUnits(Extractor):
     takes = {"images": Field(("step", SIZE_PX, SIZE_PX, 3), "uint8")}
 
     class Settings(StageSettings):
-        """Who judges faces, and with which weights.
-
-        weights: of the backend, a file, a folder, a hub id or `random`; py-feat's own on the hub
-        where none are named. file: its name, if not the one py-feat uses. landmark_weights: of
-        py-feat's MobileFaceNet, which `xgb` and `svm` look through. trusted_sha256: of the skops
-        file of `xgb` or `svm`, from which Python objects are rebuilt. binary: OpenFace's
-        FeatureExtraction or FaceLandmarkImg, a path or a name on PATH. precision: of the products
-        of `multitask`; see `pipeline.precision`.
-        """
+        """Who judges faces, and with which weights."""
 
         backend: Literal["multitask", "xgb", "svm", "openface"] = "multitask"
+        """A network or the classifiers of py-feat, or OpenFace where that is installed."""
+
         weights: str | None = by_content(None)
+        """A file, a folder, a hub id or `random`; null: py-feat's own for this backend."""
+
         revision: str | None = by_content(None)
+        """Commit, branch or tag of a hub repository; null: its newest."""
+
         file: str | None = by_content(None)
+        """The name of the weights' file; null: the one that py-feat uses."""
+
         trusted_sha256: str | None = by_content(None, pattern="^[0-9a-f]{64}$")
+        """SHA-256 of the skops file of `xgb` or `svm`, from which Python objects are rebuilt: no
+        other is loaded."""
+
         binary: str | None = by_content(None)
+        """With `openface`: its FeatureExtraction or FaceLandmarkImg, a path or a name on PATH."""
+
         landmark_weights: str = by_content("py-feat/mobilefacenet")
+        """Of py-feat's MobileFaceNet, through which `xgb` and `svm` look."""
+
         landmark_revision: str | None = by_content(None)
+        """Commit, branch or tag of that repository; null: its newest."""
+
         threshold: float = PydanticField(0.5, gt=0, lt=1)
+        """Of a unit's confidence, from which on the unit counts as present."""
+
         precision: Precision = later("float32")
+        """Of the products of `multitask`; bfloat16 is mostly faster and a little less exact."""
+
         device: str = runtime("auto")
+        """`auto` (cuda where there is one), `cpu`, `cuda`, `cuda:1` …"""
 
         @model_validator(mode="after")
         def _meant_for_backend(self) -> ActionUnits.Settings:

@@ -33,16 +33,20 @@ class Asr(Extractor):
     uses_steps = False
 
     class Settings(StageSettings):
-        """weights: a hub id or a folder in the hub's layout of a Whisper, or `random`.
-
-        language: of what is said, as in `en` or `zh`; None: heard, window by window.
-        """
-
         weights: str = by_content("openai/whisper-small")
+        """A hub id or a folder in the hub's layout of a Whisper, or `random`."""
+
         revision: str | None = by_content(None)
+        """Commit, branch or tag of a hub repository; null: its newest."""
+
         language: str | None = None
+        """Of what is said, as in `en` or `zh`; null: heard, window by window."""
+
         batch_size: int = runtime(8, ge=1)
+        """Windows of sound that go through together."""
+
         device: str = runtime("auto")
+        """`auto` (cuda where there is one), `cpu`, `cuda`, `cuda:1` …"""
 
     settings: Settings
 

@@ -31,16 +31,15 @@ class Audio(Extractor):
     uses_steps = False
 
     class Settings(StageSettings):
-        """level_dbfs: the peak's level.
-
-        span: "video" places sample 0 at the first picture and ends with the last one, so that
-        visual and audio steps cover the same time: sound is cut, or filled up with silence. A
-        separate audio file is taken to begin with the picture; where its video can't be read it is
-        kept whole, with a note. "sound" keeps all of the sound as it is.
-        """
-
         level_dbfs: float = PydanticField(-3.0, ge=-60.0, le=-0.1)
+        """The level to which the peak is brought, in dB of full scale."""
+
         span: Literal["video", "sound"] = "video"
+        """`video` places sample 0 at the first picture and ends with the last one, so that visual
+        and audio steps cover the same time: sound is cut, or filled up with silence. A separate
+        audio file is taken to begin with the picture; where its video can't be read it is kept
+        whole, with a note. `sound` keeps all of the sound as it is."""
+
         time_limit_s: float = time_limit()
 
     settings: Settings

@@ -43,17 +43,23 @@ class Bert(Extractor):
     may_take = {"transcript": TRANSCRIPT}
 
     class Settings(StageSettings):
-        """weights: a hub id, a folder in the hub's layout, or `random`.
-
-        precision: of the network's products; see `pipeline.precision`.
-        """
-
         weights: str = by_content("bert-base-uncased")
+        """A hub id, a folder in the hub's layout, or `random`."""
+
         revision: str | None = by_content(None)
+        """Commit, branch or tag of a hub repository; null: its newest."""
+
         sampling: Sampling = "uniform"
+        """How long sequences come to the common steps: rows picked, or means of equal windows."""
+
         precision: Precision = later("float32")
+        """Of the network's products; bfloat16 is faster on most devices and a little less exact."""
+
         batch_size: int = runtime(32, ge=1)
+        """Texts that go through together on an accelerator; a processor takes them one by one."""
+
         device: str = runtime("auto")
+        """`auto` (cuda where there is one), `cpu`, `cuda`, `cuda:1` …"""
 
     settings: Settings
 

@@ -43,25 +43,37 @@ class Faces(Extractor):
     takes = {"frames": Field(("frame", "height", "width", 3), "uint8", ragged=True)}
 
     class Settings(StageSettings):
-        """What counts as a face, and as the same person.
-
-        detect_every: how many frames apart key frames are; with 1 every frame is one. min_face_px:
-        the smallest face looked for. thresholds: of P-Net, R-Net and O-Net. factor:
-        between the scales of the pyramid. min_iou, max_gap_s: boxes that overlap so much, so long
-        after one another, are one person. cut_level: the mean change of a picture, of its full
-        range, that is a cut.
-        """
+        """What counts as a face, and as the same person."""
 
         detect_every: int = PydanticField(16, ge=1)
+        """How many frames apart key frames are, on which all of MTCNN looks; 1: every frame."""
+
         min_face_px: int = PydanticField(40, ge=12)
+        """The smallest face looked for, in pixels of the video."""
+
         thresholds: tuple[float, float, float] = (0.6, 0.7, 0.7)
+        """How sure P-Net, R-Net and O-Net have to be, 0..1."""
+
         factor: float = PydanticField(0.709, gt=0, lt=1)
+        """From one scale of the pyramid to the next."""
+
         min_iou: float = PydanticField(0.3, gt=0, lt=1)
+        """Boxes in succession that overlap so much, as intersection over union, are one person."""
+
         max_gap_s: float = PydanticField(0.5, ge=0)
+        """How long a person may be out of sight, in seconds."""
+
         cut_level: float = PydanticField(0.1, gt=0, le=1)
+        """The mean change from picture to picture, as a share of full range, that is a cut."""
+
         batch_frames: int = runtime(16, ge=1)
+        """Frames of a clip that are decoded and looked at together."""
+
         batch_clips: int = runtime(1, ge=1)
+        """Clips that go through together: more where a GPU has time."""
+
         device: str = runtime("auto")
+        """`auto` (cuda where there is one), `cpu`, `cuda`, `cuda:1` …"""
 
     settings: Settings
 

@@ -45,9 +45,8 @@ class Frames(StreamingExtractor):
     streams = {"frames": Field(("frame", "height", "width", 3), "uint8", ragged=True)}
 
     class Settings(StageSettings):
-        """fps: at most so many frames a second, all of them where it is null."""
-
         fps: float | None = PydanticField(None, gt=0, allow_inf_nan=False)
+        """At most so many frames a second; null: all of them."""
         time_limit_s: float = time_limit()
 
     settings: Settings

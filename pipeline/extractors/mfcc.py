@@ -26,14 +26,23 @@ class Mfcc(Extractor):
     takes = {"samples": SAMPLES}
 
     class Settings(StageSettings):
-        """filters: mel bands. delta_window: rows to each side from which a difference is taken."""
-
         coefficients: int = PydanticField(13, ge=1)
+        """Cepstral coefficients, at most as many as `filters`; with Δ and ΔΔ thrice as many."""
+
         filters: int = PydanticField(26, ge=1)
+        """Mel bands."""
+
         window_ms: float = PydanticField(25.0, gt=0, le=1000)
+        """How much sound a row is made from, in milliseconds."""
+
         hop_ms: float = PydanticField(10.0, ge=1, le=1000)
+        """From one row to the next, in milliseconds."""
+
         delta_window: int = PydanticField(2, ge=1)
+        """Rows to each side from which a difference is taken."""
+
         sampling: Sampling = "uniform"
+        """How long sequences come to the common steps: rows picked, or means of equal windows."""
 
         @model_validator(mode="after")
         def _enough_filters(self) -> Any:

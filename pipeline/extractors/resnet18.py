@@ -47,21 +47,29 @@ class Resnet18(Extractor):
     takes = {"images": Field(("step", SIZE_PX, SIZE_PX, 3), "uint8")}
 
     class Settings(StageSettings):
-        """Which ResNet18, and how large it sees a face.
-
-        weights: a checkpoint file, a folder or hub id that holds one, `imagenet` (torchvision's)
-        or `random`. file: its name in a folder or hub repository with several. input_px: faces
-        are resized to this square; 224 is what ResNets are trained on. precision: of the network's
-        products; see `pipeline.precision`.
-        """
+        """Which ResNet18, and how large it sees a face."""
 
         weights: str = by_content(IMAGENET)
+        """A checkpoint file, a folder or hub id that holds one, `imagenet` (torchvision's) or
+        `random`; the paper's is trained on AffectNet."""
+
         revision: str | None = by_content(None)
+        """Commit, branch or tag of a hub repository; null: its newest."""
+
         file: str | None = by_content(None)
+        """The checkpoint's name, where a folder or repository has several."""
+
         input_px: int = PydanticField(224, ge=32, le=1024)
+        """Faces are resized to this square; 224 is what ResNets are trained on."""
+
         precision: Precision = later("float32")
+        """Of the network's products; bfloat16 is faster on most devices and a little less exact."""
+
         batch_size: int = runtime(64, ge=1)
+        """Faces that go through together."""
+
         device: str = runtime("auto")
+        """`auto` (cuda where there is one), `cpu`, `cuda`, `cuda:1` …"""
 
     settings: Settings
 

@@ -33,15 +33,17 @@ class Tencent(Extractor):
     may_take = {"transcript": TRANSCRIPT}
 
     class Settings(StageSettings):
-        """weights: a word2vec file, a folder or hub id that holds one, or `random`.
-
-        file: its name in a folder or hub repository with several.
-        """
-
         weights: str = by_content("shibing624/text2vec-word2vec-tencent-chinese")
+        """A word2vec file, a folder or hub id that holds one, or `random`."""
+
         revision: str | None = by_content(None)
+        """Commit, branch or tag of a hub repository; null: its newest."""
+
         file: str | None = by_content(None)
+        """The file's name, where a folder or repository has several."""
+
         sampling: Sampling = "uniform"
+        """How long sequences come to the common steps: rows picked, or means of equal windows."""
 
     settings: Settings
 

@@ -45,20 +45,27 @@ class Wav2vec2(Extractor):
     takes = {"samples": SAMPLES}
 
     class Settings(StageSettings):
-        """weights: a hub id, a folder in the hub's layout, or `random`.
-
-        window_s: longer sound goes through in windows of this length, frame by frame the same
-        ones, so that memory stays bounded; attention does not look beyond a window. precision: of
-        the network's products; see `pipeline.precision`.
-        """
-
         weights: str = by_content("audeering/wav2vec2-large-robust-12-ft-emotion-msp-dim")
+        """A hub id, a folder in the hub's layout, or `random`."""
+
         revision: str | None = by_content(None)
+        """Commit, branch or tag of a hub repository; null: its newest."""
+
         sampling: Sampling = "uniform"
+        """How long sequences come to the common steps: rows picked, or means of equal windows."""
+
         window_s: float = PydanticField(60.0, ge=1.0)
+        """Longer sound goes through in windows of so many seconds, frame by frame the same ones,
+        so that memory stays bounded; attention does not look beyond a window."""
+
         precision: Precision = later("float32")
+        """Of the network's products; bfloat16 is faster on most devices and a little less exact."""
+
         batch_size: int = runtime(16, ge=1)
+        """Clips that go through together on an accelerator; a processor takes them one by one."""
+
         device: str = runtime("auto")
+        """`auto` (cuda where there is one), `cpu`, `cuda`, `cuda:1` …"""
 
     settings: Settings
 

@@ -1,0 +1,73 @@
+"""What can be set in a settings class, as a table in Markdown."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pydantic import BaseModel
+
+WORDS = {
+    "integer": "whole number",
+    "number": "number",
+    "boolean": "true or false",
+    "string": "text",
+    "object": "settings",
+}
+LIMITS = {
+    "minimum": "≥ {}",
+    "exclusiveMinimum": "> {}",
+    "maximum": "≤ {}",
+    "exclusiveMaximum": "< {}",
+    "multipleOf": "a multiple of {}",
+    "pattern": "as `{}`",
+}
+
+
+def table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A table in Markdown."""
+    lines = [columns, ["---"] * len(columns), *rows]
+    return "\n".join(f"| {' | '.join(c.replace('|', chr(92) + '|') for c in r)} |" for r in lines)
+
+
+def described(settings: type[BaseModel]) -> list[list[str]]:
+    """Name, type, default and meaning of each setting of a class."""
+    schema = settings.model_json_schema()
+    return [
+        [f"`{name}`", _type(field, schema), as_yaml(field.get("default")), meaning(settings, name)]
+        for name, field in schema["properties"].items()
+    ]
+
+
+def meaning(settings: type[BaseModel], name: str) -> str:
+    """What is said below a setting, in its class or where it is inherited from; "" if nothing."""
+    for kind in settings.__mro__:
+        info = getattr(kind, "model_fields", {}).get(name)
+        if info is not None and info.description:
+            return " ".join(info.description.split())
+    return ""
+
+
+def as_yaml(value: Any) -> str:
+    """A value as it is written in a stages file."""
+    return f"`{value}`" if isinstance(value, str) else f"`{json.dumps(value)}`".replace('"', "")
+
+
+def _type(field: Mapping[str, Any], schema: Mapping[str, Any]) -> str:
+    """The type and the limits of a field of a JSON schema, in words."""
+    if "anyOf" in field:
+        return " or ".join(_type(kind, schema) for kind in field["anyOf"])
+    if "enum" in field or "const" in field:
+        return ", ".join(f"`{value}`" for value in field.get("enum") or [field["const"]])
+    if "$ref" in field:
+        parts = schema["$defs"][field["$ref"].rpartition("/")[2]]["properties"]
+        kinds = {_type(part, schema) for part in parts.values()}
+        return f"{', '.join(sorted(kinds))} each for {', '.join(f'`{name}`' for name in parts)}"
+    if field.get("type") == "array":
+        items = field.get("prefixItems") or [field.get("items", {})]
+        count = f"{len(items)} of " if "prefixItems" in field else "list of "
+        return count + _type(items[0], schema)
+    limits = [text.format(field[key]) for key, text in LIMITS.items() if key in field]
+    kind = field.get("type", "anything")
+    return ", ".join([WORDS.get(kind, kind), *limits])
