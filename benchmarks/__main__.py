@@ -26,6 +26,7 @@ SUITE: dict[str, list[str]] = {
     "precision": [],
     "trace": [],
     "scale": [],
+    "workers": [],
     "startup": [],
     "engines": [],
     "overhead": [],
