@@ -119,7 +119,8 @@ class Cache(Mapping[str, "StageView"]):
         import pandas as pd
 
         clips = [self.table.rows[i].clip for i in self.table.present]
-        columns = {name: [getattr(c, name) for c in clips] for name in _COLUMNS}
+        # As objects: with pyarrow installed, pandas' own strings refuse lone surrogates.
+        columns = {name: np.array([getattr(c, name) for c in clips], object) for name in _COLUMNS}
         modalities = sorted({name for clip in clips for name in clip.labels})
         scores = {f"label_{m}": [c.labels.get(m, np.nan) for c in clips] for m in modalities}
         table = pd.DataFrame({**columns, **scores})

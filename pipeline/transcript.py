@@ -24,3 +24,8 @@ def text_of(inputs: ClipInputs) -> str:
     """What is said in a clip, as far as anyone knows; its own transcript comes first."""
     heard = inputs.rows.get("transcript")
     return inputs.clip.text if heard is None or inputs.clip.text.strip() else read(heard)
+
+
+def whole_characters(text: str) -> str:
+    """`text` without lone surrogates, which few others take; pairs become one character."""
+    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")

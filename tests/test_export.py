@@ -22,7 +22,7 @@ from pipeline import open_cache
 from pipeline.cache import Cache
 from pipeline.clip import Clip
 from pipeline.errors import UserError
-from pipeline.formats import feature_pickle, mmsa
+from pipeline.formats import feature_pickle, merbench, mmsa, parquet, safetensors
 from pipeline.formats.bundle import Bundle, whole
 from tests import feature_files
 from tests.conftest import Transcripts
@@ -272,6 +272,15 @@ def test_merbench_reads_one_file_a_clip_and_gives_it_back(cache):
     for field, modality in MODALITIES.items():
         assert np.array_equal(back[modality].read(), cache[field].read()[kept])
         assert np.array_equal(back[modality].states, cache[field].states[kept])
+
+
+@pytest.mark.parametrize("form", [mmsa, merbench, safetensors, parquet])
+def test_half_a_character_in_a_transcript_stops_no_format(tmp_path, form):
+    features = {m: np.ones((1, 32, 2), np.float32) for m in MODALITIES.values()}
+    lengths = dict.fromkeys(features, np.array([32]))
+    clips = [Clip("a/1", text="good \ud83d!", label=1.0, split="train")]
+    form.write(Bundle("some", "en", clips, features, lengths, {}, {}), tmp_path / "out")
+    assert (tmp_path / "out").exists()
 
 
 def test_safetensors_hold_every_clip_and_every_word(cache):

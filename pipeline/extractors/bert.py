@@ -25,7 +25,7 @@ from pipeline.field import Field
 from pipeline.precision import Precision, as_floats, inference, lowered
 from pipeline.steps import Sampling, to_steps
 from pipeline.trace import span
-from pipeline.transcript import TRANSCRIPT, text_of
+from pipeline.transcript import TRANSCRIPT, text_of, whole_characters
 from pipeline.weights import Weights, device_of, find, load_once
 
 BATCH_TOKENS = 1 << 14
@@ -80,7 +80,7 @@ class Bert(Extractor):
         tokens: dict[int, Tokens] = {}
         for index, inputs in enumerate(batch):
             try:
-                tokens[index] = tokenizer.tokens(_whole_characters(text_of(inputs)))
+                tokens[index] = tokenizer.tokens(whole_characters(text_of(inputs)))
             except ClipError as error:
                 results[index] = ClipResult.of(error)
         indices, texts = list(tokens), list(tokens.values())
@@ -203,18 +203,13 @@ def spelled(weights: Weights, text: str) -> list[str]:
     Raises MissingModalityError where the text says nothing.
     """
     if weights.random:
-        return HashedWords().spelled(_whole_characters(text))
+        return HashedWords().spelled(whole_characters(text))
     config = transformer.loaded(
         "AutoConfig",
         weights,
         lambda kind: kind.from_pretrained(weights.path, local_files_only=True),
     )
-    return _own_tokenizer(weights, config).spelled(_whole_characters(text))
-
-
-def _whole_characters(text: str) -> str:
-    """`text` without lone surrogates, which no tokenizer takes; pairs become one character."""
-    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+    return _own_tokenizer(weights, config).spelled(whole_characters(text))
 
 
 def _loaded(weights: Weights, device: str, precision: Precision) -> tuple[Any, Tokenizer]:

@@ -19,6 +19,7 @@ from pipeline.formats import older_numpy, restricted_pickle
 from pipeline.formats.bundle import Bundle
 from pipeline.formats.source import Feature, Source, require_unique
 from pipeline.formats.split import Split
+from pipeline.transcript import whole_characters
 
 FORMAT = "merbench"
 LABELS, TRANSCRIPTS, FEATURES = "label.npz", "transcription-engchi-polish.csv", "features"
@@ -213,4 +214,4 @@ def _write_transcripts(bundle: Bundle, names: Sequence[str], path: Path) -> None
         writer.writeheader()
         column = COLUMNS[bundle.language]
         for name, clip in zip(names, bundle.clips, strict=True):
-            writer.writerow({"name": name, column: clip.text})
+            writer.writerow({"name": name, column: whole_characters(clip.text)})

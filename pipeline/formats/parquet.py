@@ -12,6 +12,7 @@ import numpy as np
 from pipeline.clip import SPLITS
 from pipeline.errors import UserError
 from pipeline.formats.bundle import Bundle
+from pipeline.transcript import whole_characters
 
 ROWS_A_GROUP = 256
 
@@ -40,7 +41,7 @@ def _table(bundle: Bundle) -> Any:
     modalities = sorted({m for clip in bundle.clips for m in clip.labels})
     columns: dict[str, Any] = {
         "id": pa.array([clip.id for clip in bundle.clips]),
-        "raw_text": pa.array([clip.text for clip in bundle.clips]),
+        "raw_text": pa.array([whole_characters(clip.text) for clip in bundle.clips]),
         "annotation": pa.array([clip.annotation for clip in bundle.clips]),
         "label": _scores([clip.label for clip in bundle.clips]),
     }
