@@ -120,7 +120,7 @@ class Cache(Mapping[str, "StageView"]):
 
         clips = [self.table.rows[i].clip for i in self.table.present]
         # As objects: with pyarrow installed, pandas' own strings refuse lone surrogates.
-        columns = {name: np.array([getattr(c, name) for c in clips], object) for name in _COLUMNS}
+        columns = {n: pd.Series([getattr(c, n) for c in clips], dtype=object) for n in _COLUMNS}
         modalities = sorted({name for clip in clips for name in clip.labels})
         scores = {f"label_{m}": [c.labels.get(m, np.nan) for c in clips] for m in modalities}
         table = pd.DataFrame({**columns, **scores})

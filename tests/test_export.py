@@ -276,9 +276,9 @@ def test_merbench_reads_one_file_a_clip_and_gives_it_back(cache):
 
 @pytest.mark.parametrize("form", [mmsa, merbench, safetensors, parquet])
 def test_half_a_character_in_a_transcript_stops_no_format(tmp_path, form):
-    features = {m: np.ones((1, 32, 2), np.float32) for m in MODALITIES.values()}
-    lengths = dict.fromkeys(features, np.array([32]))
-    clips = [Clip("a/1", text="good \ud83d!", label=1.0, split="train")]
+    features = {m: np.ones((3, 32, 2), np.float32) for m in MODALITIES.values()}
+    lengths = dict.fromkeys(features, np.array([32] * 3))
+    clips = [Clip(f"a/{s}", text="good \ud83d!", label=1.0, split=s) for s in SPLITS]
     form.write(Bundle("some", "en", clips, features, lengths, {}, {}), tmp_path / "out")
     assert (tmp_path / "out").exists()
 
