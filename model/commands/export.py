@@ -86,7 +86,7 @@ def _bundle(cache: Cache, channels: Mapping[str, Sequence[str]], notes: list[str
     features, lengths = {}, {}
     for modality, stages in channels.items():
         for stage in stages:
-            if len(cache[stage].shape) != 3:
+            if cache[stage].width is None:
                 raise UserError(f"stage {stage!r} has no rows of [steps, width] to export")
         x, n = read_modality([cache[stage] for stage in stages], np.ones(len(cache.clips), bool))
         if partly := int(np.isnan(x).any(axis=(1, 2)).sum()):
