@@ -52,7 +52,7 @@ def test_imports_run_one_way(path: Path) -> None:
         assert not others, "an extractor knows no other"
     is_command = path.stem == "cli" or path.parent.name == "commands"
     if path.is_relative_to(ROOT / "model") and not is_command:
-        allowed = {"cache", "errors", "digest", "files", "recipe", "settings_table"}
+        allowed = {"cache", "errors", "digest", "files", "recipe", "settings_table", "weights"}
         if path.parent.stem == "report":  # which tells of the clips and of the extraction too
             allowed |= {"clip", "extractor", "page", "status", "steps"}
         if path.stem == "predict":

@@ -78,7 +78,7 @@ def _channels(
 def _bundle(cache: Cache, channels: Mapping[str, Sequence[str]], notes: list[str]) -> Bundle:
     import numpy as np
 
-    from model.samples import provenance, read_modality
+    from model.samples import provenance, random_stages, read_modality
     from pipeline.formats.bundle import Bundle
 
     if not channels:
@@ -93,7 +93,7 @@ def _bundle(cache: Cache, channels: Mapping[str, Sequence[str]], notes: list[str
             notes.append(f"{modality}: {partly} clips lack one of {', '.join(stages)}, zeros there")
         features[modality], lengths[modality] = np.nan_to_num(x, copy=False), n
     made_from = provenance(cache, channels)
-    if made_up := [name for name, stage in made_from["stages"].items() if stage["random"]]:
+    if made_up := random_stages(made_from):
         notes.append(f"random weights in {', '.join(made_up)}: not what real weights give")
     return Bundle(
         name=cache.name,

@@ -11,6 +11,7 @@ from typing import Any
 
 from model.metrics import SCALES, Metrics, Scale
 from model.run_folder import CURVE, METRICS, PREDICTIONS, PROVENANCE, SETTINGS
+from model.samples import random_stages
 from pipeline.errors import UserError
 
 SCORES = ("label", "prediction")  # columns of numbers where scores are predicted
@@ -111,7 +112,7 @@ class Run:
     @property
     def random_stages(self) -> list[str]:
         """The stages whose weights were random when it was trained."""
-        return [name for name, stage in self.provenance["stages"].items() if stage["random"]]
+        return random_stages(self.provenance)
 
     @property
     def fingerprints(self) -> dict[str, str]:
