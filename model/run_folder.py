@@ -112,6 +112,15 @@ def as_json(value: Any) -> Any:
     return None if isinstance(value, float) and not isfinite(value) else value
 
 
+def from_json(value: Any) -> Any:
+    """Numbers that `as_json` made fit for JSON, nan for null again."""
+    if isinstance(value, Mapping):
+        return {key: from_json(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [from_json(item) for item in value]
+    return float("nan") if value is None else value
+
+
 def _write(
     folder: Path, trained: Trained, samples: Samples, settings: TrainSettings, preset: Preset | None
 ) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from model.metrics import SCALES, Metrics, Scale
-from model.run_folder import CURVE, METRICS, PREDICTIONS, PROVENANCE, SETTINGS
+from model.run_folder import CURVE, METRICS, PREDICTIONS, PROVENANCE, SETTINGS, from_json
 from model.samples import random_stages
 from pipeline.errors import UserError
 
@@ -95,15 +95,15 @@ class Run:
     @property
     def majority(self) -> Metrics:
         """On test, the best that one class for every clip can do."""
-        return _with_nan(self.metrics["references"]["majority class"])
+        return dict(from_json(self.metrics["references"]["majority class"]))
 
     @property
     def valid(self) -> Metrics:
-        return _with_nan(self.metrics["valid"])
+        return dict(from_json(self.metrics["valid"]))
 
     @property
     def test(self) -> Metrics:
-        return _with_nan(self.metrics["test"])
+        return dict(from_json(self.metrics["test"]))
 
     @property
     def best_epoch(self) -> int:
@@ -149,7 +149,3 @@ def chosen(runs: Sequence[Run]) -> Run | None:
 def _table(path: Path) -> Rows:
     with path.open(newline="", encoding="utf-8") as file:
         return list(csv.DictReader(file))
-
-
-def _with_nan(metrics: Mapping[str, float | None]) -> Metrics:
-    return {key: float("nan") if value is None else value for key, value in metrics.items()}
