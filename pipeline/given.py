@@ -58,7 +58,7 @@ def with_table(clips: Sequence[Clip], path: Path) -> list[Clip]:
 
 def _named(name: str, known: Callable[[], Mapping[str, Clip]]) -> Iterator[Clip]:
     path = Path(name)
-    if (path / "label.csv").is_file() or (path.suffix in TABLES and path.is_file()):
+    if (path / dataset.LABELS).is_file() or (path.suffix in TABLES and path.is_file()):
         yield from dataset.load(path).clips
     elif path.is_dir():
         videos = sorted(p for p in path.rglob("*") if _is_video(p.relative_to(path)))

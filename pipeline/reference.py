@@ -47,9 +47,8 @@ def _settings(name: str, kind: type[Extractor]) -> str:
         return "No settings."
     own = _project().get(name) or {}
     for row, setting in zip(rows, kind.Settings.model_fields, strict=True):
-        written = as_yaml(own[setting]) if setting in own else row[2]
         if isinstance(own.get(setting), dict):  # a value by language
-            row[3] += f" In `stages.yaml`: {written}."
+            row[3] += f" In `stages.yaml`: {as_yaml(own[setting])}."
         row.append(_counts(kind.Settings, setting))
     return table(["setting", "type", "default", "meaning", "fingerprint"], rows)
 
