@@ -438,7 +438,9 @@ class TestMerbench:
         np.save(folder / "v_4.npy", np.array([Reduced(eval, ("1",))], object))
         np.save(folder / "v_5.npy", np.ones((2, 3, 4)))
         smp("import", root, "--audio", "hubert-FRA", code=1)
-        view = open_cache("cache/mosi")["hubert-FRA"]
+        cache = open_cache("cache/mosi")
+        assert cache.command == "smp import mosi --audio hubert-FRA"
+        view = cache["hubert-FRA"]
         assert view.states.tolist() == ["ok", *["failed"] * 5]
         assert view.reasons[1:3] == ["is 4 wide where others are 3", "no file v_2.npy"]
         assert "v_3.npy can't be read" in view.reasons[3]

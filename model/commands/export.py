@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from pipeline.cli import Names
 from pipeline.errors import UserError
 
 if TYPE_CHECKING:
@@ -24,9 +25,11 @@ LABELLED = ("mmsa", "merbench")  # the formats that have no way to say that a la
 @click.argument("dataset")
 @click.argument("out", type=click.Path(path_type=Path))
 @click.option("--format", "format_name", type=click.Choice(FORMATS), required=True)
-@click.option("--visual", help="Stages of the picture; by default resnet18,action_units.")
-@click.option("--audio", help="Stages of the sound; by default mfcc,wav2vec2.")
-@click.option("--text", help="Stages of the words; by default bert.")
+@click.option(
+    "--visual", type=Names(), help="Stages of the picture; by default resnet18,action_units."
+)
+@click.option("--audio", type=Names(), help="Stages of the sound; by default mfcc,wav2vec2.")
+@click.option("--text", type=Names(), help="Stages of the words; by default bert.")
 @click.option("--tokenizer", help="mmsa: of which BERT `text_bert` is; by default the stage's own.")
 @click.option("--cache", "cache_root", default="cache", show_default=True, help="Path or URL.")
 @click.option("--name", help="What the cache calls the dataset.")
@@ -37,7 +40,7 @@ def export(
     tokenizer: str | None,
     cache_root: str,
     name: str | None,
-    **stages: str | None,
+    **stages: list[str] | None,
 ) -> None:
     """Write the cached features of DATASET to OUT for other tools.
 
@@ -65,12 +68,12 @@ def export(
 
 
 def _channels(
-    cache: Cache, given: Mapping[str, str | None], notes: list[str]
+    cache: Cache, given: Mapping[str, list[str] | None], notes: list[str]
 ) -> dict[str, list[str]]:
     """Stages by modality: those that were named, else those that a training would take."""
     from model.samples import available
 
-    named = {m: names.replace(" ", "").split(",") for m, names in given.items() if names}
+    named = {modality: stages for modality, stages in given.items() if stages}
     chosen = {**available(cache, notes), **named}
     return {modality: list(stages) for modality, stages in chosen.items() if stages}
 

@@ -10,7 +10,7 @@ from typing import Literal
 import click
 from click.core import ParameterSource
 
-from pipeline.cli import CLIPS_FAILED, OK
+from pipeline.cli import CLIPS_FAILED, OK, Names
 
 
 @click.command("import")
@@ -24,9 +24,11 @@ from pipeline.cli import CLIPS_FAILED, OK
     show_default=True,
     help="How longer sequences come to 32 steps.",
 )
-@click.option("--visual", help="MERBench: the folders of features that are of the picture.")
-@click.option("--audio", help="MERBench: those of the sound, as in hubert,wavlm.")
-@click.option("--text", help="MERBench: those of the words.")
+@click.option(
+    "--visual", type=Names(), help="MERBench: the folders of features that are of the picture."
+)
+@click.option("--audio", type=Names(), help="MERBench: those of the sound, as in hubert,wavlm.")
+@click.option("--text", type=Names(), help="MERBench: those of the words.")
 @click.option(
     "--language",
     type=click.Choice(["zh", "en"]),
@@ -37,9 +39,9 @@ def import_(
     cache_root: str,
     name: str | None,
     sampling: Literal["uniform", "mean"],
-    visual: str | None,
-    audio: str | None,
-    text: str | None,
+    visual: list[str] | None,
+    audio: list[str] | None,
+    text: list[str] | None,
     language: str | None,
 ) -> None:
     """Make a cache to train on from another tool's features at PATH.
@@ -56,7 +58,7 @@ def import_(
     from pipeline.imported import make_cache
     from pipeline.status import status
 
-    given = {"visual": visual, "audio": audio, "text": text}
+    given = {"visual": visual or (), "audio": audio or (), "text": text or ()}
     if path.is_dir():
         source = merbench.read(path, merbench.chosen(path, given), language)
     elif language or any(given.values()):
@@ -82,6 +84,7 @@ def _command() -> str:
     for parameter in context.command.params:
         name = str(parameter.name)
         if context.get_parameter_source(name) is ParameterSource.COMMANDLINE:
-            is_option = isinstance(parameter, click.Option)
-            words += [*parameter.opts[:is_option], str(context.params[name])]
+            value, is_option = context.params[name], isinstance(parameter, click.Option)
+            typed = ",".join(value) if isinstance(value, list) else str(value)
+            words += [*parameter.opts[:is_option], typed]
     return shlex.join(words)
