@@ -55,8 +55,8 @@ def test_imports_run_one_way(path: Path) -> None:
         allowed = {"cache", "errors", "digest", "files", "recipe", "settings_table", "weights"}
         if path.parent.stem == "report":  # which tells of the clips and of the extraction too
             allowed |= {"clip", "extractor", "page", "status", "steps"}
-        if path.stem == "options":
-            allowed |= {"cli"}
+        if path.stem in ("options", "console"):
+            allowed |= {"cli", "console"}
         if path.stem == "predict":
             allowed |= {"clip", "extract", "extractor", "new_clips"}
         modules = {".".join(name.split(".")[:2]) for name in under(names, "pipeline")}
