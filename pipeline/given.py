@@ -8,14 +8,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from pipeline import dataset
-from pipeline.clip import Clip
+from pipeline.clip import VIDEOS, Clip
 from pipeline.errors import UserError
 from pipeline.new_clips import of_file
 
-VIDEOS = {
-    ".3gp", ".avi", ".flv", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts", ".ogv", ".ts",
-    ".webm", ".wmv",
-}  # fmt: skip
 TABLES = {".csv", ".jsonl"}
 KEYS = ("file", "video", "id")  # the columns that may say which clip a row is of
 

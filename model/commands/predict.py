@@ -60,6 +60,7 @@ def predict(
     from rich.console import Console
 
     from model import load
+    from pipeline.new_clips import NAME
     from pipeline.progress import display
 
     console = Console(stderr=True)
@@ -67,7 +68,7 @@ def predict(
     clips = _clips(model, videos, text, table)
     with display(console) as started:
         shown = {"started": started} if console.is_terminal else {}
-        found = model(clips, cache=f"{cache.rstrip('/')}/predictions" if cache else None, **shown)
+        found = model(clips, cache=f"{cache.rstrip('/')}/{NAME}" if cache else None, **shown)
     if as_json:
         click.echo(json.dumps(_summary(model, found), ensure_ascii=False))
     else:
