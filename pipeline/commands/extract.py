@@ -18,7 +18,9 @@ from pipeline.completion import stage_names
 from pipeline.errors import UserError
 
 if TYPE_CHECKING:
-    from pipeline.extract import Extraction, Observer
+    from rich.console import Console
+
+    from pipeline.extract import Extraction, Observer, Started
     from pipeline.plan import StagePlan, Task
     from pipeline.run import Engine, Outcome
     from pipeline.stop import Stop
@@ -91,33 +93,31 @@ def extract(
     console, stop = Console(stderr=True), Stop()
     engine = _engine(serial, workers, scheduler, partial(console.print, soft_wrap=True))
     with display(console) as started:
-
-        def begin(plans: Sequence[StagePlan]) -> Observer:
-            for plan in plans:
-                if plan.tasks:
-                    console.print(str(plan), markup=False, highlight=False, soft_wrap=True)
-            return started(plans)
-
-        done = run(
-            dataset,
-            stages_file,
-            engine,
-            cache_root,
-            name,
-            only,
-            begin,
-            retry,
-            stop,
-            traced=trace is not None,
-        )
+        begin, traced = _announcing(console, started), trace is not None
+        done = run(dataset, stages_file, engine, cache_root, name, only, begin, retry, stop, traced)
     code = _sum_up(done)
     if trace:
         _show_trace(trace, done)
-    if done.left:
-        again = shlex.join(["smp", *sys.argv[1:]])
-        click.echo(f"Stopped: {done.left} partitions were not begun; to go on: {again}", err=True)
-        code = 128 + stop.signal if stop.signal else CLIPS_FAILED
-    sys.exit(code)
+    sys.exit(_stopped(done, stop) if done.left else code)
+
+
+def _announcing(console: Console, started: Started) -> Started:
+    """Before its display begins, a line for each stage that has something to do, and why."""
+
+    def begin(plans: Sequence[StagePlan]) -> Observer:
+        for plan in plans:
+            if plan.tasks:
+                console.print(str(plan), markup=False, highlight=False, soft_wrap=True)
+        return started(plans)
+
+    return begin
+
+
+def _stopped(done: Extraction, stop: Stop) -> int:
+    """Say how to go on; the exit code tells what stopped it: a signal, or the lack of a place."""
+    again = shlex.join(["smp", *sys.argv[1:]])
+    click.echo(f"Stopped: {done.left} partitions were not begun; to go on: {again}", err=True)
+    return 128 + stop.signal if stop.signal else CLIPS_FAILED
 
 
 def _show_plan(

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import shlex
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import click
 from click.core import ParameterSource
 
 from pipeline.cli import CLIPS_FAILED, OK, Names
+from pipeline.errors import UserError
+
+if TYPE_CHECKING:
+    from pipeline.formats.source import Source
 
 
 @click.command("import")
@@ -53,18 +58,11 @@ def import_(
     from pipeline.cache import locate, open_cache
     from pipeline.console import print_problems, print_stages
     from pipeline.dataset import name_of
-    from pipeline.errors import UserError
-    from pipeline.formats import feature_pickle, merbench
     from pipeline.imported import make_cache
     from pipeline.status import status
 
     given = {"visual": visual or (), "audio": audio or (), "text": text or ()}
-    if path.is_dir():
-        source = merbench.read(path, merbench.chosen(path, given), language)
-    elif language or any(given.values()):
-        raise UserError("--visual, --audio, --text and --language go with a MERBench folder")
-    else:
-        source = feature_pickle.read(path)
+    source = _source(path, given, language)
     url, command = locate(path, cache_root, name), _command()
     made, partitions = make_cache(source, url, name or name_of(path), sampling, command)
     stages = status(open_cache(url))
@@ -75,6 +73,16 @@ def import_(
     done = f"{made} of {partitions} partitions written" if made else "Nothing to do"
     click.echo(f"{done}: {len(source.clips)} clips, {source.format} → {url}")
     sys.exit(CLIPS_FAILED if any(stage.counts["failed"] for stage in stages) else OK)
+
+
+def _source(path: Path, given: Mapping[str, Sequence[str]], language: str | None) -> Source:
+    from pipeline.formats import feature_pickle, merbench
+
+    if path.is_dir():
+        return merbench.read(path, merbench.chosen(path, given), language)
+    if language or any(given.values()):
+        raise UserError("--visual, --audio, --text and --language go with a MERBench folder")
+    return feature_pickle.read(path)
 
 
 def _command() -> str:
