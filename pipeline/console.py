@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from pipeline.changes import counted
+from pipeline.prose import counted
 from pipeline.status import StageStatus, problems_at_source
 
 if TYPE_CHECKING:

@@ -54,7 +54,7 @@ def test_imports_run_one_way(path: Path) -> None:
     if path.is_relative_to(ROOT / "model") and not is_command:
         allowed = {"cache", "errors", "digest", "files", "recipe", "settings_table", "weights"}
         if path.parent.stem == "report":  # which tells of the clips and of the extraction too
-            allowed |= {"clip", "extractor", "page", "status", "steps"}
+            allowed |= {"clip", "extractor", "page", "prose", "status", "steps"}
         if path.stem in ("options", "console"):
             allowed |= {"cli", "console"}
         if path.stem == "predict":

@@ -50,6 +50,7 @@ def export(
     """
     from pipeline.cache import locate, open_cache
     from pipeline.formats.bundle import whole
+    from pipeline.prose import counted
 
     if tokenizer and format_name != "mmsa":
         raise UserError("--tokenizer goes with --format mmsa")
@@ -64,7 +65,7 @@ def export(
         click.echo(f"note: {note}")
     for modality, x in bundle.features.items():
         click.echo(f"{modality}: {' + '.join(bundle.channels[modality])}, {x.shape[-1]} wide")
-    click.echo(f"{len(bundle.clips)} clips → {out}")
+    click.echo(f"{counted(len(bundle.clips), 'clip')} → {out}")
 
 
 def _channels(

@@ -110,7 +110,7 @@ def _summary(model: TrainedModel, found: Sequence[Prediction]) -> dict[str, Any]
 
 def _print(model: TrainedModel, found: Sequence[Prediction]) -> None:
     from model.console import print_table
-    from pipeline.changes import counted
+    from pipeline.prose import counted, listed
 
     said = [one for one in found if not one.error]
     star = " *" if model.random_stages else ""
@@ -119,8 +119,7 @@ def _print(model: TrainedModel, found: Sequence[Prediction]) -> None:
         columns = ["clip", f"score{star}", "class", "confidence", "missing"]
         print_table(f"{model.run}: {counted(len(said), 'clip')}", columns, [cells])
     for (what, why), clips in _lacks(said).items():
-        more = f" and {len(clips) - NAMED} more" if len(clips) > NAMED else ""
-        click.echo(f"no {what}, {why}: {', '.join(clips[:NAMED])}{more}")
+        click.echo(f"no {what}, {why}: {listed(clips, NAMED)}")
     if model.random_stages:
         click.echo(f"* random weights in {', '.join(model.random_stages)}: it says nothing real")
     for one in found:

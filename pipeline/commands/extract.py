@@ -176,18 +176,20 @@ def _sum_up(done: Extraction) -> int:
     """Print what a run did; the exit code tells whether all of it worked."""
     from pipeline.cache import open_cache
     from pipeline.console import print_problems, print_stages
+    from pipeline.prose import counted
     from pipeline.status import status as of
 
     stages = [s for s in of(open_cache(done.cache_url)) if s.stage in done.stages]
     if not done.outcomes:
-        every = f"{done.clips} clips, {len(done.stages)} stages"
+        every = f"{counted(done.clips, 'clip')}, {counted(len(done.stages), 'stage')}"
         click.echo(f"Nothing to do: {every}, all committed ({done.seconds:.1f} s).")
     else:
         seconds: dict[str, float] = defaultdict(float)
         for outcome in done.outcomes:
             seconds[outcome.stage] += outcome.seconds
         print_stages(stages, seconds)
-        click.echo(f"{len(done.outcomes)} partitions in {done.seconds:.1f} s → {done.cache_url}")
+        ran = counted(len(done.outcomes), "partition")
+        click.echo(f"{ran} in {done.seconds:.1f} s → {done.cache_url}")
     print_problems(stages)
     errors = [outcome for outcome in done.outcomes if outcome.error]
     for outcome in errors:

@@ -59,6 +59,7 @@ def import_(
     from pipeline.console import print_problems, print_stages
     from pipeline.dataset import name_of
     from pipeline.imported import make_cache
+    from pipeline.prose import counted
     from pipeline.status import status
 
     given = {"visual": visual or (), "audio": audio or (), "text": text or ()}
@@ -71,7 +72,7 @@ def import_(
     for note in source.notes:
         click.echo(f"note: {note}")
     done = f"{made} of {partitions} partitions written" if made else "Nothing to do"
-    click.echo(f"{done}: {len(source.clips)} clips, {source.format} → {url}")
+    click.echo(f"{done}: {counted(len(source.clips), 'clip')}, {source.format} → {url}")
     sys.exit(CLIPS_FAILED if any(stage.counts["failed"] for stage in stages) else OK)
 
 
