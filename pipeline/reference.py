@@ -17,10 +17,9 @@ from pipeline.steps import STEPS
 ABOUT = f"""\
 A stages file has, at its top, `partition` (`{PARTITION}`: clips a task, a chunk and a commit), \
 `steps` (`{STEPS}`: the common time length) and `stages`. Each stage is named after its extractor, \
-or names it as `extractor`; `needs` is the stage or list of stages whose fields it takes, and \
+or names it as `extractor`; `needs` is the stage or list of stages whose fields it takes, \
 `keep: true` stores a stage that is otherwise only streamed, and `enabled: false` leaves one out. \
-A setting may be given by language, \
-`{{en: …, zh: …}}`.
+A setting may be given by language, `{{en: …, zh: …}}`.
 
 The last column says whether a setting is part of the stage's fingerprint. *yes*: a change runs \
 the stage again. *by content*: the digest of the weights counts, not where they lie. *no*: it \
