@@ -345,6 +345,18 @@ class TestCache:
         assert "1 of 6 partitions written" in smp("import", "talks.pkl").output
         assert stored_bytes("cache/talks") == whole
 
+    def test_pages_say_how_it_goes_on(self):
+        cache = imported(feature_files.mmsa())
+        chunk = next(Path("cache/talks/audio").glob("*.zarr/features/c/1/0/0"))
+        chunk.unlink()
+        smp("verify", "cache/talks", "--repair", code=1)
+        smp("report", "talks", "--output", "report.html")
+        smp("inspect", "talks", cache.clips["id"].iloc[-1], "--output", "clip.html")
+        for page in ("report.html", "clip.html"):
+            html = Path(page).read_text(encoding="utf-8")
+            assert "<code>smp import talks.pkl</code>" in html
+            assert "smp extract" not in html
+
     def test_a_changed_file_takes_the_place_of_the_old_one(self):
         imported(feature_files.mmsa())
         splits = feature_files.mmsa(seed=1)
