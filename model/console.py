@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
@@ -11,6 +10,8 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 from rich.text import Text
+
+from pipeline.console import print_whole
 
 
 def print_table(
@@ -24,10 +25,7 @@ def print_table(
         for row in rows:
             table.add_row(*row)
         table.add_section()
-    console = Console(file=sys.stdout, markup=False, highlight=False)
-    unlimited = console.options.update(width=1000, max_width=1000)
-    console.width = max(console.width, console.measure(table, options=unlimited).maximum)
-    console.print(table)
+    print_whole(table)
 
 
 @contextmanager

@@ -24,6 +24,8 @@ TITLES = {
     "f1_nonneg": "F1 ≥0",
 }
 """What a table calls each metric, in the order of the paper's tables."""
+NOT_SHARES = ("mae", "corr")
+"""The metrics that are no share of the clips, or made from such."""
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from model import completion
+from pipeline.cli import Names
 
 if TYPE_CHECKING:
     from model.samples import Samples
@@ -27,6 +28,7 @@ def of_data(command: Command) -> Command:
         click.option("--target", default="", help="T, A or V: that modality's own score."),
         click.option(
             "--text",
+            type=Names(),
             default="",
             metavar="STAGES",
             help="What the text is: bert, tencent or bert,tencent.  [default: bert]",
@@ -101,8 +103,8 @@ def open_dataset(dataset: str, options: Mapping[str, Any]) -> tuple[Cache, Sampl
     from pipeline.cache import locate, open_cache
 
     cache = open_cache(locate(dataset, options["cache"], options["name"]))
-    text = [stage for stage in options["text"].replace(" ", "").split(",") if stage]
-    return cache, load_samples(cache, target=options["target"], scale=options["scale"], text=text)
+    chosen = {key: options[key] for key in ("target", "scale", "text")}
+    return cache, load_samples(cache, **chosen)
 
 
 def given(options: Mapping[str, Any]) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from model import prediction, run_folder
 from model.batch import Batch
 from model.metrics import SCALES
 from model.prediction import Prediction
-from model.samples import read_modality
+from model.samples import random_stages, read_modality
 from pipeline.cache import Cache, open_cache
 from pipeline.clip import Clip
 from pipeline.errors import UserError
@@ -53,7 +53,7 @@ class TrainedModel:
     @property
     def random_stages(self) -> list[str]:
         """The stages whose weights are random: their features tell little of the content."""
-        return [name for name, stage in self.provenance["stages"].items() if stage["random"]]
+        return random_stages(self.provenance)
 
     @cached_property
     def residuals(self) -> np.ndarray:

@@ -93,13 +93,22 @@ def read_json(run: Path, name: str) -> dict[str, Any]:
         raise UserError(f"{run} is no run folder: can't read {name} ({error})") from error
 
 
+def read_rows(run: Path, name: str) -> list[dict[str, str]]:
+    """A table of a run folder, a dict a line; UserError where there is none that can be read."""
+    try:
+        with (run / name).open(encoding="utf-8", newline="") as file:
+            return list(csv.DictReader(file))
+    except (OSError, ValueError, csv.Error) as error:
+        raise UserError(f"{run} is no run folder: can't read {name} ({error})") from error
+
+
 def read_residuals(run: Path) -> np.ndarray:
     """True minus predicted score of each validation clip of a run, float64 [n]."""
+    rows = read_rows(run, PREDICTIONS)
     try:
-        with (run / PREDICTIONS).open(encoding="utf-8", newline="") as file:
-            valid = [row for row in csv.DictReader(file) if row["split"] == "valid"]
+        valid = [row for row in rows if row["split"] == "valid"]
         return np.array([float(row["label"]) - float(row["prediction"]) for row in valid])
-    except (OSError, ValueError, KeyError) as error:
+    except (ValueError, KeyError) as error:
         raise UserError(f"{run} is no run folder: can't read {PREDICTIONS} ({error})") from error
 
 
@@ -110,6 +119,15 @@ def as_json(value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         return [as_json(item) for item in value]
     return None if isinstance(value, float) and not isfinite(value) else value
+
+
+def from_json(value: Any) -> Any:
+    """Numbers that `as_json` made fit for JSON, nan for null again."""
+    if isinstance(value, Mapping):
+        return {key: from_json(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [from_json(item) for item in value]
+    return float("nan") if value is None else value
 
 
 def _write(

@@ -13,6 +13,7 @@ from model.batch import MODALITIES, Batch
 from model.metrics import SCALES, Scale, scale_of
 from pipeline.errors import UserError
 from pipeline.recipe import Recipe
+from pipeline.weights import is_random
 
 if TYPE_CHECKING:
     from pipeline.cache import Cache, StageView
@@ -68,8 +69,7 @@ class Samples:
     @property
     def random_stages(self) -> list[str]:
         """The stages whose weights are random: their features tell little of the content."""
-        stages = self.provenance.get("stages", {})
-        return [name for name, stage in stages.items() if stage["random"]]
+        return random_stages(self.provenance)
 
     def table(self) -> dict[str, dict[str, int]]:
         """By split: how many clips, and how many of them have each modality."""
@@ -229,8 +229,12 @@ def provenance(cache: Cache, channels: Mapping[str, Sequence[str]]) -> dict[str,
     return {**origin, "stages": stages, "extraction": extraction}
 
 
+def random_stages(provenance: Mapping[str, Any]) -> list[str]:
+    """The stages of a `provenance` whose weights are random."""
+    return [name for name, stage in provenance.get("stages", {}).items() if stage["random"]]
+
+
 def _is_random(identity: Mapping[str, Any]) -> bool:
     """Whether a stage, or one that it needs, has random weights."""
     upstream = (identity.get("upstream") or {}).values()
-    own = str(identity.get("weights_id")).split(" + ")
-    return "random" in own or any(_is_random(one) for one in upstream)
+    return is_random(identity.get("weights_id")) or any(map(_is_random, upstream))

@@ -218,6 +218,11 @@ class StageView:
         field = next(iter(self.store.fields.values()))
         return (len(self._table.present), *field.shape(self.store.steps))
 
+    @property
+    def width(self) -> int | None:
+        """How many values a step has; None where the first field is no feature of each step."""
+        return next(iter(self.store.fields.values())).width
+
     def read(self, field: str | None = None, out: np.ndarray | None = None) -> np.ndarray:
         """A field of all clips, by default the first: `[clips, steps, width]` float32, say.
 

@@ -9,6 +9,7 @@ from enum import Enum
 from typing import Any
 
 from pipeline.clips_table import ClipsTable, Row
+from pipeline.prose import counted, listed
 
 NAMED = 3  # how many clips are named before the others are counted
 Identity = Mapping[str, Any]
@@ -55,7 +56,7 @@ class Before:
         found += self._changed(by_lack[Lack.CONTENT], rows, identity["reads"])
         for lack in AGAIN:
             if ids := [rows[number].clip.id for number in by_lack[lack]]:
-                found.append(f"{lack.value}: {_named(ids)}")
+                found.append(f"{lack.value}: {listed(ids, NAMED)}")
         return tuple(found)
 
     def clips(self, table: ClipsTable) -> tuple[str, ...]:
@@ -68,7 +69,7 @@ class Before:
             "removed": [b.clip.id for a, b in same if b.removed and not a.removed],
             "back": [b.clip.id for a, b in same if a.removed and not b.removed],
         }
-        return tuple(f"{len(c)} {what} ({_named(c)})" for what, c in changed.items() if c)
+        return tuple(f"{len(c)} {what} ({listed(c, NAMED)})" for what, c in changed.items() if c)
 
     def _new(self, uncommitted: list[int], new: list[int], partition: int) -> Iterator[str]:
         known = [number for number in uncommitted if number < len(self.rows)]
@@ -151,13 +152,3 @@ def _change(name: str, old: Any, new: Any) -> str:
 def _shown(value: Any) -> str:
     """As it would stand in the stages file."""
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-
-
-def _named(names: Sequence[str]) -> str:
-    more = len(names) - NAMED
-    return ", ".join(names[:NAMED]) + (f" and {more} more" if more > 0 else "")
-
-
-def counted(number: int, noun: str) -> str:
-    """`1 clip`, `2 clips`."""
-    return f"{number} {noun}{'' if number == 1 else 's'}"

@@ -23,6 +23,18 @@ FAULTS = {  # of a disk or a folder, which a user can mend
 }  # fmt: skip
 
 
+class Names(click.ParamType):
+    """Names with commas between them, as a list without empty ones."""
+
+    name = "names"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> list[str]:
+        names = value.split(",") if isinstance(value, str) else value
+        return [name.strip() for name in names if name.strip()]
+
+
 class Commands(click.Group):
     """A group whose command `x` is the one in the file `x.py` of one of its packages.
 

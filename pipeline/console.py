@@ -1,7 +1,8 @@
-"""The state of an extraction as a terminal shows it."""
+"""Tables, and the state of an extraction, as a terminal shows them."""
 
 from __future__ import annotations
 
+import sys
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -12,12 +13,20 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from pipeline.changes import counted
+from pipeline.prose import counted
 from pipeline.status import StageStatus, problems_at_source
 
 if TYPE_CHECKING:
     from pipeline.plan import Plan
     from pipeline.trace_file import Busy
+
+
+def print_whole(table: Table) -> None:
+    """Print a table, never narrower than what it holds: ids and fingerprints are to be copied."""
+    console = Console(file=sys.stdout, markup=False, highlight=False)
+    unlimited = console.options.update(width=1000, max_width=1000)
+    console.width = max(console.width, console.measure(table, options=unlimited).maximum)
+    console.print(table)
 
 
 def print_stages(stages: list[StageStatus], seconds: dict[str, float] | None = None) -> None:
@@ -31,7 +40,7 @@ def print_stages(stages: list[StageStatus], seconds: dict[str, float] | None = N
         cells += [str(s.counts[state]) for state in ("ok", "missing", "failed")]
         cells += [str(s.width or "–"), f"{s.size_bytes / 1e6:.1f}"]
         table.add_row(*cells, *([f"{seconds.get(s.stage, 0):.1f}"] if seconds else []))
-    Console().print(table)
+    print_whole(table)
 
 
 def print_busy(lines: Sequence[Busy]) -> None:
@@ -42,7 +51,7 @@ def print_busy(lines: Sequence[Busy]) -> None:
     for line in lines:
         seconds = f"{line.busy_s:.1f}", f"{line.cpu_s:.1f}"
         table.add_row(line.stage, str(line.partitions), *seconds, f"{100 * line.share:.0f} %")
-    Console().print(table)
+    print_whole(table)
 
 
 def print_plan(plan: Plan) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline import dataset
-from pipeline.clip import SPLITS, Clip
+from pipeline.clip import SOUNDS, SPLITS, VIDEOS, Clip
 from pipeline.clip_check import Finding, Look, look
 from pipeline.digest import UNREADABLE, FileDigests
 from pipeline.errors import UserError, printable
@@ -20,10 +20,7 @@ PUBLISHED = {"CMU-MOSI": (1284, 229, 686), "CH-SIMS": (1368, 456, 457)}  # train
 LIMIT, NARROW_LIMIT = 3.0, 1.0  # of scores: CMU-MOSI's and CH-SIMS's
 MOSTLY = 0.9  # of the scores within ±1: the others are then taken for slips
 SIGNS = {"negative": -1, "neutral": 0, "positive": 1}
-MEDIA = {
-    ".aac", ".avi", ".flac", ".flv", ".m4a", ".m4v", ".mkv", ".mov", ".mp3", ".mp4", ".mpg",
-    ".ogg", ".opus", ".wav", ".webm",
-}  # fmt: skip
+MEDIA = VIDEOS | SOUNDS
 
 Progress = Callable[[int, int], None]
 

@@ -11,8 +11,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from pipeline import machine
-from pipeline.changes import counted
 from pipeline.errors import UserError
+from pipeline.prose import counted
 
 OK, NOTE, PROBLEM = "ok", "note", "problem"
 PACKAGE = "smp-sentiment"

@@ -25,6 +25,12 @@ class Field:
     unit: str = ""
     ragged: bool = False
 
+    @property
+    def width(self) -> int | None:
+        """How many values a step has; None for what is no feature of each step, such as images."""
+        is_feature = not self.ragged and len(self.axes) == 2 and self.axes[0] == "step"
+        return int(self.axes[1]) if is_feature else None
+
     def shape(self, steps: int) -> tuple[int, ...]:
         """The array shape of one clip, `"step"` standing for `steps`; of one element if ragged."""
         axes = self.axes[1:] if self.ragged else self.axes

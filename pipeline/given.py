@@ -8,14 +8,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from pipeline import dataset
-from pipeline.clip import Clip
+from pipeline.clip import VIDEOS, Clip
 from pipeline.errors import UserError
 from pipeline.new_clips import of_file
 
-VIDEOS = {
-    ".3gp", ".avi", ".flv", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts", ".ogv", ".ts",
-    ".webm", ".wmv",
-}  # fmt: skip
 TABLES = {".csv", ".jsonl"}
 KEYS = ("file", "video", "id")  # the columns that may say which clip a row is of
 
@@ -58,7 +54,7 @@ def with_table(clips: Sequence[Clip], path: Path) -> list[Clip]:
 
 def _named(name: str, known: Callable[[], Mapping[str, Clip]]) -> Iterator[Clip]:
     path = Path(name)
-    if (path / "label.csv").is_file() or (path.suffix in TABLES and path.is_file()):
+    if (path / dataset.LABELS).is_file() or (path.suffix in TABLES and path.is_file()):
         yield from dataset.load(path).clips
     elif path.is_dir():
         videos = sorted(p for p in path.rglob("*") if _is_video(p.relative_to(path)))

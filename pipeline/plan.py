@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.cache import last_known, store_url
-from pipeline.changes import AGAIN, Before, Lack, counted
+from pipeline.changes import AGAIN, Before, Lack
 from pipeline.clip import Clip
 from pipeline.clips_table import ClipsTable, Row, merged
 from pipeline.commit import Commit, RowState
@@ -16,6 +16,7 @@ from pipeline.dataset import Dataset
 from pipeline.digest import Seen
 from pipeline.extractor import FAILED, OK
 from pipeline.files import Folder
+from pipeline.prose import counted
 from pipeline.stages import Stage, Stages
 from pipeline.store import Store
 

@@ -35,9 +35,8 @@ class Recipe:
     def of(cls, cache: Cache, names: Sequence[str]) -> Recipe | None:
         """Of the features of the stages `names`; None where they did not come from clips."""
         attributes = {name: cache[name].attributes for name in names}
-        if not all("upstream" in found.get("identity", {}) for found in attributes.values()):
-            return None  # made up, or of a cache of the first days
-        if cache.table.imported:
+        is_known = all("upstream" in one.get("identity", {}) for one in attributes.values())
+        if cache.imported_from or not is_known:  # made up, or of a cache of the first days
             return None
         stages: dict[str, Identity] = {}
         for name in names:

@@ -17,10 +17,9 @@ from pipeline.steps import STEPS
 ABOUT = f"""\
 A stages file has, at its top, `partition` (`{PARTITION}`: clips a task, a chunk and a commit), \
 `steps` (`{STEPS}`: the common time length) and `stages`. Each stage is named after its extractor, \
-or names it as `extractor`; `needs` is the stage or list of stages whose fields it takes, and \
+or names it as `extractor`; `needs` is the stage or list of stages whose fields it takes, \
 `keep: true` stores a stage that is otherwise only streamed, and `enabled: false` leaves one out. \
-A setting may be given by language, \
-`{{en: …, zh: …}}`.
+A setting may be given by language, `{{en: …, zh: …}}`.
 
 The last column says whether a setting is part of the stage's fingerprint. *yes*: a change runs \
 the stage again. *by content*: the digest of the weights counts, not where they lie. *no*: it \
@@ -47,9 +46,8 @@ def _settings(name: str, kind: type[Extractor]) -> str:
         return "No settings."
     own = _project().get(name) or {}
     for row, setting in zip(rows, kind.Settings.model_fields, strict=True):
-        written = as_yaml(own[setting]) if setting in own else row[2]
         if isinstance(own.get(setting), dict):  # a value by language
-            row[3] += f" In `stages.yaml`: {written}."
+            row[3] += f" In `stages.yaml`: {as_yaml(own[setting])}."
         row.append(_counts(kind.Settings, setting))
     return table(["setting", "type", "default", "meaning", "fingerprint"], rows)
 

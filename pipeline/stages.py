@@ -98,7 +98,7 @@ class Stages:
             spec = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
         except OSError as error:
             raise UserError(f"{path} can't be read: {error.strerror}") from error
-        except yaml.YAMLError as error:
+        except (yaml.YAMLError, UnicodeDecodeError) as error:
             raise UserError(f"{path} is not YAML: {' '.join(str(error).split())}") from error
         if not isinstance(spec, dict):
             raise UserError(f"{path}: expected `stages:` with one entry a stage")

@@ -82,14 +82,7 @@ def _stage_status(cache: Cache, view: StageView) -> StageStatus:
             Problem(ids[n], row.state, row.reason) for n, row in rows.items() if row.state != OK
         ),
         notes=tuple((ids[n], r.reason) for n, r in rows.items() if r.state == OK and r.reason),
-        width=_width(view),
+        width=view.width,
         size_bytes=view.store.folder.size_bytes(),
         damaged={n: commit.damage for n, commit in view.commits.items() if commit.damage},
     )
-
-
-def _width(view: StageView) -> int | None:
-    """The last axis of a feature; None for images, waveforms and the like."""
-    first = next(iter(view.store.fields.values()))
-    is_feature = not first.ragged and len(first.axes) == 2 and first.axes[0] == "step"
-    return int(first.axes[1]) if is_feature else None

@@ -75,6 +75,11 @@ def find(
     return Weights(id, path, _digest(path, files))
 
 
+def is_random(id: object) -> bool:
+    """Whether small seeded networks stand in for all, or a part, of the weights of that id."""
+    return RANDOM in str(id).split(" + ")
+
+
 def load_once(key: Hashable, build: Callable[[], Model]) -> Model:
     """The model under `key` (weights digest, dtype, device …), built once in this process."""
     with _registry_lock:

@@ -345,6 +345,18 @@ class TestCache:
         assert "1 of 6 partitions written" in smp("import", "talks.pkl").output
         assert stored_bytes("cache/talks") == whole
 
+    def test_pages_say_how_it_goes_on(self):
+        cache = imported(feature_files.mmsa())
+        chunk = next(Path("cache/talks/audio").glob("*.zarr/features/c/1/0/0"))
+        chunk.unlink()
+        smp("verify", "cache/talks", "--repair", code=1)
+        smp("report", "talks", "--output", "report.html")
+        smp("inspect", "talks", cache.clips["id"].iloc[-1], "--output", "clip.html")
+        for page in ("report.html", "clip.html"):
+            html = Path(page).read_text(encoding="utf-8")
+            assert "<code>smp import talks.pkl</code>" in html
+            assert "smp extract" not in html
+
     def test_a_changed_file_takes_the_place_of_the_old_one(self):
         imported(feature_files.mmsa())
         splits = feature_files.mmsa(seed=1)
@@ -438,7 +450,9 @@ class TestMerbench:
         np.save(folder / "v_4.npy", np.array([Reduced(eval, ("1",))], object))
         np.save(folder / "v_5.npy", np.ones((2, 3, 4)))
         smp("import", root, "--audio", "hubert-FRA", code=1)
-        view = open_cache("cache/mosi")["hubert-FRA"]
+        cache = open_cache("cache/mosi")
+        assert cache.command == "smp import mosi --audio hubert-FRA"
+        view = cache["hubert-FRA"]
         assert view.states.tolist() == ["ok", *["failed"] * 5]
         assert view.reasons[1:3] == ["is 4 wide where others are 3", "no file v_2.npy"]
         assert "v_3.npy can't be read" in view.reasons[3]

@@ -21,7 +21,7 @@ from pipeline.inspect.finding import DAMAGED, NOT_EXTRACTED, Finding, findings, 
 from pipeline.inspect.source import frame_at
 from pipeline.mp4 import write_mp4
 from pipeline.openface import AUS
-from pipeline.page import as_page
+from pipeline.page import write_page
 from pipeline.run import run_serially
 from pipeline.steps import STEPS
 from pipeline.transcript import read
@@ -306,7 +306,7 @@ def test_words_that_were_heard_are_shown_as_such(
     by_stage = found(cache, FACELESS)
     heard = read(by_stage["asr"].rows["transcript"])
     assert heard.strip()
-    browser.open(as_page(page.inspect(cache, FACELESS), tmp_path / "heard.html"))
+    browser.open(write_page(page.inspect(cache, FACELESS), tmp_path / "heard.html"))
     assert texts(browser, "blockquote") == [heard.strip()] * 2
     assert texts(browser, ".lead .note") == ["Not in the dataset: heard by the stage asr."]
     for stage in ("tencent", "bert"):

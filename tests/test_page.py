@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline.page import as_page, charts, data_uri, strip, templates
+from pipeline.page import charts, data_uri, strip, templates, write_page
 from pipeline.page.numbers import grouped, plain
 from pipeline.page.plot import count_ticks, labelled, nice_ticks
 from tests.browser import PHONE, Browser
@@ -50,7 +50,7 @@ def page(tmp_path: Path) -> Path:
             chart=charts.bars(HOSTILE, ["a", HOSTILE], {HOSTILE: [1, 2], "other": [3, 0]}),
         )
     )
-    return as_page(html, tmp_path / "made" / "page.html")
+    return write_page(html, tmp_path / "made" / "page.html")
 
 
 def shown(browser: Browser) -> list[str]:

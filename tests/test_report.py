@@ -215,7 +215,7 @@ class TestStagesOfTheWork:
         broken.mkdir(parents=True)
         (broken / "provenance.json").write_text("{")
         told = text_of(fresh.report())
-        assert f"{broken}: no readable run" in told
+        assert f"{broken} is no run folder: can't read settings.json" in told
         assert "No model is trained yet" in told
 
 

@@ -62,6 +62,17 @@ def test_a_stages_file_that_cannot_run_is_refused_in_one_line(
     assert "\n" not in str(refusal.value)
 
 
+@pytest.mark.parametrize("content", [b"stages: [", b"\x80\x02}.", b"\x00"])
+def test_a_file_that_is_no_stages_file_is_refused_in_one_line(
+    content: bytes, tmp_path: Path
+) -> None:
+    path = tmp_path / "stages.yaml"
+    path.write_bytes(content)
+    with pytest.raises(UserError, match="is not YAML") as refusal:
+        Stages.load(path)
+    assert "\n" not in str(refusal.value)
+
+
 @pytest.mark.parametrize("content", ["a: [", "- 1", "stages: {letters: 3}", "partition: 0"])
 def test_a_file_of_another_form_is_refused(tmp_path: Path, content: str) -> None:
     path = tmp_path / "stages.yaml"

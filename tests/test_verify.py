@@ -156,7 +156,7 @@ def test_a_damaged_commit_costs_its_partition_and_is_named(
     done = smp("extract", str(transcripts.folder), *options, "--serial")
     assert done.exit_code == 0
     assert "letters: 1 partition, 4 clips — damaged commit: partition 1" in done.output
-    assert "1 partitions in" in done.output
+    assert "1 partition in" in done.output
     assert files_of(str(cache)) == before
 
 

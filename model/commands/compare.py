@@ -8,12 +8,14 @@ import click
 
 from model import completion
 from model.options import given, of_data, of_experiment, of_training, open_dataset
+from pipeline.cli import Names
 
 
 @click.command()
 @click.argument("dataset", type=click.Path())
 @click.option(
     "--models",
+    type=Names(),
     default="",
     shell_complete=completion.models,
     help="Which, as in smp,ef_lstm; by default all.",
@@ -21,7 +23,7 @@ from model.options import given, of_data, of_experiment, of_training, open_datas
 @of_experiment
 @of_training
 @of_data
-def compare(dataset: str, models: str, **options: Any) -> None:
+def compare(dataset: str, models: list[str], **options: Any) -> None:
     """Train the models on the features of DATASET and print the paper's Tables III and IV.
 
     A training that was done before, with all the same, is not done again. Epochs are chosen on
@@ -31,5 +33,4 @@ def compare(dataset: str, models: str, **options: Any) -> None:
     from model.experiments.console import tell
 
     _, samples = open_dataset(dataset, options)
-    names = [name for name in models.replace(" ", "").split(",") if name]
-    tell(comparison(samples, names, options["preset"], given(options)), samples, options)
+    tell(comparison(samples, models, options["preset"], given(options)), samples, options)

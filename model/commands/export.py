@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from pipeline.cli import Names
 from pipeline.errors import UserError
 
 if TYPE_CHECKING:
@@ -24,9 +25,11 @@ LABELLED = ("mmsa", "merbench")  # the formats that have no way to say that a la
 @click.argument("dataset")
 @click.argument("out", type=click.Path(path_type=Path))
 @click.option("--format", "format_name", type=click.Choice(FORMATS), required=True)
-@click.option("--visual", help="Stages of the picture; by default resnet18,action_units.")
-@click.option("--audio", help="Stages of the sound; by default mfcc,wav2vec2.")
-@click.option("--text", help="Stages of the words; by default bert.")
+@click.option(
+    "--visual", type=Names(), help="Stages of the picture; by default resnet18,action_units."
+)
+@click.option("--audio", type=Names(), help="Stages of the sound; by default mfcc,wav2vec2.")
+@click.option("--text", type=Names(), help="Stages of the words; by default bert.")
 @click.option("--tokenizer", help="mmsa: of which BERT `text_bert` is; by default the stage's own.")
 @click.option("--cache", "cache_root", default="cache", show_default=True, help="Path or URL.")
 @click.option("--name", help="What the cache calls the dataset.")
@@ -37,7 +40,7 @@ def export(
     tokenizer: str | None,
     cache_root: str,
     name: str | None,
-    **stages: str | None,
+    **stages: list[str] | None,
 ) -> None:
     """Write the cached features of DATASET to OUT for other tools.
 
@@ -47,6 +50,7 @@ def export(
     """
     from pipeline.cache import locate, open_cache
     from pipeline.formats.bundle import whole
+    from pipeline.prose import counted
 
     if tokenizer and format_name != "mmsa":
         raise UserError("--tokenizer goes with --format mmsa")
@@ -61,16 +65,16 @@ def export(
         click.echo(f"note: {note}")
     for modality, x in bundle.features.items():
         click.echo(f"{modality}: {' + '.join(bundle.channels[modality])}, {x.shape[-1]} wide")
-    click.echo(f"{len(bundle.clips)} clips → {out}")
+    click.echo(f"{counted(len(bundle.clips), 'clip')} → {out}")
 
 
 def _channels(
-    cache: Cache, given: Mapping[str, str | None], notes: list[str]
+    cache: Cache, given: Mapping[str, list[str] | None], notes: list[str]
 ) -> dict[str, list[str]]:
     """Stages by modality: those that were named, else those that a training would take."""
     from model.samples import available
 
-    named = {m: names.replace(" ", "").split(",") for m, names in given.items() if names}
+    named = {modality: stages for modality, stages in given.items() if stages}
     chosen = {**available(cache, notes), **named}
     return {modality: list(stages) for modality, stages in chosen.items() if stages}
 
@@ -78,7 +82,7 @@ def _channels(
 def _bundle(cache: Cache, channels: Mapping[str, Sequence[str]], notes: list[str]) -> Bundle:
     import numpy as np
 
-    from model.samples import provenance, read_modality
+    from model.samples import provenance, random_stages, read_modality
     from pipeline.formats.bundle import Bundle
 
     if not channels:
@@ -86,14 +90,14 @@ def _bundle(cache: Cache, channels: Mapping[str, Sequence[str]], notes: list[str
     features, lengths = {}, {}
     for modality, stages in channels.items():
         for stage in stages:
-            if len(cache[stage].shape) != 3:
+            if cache[stage].width is None:
                 raise UserError(f"stage {stage!r} has no rows of [steps, width] to export")
         x, n = read_modality([cache[stage] for stage in stages], np.ones(len(cache.clips), bool))
         if partly := int(np.isnan(x).any(axis=(1, 2)).sum()):
             notes.append(f"{modality}: {partly} clips lack one of {', '.join(stages)}, zeros there")
         features[modality], lengths[modality] = np.nan_to_num(x, copy=False), n
     made_from = provenance(cache, channels)
-    if made_up := [name for name, stage in made_from["stages"].items() if stage["random"]]:
+    if made_up := random_stages(made_from):
         notes.append(f"random weights in {', '.join(made_up)}: not what real weights give")
     return Bundle(
         name=cache.name,

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from pipeline.cli import CLIPS_FAILED, OK
-from pipeline.errors import UNPRINTABLE, UserError
+from pipeline.errors import UserError, printable
 
 if TYPE_CHECKING:
     from model.predict import TrainedModel
@@ -60,6 +60,7 @@ def predict(
     from rich.console import Console
 
     from model import load
+    from pipeline.new_clips import NAME
     from pipeline.progress import display
 
     console = Console(stderr=True)
@@ -67,7 +68,7 @@ def predict(
     clips = _clips(model, videos, text, table)
     with display(console) as started:
         shown = {"started": started} if console.is_terminal else {}
-        found = model(clips, cache=f"{cache.rstrip('/')}/predictions" if cache else None, **shown)
+        found = model(clips, cache=f"{cache.rstrip('/')}/{NAME}" if cache else None, **shown)
     if as_json:
         click.echo(json.dumps(_summary(model, found), ensure_ascii=False))
     else:
@@ -109,22 +110,21 @@ def _summary(model: TrainedModel, found: Sequence[Prediction]) -> dict[str, Any]
 
 def _print(model: TrainedModel, found: Sequence[Prediction]) -> None:
     from model.console import print_table
-    from pipeline.changes import counted
+    from pipeline.prose import counted, listed
 
     said = [one for one in found if not one.error]
     star = " *" if model.random_stages else ""
-    cells = [[_printable(one.clip), *_cells(one)] for one in said]
+    cells = [[printable(one.clip), *_cells(one)] for one in said]
     if cells:
         columns = ["clip", f"score{star}", "class", "confidence", "missing"]
         print_table(f"{model.run}: {counted(len(said), 'clip')}", columns, [cells])
     for (what, why), clips in _lacks(said).items():
-        more = f" and {len(clips) - NAMED} more" if len(clips) > NAMED else ""
-        click.echo(f"no {what}, {why}: {', '.join(clips[:NAMED])}{more}")
+        click.echo(f"no {what}, {why}: {listed(clips, NAMED)}")
     if model.random_stages:
         click.echo(f"* random weights in {', '.join(model.random_stages)}: it says nothing real")
     for one in found:
         if one.error:
-            click.echo(f"{_printable(one.clip)}: failed, {one.error}", err=True)
+            click.echo(f"{printable(one.clip)}: failed, {one.error}", err=True)
 
 
 def _lacks(said: Sequence[Prediction]) -> dict[tuple[str, str], list[str]]:
@@ -132,14 +132,10 @@ def _lacks(said: Sequence[Prediction]) -> dict[tuple[str, str], list[str]]:
     lacks: dict[tuple[str, str], list[str]] = {}
     for one in said:
         for lack in one.missing.items():
-            lacks.setdefault(lack, []).append(_printable(one.clip))
+            lacks.setdefault(lack, []).append(printable(one.clip))
     return lacks
 
 
 def _cells(one: Prediction) -> list[str]:
     score = "–" if one.score is None else f"{one.score:+.3f}"
     return [score, str(one.sentiment), f"{one.confidence:.2f}", ", ".join(one.missing) or "–"]
-
-
-def _printable(text: str) -> str:
-    return UNPRINTABLE.sub(lambda found: ascii(found[0])[1:-1], text)

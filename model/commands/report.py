@@ -39,10 +39,10 @@ def report(
     """
     # numpy, zarr and torch take seconds to import, which `smp --help` must not pay.
     from model.report.page import render
-    from pipeline.page import as_page
+    from pipeline.page import write_page
 
     evidence = _evidence(dataset, cache, name, runs)
-    path = as_page(render(evidence), output or runs / f"{evidence.name}-report.html", show)
+    path = write_page(render(evidence), output or runs / f"{evidence.name}-report.html", show)
     click.echo(f"written: {path} ({path.stat().st_size / 1e6:.1f} MB)")
 
 

@@ -153,6 +153,8 @@ def _print_result(
 
 
 def _cell(key: str, value: float) -> str:
+    from model.metrics import NOT_SHARES
+
     if value != value:  # nan
         return "–"
-    return f"{value:.3f}" if key in ("mae", "corr") else f"{100 * value:.2f}"
+    return f"{value:.3f}" if key in NOT_SHARES else f"{100 * value:.2f}"

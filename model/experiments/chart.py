@@ -6,8 +6,8 @@ from math import isnan
 from pathlib import Path
 
 from model.experiments.report import Report
-from model.experiments.table import MODEL, NOT_OF_CLASSES, REFERENCE
-from model.metrics import TITLES
+from model.experiments.table import MODEL, REFERENCE
+from model.metrics import NOT_SHARES, TITLES
 
 WIDTH = 0.8  # of all bars of a metric, where the distance between metrics is 1
 
@@ -21,7 +21,7 @@ def draw(report: Report) -> Path:
     from matplotlib.figure import Figure
 
     table = report.table
-    keys = [key for key in table.columns if key not in NOT_OF_CLASSES]
+    keys = [key for key in table.columns if key not in NOT_SHARES]
     rows = [row for row in table.rows if row.kind == MODEL]
     majority = next(row for row in table.rows if row.kind == REFERENCE)
     size = WIDTH / len(rows)

@@ -16,8 +16,7 @@ from model.experiments.experiment import Experiment, conduct
 from model.experiments.report import Report
 from model.run_folder import as_json
 from model.samples import Samples
-
-SOMETHING_FAILED = 1
+from pipeline.cli import CLIPS_FAILED
 
 
 def tell(
@@ -42,7 +41,7 @@ def tell(
         click.echo(_counts(report))
         click.echo(f"written: {report.folder}" + (f", with {chart.name}" if chart else ""))
     if report.failed:
-        sys.exit(SOMETHING_FAILED)
+        sys.exit(CLIPS_FAILED)
 
 
 def _presets(experiment: Experiment) -> list[str]:

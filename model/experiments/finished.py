@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from model.metrics import Metrics
-from model.run_folder import as_json
+from model.run_folder import as_json, from_json
 from model.train import Trained
 from pipeline.digest import of_json
 from pipeline.files import Folder
@@ -59,7 +59,7 @@ class Finished:
             return None
         if not is_sound or record["of"] != identity:
             return None
-        return Result(**{key: _with_nan(value) for key, value in record["result"].items()})
+        return Result(**from_json(record["result"]))
 
     def write(self, identity: Mapping[str, Any], result: Result) -> None:
         """Keep a result; it is on disk, whole, when this returns."""
@@ -72,10 +72,3 @@ class Finished:
 def _file_name(identity: Mapping[str, Any]) -> str:
     model, digest = identity["settings"]["model"], of_json(identity)
     return f"{identity['dataset']}-{model}-seed{identity['seed']}-{digest[:16]}.json"
-
-
-def _with_nan(value: Any) -> Any:
-    """A JSON value with nan for null, which is how nan was written."""
-    if isinstance(value, dict):
-        return {key: _with_nan(item) for key, item in value.items()}
-    return float("nan") if value is None else value

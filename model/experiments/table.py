@@ -8,11 +8,10 @@ from functools import cached_property
 from math import isnan
 from statistics import fmean, stdev
 
-from model.metrics import TITLES, Metrics
+from model.metrics import NOT_SHARES, TITLES, Metrics
 
 MODEL, REFERENCE, PUBLISHED = "model", "reference", "published"
 LOWER_IS_BETTER = ("mae",)
-NOT_OF_CLASSES = ("mae", "corr")
 ROUNDED = 1e-4  # shares are shown, and were published, in % with two digits
 CONSTANT, RANDOM = "†", "*"
 
@@ -44,7 +43,7 @@ class Row:
 
     def seeds_equal_to(self, reference: Metrics) -> int:
         """How many seeds have exactly the accuracies and F1 of `reference`, as far as printed."""
-        keys = [key for key in self.values if key not in NOT_OF_CLASSES]
+        keys = [key for key in self.values if key not in NOT_SHARES]
         by_seed = zip(*(self.values[key] for key in keys), strict=True)
         expected = [reference[key] for key in keys]
         return sum(

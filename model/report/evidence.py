@@ -38,7 +38,12 @@ class Evidence:
     unreadable: Sequence[str] = ()
 
     def command(self, name: str, *arguments: str) -> str:
-        """A command that makes what is not there yet, as the user would type it."""
+        """A command that makes what is not there yet, as the user would type it.
+
+        In the place of an extraction, that which imported the features, where they were.
+        """
+        if name == "extract" and self.cache is not None and self.cache.imported_from:
+            return self.cache.command
         given = {key: value for key, value in self.options.items() if (name, key) != NOT_TAKEN}
         options = [word for key, value in given.items() for word in (f"--{key}", value)]
         return shlex.join(["smp", name, self.dataset, *arguments, *options])

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from model.experiments.table import Row, Table
 from model.metrics import TITLES
+from model.run_folder import from_json
 
 FILE = "experiment.json"
 
@@ -42,10 +43,6 @@ def _table(content: Mapping[str, Any]) -> Table:
 
 
 def _row(content: Mapping[str, Any]) -> Row:
-    values = {key: _values(metric["values"]) for key, metric in content["metrics"].items()}
+    values = {key: from_json(metric["values"]) for key, metric in content["metrics"].items()}
     is_random = bool(content.get("random_stages"))
     return Row(content["label"], values, content["kind"], content["group"], is_random)
-
-
-def _values(values: Sequence[float | None]) -> list[float]:
-    return [float("nan") if value is None else value for value in values]

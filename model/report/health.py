@@ -13,6 +13,7 @@ from pipeline.cache import StageView
 from pipeline.errors import DamagedError
 from pipeline.extractor import OK
 from pipeline.page import charts
+from pipeline.prose import listed
 
 EXPLODING = 1000.0  # times what the stage's median channel reaches
 HUGE = 1e6  # whatever the others reach
@@ -88,7 +89,7 @@ class StageHealth:
             "constant": self.channels.constant,
             "exploding": self.channels.exploding,
         }
-        return [(name, _named(numbers)) for name, numbers in kinds.items() if numbers]
+        return [(name, listed(numbers, NAMED)) for name, numbers in kinds.items() if numbers]
 
 
 @dataclass(frozen=True)
@@ -145,8 +146,3 @@ def _norms(stage: StageHealth) -> Markup:
     counts, edges = np.histogram(norms, BINS, (min(norms) - margin, max(norms) + margin))
     summary = f"Median {median:.3g}, from {min(norms):.3g} to {max(norms):.3g}"
     return charts.histogram(stage.stage, edges.tolist(), counts.tolist(), summary)
-
-
-def _named(channels: Sequence[int]) -> str:
-    listed = ", ".join(map(str, channels[:NAMED]))
-    return listed + (f" and {len(channels) - NAMED} more" if len(channels) > NAMED else "")

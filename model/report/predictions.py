@@ -9,6 +9,7 @@ import numpy as np
 from markupsafe import Markup
 
 from model.metrics import Scale
+from model.network import CLASSES
 from model.report.evidence import Evidence, Section
 from model.report.faces import Thumbnail, strips
 from model.report.runs import Run, chosen
@@ -17,7 +18,6 @@ from pipeline.page.plot import Plot, labelled
 
 CLIPS = 5  # best, and worst
 FACES = 6  # of each of them
-CLASSES = ("negative", "neutral", "positive")
 FINEST = {"mosi": "acc7", "sims": "acc5"}  # the accuracy whose classes a score is counted by
 FIVE = ("− −", "−", "0", "+", "+ +")
 SEVEN = ("−3", "−2", "−1", "0", "1", "2", "3")

@@ -11,8 +11,8 @@ from model.report.evidence import Evidence, Section
 from model.report.runs import Run, chosen
 from pipeline.cache import StageView
 from pipeline.extractor import OK
+from pipeline.weights import is_random
 
-RANDOM = "random"
 Facts = Sequence[tuple[str, str]]
 
 
@@ -54,17 +54,17 @@ def section(evidence: Evidence) -> Section:
 def random_stages(evidence: Evidence) -> list[str]:
     """The stages with features whose weights are small seeded networks."""
     views = [evidence.view(stage.stage) for stage in evidence.stages if stage.counts[OK]]
-    return [v.name for v in views if v is not None and _is_random(v.attributes.get("weights"))]
+    return [v.name for v in views if v is not None and is_random(_weights(v).get("id"))]
 
 
-def _is_random(weights: Mapping[str, Any] | None) -> bool:
-    return RANDOM in str((weights or {}).get("id")).split(" + ")
+def _weights(view: StageView) -> Mapping[str, Any]:
+    return view.attributes.get("weights") or {}
 
 
 def _stage(view: StageView) -> StageOrigin:
     """What the store says of itself; one that was not extracted here may say less."""
     attributes = view.attributes
-    weights = attributes.get("weights") or {}
+    weights = _weights(view)
     id, digest = weights.get("id"), weights.get("digest") or ""
     needs = [f"{need} {known[:8]}" for need, known in (attributes.get("needs") or {}).items()]
     version = f"version {attributes['version']}" if "version" in attributes else "made elsewhere"

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
-import csv
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from model.metrics import SCALES, Metrics, Scale
-from model.run_folder import CURVE, METRICS, PREDICTIONS, PROVENANCE, SETTINGS
+from model.run_folder import (
+    CURVE,
+    METRICS,
+    PREDICTIONS,
+    PROVENANCE,
+    SETTINGS,
+    from_json,
+    read_json,
+    read_rows,
+)
+from model.samples import random_stages
 from pipeline.errors import UserError
 
 SCORES = ("label", "prediction")  # columns of numbers where scores are predicted
@@ -34,20 +42,14 @@ class Run:
     @classmethod
     def read(cls, folder: Path) -> Run:
         """Raises UserError where the folder is not as `smp train` writes it."""
+        settings, metrics, provenance = (
+            read_json(folder, name) for name in (SETTINGS, METRICS, PROVENANCE)
+        )
+        predictions, curve = (read_rows(folder, name) for name in (PREDICTIONS, CURVE))
         try:
-            settings, metrics, provenance = (
-                json.loads((folder / name).read_text(encoding="utf-8"))
-                for name in (SETTINGS, METRICS, PROVENANCE)
-            )
-            run = cls(
-                folder,
-                settings,
-                metrics,
-                provenance,
-                _table(folder / PREDICTIONS),
-                [{k: float(v) for k, v in row.items()} for row in _table(folder / CURVE)],
-                (folder / METRICS).stat().st_mtime,
-            )
+            points = [{k: float(v) for k, v in row.items()} for row in curve]
+            when_s = (folder / METRICS).stat().st_mtime
+            run = cls(folder, settings, metrics, provenance, predictions, points, when_s)
             run.require_whole()
         except (OSError, ValueError, LookupError, TypeError) as error:
             raise UserError(f"{folder}: no readable run ({error!r})") from None
@@ -94,15 +96,15 @@ class Run:
     @property
     def majority(self) -> Metrics:
         """On test, the best that one class for every clip can do."""
-        return _with_nan(self.metrics["references"]["majority class"])
+        return dict(from_json(self.metrics["references"]["majority class"]))
 
     @property
     def valid(self) -> Metrics:
-        return _with_nan(self.metrics["valid"])
+        return dict(from_json(self.metrics["valid"]))
 
     @property
     def test(self) -> Metrics:
-        return _with_nan(self.metrics["test"])
+        return dict(from_json(self.metrics["test"]))
 
     @property
     def best_epoch(self) -> int:
@@ -111,7 +113,7 @@ class Run:
     @property
     def random_stages(self) -> list[str]:
         """The stages whose weights were random when it was trained."""
-        return [name for name, stage in self.provenance["stages"].items() if stage["random"]]
+        return random_stages(self.provenance)
 
     @property
     def fingerprints(self) -> dict[str, str]:
@@ -143,12 +145,3 @@ def chosen(runs: Sequence[Run]) -> Run | None:
     if classes:
         return max(classes, key=lambda run: run.valid["acc3"])
     return min(runs, key=lambda run: run.valid["mae"], default=None)
-
-
-def _table(path: Path) -> Rows:
-    with path.open(newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file))
-
-
-def _with_nan(metrics: Mapping[str, float | None]) -> Metrics:
-    return {key: float("nan") if value is None else value for key, value in metrics.items()}

@@ -7,14 +7,13 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from model.metrics import TITLES
+from model.metrics import NOT_SHARES, TITLES
 from model.report.evidence import Evidence, Section
 from model.report.runs import Run
 from pipeline.page import charts
 from pipeline.page.numbers import plain
 
 MOST_CURVES = 9
-NOT_SHARES = ("mae", "corr")
 
 
 @dataclass(frozen=True)

@@ -39,9 +39,9 @@ def clean(
     """
     from pipeline import lock
     from pipeline.cache import locate
-    from pipeline.changes import counted
     from pipeline.clean import caches, find, table_of
     from pipeline.files import Folder
+    from pipeline.prose import counted
 
     if dataset is None and name:
         raise UserError("--name goes with a dataset")

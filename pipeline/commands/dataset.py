@@ -48,10 +48,10 @@ def check(path: Path, decode: bool, show_all: bool, as_json: bool) -> None:
 
 
 def _print_splits(checked: Checked) -> None:
-    from rich.console import Console
     from rich.table import Table
 
     from pipeline.clip import SPLITS
+    from pipeline.console import print_whole
     from pipeline.dataset_check import PUBLISHED
 
     table = Table(box=None, pad_edge=False, title=checked.name, title_justify="left")
@@ -64,7 +64,7 @@ def _print_splits(checked: Checked) -> None:
         sizes = [dict(zip(SPLITS, sizes, strict=True)) for sizes in PUBLISHED.values()]
         published = [size.get(split, "–") for size in sizes]
         table.add_row(split or "none", *map(str, [*cells, *published]))
-    Console().print(table)
+    print_whole(table)
 
 
 def _print_findings(checked: Checked, most: int | None) -> None:

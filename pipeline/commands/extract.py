@@ -18,7 +18,9 @@ from pipeline.completion import stage_names
 from pipeline.errors import UserError
 
 if TYPE_CHECKING:
-    from pipeline.extract import Extraction, Observer
+    from rich.console import Console
+
+    from pipeline.extract import Extraction, Observer, Started
     from pipeline.plan import StagePlan, Task
     from pipeline.run import Engine, Outcome
     from pipeline.stop import Stop
@@ -91,33 +93,31 @@ def extract(
     console, stop = Console(stderr=True), Stop()
     engine = _engine(serial, workers, scheduler, partial(console.print, soft_wrap=True))
     with display(console) as started:
-
-        def begin(plans: Sequence[StagePlan]) -> Observer:
-            for plan in plans:
-                if plan.tasks:
-                    console.print(str(plan), markup=False, highlight=False, soft_wrap=True)
-            return started(plans)
-
-        done = run(
-            dataset,
-            stages_file,
-            engine,
-            cache_root,
-            name,
-            only,
-            begin,
-            retry,
-            stop,
-            traced=trace is not None,
-        )
+        begin, traced = _announcing(console, started), trace is not None
+        done = run(dataset, stages_file, engine, cache_root, name, only, begin, retry, stop, traced)
     code = _sum_up(done)
     if trace:
         _show_trace(trace, done)
-    if done.left:
-        again = shlex.join(["smp", *sys.argv[1:]])
-        click.echo(f"Stopped: {done.left} partitions were not begun; to go on: {again}", err=True)
-        code = 128 + stop.signal if stop.signal else CLIPS_FAILED
-    sys.exit(code)
+    sys.exit(_stopped(done, stop) if done.left else code)
+
+
+def _announcing(console: Console, started: Started) -> Started:
+    """Before its display begins, a line for each stage that has something to do, and why."""
+
+    def begin(plans: Sequence[StagePlan]) -> Observer:
+        for plan in plans:
+            if plan.tasks:
+                console.print(str(plan), markup=False, highlight=False, soft_wrap=True)
+        return started(plans)
+
+    return begin
+
+
+def _stopped(done: Extraction, stop: Stop) -> int:
+    """Say how to go on; the exit code tells what stopped it: a signal, or the lack of a place."""
+    again = shlex.join(["smp", *sys.argv[1:]])
+    click.echo(f"Stopped: {done.left} partitions were not begun; to go on: {again}", err=True)
+    return 128 + stop.signal if stop.signal else CLIPS_FAILED
 
 
 def _show_plan(
@@ -176,18 +176,20 @@ def _sum_up(done: Extraction) -> int:
     """Print what a run did; the exit code tells whether all of it worked."""
     from pipeline.cache import open_cache
     from pipeline.console import print_problems, print_stages
+    from pipeline.prose import counted
     from pipeline.status import status as of
 
     stages = [s for s in of(open_cache(done.cache_url)) if s.stage in done.stages]
     if not done.outcomes:
-        every = f"{done.clips} clips, {len(done.stages)} stages"
+        every = f"{counted(done.clips, 'clip')}, {counted(len(done.stages), 'stage')}"
         click.echo(f"Nothing to do: {every}, all committed ({done.seconds:.1f} s).")
     else:
         seconds: dict[str, float] = defaultdict(float)
         for outcome in done.outcomes:
             seconds[outcome.stage] += outcome.seconds
         print_stages(stages, seconds)
-        click.echo(f"{len(done.outcomes)} partitions in {done.seconds:.1f} s → {done.cache_url}")
+        ran = counted(len(done.outcomes), "partition")
+        click.echo(f"{ran} in {done.seconds:.1f} s → {done.cache_url}")
     print_problems(stages)
     errors = [outcome for outcome in done.outcomes if outcome.error]
     for outcome in errors:

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import shlex
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import click
 from click.core import ParameterSource
 
-from pipeline.cli import CLIPS_FAILED, OK
+from pipeline.cli import CLIPS_FAILED, OK, Names
+from pipeline.errors import UserError
+
+if TYPE_CHECKING:
+    from pipeline.formats.source import Source
 
 
 @click.command("import")
@@ -24,9 +29,11 @@ from pipeline.cli import CLIPS_FAILED, OK
     show_default=True,
     help="How longer sequences come to 32 steps.",
 )
-@click.option("--visual", help="MERBench: the folders of features that are of the picture.")
-@click.option("--audio", help="MERBench: those of the sound, as in hubert,wavlm.")
-@click.option("--text", help="MERBench: those of the words.")
+@click.option(
+    "--visual", type=Names(), help="MERBench: the folders of features that are of the picture."
+)
+@click.option("--audio", type=Names(), help="MERBench: those of the sound, as in hubert,wavlm.")
+@click.option("--text", type=Names(), help="MERBench: those of the words.")
 @click.option(
     "--language",
     type=click.Choice(["zh", "en"]),
@@ -37,9 +44,9 @@ def import_(
     cache_root: str,
     name: str | None,
     sampling: Literal["uniform", "mean"],
-    visual: str | None,
-    audio: str | None,
-    text: str | None,
+    visual: list[str] | None,
+    audio: list[str] | None,
+    text: list[str] | None,
     language: str | None,
 ) -> None:
     """Make a cache to train on from another tool's features at PATH.
@@ -51,18 +58,12 @@ def import_(
     from pipeline.cache import locate, open_cache
     from pipeline.console import print_problems, print_stages
     from pipeline.dataset import name_of
-    from pipeline.errors import UserError
-    from pipeline.formats import feature_pickle, merbench
     from pipeline.imported import make_cache
+    from pipeline.prose import counted
     from pipeline.status import status
 
-    given = {"visual": visual, "audio": audio, "text": text}
-    if path.is_dir():
-        source = merbench.read(path, merbench.chosen(path, given), language)
-    elif language or any(given.values()):
-        raise UserError("--visual, --audio, --text and --language go with a MERBench folder")
-    else:
-        source = feature_pickle.read(path)
+    given = {"visual": visual or (), "audio": audio or (), "text": text or ()}
+    source = _source(path, given, language)
     url, command = locate(path, cache_root, name), _command()
     made, partitions = make_cache(source, url, name or name_of(path), sampling, command)
     stages = status(open_cache(url))
@@ -71,8 +72,18 @@ def import_(
     for note in source.notes:
         click.echo(f"note: {note}")
     done = f"{made} of {partitions} partitions written" if made else "Nothing to do"
-    click.echo(f"{done}: {len(source.clips)} clips, {source.format} → {url}")
+    click.echo(f"{done}: {counted(len(source.clips), 'clip')}, {source.format} → {url}")
     sys.exit(CLIPS_FAILED if any(stage.counts["failed"] for stage in stages) else OK)
+
+
+def _source(path: Path, given: Mapping[str, Sequence[str]], language: str | None) -> Source:
+    from pipeline.formats import feature_pickle, merbench
+
+    if path.is_dir():
+        return merbench.read(path, merbench.chosen(path, given), language)
+    if language or any(given.values()):
+        raise UserError("--visual, --audio, --text and --language go with a MERBench folder")
+    return feature_pickle.read(path)
 
 
 def _command() -> str:
@@ -82,6 +93,7 @@ def _command() -> str:
     for parameter in context.command.params:
         name = str(parameter.name)
         if context.get_parameter_source(name) is ParameterSource.COMMANDLINE:
-            is_option = isinstance(parameter, click.Option)
-            words += [*parameter.opts[:is_option], str(context.params[name])]
+            value, is_option = context.params[name], isinstance(parameter, click.Option)
+            typed = ",".join(value) if isinstance(value, list) else str(value)
+            words += [*parameter.opts[:is_option], typed]
     return shlex.join(words)

@@ -49,12 +49,12 @@ def inspect(
     """
     from pipeline.cache import locate, open_cache
     from pipeline.inspect.page import inspect as page_of
-    from pipeline.page import as_page
+    from pipeline.page import write_page
 
     cache = open_cache(locate(dataset, cache_root, name))
     html = page_of(cache, clip, at_s, _identities(cache, stages_file))
     own = Path("runs", f"{_as_file_name(f'{cache.name}-{clip}')}.html")
-    path = as_page(html, output or own, show)
+    path = write_page(html, output or own, show)
     click.echo(f"written: {path} ({path.stat().st_size / 1e6:.1f} MB)")
 
 

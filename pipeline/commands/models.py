@@ -76,18 +76,16 @@ def _pulled(found: Sequence[Model]) -> tuple[list[Model], list[str]]:
 
 
 def _print(found: Sequence[Model]) -> None:
-    from rich.console import Console
     from rich.table import Table
+
+    from pipeline.console import print_whole
 
     table = Table(box=None, pad_edge=False)
     for heading in ("model", "stages", "kind", "here", "revision", "MB", "licence"):
-        table.add_column(heading, justify="right" if heading == "MB" else "left", no_wrap=True)
+        table.add_column(heading, justify="right" if heading == "MB" else "left")
     for m in found:
         size = "–" if m.size_bytes is None else f"{m.size_bytes / 1e6:.1f}"
         here, revision = "yes" if m.is_here else "no", (m.revision or "–")[:12]
         stages = ", ".join(m.stages)
         table.add_row(m.source.id, stages, m.kind, here, revision, size, m.licence)
-    console = Console(highlight=False)
-    unlimited = console.options.update(width=1000, max_width=1000)
-    console.width = max(console.width, console.measure(table, options=unlimited).maximum)
-    console.print(table)
+    print_whole(table)

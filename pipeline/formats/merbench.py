@@ -30,14 +30,14 @@ MODALITIES = ("visual", "audio", "text")
 # ---- reading -----------------------------------------------------------------------------------
 
 
-def chosen(root: Path, given: Mapping[str, str | None]) -> dict[str, str]:
-    """The modality of each folder of features, by names with commas or as `write` calls them.
+def chosen(root: Path, given: Mapping[str, Sequence[str]]) -> dict[str, str]:
+    """The modality of each folder of features: as `given` by modality, or as `write` calls them.
 
     Raises UserError, with the folders there are, where nothing says which is of what.
     """
     there = sorted(path.name for path in (root / FEATURES).glob("*") if path.is_dir())
     if any(given.values()):
-        named = [(name, m) for m in given for name in _names(given[m])]
+        named = [(name, modality) for modality, names in given.items() for name in names]
     else:
         named = [(name, name) for name in MODALITIES if name in there]
     unknown = [name for name, _ in named if name not in there]
@@ -48,10 +48,6 @@ def chosen(root: Path, given: Mapping[str, str | None]) -> dict[str, str]:
             f"in {FEATURES}/: {', '.join(there) or 'none'}"
         )
     return dict(named)
-
-
-def _names(given: str | None) -> list[str]:
-    return [name for name in (given or "").replace(" ", "").split(",") if name]
 
 
 def read(root: Path, modalities: Mapping[str, str], language: str | None = None) -> Source:

@@ -60,9 +60,7 @@ class Finding:
     @property
     def width(self) -> int | None:
         """How many values a step has; None where the first field is no feature of each step."""
-        first = next(iter(self.fields.values()), Field((), ""))
-        is_feature = not first.ragged and len(first.axes) == 2 and first.axes[0] == "step"
-        return int(first.axes[1]) if is_feature else None
+        return next(iter(self.fields.values()), Field((), "")).width
 
     @property
     def commit(self) -> str:

@@ -71,6 +71,7 @@ def inspect(
         .get_template("inspect.html")
         .render(
             dataset=cache.name,
+            command=cache.table.imported or f"smp extract {cache.name}",
             clip=row.clip,
             said=transcript.of_clip(row.clip, found),
             facts=_facts(row.clip),

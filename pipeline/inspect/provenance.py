@@ -8,7 +8,7 @@ from typing import Any
 
 from pipeline.clips_table import Row
 from pipeline.inspect.finding import Finding
-from pipeline.weights import RANDOM
+from pipeline.weights import is_random
 
 
 def provenance(finding: Finding, row: Row) -> list[tuple[str, str]]:
@@ -24,8 +24,8 @@ def _computed(finding: Finding) -> Iterator[tuple[str, str]]:
     yield "Settings", _told(finding.settings)
     if identity["weights"]:
         yield "Weights", str(identity["weights_id"])
-        is_random = RANDOM in str(identity["weights_id"]).split(" + ")
-        yield "Weights’ SHA-256", "none: small and seeded" if is_random else identity["weights"]
+        is_made_up = is_random(identity["weights_id"])
+        yield "Weights’ SHA-256", "none: small and seeded" if is_made_up else identity["weights"]
     yield "Fingerprint", str(identity["fingerprint"])
     for name, need in identity.get("upstream", {}).items():
         yield f"Needs {name}", f"{_told(need['settings'])}; {need['fingerprint']}"

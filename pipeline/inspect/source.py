@@ -24,37 +24,36 @@ class Frame:
     rgb: np.ndarray
 
 
-def change_of(row: Row, part: str) -> str:
-    """What became of the clip's file since its digest was taken; empty where nothing did."""
-    path = getattr(row.clip, part)
-    then = row.digests.get(part)
-    if path is None or then is None:
-        return ""
-    digests = FileDigests()
-    now = digests.see(path).digest
-    digests.save()
-    if now is None:
-        return f"the source is gone: {path}"
-    return "" if now == then else f"the source has changed since it was extracted: {path}"
-
-
 def frame_at(row: Row, time_s: float, faces: Mapping[str, Any]) -> Frame:
     """The frame in which the face at `time_s` was found, by the identity of its stage.
 
     Raises ClipError where the file is gone, is another now, or takes too long to decode so far.
     """
-    if change := change_of(row, "video"):
-        raise ClipError(change)
-    if row.clip.video is None:
+    path = row.clip.video
+    if path is None:
         raise ClipError("the dataset names no video for this clip")
+    _require_unchanged(path, row.digests.get("video"))
     nearest = None
-    for shown_s, rgb in media.frames(row.clip.video, _fps(faces), PATIENCE_S):
+    for shown_s, rgb in media.frames(path, _fps(faces), PATIENCE_S):
         if nearest is None or abs(shown_s - time_s) < abs(nearest.time_s - time_s):
             nearest = Frame(shown_s, rgb)
         if shown_s >= time_s:
             break
     assert nearest is not None  # without a picture `frames` raises
     return nearest
+
+
+def _require_unchanged(path: str, then: str | None) -> None:
+    """then: the file's digest when it was extracted, None where none was taken."""
+    if then is None:
+        return
+    digests = FileDigests()
+    now = digests.see(path).digest
+    digests.save()
+    if now is None:
+        raise ClipError(f"the source is gone: {path}")
+    if now != then:
+        raise ClipError(f"the source has changed since it was extracted: {path}")
 
 
 def _fps(identity: Mapping[str, Any]) -> float | None:

@@ -34,7 +34,7 @@ def templates(folder: Path) -> Environment:
     return made
 
 
-def as_page(html: str, path: Path, show: bool = False) -> Path:
+def write_page(html: str, path: Path, show: bool = False) -> Path:
     """Write a page to `path`, in one step, and return that; show: in the user's browser too."""
     Folder(path.parent).write(path.name, html.encode(errors="backslashreplace"))
     if show:
