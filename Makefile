@@ -24,7 +24,7 @@ demo: env
 	$(BIN)/smp train data/sample --model smp
 	@echo
 	@echo "The dataset is in data/sample, its features in cache/sample, the trained model in runs/."
-	@echo "Look further: $(BIN)/smp status data/sample; $(BIN)/smp extract data/sample does nothing."
+	@echo "Look further: $(BIN)/smp report data/sample --open; $(BIN)/smp extract data/sample does nothing."
 
 test: env
 	$(BIN)/python -m pytest

@@ -99,9 +99,16 @@ def started() -> Iterator[Browser]:
 
 
 @pytest.fixture(scope="session")
-def browser() -> Iterator[Browser]:
-    """One browser for all tests of pages; they open what they need."""
+def one_browser() -> Iterator[Browser]:
+    """One browser for all tests of pages."""
     if CHROMIUM is None or DRIVER is None:
         pytest.skip("no Chromium: `apt-get install chromium chromium-driver`")
     with started() as running:
         yield running
+
+
+@pytest.fixture
+def browser(one_browser: Browser) -> Iterator[Browser]:
+    """The browser; the page that a test opened is left, so that it takes no time of others."""
+    yield one_browser
+    one_browser.driver.get("about:blank")

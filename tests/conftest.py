@@ -11,6 +11,7 @@ import yaml
 from pipeline.extract import Extraction, extract
 from pipeline.run import Engine, run_serially
 from tests.browser import browser as browser
+from tests.browser import one_browser as one_browser
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # as the runner has it; torch reads it once
 
