@@ -117,6 +117,8 @@ def bring_up_to_date(
                 outcomes.append(outcome)
                 log.add(outcome)
                 observe(outcome)
+        if tasks:
+            folder.sweep()  # of what a worker left that died
     of_tasks = [own for outcome in outcomes for own in outcome.recordings]
     recordings = (recording, *of_tasks) if recording else ()
     seconds = time.perf_counter() - begun

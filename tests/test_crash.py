@@ -1,12 +1,15 @@
 """Runs that are killed with SIGKILL: what is resumed is what was never interrupted, to the byte."""
 
 import os
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from pipeline.digest import FileDigests
+from pipeline.run import Outcome, Task, run_serially
+from pipeline.stop import Stop
 from tests.conftest import Transcripts
 from tests.crashing import Kill, differences, files_of, gone, start, until_done, workers_of
 
@@ -150,3 +153,15 @@ def test_data_and_all_folders_above_are_on_disk_before_their_commit(
     assert len(removed) == 2  # of the changed clip's partition, in either stage
     for number in removed:  # the old commit is gone for good before new data comes
         assert events[number + 1] == ("sync", str(Path(events[number][1]).parent))
+
+
+def test_what_a_worker_left_that_died_is_gone_when_the_run_ends(transcripts: Transcripts) -> None:
+    left = Path(transcripts.cache_url, "0.0123456789abcdef0123456789abcdef.partial")
+
+    def run(tasks: Sequence[Task], stop: Stop) -> Iterator[Outcome]:
+        left.write_bytes(b"half")
+        yield from run_serially(tasks, stop)
+
+    transcripts.texts(TEXTS)
+    assert transcripts.extract(run).outcomes
+    assert not left.exists()
