@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from pipeline.digest import FileDigests
-from pipeline.run import Outcome, Task, run_serially
+from pipeline.plan import Task
+from pipeline.run import Outcome, run_serially
 from pipeline.stop import Stop
 from tests.conftest import Transcripts
 from tests.crashing import Kill, differences, files_of, gone, start, until_done, workers_of
