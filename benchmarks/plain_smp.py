@@ -98,11 +98,11 @@ class PlainSmp(nn.Module):
         w = smp.state_dict()
         state = {f"maps.{m}.{part}": w[f"maps.{m}.{part}"] for m in MODALITIES for part in _LINEAR}
         for m in MODALITIES:
-            state |= {f"{part}.{m}.weight": w[f"pools.{m}.{part}.weight"] for part in _POOL}
-            state[f"inner.{m}.bias"] = w[f"pools.{m}.inner.bias"]
+            state |= {f"{part}.{m}.weight": w[f"intra.{m}.pool.{part}.weight"] for part in _POOL}
+            state[f"inner.{m}.bias"] = w[f"intra.{m}.pool.inner.bias"]
             for name in ("weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0"):
-                state[f"lstms.{m}.{name}"] = w[f"contexts.{m}.forth.{name}"]
-                state[f"lstms.{m}.{name}_reverse"] = w[f"contexts.{m}.back.{name}"]
+                state[f"lstms.{m}.{name}"] = w[f"intra.{m}.context.forth.{name}"]
+                state[f"lstms.{m}.{name}_reverse"] = w[f"intra.{m}.context.back.{name}"]
         for i, (m, n) in enumerate(PAIRS):
             for part in _LINEAR:
                 state[f"convolutions.{i}.{part}"] = w[f"fusions.{m}_{n}.convolution.{part}"]

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import argparse
+import multiprocessing
 import os
 import platform
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +22,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.made_cache import STEPS, WIDTHS, write_cache
 from benchmarks.plain_smp import Arrays, PlainSmp, PlainTrainer
+from model.batch import Batch
 from model.network import build, one_thread
 from model.samples import Samples, Split, load_samples
 from model.seeds import train_seeds
@@ -42,7 +46,7 @@ def main() -> None:
     print(f"{options.rounds} interleaved rounds\n")
     with tempfile.TemporaryDirectory() as folder:
         samples = measure_load(Path(folder), options.clips, options.rounds)
-    plain_s = measure_training(samples, options.epochs, options.rounds)
+        plain_s = measure_training(samples, Path(folder) / "cache", options.epochs, options.rounds)
     measure_seeds(samples, options.epochs, options.rounds, plain_s)
     measure_step(samples)
 
@@ -110,28 +114,59 @@ def _peak(folder: Path, how: str) -> float:
 # ---- one training ------------------------------------------------------------------------------
 
 
-def measure_training(samples: Samples, epochs: int, rounds: int) -> float:
+def measure_training(samples: Samples, cache: Path, epochs: int, rounds: int) -> float:
     """An epoch, its validation included, beside a plain trainer's, which has torch's threads.
 
-    Returns the plain trainer's seconds.
+    The plain one has a process of its own, in which nothing is set up for it. Returns its seconds.
     """
-    fitted, held_out = (arrays_of(samples.split(name)) for name in ("train", "valid"))
-    plain = PlainSmp(samples.batch.widths, Smp.Settings())
-    trainer = PlainTrainer(plain, fitted, held_out, BATCH)
     settings = SETTINGS.model_copy(update={"epochs": epochs})
     ours: list[float] = []
-    best = fastest(rounds, plain=trainer.epoch, train=lambda: ours.extend(timed(samples, settings)))
+    with plain_trainer(cache) as plain_epoch:
+        best = fastest(
+            rounds, plain=plain_epoch, train=lambda: ours.extend(timed(samples, settings))
+        )
     seconds = {"plain": best["plain"], "smp train": min(ours)}
-    clips = len(fitted["label"])
-    print(f"training on {clips} clips, validating on {len(held_out['label'])}: one epoch")
+    clips, held_out = (len(samples.split(name).ids) for name in ("train", "valid"))
+    print(f"training on {clips} clips, validating on {held_out}: one epoch")
     for name, value in seconds.items():
         print(f"  {name:<10}{value:7.2f} s {clips / value:8.0f} clips a second")
     print(f"  {seconds['plain'] / seconds['smp train']:.2f} times as fast (goal: 3)")
     print(
         f"  before the first epoch and after the last: {best['train'] - epochs * min(ours):.1f} s"
     )
-    print(f"  same weights, same clips: outputs differ by {_difference(plain, samples):.1e}\n")
+    print(f"  same weights, same clips: outputs differ by {_difference(samples):.1e}\n")
     return best["plain"]
+
+
+@contextmanager
+def plain_trainer(cache: Path) -> Iterator[Callable[[], object]]:
+    """A plain trainer on the clips of `cache`, in a process; yields what runs an epoch there."""
+    context = multiprocessing.get_context("spawn")
+    here, there = context.Pipe()
+    process = context.Process(target=_train_plainly, args=(cache, there), daemon=True)
+    process.start()
+    there.close()
+    here.recv()
+
+    def epoch() -> None:
+        here.send("go on")
+        here.recv()
+
+    yield epoch
+    here.close()
+    process.join()
+
+
+def _train_plainly(cache: Path, to_parent: Connection) -> None:
+    samples = load_samples(open_cache(cache))
+    fitted, held_out = (arrays_of(samples.split(name)) for name in ("train", "valid"))
+    plain = PlainSmp(samples.batch.widths, Smp.Settings())
+    trainer = PlainTrainer(plain, fitted, held_out, BATCH)
+    with suppress(EOFError):
+        while True:
+            to_parent.send("ready")
+            to_parent.recv()
+            trainer.epoch()
 
 
 def timed(samples: Samples, settings: TrainSettings) -> list[float]:
@@ -149,10 +184,11 @@ def arrays_of(split: Split) -> Arrays:
 
 
 @torch.no_grad()
-def _difference(plain: PlainSmp, samples: Samples) -> float:
+def _difference(samples: Samples) -> float:
     smp = build("smp", samples.batch.widths, 1, {}).eval()
     assert isinstance(smp, Smp)
-    plain.eval().copy_from(smp)
+    plain = PlainSmp(samples.batch.widths, Smp.Settings()).eval()
+    plain.copy_from(smp)
     valid = samples.split("valid")
     theirs = plain({name: torch.as_tensor(x) for name, x in arrays_of(valid).items()})
     return float((theirs - smp(valid.batch)).abs().max())
@@ -203,9 +239,7 @@ def measure_step(samples: Samples) -> None:
         torch.nn.utils.clip_grad_norm_(smp.parameters(), 1.0)
         optimizer.step()
 
-    with FlopCounterMode(display=False) as counter:
-        step()
-    operations = counter.get_total_flops() + _lstm_operations(smp)
+    operations = _operations(smp, batch)
     megabytes = _saved_bytes(lambda: smp(batch)) / 2**20
     a, b = torch.randn(BATCH * STEPS, 64), torch.randn(64, 64)
     big, copy = torch.randn(2, 16 << 20)
@@ -225,10 +259,15 @@ def measure_step(samples: Samples) -> None:
     )
 
 
-def _lstm_operations(smp: Smp | torch.nn.Module) -> int:
-    """Of forward and backward through the BiLSTMs, which torch's counter leaves out."""
-    weights = [p for name, p in smp.named_parameters() if "contexts" in name and p.dim() == 2]
-    return 3 * 2 * BATCH * STEPS * sum(p.numel() for p in weights)
+@torch.no_grad()
+def _operations(smp: torch.nn.Module, batch: Batch) -> int:
+    """Of a step: thrice those of the forward, but for the maps, whose inputs need no gradient."""
+    with FlopCounterMode(display=False) as counter:
+        smp(batch)
+    weights = {name: p.numel() for name, p in smp.named_parameters() if p.dim() == 2}
+    maps = sum(size for name, size in weights.items() if name.startswith("maps."))
+    lstms = sum(size for name, size in weights.items() if ".context." in name)  # not counted
+    return 3 * (counter.get_total_flops() + 2 * BATCH * STEPS * lstms) - 2 * BATCH * STEPS * maps
 
 
 def _saved_bytes(forward: Callable[[], object]) -> int:

@@ -2,11 +2,27 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
-from torch import Tensor, nn
+from torch import Generator, Tensor, nn
 from torch.nn import functional as F
 
 LEVELS = 1 << 16
+
+_thread = threading.local()
+
+
+@contextmanager
+def drawing_from(generator: Generator) -> Iterator[None]:
+    """Let dropout on the CPU, in this thread, draw from `generator` and not from torch's own."""
+    _thread.generator = generator
+    try:
+        yield
+    finally:
+        _thread.generator = None
 
 
 class Dropout(nn.Module):
@@ -28,7 +44,8 @@ class Dropout(nn.Module):
         if x.device.type != "cpu":
             return F.dropout(x, self.p)
         kept = round((1 - self.p) * LEVELS)
-        draws = torch.empty(-(-x.numel() // 4), dtype=torch.int64).random_(-(1 << 63), None)
+        draws = torch.empty(-(-x.numel() // 4), dtype=torch.int64)
+        draws.random_(-(1 << 63), None, generator=getattr(_thread, "generator", None))
         draws = draws.view(torch.int16)[: x.numel()].view(x.shape)
         factor = torch.lt(draws, kept - LEVELS // 2, out=torch.empty(x.shape, dtype=x.dtype))
         return x * factor.mul_(LEVELS / kept)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from importlib import import_module
 from typing import Any
@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from model.batch import MODALITIES, Batch, real_steps
 from model.names import names as names
+from model.threads import spread
 from pipeline.errors import UserError
 
 CLASSES = ("negative", "neutral", "positive")
@@ -109,31 +110,38 @@ class Scaler(nn.Module):
         real = real_steps(batch.lengths[m], x.shape[1])[..., None]
         mean, std = self.get_buffer(f"{m}_mean"), self.get_buffer(f"{m}_std")
         scaled = torch.empty_like(x)
-        for piece in _pieces(x):  # each pass over a piece finds it in the processor's cache
+
+        def scale(piece: slice) -> None:
             values = (x[piece] - mean).div_(std).clamp_(-LIMIT, LIMIT)
             scaled[piece] = values.nan_to_num_(0.0).where(real[piece], 0.0)
+
+        spread(scale, _pieces(x))
         return scaled
 
 
 def _moments(x: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
     """Mean and std [width] over real steps, NaNs left out; summed in double, piece by piece."""
     real = real_steps(lengths, x.shape[1])
-    count, total, squares = x.new_zeros(3, x.shape[-1], dtype=torch.float64)
-    for piece in _pieces(x):
+
+    def sums(piece: slice) -> tuple[Tensor, Tensor]:
         rows = x[piece][real[piece]]
-        count += len(rows) - rows.isnan().sum(0)
-        total += rows.nansum(0).double()
-    mean = total / count.clamp(min=1)
-    for piece in _pieces(x):
+        return len(rows) - rows.isnan().sum(0), rows.nansum(0).double()
+
+    def squares(piece: slice) -> Tensor:
         apart = x[piece][real[piece]] - mean.float()
-        squares += apart.square_().nansum(0).double()
-    std = (squares / count.clamp(min=1)).sqrt()
+        return apart.square_().nansum(0).double()
+
+    counts, totals = zip(*spread(sums, _pieces(x)), strict=True)
+    count = sum(counts).clamp(min=1)
+    mean = sum(totals) / count
+    std = (sum(spread(squares, _pieces(x))) / count).sqrt()
     is_constant = std <= 1e-6 * (1e-6 + mean.abs())
     return mean, std.masked_fill(is_constant, 1.0)
 
 
-def _pieces(x: Tensor) -> Iterator[slice]:
-    return (slice(i, i + PIECE) for i in range(0, len(x), PIECE))
+def _pieces(x: Tensor) -> list[slice]:
+    """Few clips at a time: each pass over them finds them in the processor's cache."""
+    return [slice(i, i + PIECE) for i in range(0, len(x), PIECE)]
 
 
 @contextmanager
@@ -165,7 +173,6 @@ class Predictor(nn.Module):
         return y
 
     @one_thread()
-    @torch.no_grad()
     def predict(self, batch: Batch) -> np.ndarray:
         """Float32 scores [n], or probabilities [n, classes] (the softmax of eq. 23).
 
@@ -173,7 +180,16 @@ class Predictor(nn.Module):
         """
         self.eval()
         device = next(self.parameters()).device
-        chunks = [batch[i : i + CHUNK].to(device) for i in range(0, len(batch), CHUNK)]
-        y = torch.cat([self(chunk) for chunk in chunks])
+        y = in_chunks(lambda chunk: self(chunk.to(device)), batch)
         y = y.squeeze(-1) if self.network.outputs == 1 else y.softmax(-1)
         return y.cpu().numpy()
+
+
+def in_chunks(outputs: Callable[[Batch], Tensor], batch: Batch) -> Tensor:
+    """`outputs` of `batch`, CHUNK clips at a time, without gradients."""
+
+    @torch.no_grad()
+    def of_chunk(start: int) -> Tensor:
+        return outputs(batch[start : start + CHUNK])
+
+    return torch.cat(spread(of_chunk, range(0, len(batch), CHUNK)))

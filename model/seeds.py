@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import multiprocessing
-import os
 import pickle
 import sys
 import warnings
@@ -22,7 +21,9 @@ from torch import Tensor
 from model.network import Predictor, one_thread
 from model.samples import Samples
 from model.train import Prepared, Trained, TrainSettings, prepare, train_prepared, untrained
+from pipeline import machine
 from pipeline.errors import UserError
+from pipeline.threads import at_work
 
 OnEpoch = Callable[[int, dict[str, float]], None]
 """Called with the seed and the row of the curve, for each epoch of each seed."""
@@ -52,18 +53,15 @@ def train_seeds(
         return _side_by_side(prepared, samples, tasks, on_epoch, on_trained)
     found = []
     for task in tasks:
-        found.append(train_prepared(prepared, samples, task, partial(on_epoch, task.seed)))
+        with at_work(machine.cores()):
+            found.append(train_prepared(prepared, samples, task, partial(on_epoch, task.seed)))
         on_trained(task.seed, found[-1])
     return found
 
 
 def _can_fork(prepared: Prepared) -> bool:
     """Not with a GPU in use, and on macOS not with its own linear algebra."""
-    return sys.platform == "linux" and prepared.targets.device.type == "cpu" and _cores() > 1
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0))
+    return sys.platform == "linux" and prepared.targets.device.type == "cpu" and machine.cores() > 1
 
 
 def _side_by_side(
@@ -78,7 +76,8 @@ def _side_by_side(
             _send(to_parent, "epoch", row)
 
         try:
-            trained = train_prepared(prepared, samples, tasks[place], told)
+            with at_work(1):
+                trained = train_prepared(prepared, samples, tasks[place], told)
             _send(to_parent, "done", (trained.predictor.state_dict(), _rest(trained)))
         except UserError as error:
             _send(to_parent, "failed", error)

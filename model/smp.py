@@ -16,6 +16,7 @@ from model.attention import (
     positions,
 )
 from model.batch import Batch, real_steps
+from model.branches import Branch, side_by_side
 from model.convolution import pooled_convolution
 from model.dropout import Dropout
 from model.network import Network, NetworkSettings
@@ -76,40 +77,68 @@ class Smp(Network):
         d, names = settings.width, list(self.widths)
         self.pairs = list(combinations(names, 2)) if settings.inter else []
         # A single modality has no pair: its F_m is all there is.
-        self.branches = names if settings.intra or not self.pairs else []
+        intra = names if settings.intra or not self.pairs else []
         self.maps = nn.ModuleDict({m: nn.Linear(width, d) for m, width in self.widths.items()})
-        self.contexts = nn.ModuleDict({m: BiLstm(d, d // 2) for m in self.branches})
-        self.pools = nn.ModuleDict({m: AttentionPool(d) for m in self.branches})
+        self.intra = nn.ModuleDict({m: IntraModal(d) for m in intra})
         self.fusions = nn.ModuleDict({f"{m}_{n}": SmpFusion(settings) for m, n in self.pairs})
         self.dropout = Dropout(settings.dropout)
-        self.classifier = nn.Linear(d * (len(self.branches) + len(self.pairs)), outputs)
+        self.classifier = nn.Linear(d * (len(intra) + len(self.pairs)), outputs)
 
     def forward(self, batch: Batch) -> Tensor:
         """Standardised features, padding zeroed, to [n, outputs]: a score, or a logit a class.
 
         The softmax of eq. (23) is left to the loss and to `Predictor.predict`.
         """
-        x = {m: layer(batch.features[m]) for m, layer in self.maps.items()}  # X_m [n, steps, d]
-        masks = {m: real_steps(batch.lengths[m], x[m].shape[1]) for m in x}
-        parts = [self._intra(m, x[m], batch.lengths[m], masks[m]) for m in self.branches]
-        if self.pairs:
-            # (1)–(2): X_m + PE
-            placed = {m: x[m] + positions(*x[m].shape[1:], x[m].device) for m in x}
-            parts += [self._fused(m, n, placed, masks) for m, n in self.pairs]
-        y: Tensor = self.classifier(self.dropout(torch.cat(parts, dim=-1)))  # (23)
+        steps = next(iter(batch.features.values())).shape[1]
+        masks = {m: real_steps(batch.lengths[m], steps) for m in self.maps}
+        widest = sorted(self.maps, key=lambda m: -self.widths[m])
+        mapped = side_by_side([(self.maps[m], (batch.features[m],)) for m in widest])
+        x = dict(zip(widest, mapped, strict=True))  # X_m [n, steps, d]
+        found = side_by_side([*self._promotions(x, masks), *self._intra(x, masks, batch)])
+        count = 2 * len(self.pairs)
+        fused = [
+            self.fusions[f"{m}_{n}"](left, right, masks[m], masks[n])
+            for (m, n), left, right in zip(
+                self.pairs, found[:count:2], found[1:count:2], strict=True
+            )
+        ]
+        features = torch.cat([*found[count:], *fused], dim=-1)  # F_m, F_mn
+        y: Tensor = self.classifier(self.dropout(features))  # (23)
         return y
 
-    def _intra(self, m: str, x: Tensor, lengths: Tensor, mask: Tensor) -> Tensor:
-        """F_m [n, d]: BiLSTM states, pooled by attention."""
-        pooled: Tensor = self.pools[m](self.contexts[m](x, lengths), mask)
-        return pooled
+    def _promotions(self, x: Mapping[str, Tensor], masks: Mapping[str, Tensor]) -> list[Branch]:
+        """Of every pair the left and the right branch."""
+        if not self.pairs:
+            return []
+        # (1)–(2): X_m + PE
+        placed = {m: x[m] + positions(*x[m].shape[1:], x[m].device) for m in x}
+        branches: list[Branch] = []
+        for m, n in self.pairs:
+            fusion = self.fusions[f"{m}_{n}"]
+            assert isinstance(fusion, SmpFusion)
+            left = placed[m], placed[n], masks[m], masks[n]  # (18)
+            right = placed[n], placed[m], masks[n], masks[m]  # (19)
+            branches += [(fusion.left, left), (fusion.right, right)]
+        return branches
 
-    def _fused(
-        self, m: str, n: str, x: Mapping[str, Tensor], masks: Mapping[str, Tensor]
-    ) -> Tensor:
-        """F_mn [n, d], (20)–(22): the pair pooled over time; zeros where a clip lacks m or n."""
-        fused: Tensor = self.fusions[f"{m}_{n}"](x[m], x[n], masks[m], masks[n])
-        return fused
+    def _intra(
+        self, x: Mapping[str, Tensor], masks: Mapping[str, Tensor], batch: Batch
+    ) -> list[Branch]:
+        return [(module, (x[m], batch.lengths[m], masks[m])) for m, module in self.intra.items()]
+
+
+class IntraModal(nn.Module):
+    """F_m: BiLSTM states, pooled by attention."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.context = BiLstm(width, width // 2)
+        self.pool = AttentionPool(width)
+
+    def forward(self, x: Tensor, lengths: Tensor, mask: Tensor) -> Tensor:
+        """x [n, steps, width], its lengths [n] and real steps [n, steps] to [n, width]."""
+        pooled: Tensor = self.pool(self.context(x, lengths), mask)
+        return pooled
 
 
 class SmpFusion(nn.Module):
@@ -122,11 +151,13 @@ class SmpFusion(nn.Module):
         self.right = SmpBranch(settings)
         self.convolution = nn.Conv1d(2 * d, d, kernel, padding=kernel // 2)
 
-    def forward(self, a: Tensor, b: Tensor, mask_a: Tensor, mask_b: Tensor) -> Tensor:
-        """a, b [n, steps, d] and their real steps [n, steps] to F_mn [n, d]."""
-        both = self.left(a, b, mask_a, mask_b), self.right(b, a, mask_b, mask_a)  # (18)–(19)
-        any_real = (mask_a | mask_b) & mask_a[:, :1] & mask_b[:, :1]
-        return pooled_convolution(both, (mask_a, mask_b), self.convolution, any_real)  # (20)–(22)
+    def forward(self, left: Tensor, right: Tensor, mask_m: Tensor, mask_n: Tensor) -> Tensor:
+        """What the branches gave, [n, steps, d] each, to F_mn [n, d], eqs. (20)–(22).
+
+        Masks: the real steps [n, steps] of their targets. Zeros where a clip lacks either.
+        """
+        any_real = (mask_m | mask_n) & mask_m[:, :1] & mask_n[:, :1]
+        return pooled_convolution((left, right), (mask_m, mask_n), self.convolution, any_real)
 
 
 class SmpBranch(nn.Module):

@@ -18,10 +18,13 @@ from torch.nn.utils import clip_grad_norm_
 
 from model import metrics
 from model.batch import Batch, drop_features
+from model.memory import keep_freed_memory
 from model.metrics import Metrics, Scale
-from model.network import CHUNK, CLASSES, Network, Predictor, Scaler, build, one_thread
+from model.network import CLASSES, Network, Predictor, Scaler, build, in_chunks, one_thread
 from model.samples import SPLITS, Samples
+from pipeline import machine
 from pipeline.errors import UserError
+from pipeline.threads import at_work
 
 Task = Literal["regression", "classification"]
 Curve = list[dict[str, float]]
@@ -115,7 +118,8 @@ def train(
     The loss, which also chooses the epoch, is the MAE or the cross entropy. The same settings
     on the same machine give the same bits; torch's own generators are left as they were.
     """
-    return train_prepared(prepare(samples, settings), samples, settings, on_epoch)
+    with at_work(machine.cores()):
+        return train_prepared(prepare(samples, settings), samples, settings, on_epoch)
 
 
 def prepare(samples: Samples, settings: TrainSettings) -> Prepared:
@@ -136,6 +140,7 @@ def train_prepared(
 ) -> Trained:
     """As `train`, on what `prepare` gave."""
     started = time.perf_counter()
+    keep_freed_memory()
     device = prepared.targets.device
     with torch.random.fork_rng([device] if device.type == "cuda" else []):
         torch.manual_seed(settings.seed)
@@ -177,7 +182,8 @@ def _fit(
             optimizer.step()
             total += loss.detach() * len(rows)
 
-        outputs = _outputs(network, prepared.valid_inputs)
+        network.eval()
+        outputs = in_chunks(network, prepared.valid_inputs)
         valid_loss = float(loss_of(outputs, prepared.valid_targets, task))
         row = {"epoch": epoch, "train_loss": float(total) / len(inputs), "valid_loss": valid_loss}
         if not (isfinite(row["train_loss"]) and isfinite(valid_loss)):
@@ -250,12 +256,6 @@ def untrained(samples: Samples, settings: TrainSettings) -> Network:
     """The model, freshly initialised from torch's generator."""
     outputs = 1 if settings.task == "regression" else len(CLASSES)
     return build(settings.model, samples.batch.widths, outputs, settings.network)
-
-
-@torch.no_grad()
-def _outputs(network: Network, inputs: Batch) -> Tensor:
-    network.eval()
-    return torch.cat([network(inputs[i : i + CHUNK]) for i in range(0, len(inputs), CHUNK)])
 
 
 def _scores(outputs: Tensor, task: Task) -> np.ndarray:

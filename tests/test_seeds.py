@@ -13,6 +13,7 @@ from model import seeds
 from model.network import names
 from model.seeds import train_seeds
 from model.train import train
+from pipeline import machine
 from pipeline.errors import UserError
 from tests.test_smp import SMALL
 from tests.test_train import QUICK, some_samples
@@ -38,7 +39,7 @@ def assert_equal(together, alone):
 @pytest.fixture(params=["forks", "in turn"])
 def manner(request, monkeypatch):
     cores = 2 if request.param == "forks" else 1
-    monkeypatch.setattr(seeds, "_cores", lambda: cores)
+    monkeypatch.setattr(machine, "cores", lambda: cores)
 
 
 @pytest.mark.parametrize("name", names())
@@ -71,7 +72,7 @@ def test_the_error_of_a_seed_is_that_of_all(manner):
 
 
 def test_a_child_that_is_killed_is_told(monkeypatch):
-    monkeypatch.setattr(seeds, "_cores", lambda: 2)
+    monkeypatch.setattr(machine, "cores", lambda: 2)
 
     def killed(prepared, samples, settings, on_epoch):
         os.kill(os.getpid(), signal.SIGKILL)

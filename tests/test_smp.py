@@ -104,11 +104,11 @@ def lstm(w, name: str, rows: list[np.ndarray]) -> list[np.ndarray]:
 def intra_modal(w, m: str, rows: list[np.ndarray], d: int) -> np.ndarray:
     if not rows:
         return np.zeros(d)
-    forth = lstm(w, f"contexts.{m}.forth", rows)
-    back = lstm(w, f"contexts.{m}.back", rows[::-1])[::-1]
+    forth = lstm(w, f"intra.{m}.context.forth", rows)
+    back = lstm(w, f"intra.{m}.context.back", rows[::-1])[::-1]
     states = [np.concatenate(pair) for pair in zip(forth, back, strict=True)]
     scores = [
-        (w[f"pools.{m}.score.weight"] @ np.tanh(linear(w, f"pools.{m}.inner", h)))[0]
+        (w[f"intra.{m}.pool.score.weight"] @ np.tanh(linear(w, f"intra.{m}.pool.inner", h)))[0]
         for h in states
     ]
     return sum((a * h for a, h in zip(softmax(scores), states, strict=True)), np.zeros(d))
@@ -254,7 +254,7 @@ def test_fused_features_alone_are_a_setting_too():
     model = some_network(widths=pair, intra=False)
     assert isinstance(model, Smp)
     assert model.classifier.in_features == 8
-    assert not any(name.startswith("contexts") for name, _ in model.named_parameters())
+    assert not any(name.startswith("intra") for name, _ in model.named_parameters())
 
 
 @pytest.mark.parametrize(
