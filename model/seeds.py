@@ -42,8 +42,8 @@ def train_seeds(
 ) -> list[Trained]:
     """What `train` gives with each of `seeds`, to the bit, in the order of `seeds`.
 
-    On the CPU each seed has a process of its own, and all see one copy of the features: a
-    training uses one core, and five on two cores take two and a half times as long as one.
+    On the CPU each seed has a process of its own, and all see one copy of the features: seeds keep
+    every core busy from the first step to the last, which the branches of one network do not.
     (One network with a leading seed axis was slower: its activations outgrow the processor's
     cache.) Elsewhere they follow one another.
     """
