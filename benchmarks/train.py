@@ -17,18 +17,20 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from safetensors.numpy import load_file, save_file
 from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.made_cache import STEPS, WIDTHS, write_cache
 from benchmarks.plain_smp import Arrays, PlainSmp, PlainTrainer
-from model.batch import Batch
+from model.batch import MODALITIES, Batch
 from model.network import build, one_thread
 from model.samples import Samples, Split, load_samples
 from model.seeds import train_seeds
 from model.smp import Smp
 from model.train import TrainSettings, train
 from pipeline.cache import open_cache
+from pipeline.threads import at_work
 
 BATCH, SEEDS = 64, range(5)
 SETTINGS = TrainSettings(batch=BATCH, device="cpu")
@@ -46,7 +48,7 @@ def main() -> None:
     print(f"{options.rounds} interleaved rounds\n")
     with tempfile.TemporaryDirectory() as folder:
         samples = measure_load(Path(folder), options.clips, options.rounds)
-        plain_s = measure_training(samples, Path(folder) / "cache", options.epochs, options.rounds)
+        plain_s = measure_training(samples, Path(folder), options.epochs, options.rounds)
     measure_seeds(samples, options.epochs, options.rounds, plain_s)
     measure_step(samples)
 
@@ -114,14 +116,16 @@ def _peak(folder: Path, how: str) -> float:
 # ---- one training ------------------------------------------------------------------------------
 
 
-def measure_training(samples: Samples, cache: Path, epochs: int, rounds: int) -> float:
+def measure_training(samples: Samples, folder: Path, epochs: int, rounds: int) -> float:
     """An epoch, its validation included, beside a plain trainer's, which has torch's threads.
 
     The plain one has a process of its own, in which nothing is set up for it. Returns its seconds.
     """
     settings = SETTINGS.model_copy(update={"epochs": epochs})
     ours: list[float] = []
-    with plain_trainer(cache) as plain_epoch:
+    for name in ("train", "valid"):
+        save_file(dict(arrays_of(samples.split(name))), folder / f"{name}.safetensors")
+    with plain_trainer(folder) as plain_epoch:
         best = fastest(
             rounds, plain=plain_epoch, train=lambda: ours.extend(timed(samples, settings))
         )
@@ -139,11 +143,11 @@ def measure_training(samples: Samples, cache: Path, epochs: int, rounds: int) ->
 
 
 @contextmanager
-def plain_trainer(cache: Path) -> Iterator[Callable[[], object]]:
-    """A plain trainer on the clips of `cache`, in a process; yields what runs an epoch there."""
+def plain_trainer(folder: Path) -> Iterator[Callable[[], object]]:
+    """A plain trainer on the arrays in `folder`, in a process; yields what runs an epoch there."""
     context = multiprocessing.get_context("spawn")
     here, there = context.Pipe()
-    process = context.Process(target=_train_plainly, args=(cache, there), daemon=True)
+    process = context.Process(target=_train_plainly, args=(folder, there), daemon=True)
     process.start()
     there.close()
     here.recv()
@@ -157,10 +161,9 @@ def plain_trainer(cache: Path) -> Iterator[Callable[[], object]]:
     process.join()
 
 
-def _train_plainly(cache: Path, to_parent: Connection) -> None:
-    samples = load_samples(open_cache(cache))
-    fitted, held_out = (arrays_of(samples.split(name)) for name in ("train", "valid"))
-    plain = PlainSmp(samples.batch.widths, Smp.Settings())
+def _train_plainly(folder: Path, to_parent: Connection) -> None:
+    fitted, held_out = (load_file(folder / f"{name}.safetensors") for name in ("train", "valid"))
+    plain = PlainSmp({m: fitted[m].shape[-1] for m in MODALITIES}, Smp.Settings())
     trainer = PlainTrainer(plain, fitted, held_out, BATCH)
     with suppress(EOFError):
         while True:
@@ -206,13 +209,16 @@ def measure_seeds(samples: Samples, epochs: int, rounds: int, plain_s: float) ->
     best = fastest(
         rounds,
         one=lambda: train(samples, settings),
+        on_one_core=lambda: _on_one_core(lambda: train(samples, settings)),
         five=lambda: train_seeds(samples, settings, SEEDS),
     )
-    print(f"{len(SEEDS)} seeds, {epochs} epochs, preparation included")
-    print(f"  one {best['one']:.1f} s, {len(SEEDS)} together {best['five']:.1f} s")
-    print(f"  {best['five'] / best['one']:.2f} times as long as one (goal: 2.5)")
+    one, on_one_core, five = best.values()
     in_plain_s = len(SEEDS) * epochs * plain_s
-    print(f"  {in_plain_s / best['five']:.2f} times as fast as {len(SEEDS)} plain trainings")
+    print(f"{len(SEEDS)} seeds, {epochs} epochs, preparation included")
+    print(f"  one {one:.1f} s, on one core {on_one_core:.1f} s, {len(SEEDS)} together {five:.1f} s")
+    print(f"  {five / one:.2f} times as long as one, which has all cores to itself (goal: 2.5)")
+    print(f"  {five / on_one_core:.2f} times as long as one on one core")
+    print(f"  {in_plain_s / five:.2f} times as fast as {len(SEEDS)} plain trainings")
     once = SETTINGS.model_copy(update={"epochs": 1})
     together = train_seeds(samples, once, SEEDS)
     apart = [train(samples, once.model_copy(update={"seed": seed})) for seed in SEEDS]
@@ -223,9 +229,19 @@ def measure_seeds(samples: Samples, epochs: int, rounds: int, plain_s: float) ->
     print(f"  after one epoch the two ways differ by {max(differences):.1e} (goal: 1e-5)\n")
 
 
+def _on_one_core(run: Callable[[], object]) -> None:
+    cores = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {min(cores)})
+    try:
+        run()
+    finally:
+        os.sched_setaffinity(0, cores)
+
+
 # ---- one step ----------------------------------------------------------------------------------
 
 
+@at_work(1)
 @one_thread()
 def measure_step(samples: Samples) -> None:
     """Operations and bytes of a step, and how long they would take at this machine's ceilings."""

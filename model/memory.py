@@ -1,4 +1,4 @@
-"""Memory that every step of a training frees and takes again."""
+"""Memory that is freed and taken again, at every step of a training or chunk of a cache."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ _MOST_KEPT = (1 << 31) - 1
 def keep_freed_memory() -> None:
     """Let this process keep up to 2 GiB of what it frees, instead of giving it back at once.
 
-    A step frees hundreds of MB; to have them again from the system, page by page and zeroed, is
-    a tenth to a fifth of its time. Only glibc knows the setting (mallopt(3)); it stays.
+    A step of SMP frees a hundred MB; to have them again from the system, page by page and
+    zeroed, is a tenth to a fifth of its time. Only glibc has the setting (mallopt(3)); it stays.
     """
     with suppress(OSError, AttributeError, TypeError):
         libc = ctypes.CDLL(None)

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from model.batch import MODALITIES, Batch
+from model.memory import keep_freed_memory
 from model.metrics import SCALES, Scale, scale_of
 from pipeline.errors import UserError
 from pipeline.recipe import Recipe
@@ -95,6 +96,7 @@ def load_samples(
     modality, where they are not to be the default's.
     Raises UserError for a channel asked for by name that the cache lacks, or an unknown target.
     """
+    keep_freed_memory()  # of each chunk that was read for the next ones
     notes: list[str] = []
     labels = _labels(cache, target)
     kept = np.isfinite(labels)
