@@ -70,7 +70,7 @@ def require_writable(runs: Path) -> None:
 def load_model(run: Path) -> Predictor:
     """The model of a run folder, on the CPU, ready to predict.
 
-    Raises UserError where the folder has no readable weights.
+    Raises UserError where the folder has no readable weights, or those of another version.
     """
     path = run / WEIGHTS
     try:
@@ -81,7 +81,12 @@ def load_model(run: Path) -> Predictor:
         raise UserError(f"{run} is no run folder: can't read {WEIGHTS} ({error})") from error
     network = build(spec["name"], spec["widths"], spec["outputs"], spec["settings"])
     predictor = Predictor(Scaler(spec["widths"]), network)
-    predictor.load_state_dict(state)
+    try:
+        predictor.load_state_dict(state)
+    except RuntimeError as error:
+        raise UserError(
+            f"{run}: its weights are of another version of {spec['name']!r}; train it again"
+        ) from error
     return predictor.eval()
 
 

@@ -14,6 +14,8 @@ import pandas as pd
 import pytest
 import torch
 from click.testing import CliRunner
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
 
 import model
 from model import run_folder
@@ -232,6 +234,19 @@ class TestRunFolder:
         (tmp_path / "weights.safetensors").write_bytes(b"not weights")
         with pytest.raises(UserError, match="no run folder"):
             model.load_model(tmp_path)
+
+    def test_a_run_of_an_earlier_version_of_the_model_is_told(self, tmp_path):
+        samples = some_samples()
+        trained = train(samples, QUICK.model_copy(update={"epochs": 1}))
+        folder = run_folder.save(trained, samples, QUICK, tmp_path)
+        path = folder / "weights.safetensors"
+        with safe_open(path, framework="pt") as file:
+            about = file.metadata()
+        weights = load_file(path)
+        weights["network.contexts.text.weight"] = weights.popitem()[1]
+        save_file(weights, path, about)
+        with pytest.raises(UserError, match="another version of 'smp'; train it again"):
+            model.load_model(folder)
 
 
 class Stage:
