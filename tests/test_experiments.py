@@ -34,6 +34,7 @@ from model.experiments.table import MODEL, PUBLISHED, REFERENCE, Row, Table
 from model.metrics import SIMS, regression_references
 from model.samples import Samples, load_samples
 from model.train import TrainSettings
+from pipeline import machine
 from pipeline.errors import UserError
 from tests.test_metrics import SIMS_TEST
 from tests.test_train import Stage, cache_of, some_samples
@@ -161,7 +162,7 @@ def test_each_training_reads_the_test_split_once_after_its_last_epoch(tmp_path, 
 
     monkeypatch.setattr(Samples, "split", watched)
     monkeypatch.setattr(trainings, "train_seeds", announced)
-    monkeypatch.setattr(seeds_of, "_cores", lambda: 1)  # in this process, where reads are seen
+    monkeypatch.setattr(machine, "cores", lambda: 1)  # in this process, where reads are seen
     samples = some_samples()
     compared(samples, tmp_path)
     phases = [event for event, _ in groupby(events)]
