@@ -47,16 +47,16 @@ def train_seeds(
     (One network with a leading seed axis was slower: its activations outgrow the processor's
     cache.) Elsewhere they follow one another.
     """
-    prepared = prepare(samples, settings)
     tasks = [settings.model_copy(update={"seed": seed}) for seed in seeds]
-    if len(tasks) > 1 and _can_fork(prepared):
-        return _side_by_side(prepared, samples, tasks, on_epoch, on_trained)
-    found = []
-    for task in tasks:
-        with at_work(machine.cores()):
+    with at_work(machine.cores()):
+        prepared = prepare(samples, settings)
+        if len(tasks) > 1 and _can_fork(prepared):
+            return _side_by_side(prepared, samples, tasks, on_epoch, on_trained)
+        found = []
+        for task in tasks:
             found.append(train_prepared(prepared, samples, task, partial(on_epoch, task.seed)))
-        on_trained(task.seed, found[-1])
-    return found
+            on_trained(task.seed, found[-1])
+        return found
 
 
 def _can_fork(prepared: Prepared) -> bool:
