@@ -263,6 +263,8 @@ def _limit_threads() -> None:
     # Imported here: a plan and a run that has nothing to do need neither.
     import cv2
     import torch
+    from threadpoolctl import threadpool_limits
 
+    threadpool_limits(THREADS_A_TASK, "blas")
     torch.set_num_threads(THREADS_A_TASK)
     cv2.setNumThreads(THREADS_A_TASK)

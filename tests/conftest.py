@@ -1,7 +1,6 @@
 """A dataset of transcripts and a run over it, for tests that need no media."""
 
 import csv
-import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -12,8 +11,6 @@ from pipeline.extract import Extraction, extract
 from pipeline.run import Engine, run_serially
 from tests.browser import browser as browser
 from tests.browser import one_browser as one_browser
-
-os.environ.setdefault("OMP_NUM_THREADS", "1")  # as the runner has it; torch reads it once
 
 SPLITS = ("train", "valid", "test")
 

@@ -1,5 +1,9 @@
 """The runner: what runs, what does not, and what one bad clip costs."""
 
+import json
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,6 +20,18 @@ from tests.conftest import Transcripts
 
 TEXTS = ["hello", "world", "", "a rather longer text that has more than thirty-two letters", "x"]
 Bytes = Callable[[str], dict[str, bytes]]
+THREADS = """
+import json, sys
+import cv2, numpy, torch
+from threadpoolctl import threadpool_info
+from pipeline.extract import extract
+from pipeline.run import run_serially
+
+folder, stages_file, cache_root = sys.argv[1:]
+extract(folder, stages_file, run_serially, cache_root=cache_root)
+blas = max(x["num_threads"] for x in threadpool_info() if x["user_api"] == "blas")
+print(json.dumps([blas, torch.get_num_threads(), cv2.getNumThreads()]))
+"""
 
 
 def ran(transcripts: Transcripts, engine: Engine = run_serially) -> set[tuple[str, int]]:
@@ -72,6 +88,15 @@ def test_dask_and_the_plain_loop_write_the_same_bytes(
     serial = stored_bytes(transcripts.cache_root + "-serial/talks")
     assert stored_bytes(transcripts.cache_url) == serial
     assert any("commits" in name for name in serial)
+
+
+def test_a_task_computes_on_one_thread(transcripts: Transcripts) -> None:
+    transcripts.texts(["hello"])
+    arguments = transcripts.folder, transcripts.stages_file, transcripts.cache_root
+    threads = subprocess.check_output(
+        [sys.executable, "-c", THREADS, *arguments], env=os.environ | {"OMP_NUM_THREADS": "2"}
+    )
+    assert json.loads(threads) == [1, 1, 1]
 
 
 @pytest.mark.slow
