@@ -5,6 +5,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 UV := $(BIN)/python -m uv pip
+# Where this is set, each process compiles torch's sources again: seconds, in hundreds of tests.
+export PYTHONDONTWRITEBYTECODE :=
 
 .PHONY: env demo test lint bench docs lock clean
 
