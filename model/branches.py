@@ -54,9 +54,10 @@ class _Graphs(torch.autograd.Function):
         def run(place: int) -> list[Tensor | None]:
             leaves: list[Tensor] = ctx.leaves[place]
             wanted = [x for x in leaves if x.requires_grad]
-            found = torch.autograd.grad(
-                ctx.outputs[place], wanted, gradients[place], allow_unused=True
-            )
+            # A scalar with these gradients: to be given them, torch imports sympy, for a second.
+            with torch.enable_grad():
+                scalar = (ctx.outputs[place] * gradients[place]).sum()
+            found = torch.autograd.grad(scalar, wanted, allow_unused=True)
             each = iter(found)
             return [next(each) if x.requires_grad else None for x in leaves]
 

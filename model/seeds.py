@@ -82,6 +82,8 @@ def _side_by_side(
         except UserError as error:
             _send(to_parent, "failed", error)
 
+    with torch.random.fork_rng([]):
+        blank = Predictor(prepared.scaler, untrained(samples, tasks[0]))
     found: dict[int, Trained] = {}
     with _children(run, len(tasks)) as pipes:
         while len(found) < len(tasks):
@@ -91,7 +93,7 @@ def _side_by_side(
                 if kind == "failed":
                     raise value
                 if kind == "done":
-                    found[place] = _rebuilt(prepared, samples, tasks[place], *value)
+                    found[place] = _rebuilt(blank, *value)
                     on_trained(tasks[place].seed, found[place])
                 else:
                     on_epoch(tasks[place].seed, value)
@@ -129,15 +131,8 @@ def _rest(trained: Trained) -> dict[str, Any]:
     return {f.name: getattr(trained, f.name) for f in fields(trained) if f.name != "predictor"}
 
 
-def _rebuilt(
-    prepared: Prepared,
-    samples: Samples,
-    settings: TrainSettings,
-    weights: dict[str, Tensor],
-    rest: dict[str, Any],
-) -> Trained:
-    with torch.random.fork_rng([]):
-        predictor = Predictor(deepcopy(prepared.scaler), untrained(samples, settings))
+def _rebuilt(blank: Predictor, weights: dict[str, Tensor], rest: dict[str, Any]) -> Trained:
+    predictor = deepcopy(blank)
     predictor.load_state_dict(weights)
     return Trained(predictor=predictor.eval(), **rest)
 

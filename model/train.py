@@ -17,6 +17,7 @@ from torch.nn import functional as F
 from torch.nn.utils import clip_grad_norm_
 
 from model import metrics
+from model.adam import Adam
 from model.batch import Batch, drop_features
 from model.memory import keep_freed_memory
 from model.metrics import Metrics, Scale
@@ -163,9 +164,7 @@ def _fit(
     """The loop; leaves the best epoch's weights in `network`."""
     inputs, targets, task = prepared.inputs, prepared.targets, settings.task
     device = targets.device
-    optimizer = torch.optim.Adam(
-        network.parameters(), lr=settings.lr, weight_decay=settings.weight_decay, fused=True
-    )
+    optimizer = Adam(network.parameters(), settings.lr, settings.weight_decay)
     order = torch.Generator().manual_seed(settings.seed)
     best, best_epoch, best_loss = deepcopy(network.state_dict()), 0, inf
     curve: Curve = []
