@@ -2,6 +2,5 @@
 
 import os
 
-# As the runner has it. Here, since numpy and torch read it once, when they are first imported: a
-# BLAS with threads of its own hung once, in a product after tests that fork.
+# As the runner has it. Here, since numpy and torch read it once, when they are first imported.
 os.environ.setdefault("OMP_NUM_THREADS", "1")

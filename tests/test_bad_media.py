@@ -1,6 +1,7 @@
 """A whole corpus of bad and odd clips through `smp extract`: each comes out as the table says."""
 
 import json
+import os
 import re
 import resource
 import subprocess
@@ -184,6 +185,15 @@ def test_a_bad_dataset_is_refused_with_file_and_line(
     assert done.exit_code == 2
     (line,) = done.output.splitlines()
     assert is_as_expected(expected, line), line
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_getscheduler"), reason="as POSIX has it")
+def test_no_encoder_leaves_the_tests_with_a_real_time_thread(tmp_path: Path) -> None:
+    before = os.sched_getscheduler(0)
+    case = next(case for case in CASES if case.name == "AV1")
+    if case.video is not None and case.can_be_made():
+        case.video(tmp_path / "clip.mp4")
+    assert os.sched_getscheduler(0) == before
 
 
 def test_a_clip_over_the_time_limit_fails_and_says_how_to_wait_longer(tmp_path: Path) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import struct
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from fractions import Fraction
 from functools import cache
 from pathlib import Path
@@ -62,6 +64,22 @@ def good(
     return make
 
 
+@contextmanager
+def _schedule_kept() -> Iterator[None]:
+    """libsvtav1, where root calls it, makes the thread real-time, and so all that it starts.
+
+    Two of those that wait for a third, spinning, then wait for ever on two cores.
+    """
+    if not hasattr(os, "sched_setscheduler"):
+        yield
+        return
+    policy, priority = os.sched_getscheduler(0), os.sched_getparam(0)
+    try:
+        yield
+    finally:
+        os.sched_setscheduler(0, policy, priority)
+
+
 def encoded(
     codec: str = "libx264",
     pixels: str = "yuv420p",
@@ -80,7 +98,7 @@ def encoded(
     def make(path: Path) -> None:
         shown = pictures()
         clock = Fraction(1, 1000)
-        with av.open(str(path), "w", format=container) as file:
+        with _schedule_kept(), av.open(str(path), "w", format=container) as file:
             tracks = [file.add_stream(codec, rate=FPS) for _ in range(videos)]
             for track in tracks:
                 track.height, track.width = shown[0].shape[:2]
