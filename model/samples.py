@@ -12,8 +12,10 @@ import torch
 from model.batch import MODALITIES, Batch
 from model.memory import keep_freed_memory
 from model.metrics import SCALES, Scale, scale_of
+from pipeline import machine
 from pipeline.errors import UserError
 from pipeline.recipe import Recipe
+from pipeline.threads import at_work, spread
 from pipeline.weights import is_random
 
 if TYPE_CHECKING:
@@ -105,7 +107,8 @@ def load_samples(
     if not kept.all():
         notes.append(f"{(~kept).sum()} of {len(kept)} clips have no label and are left out")
     chosen = channels or {**available(cache, notes), **({"text": text} if text else {})}
-    batch, used = _read_batch(cache, chosen, kept, notes)
+    with at_work(machine.cores()):
+        batch, used = _read_batch(cache, chosen, kept, notes)
     clips = cache.clips[kept]
     return Samples(
         name=cache.name,
@@ -178,7 +181,8 @@ def read_modality(stages: Sequence[StageView], kept: np.ndarray) -> tuple[np.nda
     for stage, rows in zip(stages, _channels(x, widths), strict=True):
         stage.read(out=rows)
     x = x if kept.all() else x[kept]
-    is_finite = _is_finite(x)  # one pass over all: where it fails is only looked for if it does
+    # One pass over all: where it fails is only looked for if it does.
+    is_finite = all(spread(_is_finite, np.array_split(x, machine.cores())))
     for stage, rows, own in zip(stages, _channels(x, widths), lengths, strict=True):
         if not is_finite:
             _check_finite(stage.name, rows)

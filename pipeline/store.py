@@ -15,7 +15,7 @@ from zarr.codecs import BloscCodec, Crc32cCodec
 from zarr.core.buffer import Buffer
 from zarr.storage import FsspecStore, LocalStore, WrapperStore
 
-from pipeline import digest
+from pipeline import chunks, digest
 from pipeline.commit import Commit, RowState
 from pipeline.errors import DamagedError, UserError
 from pipeline.extractor import OK, ClipResult
@@ -289,12 +289,16 @@ class Store:
         there = set(self.folder.files())
         for partition, commit in self.commits().items():
             self._require(partition, [file for file in commit.files if file not in there])
-        buffer = None if out is None else NDBuffer.from_numpy_array(out)
+        array, path = self._array(name), self.folder.path
+        out = np.empty(array.shape, array.dtype) if out is None else out
         try:
-            values = np.asarray(self._array(name).get_basic_selection(..., out=buffer))
+            if path is not None and chunks.is_readable(array):
+                chunks.read(array, path / name, out)
+            else:
+                array.get_basic_selection(..., out=NDBuffer.from_numpy_array(out))
         except (ValueError, RuntimeError) as error:
             raise self._damaged(str(error)) from None
-        return values if out is None else out
+        return out
 
     def rows(self, partition: int, names: Sequence[str] | None = None) -> Iterator[ClipResult]:
         """The results of a committed partition, as they were written, cut to their lengths.
