@@ -14,7 +14,7 @@ Result = TypeVar("Result")
 
 _lock = threading.Lock()
 _busy = 0  # threads that run a task or help with one
-_most = 1  # that should
+_most = 0  # that should
 
 
 @contextmanager
@@ -96,6 +96,8 @@ def _is_crowded() -> bool:
 
 
 def _leave() -> None:
-    global _busy
+    global _busy, _most
     with _lock:
         _busy -= 1
+        if _busy == 0:  # what begins without leave has none, whatever was before
+            _most = 0

@@ -45,8 +45,10 @@ def test_without_a_budget_everything_is_done_in_the_thread_itself() -> None:
     crowd = Crowd()
     with at_work(1):
         assert spread(crowd, range(5)) == [0, 1, 4, 9, 16]
+    with at_work(3):
+        assert spread(crowd, []) == []
+    assert spread(crowd, range(5)) == [0, 1, 4, 9, 16]
     assert crowd.threads == {threading.get_ident()}
-    assert spread(crowd, []) == []
 
 
 def test_tasks_side_by_side_leave_no_thread_for_help() -> None:
