@@ -20,11 +20,6 @@ class Adam:
         self._lr, self._weight_decay = lr, weight_decay
         self._state = [(p, *_zeros(p)) for p in parameters]
 
-    def zero_grad(self) -> None:
-        """Drop the gradients."""
-        for parameter, *_ in self._state:
-            parameter.grad = None
-
     @torch.no_grad()
     def step(self) -> None:
         """Move each parameter that has a gradient."""

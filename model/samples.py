@@ -107,8 +107,7 @@ def load_samples(
     if not kept.all():
         notes.append(f"{(~kept).sum()} of {len(kept)} clips have no label and are left out")
     chosen = channels or {**available(cache, notes), **({"text": text} if text else {})}
-    with at_work(machine.cores()):
-        batch, used = _read_batch(cache, chosen, kept, notes)
+    batch, used = _read_batch(cache, chosen, kept, notes)
     clips = cache.clips[kept]
     return Samples(
         name=cache.name,
@@ -178,11 +177,12 @@ def read_modality(stages: Sequence[StageView], kept: np.ndarray) -> tuple[np.nda
     longest = lengths.max(axis=0)
     widths = [stage.shape[-1] for stage in stages]
     x = np.empty((*stages[0].shape[:-1], sum(widths)), np.float32)
-    for stage, rows in zip(stages, _channels(x, widths), strict=True):
-        stage.read(out=rows)
-    x = x if kept.all() else x[kept]
-    # One pass over all: where it fails is only looked for if it does.
-    is_finite = all(spread(_is_finite, np.array_split(x, machine.cores())))
+    with at_work(machine.cores()):
+        for stage, rows in zip(stages, _channels(x, widths), strict=True):
+            stage.read(out=rows)
+        x = x if kept.all() else x[kept]
+        # One pass over all: where it fails is only looked for if it does.
+        is_finite = all(spread(_is_finite, np.array_split(x, machine.cores())))
     for stage, rows, own in zip(stages, _channels(x, widths), lengths, strict=True):
         if not is_finite:
             _check_finite(stage.name, rows)

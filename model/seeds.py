@@ -82,7 +82,7 @@ def _side_by_side(
         except UserError as error:
             _send(to_parent, "failed", error)
 
-    with torch.random.fork_rng([]):
+    with torch.random.fork_rng([]):  # before the forks, which share what it imports
         blank = Predictor(prepared.scaler, untrained(samples, tasks[0]))
     found: dict[int, Trained] = {}
     with _children(run, len(tasks)) as pipes:

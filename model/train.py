@@ -175,7 +175,7 @@ def _fit(
         for rows in torch.randperm(len(inputs), generator=order).to(device).split(settings.batch):
             batch = drop_features(inputs[rows], settings.feature_dropout)
             loss = loss_of(network(batch), targets[rows], task)
-            optimizer.zero_grad()
+            network.zero_grad()
             loss.backward()
             clip_grad_norm_(network.parameters(), settings.clip_norm, foreach=True)
             optimizer.step()

@@ -1,4 +1,4 @@
-"""A local array read whole: each chunk read, checked and put in its place by one thread."""
+"""How arrays are encoded, and a local one read whole: each chunk by one thread to its place."""
 
 from __future__ import annotations
 
@@ -16,8 +16,25 @@ from pipeline.threads import spread
 CHECKSUM_BYTES = 4
 
 
+def encoding(dtype: str) -> dict[str, Any]:
+    """Compressed, checked against bit rot; what was never written reads as NaN, not as zero.
+
+    For zarr's `create_array`.
+    """
+    kind = np.dtype(dtype)
+    return {
+        "dtype": kind.name,
+        "fill_value": np.nan if kind.kind == "f" else 0,
+        "compressors": [
+            BloscCodec(cname="lz4", clevel=5, shuffle="shuffle", typesize=kind.itemsize),
+            Crc32cCodec(),
+        ],
+        "config": {"write_empty_chunks": True},
+    }
+
+
 def is_readable(array: zarr.Array[Any]) -> bool:
-    """Whether `read` knows the encoding: chunks of whole rows, blosc and a checksum."""
+    """Whether `read` knows an array: chunks of whole rows, in our `encoding`."""
     codecs = (*array.filters, array.serializer, *array.compressors)
     return (
         array.shards is None

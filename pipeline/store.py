@@ -11,7 +11,6 @@ import numpy as np
 import zarr
 from zarr.abc.store import Store as ZarrStore
 from zarr.buffer.cpu import NDBuffer
-from zarr.codecs import BloscCodec, Crc32cCodec
 from zarr.core.buffer import Buffer
 from zarr.storage import FsspecStore, LocalStore, WrapperStore
 
@@ -162,7 +161,7 @@ class Store:
                 shape=(clips, *shape),
                 chunks=(self._rows_a_chunk(field), *shape),
                 dimension_names=("clip", *(a if isinstance(a, str) else None for a in field.axes)),
-                **_encoding(field.dtype),
+                **chunks.encoding(field.dtype),
             )
         elif self._array(name).shape[0] < clips:
             array = self._array(name)
@@ -224,7 +223,7 @@ class Store:
             shape=joined.shape,
             chunks=(chunk, *joined.shape[1:]),
             overwrite=True,
-            **_encoding(joined.dtype.str),
+            **chunks.encoding(joined.dtype.str),
         )[...] = joined
         self._write_rows(f"{name}/offsets", rows, np.stack([starts, stops], axis=1))
 
@@ -359,20 +358,6 @@ class Store:
 
     def _cut(self, name: str, row: np.ndarray, length: int) -> np.ndarray:
         return row[:length] if self.fields[name].axes[:1] == ("step",) else row
-
-
-def _encoding(dtype: str) -> dict[str, Any]:
-    """Compressed, checked against bit rot; what was never written reads as NaN, not as zero."""
-    kind = np.dtype(dtype)
-    return {
-        "dtype": kind.name,
-        "fill_value": np.nan if kind.kind == "f" else 0,
-        "compressors": [
-            BloscCodec(cname="lz4", clevel=5, shuffle="shuffle", typesize=kind.itemsize),
-            Crc32cCodec(),
-        ],
-        "config": {"write_empty_chunks": True},
-    }
 
 
 class _Noted(WrapperStore[ZarrStore]):

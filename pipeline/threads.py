@@ -14,7 +14,7 @@ Result = TypeVar("Result")
 
 _lock = threading.Lock()
 _busy = 0  # threads that run a task or help with one
-_most = 0  # that should
+_most = 1  # that should, while there are any
 
 
 @contextmanager
@@ -81,10 +81,10 @@ class _Shared(Generic[Item, Result]):
 
 
 def _join_in() -> bool:
-    """Count one more thread as busy, if that leaves the budget kept."""
+    """Count one more thread as busy, if a task has begun and that leaves its budget kept."""
     global _busy
     with _lock:
-        if _busy >= _most:
+        if not 0 < _busy < _most:
             return False
         _busy += 1
         return True
@@ -96,8 +96,6 @@ def _is_crowded() -> bool:
 
 
 def _leave() -> None:
-    global _busy, _most
+    global _busy
     with _lock:
         _busy -= 1
-        if _busy == 0:  # what begins without leave has none, whatever was before
-            _most = 0

@@ -34,7 +34,7 @@ def test_every_step_is_torchs_to_the_bit(weight_decay):
     for used in (0, 1, 0, 0, 1):  # the other one has no gradient
         x = torch.randn(7, 5)
         for modules, optimizer in zip((ours, theirs), optimizers, strict=True):
-            optimizer.zero_grad()
+            modules.zero_grad()
             modules[used](x).square().sum().backward()
             optimizer.step()
         for own, expected in zip(ours.parameters(), theirs.parameters(), strict=True):

@@ -13,15 +13,17 @@ from zarr.codecs import BloscCodec, BytesCodec, Crc32cCodec, ZstdCodec
 from pipeline import chunks
 from pipeline.threads import at_work
 
-ENCODING = {"compressors": [BloscCodec(cname="lz4"), Crc32cCodec()]}
-
 
 def stored(folder: Path, values: np.ndarray, **options: Any) -> zarr.Array[Any]:
     array = zarr.create_array(
         folder,
         shape=values.shape,
-        dtype=values.dtype,
-        **{"chunks": (3, *values.shape[1:]), "fill_value": 7, **ENCODING, **options},
+        **{
+            "chunks": (3, *values.shape[1:]),
+            **chunks.encoding(values.dtype.str),
+            "fill_value": 7,
+            **options,
+        },
     )
     array[...] = values
     return array
