@@ -33,7 +33,7 @@ from pipeline.extractor import ClipInputs
 from pipeline.extractors.faces import Faces
 from pipeline.extractors.frames import Frames
 from pipeline.media import frames
-from pipeline.mp4 import write_mp4
+from pipeline.media.write_mp4 import write_mp4
 from pipeline.track import Cuts, best_pairs, iou
 from pipeline.windows import windows
 

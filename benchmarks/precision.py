@@ -23,10 +23,10 @@ from benchmarks.full_size import write_stages
 from pipeline import voice
 from pipeline.clip import Clip
 from pipeline.extractor import ClipInputs, Extractor
+from pipeline.media.waveform import normalised
 from pipeline.openface import AUS
 from pipeline.sentences import LEVELS, sentence
 from pipeline.stages import Stages
-from pipeline.waveform import normalised
 from tests.aligned_faces import clips_of
 
 SECONDS = 4.0  # about the mean of a CMU-MOSI clip

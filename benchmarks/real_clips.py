@@ -15,8 +15,8 @@ import numpy as np
 
 from pipeline import media
 from pipeline.errors import MissingModalityError
-from pipeline.mp4 import write_mp4
-from pipeline.waveform import RATE_HZ, resampled
+from pipeline.media.waveform import RATE_HZ, resampled
+from pipeline.media.write_mp4 import write_mp4
 
 SECONDS = 3.7  # the mean clip of CH-SIMS
 SHARED = Path(__file__).parent.parent.parent / "shared" / "data"

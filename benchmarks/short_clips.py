@@ -9,7 +9,7 @@ import numpy as np
 import yaml
 
 from pipeline import footage, voice
-from pipeline.mp4 import write_mp4
+from pipeline.media.write_mp4 import write_mp4
 from pipeline.sentences import sentence, supply
 
 SECONDS = 0.3

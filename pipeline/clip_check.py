@@ -10,7 +10,7 @@ from pathlib import Path
 from pipeline import media
 from pipeline.clip import Clip
 from pipeline.errors import ClipError, MissingModalityError
-from pipeline.probe import Probe, probe
+from pipeline.media.probe import Probe, probe
 
 FEW_FPS = 0.01  # all pictures are decoded, hardly any is converted
 

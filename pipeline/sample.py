@@ -16,7 +16,7 @@ from pipeline import footage, voice
 from pipeline.errors import UserError
 from pipeline.files import Folder
 from pipeline.footage import CUTS, FPS, Cut
-from pipeline.mp4 import write_mp4
+from pipeline.media.write_mp4 import write_mp4
 from pipeline.sentences import LANGUAGES, LEVELS, sentence
 
 VERSION = 1  # raise it whenever what is written changes

@@ -12,7 +12,7 @@ import numpy as np
 
 from pipeline import transformer
 from pipeline.errors import UserError
-from pipeline.waveform import FULL_SCALE, RATE_HZ
+from pipeline.media.waveform import FULL_SCALE, RATE_HZ
 from pipeline.weights import Weights, load_once
 
 # They tell whoever calls the library how to call it; no user can act on them.

@@ -30,9 +30,9 @@ from pipeline.extract import Extraction, extract
 from pipeline.extractor import ClipInputs, ClipResult
 from pipeline.extractors.asr import SEARCHED, Asr, windows
 from pipeline.extractors.bert import Bert
+from pipeline.media.waveform import RATE_HZ
 from pipeline.run import run_serially
 from pipeline.transcript import read, text_of, written
-from pipeline.waveform import RATE_HZ
 from tests.bad_media.making import spoken
 
 SPECIAL = [

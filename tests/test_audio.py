@@ -12,8 +12,8 @@ from pipeline.clip import Clip
 from pipeline.errors import ClipError, MissingModalityError
 from pipeline.extractor import ClipInputs, ClipResult
 from pipeline.extractors.audio import Audio
-from pipeline.mp4 import write_mp4
-from pipeline.waveform import RATE_HZ, normalised, placed, resampled
+from pipeline.media.waveform import RATE_HZ, normalised, placed, resampled
+from pipeline.media.write_mp4 import write_mp4
 
 FEAT = Path((find_spec("feat").submodule_search_locations or [""])[0]) / "tests" / "data"  # type: ignore[union-attr]
 SHARED = Path(__file__).parents[2] / "shared" / "data"

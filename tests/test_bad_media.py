@@ -21,7 +21,7 @@ from pipeline.clip import Clip
 from pipeline.extractor import ClipInputs, ClipResult
 from pipeline.extractors.audio import Audio
 from pipeline.extractors.frames import Frames
-from pipeline.time_limit import TimeLimit
+from pipeline.media.time_limit import TimeLimit
 from tests.bad_media.cases import CASES, NEIGHBOURS, REFUSED, UNEVEN_S, Case
 from tests.bad_media.making import good, plain
 

@@ -21,7 +21,7 @@ from pipeline.extractors.frames import Frames
 from pipeline.integral import Grid, IntegralImages, Span
 from pipeline.key_frames import KeyFrameDetector
 from pipeline.media import frames
-from pipeline.mp4 import write_mp4
+from pipeline.media.write_mp4 import write_mp4
 from pipeline.mtcnn import Boxes, Detector, _crops
 from pipeline.mtcnn_networks import CropNetwork, Networks, ProposalNetwork, Scale
 from pipeline.steps import sample_indices

@@ -15,7 +15,7 @@ from pipeline.errors import ClipError, MissingModalityError
 from pipeline.extractor import FAILED, MISSING, OK, ClipInputs
 from pipeline.extractors.frames import Frames
 from pipeline.media import frames
-from pipeline.mp4 import write_mp4
+from pipeline.media.write_mp4 import write_mp4
 
 FEAT = importlib.util.find_spec("feat")
 assert FEAT is not None

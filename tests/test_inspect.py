@@ -19,13 +19,13 @@ from pipeline.extract import extract
 from pipeline.inspect import action_units, features, page, sound, tokens
 from pipeline.inspect.finding import DAMAGED, NOT_EXTRACTED, Finding, findings, number_of
 from pipeline.inspect.source import frame_at
-from pipeline.mp4 import write_mp4
+from pipeline.media.waveform import FULL_SCALE
+from pipeline.media.write_mp4 import write_mp4
 from pipeline.openface import AUS
 from pipeline.page import write_page
 from pipeline.run import run_serially
 from pipeline.steps import STEPS
 from pipeline.transcript import read
-from pipeline.waveform import FULL_SCALE
 from tests.browser import PHONE, Browser
 
 HOSTILE = "<script>document.title='broken'</script>\"'&amp;{{ 7 * 7 }}"

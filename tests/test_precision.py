@@ -15,8 +15,8 @@ from pipeline.extractors.action_units import ActionUnits
 from pipeline.extractors.bert import Bert
 from pipeline.extractors.resnet18 import Resnet18
 from pipeline.extractors.wav2vec2 import Wav2vec2
+from pipeline.media.waveform import RATE_HZ
 from pipeline.stages import Stages
-from pipeline.waveform import RATE_HZ
 from tests.aligned_faces import aligned_faces
 
 TOLERANCE = 0.02  # of a step's features, the median over all steps, as a share of their norm

@@ -12,10 +12,10 @@ from pipeline import dataset, footage, media, voice
 from pipeline.clip import SPLITS
 from pipeline.dataset import Dataset
 from pipeline.errors import MissingModalityError, UserError
+from pipeline.media.waveform import normalised
 from pipeline.sample import CLIPS, FEWEST, MOST, SPECIAL, plan, write_sample
 from pipeline.sentences import LANGUAGES, LEVELS, sentence, supply
 from pipeline.stages import Stages
-from pipeline.waveform import normalised
 from pipeline.words import HAN
 
 MAN_LATE_S = 3.95  # when the man of `single_face.mp4` appears in `noface_face.mov`

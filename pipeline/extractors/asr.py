@@ -11,8 +11,8 @@ from pipeline.clip import Clip
 from pipeline.errors import ClipError, MissingModalityError
 from pipeline.extractor import ClipInputs, ClipResult, Extractor, StageSettings, by_content, runtime
 from pipeline.field import Field
+from pipeline.media.waveform import RATE_HZ, SAMPLES
 from pipeline.transcript import TRANSCRIPT, written
-from pipeline.waveform import RATE_HZ, SAMPLES
 from pipeline.weights import Weights, device_of, find
 
 BLOCK = RATE_HZ // 10  # the quietest tenth of a second is where sound that is too long is cut

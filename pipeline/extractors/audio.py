@@ -14,8 +14,8 @@ from pipeline.clip import Clip
 from pipeline.errors import ClipError, MissingModalityError
 from pipeline.extractor import ClipInputs, ClipResult, Extractor, StageSettings
 from pipeline.field import Field
-from pipeline.time_limit import time_limit
-from pipeline.waveform import RATE_HZ, SAMPLES, SILENCE, normalised, placed, resampled
+from pipeline.media.time_limit import time_limit
+from pipeline.media.waveform import RATE_HZ, SAMPLES, SILENCE, normalised, placed, resampled
 
 
 class Audio(Extractor):

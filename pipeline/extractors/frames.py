@@ -14,7 +14,7 @@ from pipeline.clip import Clip
 from pipeline.errors import ClipError, MissingModalityError
 from pipeline.extractor import ClipInputs, ClipResult, StageSettings, StreamingExtractor
 from pipeline.field import Field
-from pipeline.time_limit import time_limit
+from pipeline.media.time_limit import time_limit
 
 Frame = tuple[float, np.ndarray]
 

@@ -11,8 +11,8 @@ from pydantic import model_validator
 
 from pipeline.extractor import ClipInputs, ClipResult, Extractor, StageSettings
 from pipeline.field import Field
+from pipeline.media.waveform import RATE_HZ, SAMPLES
 from pipeline.steps import Sampling, to_steps
-from pipeline.waveform import RATE_HZ, SAMPLES
 
 
 class Mfcc(Extractor):

@@ -22,10 +22,10 @@ from pipeline.extractor import (
     runtime,
 )
 from pipeline.field import Field
+from pipeline.media.waveform import FULL_SCALE, RATE_HZ, SAMPLES
 from pipeline.precision import FULL, Precision, as_floats, inference, lowered
 from pipeline.steps import Sampling, to_steps
 from pipeline.trace import span
-from pipeline.waveform import FULL_SCALE, RATE_HZ, SAMPLES
 from pipeline.weights import Weights, device_of, find, load_once
 
 BATCH_SAMPLES = 60 * RATE_HZ  # a forward pass keeps about 10 kB a sample of a large network

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from pipeline.inspect.finding import Finding
+from pipeline.media.waveform import FULL_SCALE, RATE_HZ
 from pipeline.page.numbers import plain
-from pipeline.waveform import FULL_SCALE, RATE_HZ
 
 COLUMNS = 480
 

@@ -18,7 +18,7 @@ import soundfile
 
 from pipeline import footage, voice
 from pipeline.footage import CUTS, FACE_LATE, FPS, NO_FACE, Cut
-from pipeline.mp4 import write_mp4
+from pipeline.media.write_mp4 import write_mp4
 
 SECONDS = 2.0
 LAUGHS = next(cut for cut in CUTS if cut.score == 1.0)

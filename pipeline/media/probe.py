@@ -8,9 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipeline.errors import ClipError
-from pipeline.media import LOST_END_S
-from pipeline.media_file import checked, opened, picture_stream
-from pipeline.time_limit import TimeLimit
+from pipeline.media.container import LOST_END_S, checked, opened, picture_stream
+from pipeline.media.time_limit import TimeLimit
 
 LIMIT = TimeLimit("frames", 60.0)  # only a share over a network takes as long to open a file
 

@@ -9,9 +9,10 @@ from collections.abc import Iterable, Iterator
 from typing import Any, BinaryIO
 
 from pipeline.errors import ClipError
-from pipeline.time_limit import TimeLimit
+from pipeline.media.time_limit import TimeLimit
 
 KINDS = {stat.S_IFDIR: "a directory", stat.S_IFIFO: "a named pipe", stat.S_IFCHR: "a device"}
+LOST_END_S = 0.5  # a file that ends no more than this before its announced end is taken as whole
 MOST_BOXES = 1000  # of an mp4's top level that are looked at: one that is sound has five or so
 
 
