@@ -212,6 +212,11 @@ class StageView:
         """Why a clip has no features, or a note; empty otherwise."""
         return [state.reason for state in self._states()]
 
+    @cached_property
+    def doubts(self) -> list[str]:
+        """Why a clip's features may mislead, poor as their input was; empty otherwise."""
+        return [state.doubt for state in self._states()]
+
     @property
     def shape(self) -> tuple[int, ...]:
         """The shape of what `read` gives by default: `(clips, steps, width)`, say."""

@@ -12,12 +12,21 @@ DAMAGED = "damaged commit"
 
 @dataclass(frozen=True)
 class RowState:
-    """What became of one clip in one stage. key: `id@content digest`; length: its real steps."""
+    """What became of one clip in one stage.
+
+    key: `id@content digest`; length: its real steps; doubt: why its features may mislead.
+    """
 
     key: str
     state: str
     length: int = 0
     reason: str = ""
+    doubt: str = ""
+
+    def to_json(self) -> list[object]:
+        """The fields in their order; a doubt only where there is one, as before there were any."""
+        fields: list[object] = [self.key, self.state, self.length, self.reason]
+        return [*fields, self.doubt] if self.doubt else fields
 
 
 @dataclass(frozen=True)
@@ -39,7 +48,7 @@ class Commit:
 
     def to_bytes(self) -> bytes:
         """JSON with its own digest, so that a flipped bit is an error and not a state."""
-        rows = [[row.key, row.state, row.length, row.reason] for row in self.rows]
+        rows = [row.to_json() for row in self.rows]
         return sealed({"rows": rows, "files": dict(sorted(self.files.items()))})
 
     @classmethod

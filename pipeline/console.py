@@ -32,12 +32,14 @@ def print_whole(table: Table) -> None:
 def print_stages(stages: list[StageStatus], seconds: dict[str, float] | None = None) -> None:
     """A line a stage: states, width, size; with the seconds it took where given."""
     table = Table(box=None, pad_edge=False)
-    headings = ["stage", "fingerprint", "partitions", "ok", "missing", "failed", "width", "MB"]
+    headings = ["stage", "fingerprint", "partitions", "ok", "doubtful", "missing", "failed"]
+    headings += ["width", "MB"]
     for heading in [*headings, *(["seconds"] if seconds else [])]:
         table.add_column(heading, justify="left" if heading in headings[:2] else "right")
     for s in stages:
         cells = [s.stage, s.fingerprint[:8], "{}/{}".format(*s.partitions)]
-        cells += [str(s.counts[state]) for state in ("ok", "missing", "failed")]
+        counts = s.counts["ok"], len(s.doubts), s.counts["missing"], s.counts["failed"]
+        cells += map(str, counts)
         cells += [str(s.width or "–"), f"{s.size_bytes / 1e6:.1f}"]
         table.add_row(*cells, *([f"{seconds.get(s.stage, 0):.1f}"] if seconds else []))
     print_whole(table)
@@ -71,7 +73,7 @@ def print_plan(plan: Plan) -> None:
 
 
 def print_problems(stages: list[StageStatus], command: str = "smp extract") -> None:
-    """Every clip with a problem, with its reason, under the stage where it arose.
+    """Every clip with a problem or a doubt, with its reason, under the stage where it arose.
 
     command: what makes a damaged partition again.
     """
@@ -83,6 +85,7 @@ def print_problems(stages: list[StageStatus], command: str = "smp extract") -> N
             f"  partition {number}: {what}; `{command}` makes it again"
             for number, what in s.damaged.items()
         ]
+        by_stage[s.stage] += [f"  {clip}: doubtful, {doubt}" for clip, doubt in s.doubts]
         by_stage[s.stage] += [f"  {clip}: note, {note}" for clip, note in s.notes]
     for stage, lines in by_stage.items():
         if lines:

@@ -17,6 +17,7 @@ from pipeline.field import Field
 from pipeline.weights import Source, Weights
 
 OK, MISSING, FAILED = "ok", "missing", "failed"
+DOUBTFUL = "doubtful"  # how people are told of an ok clip whose features rest on a poor input
 
 
 def runtime(default: Any, **limits: Any) -> Any:
@@ -94,18 +95,22 @@ class ClipResult:
     """One clip's rows, or the reason why it has none.
 
     rows: an array per written field (shapes without the clip axis); may be shorter than the step
-    axis, the rest is zero-padded. length: how many of the steps are real.
+    axis, the rest is zero-padded. length: how many of the steps are real. doubt: why features that
+    stand may mislead; the measure behind it is one of the rows.
     """
 
     state: str
     rows: Mapping[str, np.ndarray] = field(default_factory=dict)
     length: int = 0
     reason: str = ""
+    doubt: str = ""
 
     @classmethod
-    def ok(cls, rows: Mapping[str, np.ndarray], length: int, note: str = "") -> ClipResult:
-        """A clip with features; `note` is shown to the user (a text that was cut, say)."""
-        return cls(OK, rows, length, note)
+    def ok(
+        cls, rows: Mapping[str, np.ndarray], length: int, note: str = "", doubt: str = ""
+    ) -> ClipResult:
+        """A clip with features; `note` (a text that was cut, say) and `doubt` are for the user."""
+        return cls(OK, rows, length, note, printable(doubt))
 
     @classmethod
     def missing(cls, reason: str) -> ClipResult:

@@ -22,8 +22,9 @@ class Problem:
 class StageStatus:
     """One stage.
 
-    partitions: (done, all); width: of the first field; notes: on ok clips; damaged: the commits
-    that can't be believed, by partition: it is to be made again.
+    partitions: (done, all); width: of the first field; notes: on ok clips; doubts: why
+    the features of some may mislead; damaged: the commits that can't be believed, by partition: it
+    is to be made again.
     """
 
     stage: str
@@ -32,6 +33,7 @@ class StageStatus:
     counts: dict[str, int]
     problems: tuple[Problem, ...]
     notes: tuple[tuple[str, str], ...]
+    doubts: tuple[tuple[str, str], ...]
     width: int | None
     size_bytes: int
     damaged: dict[int, str] = field(default_factory=dict)
@@ -44,6 +46,7 @@ class StageStatus:
             "clips": self.counts,
             "problems": [{"clip": p.clip, "reason": p.reason} for p in self.problems],
             "notes": [{"clip": clip, "note": note} for clip, note in self.notes],
+            "doubtful": [{"clip": clip, "doubt": doubt} for clip, doubt in self.doubts],
             "width": self.width,
             "bytes": self.size_bytes,
             "damaged": [{"partition": n, "what": what} for n, what in self.damaged.items()],
@@ -82,6 +85,7 @@ def _stage_status(cache: Cache, view: StageView) -> StageStatus:
             Problem(ids[n], row.state, row.reason) for n, row in rows.items() if row.state != OK
         ),
         notes=tuple((ids[n], r.reason) for n, r in rows.items() if r.state == OK and r.reason),
+        doubts=tuple((ids[n], row.doubt) for n, row in rows.items() if row.doubt),
         width=view.width,
         size_bytes=view.store.folder.size_bytes(),
         damaged={n: commit.damage for n, commit in view.commits.items() if commit.damage},

@@ -192,7 +192,7 @@ class Store:
                 self._write_rows(name, rows, np.stack(values))
         self._sync(self._zarr.digests)
         states = (
-            RowState(key, result.state, result.length, result.reason)
+            RowState(key, result.state, result.length, result.reason, result.doubt)
             for key, result in zip(keys, results, strict=True)
         )
         commit = Commit(tuple(states), dict(self._zarr.digests))
@@ -333,7 +333,7 @@ class Store:
             raise self._damaged(str(error), rows.start // self.partition) from None
         for index, row in enumerate(states):
             values = {name: self._cut(name, columns[name][index], row.length) for name in columns}
-            yield ClipResult(row.state, values, row.length, row.reason)
+            yield ClipResult(row.state, values, row.length, row.reason, row.doubt)
 
     def _require(self, partition: int, lacking: Sequence[str]) -> None:
         """Refuse what zarr would read as never written."""

@@ -134,7 +134,7 @@ class TestCoverage:
         clips = [Clip(f"a long name of a video, number {i}/{i}") for i in range(7000)]
         problems = tuple(Problem(c.id, "missing", "the dataset names no video") for c in clips)
         stage = StageStatus("faces", "f", (1, 1), {"ok": 0, "missing": 7000, "failed": 0},
-                            problems, (), None, 0)  # fmt: skip
+                            problems, (), (), None, 0)  # fmt: skip
         html = render(Evidence("many", "many", {}, "en", clips, None, [stage]))
         assert len(html.encode()) < 3e6
         assert "2,000 more are not listed here" in " ".join(html.split())

@@ -8,21 +8,26 @@ from dataclasses import dataclass
 
 from model.report.evidence import Evidence, Section
 from model.report.faces import Thumbnail, thumbnails
-from pipeline.extractor import FAILED, MISSING, OK
+from pipeline.extractor import DOUBTFUL, FAILED, MISSING, OK
 from pipeline.status import StageStatus, problems_at_source
 
 MOST_PROBLEMS = 5000  # rows of the table: the page stays within a few megabytes
 MOST_REASONS = 10
 MOST_FACES = 24
 NOTE = "note"
+STATES = (FAILED, MISSING, DOUBTFUL, NOTE)
 
 
 @dataclass(frozen=True)
 class Covered:
-    """How many clips of a stage are in each state; todo: not extracted yet, or damaged."""
+    """How many clips of a stage are in each state.
+
+    doubtful: those of the ok ones whose features may mislead; todo: not extracted yet, or damaged.
+    """
 
     stage: str
     ok: int
+    doubtful: int
     missing: int
     failed: int
     todo: int
@@ -36,7 +41,7 @@ class Covered:
 
 @dataclass(frozen=True)
 class ProblemFound:
-    """A clip with the stage where its trouble arose. state: missing, failed, or a note on it."""
+    """A clip with the stage where its trouble arose. state: one of STATES."""
 
     clip: str
     stage: str
@@ -61,7 +66,7 @@ class Coverage:
     def states(self) -> list[str]:
         """Those that occur, in the order of their weight."""
         found = {problem.state for problem in self.problems}
-        return [state for state in (FAILED, MISSING, NOTE) if state in found]
+        return [state for state in STATES if state in found]
 
     @property
     def troubled(self) -> list[str]:
@@ -87,17 +92,20 @@ def section(evidence: Evidence) -> Section:
 def _covered(stage: StageStatus, clips: int) -> Covered:
     ok, missing, failed = (stage.counts[state] for state in (OK, MISSING, FAILED))
     todo, megabytes = clips - ok - missing - failed, stage.size_bytes / 1e6
-    return Covered(stage.stage, ok, missing, failed, todo, stage.width, megabytes)
+    return Covered(
+        stage.stage, ok, len(stage.doubts), missing, failed, todo, stage.width, megabytes
+    )
 
 
 def _problems(stages: Sequence[StageStatus]) -> list[ProblemFound]:
-    """What failed, then what is missing, then notes; in each by stage and clip."""
+    """What failed, then what is missing, then doubts, then notes; in each by stage and clip."""
     found = [
         ProblemFound(problem.clip, stage, problem.state, problem.reason)
         for stage, problem in problems_at_source(list(stages))
     ]
+    found += [ProblemFound(clip, s.stage, DOUBTFUL, why) for s in stages for clip, why in s.doubts]
     found += [ProblemFound(clip, s.stage, NOTE, note) for s in stages for clip, note in s.notes]
-    return sorted(found, key=lambda problem: (FAILED, MISSING, NOTE).index(problem.state))
+    return sorted(found, key=lambda problem: STATES.index(problem.state))
 
 
 def _reasons(problems: Sequence[ProblemFound]) -> list[tuple[int, ProblemFound]]:

@@ -26,7 +26,8 @@ class Finding:
     """A stage's row of the clip, or why there is none.
 
     state: "ok", "missing", "failed", "not extracted" or "damaged". rows: by field, cut to the
-    clip's real length. attributes: of the store, its provenance. row: its number in the store.
+    clip's real length. doubt: why they may mislead. attributes: of the store, its provenance.
+    row: its number in the store.
     """
 
     stage: str
@@ -40,6 +41,7 @@ class Finding:
     key: str = ""
     url: str = ""
     row: int = 0
+    doubt: str = ""
 
     @property
     def extractor(self) -> str:
@@ -109,7 +111,7 @@ def _finding(view: StageView, identity: Mapping[str, Any], number: int) -> Findi
 
 
 def _read(view: StageView, found: Finding, state: RowState) -> Finding:
-    found = replace(found, key=state.key)
+    found = replace(found, key=state.key, doubt=state.doubt)
     rows = {}
     if state.state == OK:
         names = [n for n, f in found.fields.items() if not (f.ragged and n in LONG_FIELDS)]

@@ -76,7 +76,7 @@ def inspect(
             said=transcript.of_clip(row.clip, found),
             facts=_facts(row.clip),
             sections=sections,
-            has_notes=any(section.finding.reason for section in sections),
+            has_notes=any(s.finding.reason or s.finding.doubt for s in sections),
         )
     )
 

@@ -67,4 +67,5 @@ class Letters(Extractor):
             return ClipResult.failed("what it needs is not there")
         codes = np.array([ord(c) for c in text], np.int32)
         rows = to_steps(np.stack([codes, -codes], 1).astype(np.float32) * self.settings.scale)
-        return ClipResult.ok({"features": rows, "codes": codes}, len(rows))
+        doubt = "nothing but question marks" if set(text) == {"?"} else ""
+        return ClipResult.ok({"features": rows, "codes": codes}, len(rows), doubt=doubt)
