@@ -26,7 +26,7 @@ class Audio(Extractor):
     Source: Zhu and Yu, section III-A (−3 dB, 16 kHz, 16-bit mono).
     """
 
-    version = 1
+    version = 2
     reads = frozenset({"video", "audio"})
     uses_steps = False
 
