@@ -35,10 +35,8 @@ def table(transfer: int, primaries: int) -> str:
     """
     blue, green, red = np.meshgrid(*[np.linspace(0, 1, GRID)] * 3, indexing="ij")
     rgb = np.stack([red, green, blue], axis=-1).reshape(-1, 3)
-    lines = "\n".join(
-        "{:.6f} {:.6f} {:.6f}".format(*colour) for colour in sdr(rgb, transfer, primaries)
-    )
-    return f"LUT_3D_SIZE {GRID}\n{lines}\n"
+    colours = "%.6f %.6f %.6f\n" * len(rgb) % tuple(sdr(rgb, transfer, primaries).ravel())
+    return f"LUT_3D_SIZE {GRID}\n{colours}"
 
 
 def sdr(rgb: np.ndarray, transfer: int, primaries: int) -> np.ndarray:
