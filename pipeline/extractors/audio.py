@@ -78,7 +78,8 @@ class Audio(Extractor):
         }
         silence = "digital silence" if peak < SILENCE else ""
         notes = [heard.note, note, silence]
-        return ClipResult.ok(rows, length=1, note="; ".join(filter(None, notes)))
+        told = "; ".join(filter(None, notes))
+        return ClipResult.ok(rows, length=1, note=told, doubt=heard.doubt)
 
     def _spanned(self, mono: np.ndarray, start_s: float, clip: Clip) -> tuple[np.ndarray, str]:
         """The samples that cover the picture's span, and what to tell the user about it."""

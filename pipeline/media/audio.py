@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from errno import ENOMEM
 from typing import Any
 
@@ -19,18 +19,19 @@ from pipeline.media.container import (
     picture_stream,
     require_file,
 )
+from pipeline.media.cut_off import UNFINISHED, is_unfinished
 from pipeline.media.time_limit import DEFAULT_S, TimeLimit
 from pipeline.trace import span
 
 LONGEST_SPAN_S = 3 * 3600.0  # of the pictures; longer ones come of damaged times
 SOUND_FILES = (".wav", ".wave", ".flac", ".ogg", ".opus", ".aif", ".aiff", ".au", ".caf")
 MALFORMED = 3  # libsndfile's code for a file of a known kind that is broken
-UNFINISHED_BYTES = 0x7FFF_0000  # sizes from here on stand for "unknown" in WAV headers
 BLOCK_SAMPLES = 1 << 16  # read from an audio file at once
 MOST_SAMPLES = 1 << 29  # of all channels: 2 GB, an hour and a half of stereo at 48 kHz
 MOST_LOST = 0.1  # of the sound; less of it may be damaged and is silence then
 LONGEST_PACKET_S = 1.0
 PLANES = 8
+UNFINISHED_OGG = "the file lacks its end mark: its sound may be cut off"
 RATES_HZ = (1_000, 768_000)  # what is outside comes of a damaged header
 
 
@@ -39,13 +40,14 @@ class Sound:
     """Decoded sound: float32 [channels, n], about −1..1.
 
     start_s: when its first sample is heard, on the clock of the media. note: what the user should
-    know about what was taken.
+    know about what was taken; doubt: why it may not be all.
     """
 
     samples: np.ndarray
     rate_hz: int
     start_s: float = 0.0
     note: str = ""
+    doubt: str = ""
 
 
 @span("decode")
@@ -69,7 +71,7 @@ def sound(path: str, time_limit_s: float = DEFAULT_S) -> Sound:
         raise ClipError(f"sound can't be sampled at {heard.rate_hz} Hz: {path}")
     if broken := int(np.count_nonzero(~np.isfinite(heard.samples))):
         raise ClipError(f"{broken} of {heard.samples.size} samples are no numbers: {path}")
-    return heard
+    return replace(heard, doubt=UNFINISHED_OGG) if is_unfinished(path) else heard
 
 
 def picture_span(path: str, time_limit_s: float = DEFAULT_S) -> tuple[float, float] | None:
@@ -174,13 +176,14 @@ class _Blocks:
 
 
 def _announced_share(log: str) -> float:
-    """How many times the bytes at hand a WAV or AIFF header announces, by libsndfile's own log.
+    """How many times the bytes at hand a WAV, AIFF or AU header announces, by libsndfile's own log.
 
     libsndfile shortens a cut-off file without an error. A header that a pipe never completed
     announces nothing.
     """
-    found = re.search(r"^ *(?:data|SSND) *: (\d+) \(should be (\d+)\)", log, re.MULTILINE)
-    if found is None or int(found[1]) >= UNFINISHED_BYTES:
+    size = r"^ *(?:data|SSND|Data Size) *: (\d+) \(should be (\d+)\)"
+    found = re.search(size, log, re.MULTILINE)
+    if found is None or int(found[1]) >= UNFINISHED:
         return 1.0
     return int(found[1]) / max(int(found[2]), 1)
 
