@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.util import find_spec
@@ -142,7 +142,9 @@ def _pictures(file: str, height_px: int) -> tuple[np.ndarray, list[np.ndarray]]:
 
     path = _folder() / file
     if path.suffix == ".jpg":
-        stream = iter([(0.0, cv2.cvtColor(cv2.imread(str(path)), cv2.COLOR_BGR2RGB))])
+        stream: Iterable[media.Frame] = iter(
+            [(0.0, cv2.cvtColor(cv2.imread(str(path)), cv2.COLOR_BGR2RGB))]
+        )
     else:
         stream = media.frames(str(path))
     times_s, pictures = [], []

@@ -120,9 +120,10 @@ def test_times_are_those_of_a_variable_frame_rate(tmp_path, suffix):
     assert shade == sorted(shade)
 
 
-def test_pictures_that_begin_after_the_sound_keep_their_delay(tmp_path):
-    path = write(tmp_path / "late.mp4", [0.5, 0.6, 0.7], sound_s=1)
-    np.testing.assert_allclose([t for t, _ in frames(str(path))], [0.5, 0.6, 0.7], atol=1e-3)
+def test_zero_is_the_first_picture_and_where_that_lies_is_told(tmp_path):
+    late = frames(str(write(tmp_path / "late.mp4", [0.5, 0.6, 0.7], sound_s=1)))
+    np.testing.assert_allclose([t for t, _ in late], [0, 0.1, 0.2], atol=1e-3)
+    assert late.begins_s == pytest.approx(0.5, abs=1e-3)
 
 
 def test_pictures_without_times_follow_the_frame_rate(tmp_path):
@@ -141,7 +142,7 @@ def test_rotation_is_honoured(tmp_path, degrees):
     image = np.zeros((48, 64, 3), np.uint8)
     image[:24, :32, 0] = 255  # red at the upper left
     write_mp4(tmp_path / "flat.mp4", [image] * 3)
-    _, rgb = next(frames(str(rotated(tmp_path / "flat.mp4", degrees))))
+    _, rgb = next(iter(frames(str(rotated(tmp_path / "flat.mp4", degrees)))))
     expected = np.rot90(image, -degrees // 90)
     assert rgb.shape == expected.shape
     assert np.abs(rgb.astype(int) - expected).mean() < 8
@@ -235,17 +236,29 @@ def test_a_colon_in_a_path_is_no_protocol(tmp_path, monkeypatch):
 
 
 def test_a_kept_clip_gives_the_same_frames_as_the_stream(tmp_path):
-    write_mp4(tmp_path / "clip.mp4", noise(10))
+    path = write(tmp_path / "clip.mp4", [0.5 + i / 10 for i in range(9)], sound_s=2)
     extractor = Frames(Frames.Settings(fps=5))
-    inputs = ClipInputs(Clip("a", video=str(tmp_path / "clip.mp4")))
+    inputs = ClipInputs(Clip("a", video=str(path)))
     (kept,) = extractor.extract([inputs])
     for name, field in extractor.writes().items():
         field.check(name, kept.rows[name], 32)
     streamed, restored = extractor.stream(inputs)["frames"], extractor.restore(kept.rows)["frames"]
     for _ in range(2):  # a stream can be gone through again
         pairs = list(zip(streamed, restored, strict=True))
-        assert len(pairs) == kept.length == 4
+        assert len(pairs) == kept.length == 5
         assert all(a[0] == b[0] and np.array_equal(a[1], b[1]) for a, b in pairs)
+        assert streamed.begins_s == restored.begins_s == pytest.approx(0.5, abs=1e-3)
+        assert streamed.note == restored.note
+
+
+def test_a_kept_clip_keeps_its_note():
+    pixels, shape = np.zeros(12, np.uint8), np.array([1, 2, 2], np.int32)
+    rows: dict[str, np.ndarray] = {"pixels": pixels, "shape": shape, "times": np.zeros(1)}
+    rows["begins_s"] = np.array(1.5)
+    rows["note"] = np.frombuffer(b"picture stream 2 of 2 taken", np.uint8)
+    stream = Frames(Frames.Settings()).restore(rows)["frames"]
+    assert [rgb.shape for _, rgb in stream] == [(2, 2, 3)]
+    assert stream.note == "picture stream 2 of 2 taken"
 
 
 def test_each_clip_has_its_own_state(tmp_path):

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from pydantic import Field as PydanticField
 
-from pipeline import weights
+from pipeline import media, weights
 from pipeline.alignment import SIZE_PX, align
 from pipeline.detections import Detections
 from pipeline.errors import ClipError, UserError
@@ -39,7 +39,7 @@ class Faces(Extractor):
     MTCNN: Zhang et al. 2016, with the weights of facenet-pytorch.
     """
 
-    version = 2
+    version = 3
     takes = {"frames": Field(("frame", "height", "width", 3), "uint8", ragged=True)}
 
     class Settings(StageSettings):
@@ -84,6 +84,7 @@ class Faces(Extractor):
             "landmarks": Field(("step", 5, 2), "float32", unit="px"),
             "probabilities": Field(("step",), "float32"),
             "times": Field(("step",), "float64", unit="s"),
+            "begins_s": Field((), "float64", unit="s"),
             "frames_with_face": Field((), "int32"),
             "frames_without_face": Field((), "int32"),
             "tracks": Field((), "int32"),
@@ -128,6 +129,7 @@ class Faces(Extractor):
         cuts = Cuts(settings.cut_level)
         frames = inputs.rows["frames"]
         return Watched(
+            frames,
             windows(frames, settings.detect_every, settings.batch_frames, cuts),
             Tracker(settings.min_iou, settings.max_gap_s),
         )
@@ -146,7 +148,8 @@ class Faces(Extractor):
             "track_frames": len(track.faces),
         }
         rows.update({name: np.array(count, np.int32) for name, count in counts.items()})
-        return ClipResult.ok(rows, length=len(rows["images"]))
+        rows["begins_s"] = np.array(clip.frames.begins_s, np.float64)
+        return ClipResult.ok(rows, length=len(rows["images"]), note=clip.frames.note)
 
     def _sampled(self, track: Track) -> dict[str, np.ndarray]:
         faces = [track.faces[i] for i in sample_indices(len(track.faces), self.steps)]
@@ -165,7 +168,8 @@ class Watched:
 
     window: Window
 
-    def __init__(self, windows: Iterator[Window], tracker: Tracker) -> None:
+    def __init__(self, frames: media.Pictures, windows: Iterator[Window], tracker: Tracker) -> None:
+        self.frames = frames
         self.tracker = tracker
         self.with_face = self.without_face = 0
         self.last_seen: Detections | None = None

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,30 +15,17 @@ from pipeline.extractor import ClipInputs, ClipResult, StageSettings, StreamingE
 from pipeline.field import Field
 from pipeline.media.time_limit import time_limit
 
-Frame = tuple[float, np.ndarray]
-
-
-@dataclass(frozen=True)
-class FrameStream:
-    """A clip's frames: (seconds, rgb uint8 [height, width, 3]), decoded anew in each pass.
-
-    Raises ClipError while it is gone through, where something is wrong with the clip.
-    """
-
-    begin: Callable[[], Iterator[Frame]]
-
-    def __iter__(self) -> Iterator[Frame]:
-        return self.begin()
-
 
 class Frames(StreamingExtractor):
     """Every picture of the video, or at most `fps` of them a second, upright.
 
+    Times count from the first picture shown, which is at `begins_s` on the file's own clock.
     Streamed by default. Kept, a clip is its pixels one after the other, the number and size of
-    its frames, and their times; all frames of a kept clip are of one size.
+    its frames, and their times; all frames of a kept clip are of one size. The note is kept twice:
+    for people, and as UTF-8 for the stages that the frames are restored for.
     """
 
-    version = 1
+    version = 2
     reads = frozenset({"video"})
     uses_steps = False
     streams = {"frames": Field(("frame", "height", "width", 3), "uint8", ragged=True)}
@@ -56,34 +42,46 @@ class Frames(StreamingExtractor):
             "pixels": Field(("byte",), "uint8", ragged=True),
             "shape": Field((3,), "int32"),
             "times": Field(("frame",), "float64", unit="s", ragged=True),
+            "begins_s": Field((), "float64", unit="s"),
+            "note": Field(("byte",), "uint8", unit="UTF-8", ragged=True),
         }
 
     def stream(self, inputs: ClipInputs) -> Mapping[str, Any]:
-        return {"frames": FrameStream(lambda: self._decoded(inputs.clip))}
+        """`media.Pictures`, decoded anew in each pass."""
+        return {"frames": self._pictures(inputs.clip)}
 
     def restore(self, rows: Mapping[str, np.ndarray]) -> Mapping[str, Any]:
         pixels = rows["pixels"].reshape(*rows["shape"], 3)
-        times = rows["times"].tolist()
-        return {"frames": FrameStream(lambda: zip(times, pixels, strict=True))}
+        times, begins_s = rows["times"].tolist(), float(rows["begins_s"])
+        note = rows["note"].tobytes().decode()
+        return {"frames": media.Pictures(lambda _: zip(times, pixels, strict=True), begins_s, note)}
 
     def extract(self, batch: Sequence[ClipInputs]) -> Iterable[ClipResult]:
         for inputs in batch:
+            pictures = self._pictures(inputs.clip)
             try:
-                rows = _kept(list(self._decoded(inputs.clip)))
-                yield ClipResult.ok(rows, length=len(rows["times"]))
+                rows = _kept(pictures)
+                yield ClipResult.ok(rows, length=len(rows["times"]), note=pictures.note)
             except ClipError as error:
                 yield ClipResult.of(error)
 
-    def _decoded(self, clip: Clip) -> Iterator[Frame]:
+    def _pictures(self, clip: Clip) -> media.Pictures:
         if not clip.video:
-            raise MissingModalityError("the dataset names no video for this clip")
-        yield from media.frames(clip.video, self.settings.fps, self.settings.time_limit_s)
+            return media.Pictures(_none)
+        return media.frames(clip.video, self.settings.fps, self.settings.time_limit_s)
 
 
-def _kept(frames: list[Frame]) -> dict[str, np.ndarray]:
-    pixels = np.stack([rgb for _, rgb in frames])
+def _none(_: media.Pictures) -> Iterator[media.Frame]:
+    raise MissingModalityError("the dataset names no video for this clip")
+
+
+def _kept(pictures: media.Pictures) -> dict[str, np.ndarray]:
+    times, images = zip(*pictures, strict=True)
+    pixels = np.stack(images)
     return {
         "pixels": pixels.reshape(-1),
         "shape": np.array(pixels.shape[:3], np.int32),
-        "times": np.array([time_s for time_s, _ in frames], np.float64),
+        "times": np.array(times, np.float64),
+        "begins_s": np.array(pictures.begins_s, np.float64),
+        "note": np.frombuffer(pictures.note.encode(), np.uint8),
     }

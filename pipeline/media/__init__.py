@@ -1,6 +1,6 @@
 """The one place where media is decoded and encoded."""
 
 from pipeline.media.audio import Sound, picture_span, sound
-from pipeline.media.video import frames
+from pipeline.media.video import Frame, Pictures, frames
 
-__all__ = ["Sound", "frames", "picture_span", "sound"]
+__all__ = ["Frame", "Pictures", "Sound", "frames", "picture_span", "sound"]

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -25,28 +26,50 @@ CLOCK_S = 0.001  # containers round times to milliseconds; `fps` must not stumbl
 LARGEST_PX = 1 << 26  # of a picture: twice 8K; what is larger comes of a damaged header
 
 
-def frames(
-    path: str, fps: float | None = None, time_limit_s: float = DEFAULT_S
-) -> Iterator[tuple[float, np.ndarray]]:
-    """The upright pictures of a video, in order: (time in seconds, rgb uint8 [height, width, 3]).
+Frame = tuple[float, np.ndarray]
 
-    Times are the container's, counted from the start of the media, so that a picture track that
-    begins after the sound begins late here too. fps: at most so many pictures a second, the first
-    in each 1/fps; the others are never converted. Nothing is sought, decoding uses one thread.
 
-    Raises ClipError for a file that is not there, can't be opened, has no picture that decodes,
-    stops before its announced end (after its last picture) or takes longer than `time_limit_s` to
-    decode; MissingModalityError for mere sound.
+@dataclass
+class Pictures(Iterable[Frame]):
+    """Upright pictures in order: (seconds since the first one, rgb uint8 [height, width, 3]).
+
+    begin: makes them anew for each pass, and tells of that pass here: begins_s, when the first is
+    shown on the container's own clock, known once it has come; note, what was taken and what else
+    there was, complete once the last has come.
+    """
+
+    begin: Callable[[Pictures], Iterator[Frame]]
+    begins_s: float = 0.0
+    note: str = ""
+
+    def __iter__(self) -> Iterator[Frame]:
+        return self.begin(self)
+
+
+def frames(path: str, fps: float | None = None, time_limit_s: float = DEFAULT_S) -> Pictures:
+    """The pictures of a video, decoded as they are gone through.
+
+    Zero is the first picture that is shown: what start times, edit lists and delays of streams say
+    of it is `begins_s`. fps: at most so many pictures a second, the first in each 1/fps; the others
+    are never converted. Nothing is sought, decoding uses one thread.
+
+    Raises, while it is gone through, ClipError for a file that is not there, can't be opened, has
+    no picture that decodes, stops before its announced end (after its last picture) or takes longer
+    than `time_limit_s` to decode; MissingModalityError for mere sound.
     """
     limit = TimeLimit("frames", time_limit_s)
-    delay_s, last_s = _announced_span(path, limit)
+    return Pictures(lambda told: _shown(told, path, fps, limit))
+
+
+def _shown(told: Pictures, path: str, fps: float | None, limit: TimeLimit) -> Iterator[Frame]:
+    told.begins_s, last_s = _announced_span(path, limit)
     time_s, slot = -1.0, -1
     for time_s, converted in limit.within(_pictures(path, limit), path):
         if fps is not None and slot == (slot := int((time_s + CLOCK_S) * fps)):
             continue
         rgb = converted()
         if rgb is not None:
-            yield delay_s + time_s, rgb
+            yield time_s, rgb
     if time_s < 0:
         raise ClipError(f"no picture of the video can be decoded: {path}")
     if time_s < last_s - LOST_END_S:
@@ -133,8 +156,7 @@ def _announced_span(path: str, limit: TimeLimit) -> tuple[float, float]:
             size = f"{stream.width}×{stream.height}"
             raise ClipError(f"pictures of {size} px are too large: {path}")
         begins_s = float((stream.start_time or 0) * stream.time_base)
-        delay_s = begins_s - (container.start_time or 0) / 1_000_000
-        return max(delay_s, 0.0), announced_s(stream) - begins_s
+        return begins_s, announced_s(stream) - begins_s
 
 
 def _quiet_opencv() -> Any:
