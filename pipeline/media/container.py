@@ -82,7 +82,7 @@ def announced_s(stream: Any) -> float:
     By the index (mp4, avi) the last picture or packet begins then; by a tag (mkv) the last one
     ends then; of a file that lacks bytes which its header announces, its longest stream does.
     """
-    return max(_indexed_s(stream), _tagged_s(stream), _lacking_end_s(stream.container))
+    return _tagged_s(stream) or max(_indexed_s(stream), _lacking_end_s(stream.container))
 
 
 def counts_bytes(stream: Any) -> bool:
