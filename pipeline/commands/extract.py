@@ -190,7 +190,7 @@ def _sum_up(done: Extraction) -> int:
         print_stages(stages, seconds)
         ran = counted(len(done.outcomes), "partition")
         click.echo(f"{ran} in {done.seconds:.1f} s → {done.cache_url}")
-    print_problems(stages)
+    print_problems(stages, done.cache_url)
     errors = [outcome for outcome in done.outcomes if outcome.error]
     for outcome in errors:
         click.echo(f"{outcome.stage}, partition {outcome.partition}: {outcome.error}", err=True)
