@@ -209,7 +209,7 @@ def test_the_default_of_several_sound_streams_is_taken_and_noted(tmp_path):
             frame.sample_rate, frame.pts = RATE_HZ, 0
             container.mux([*stream.encode(frame), *stream.encode()])
     result = heard(Clip("a", video=str(tmp_path / "a.mkv")))
-    assert result.reason == "sound stream 2 of 2 taken"
+    assert result.reason == "sound stream 2 of 2 taken (1 channel), not 1 (1 channel)"
     assert np.abs(np.fft.rfft(result.rows["samples"])).argmax() == 900
 
 

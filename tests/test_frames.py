@@ -5,8 +5,10 @@ import struct
 from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
+import cv2
 import numpy as np
 import pytest
 
@@ -98,14 +100,14 @@ def extract(*paths: Path | None, fps: float | None = None):
 
 
 @pytest.mark.parametrize("name", ["single_face.mp4", "noface_face.mov", "no_face.mp4"])
-def test_real_footage_agrees_with_pyav(name):
-    with av.open(str(FOOTAGE / name)) as container:
-        stream = container.streams.video[0]
-        expected = [
-            (f.pts * stream.time_base, f.to_rgb().to_ndarray()) for f in container.decode(stream)
-        ]
+def test_real_footage_agrees_with_opencv(name):
+    capture, expected = cv2.VideoCapture(str(FOOTAGE / name)), list[tuple[float, Any]]()
+    while capture.grab():
+        time_s = capture.get(cv2.CAP_PROP_POS_MSEC) / 1000
+        is_wanted = len(expected) % 20 == 0
+        expected.append((time_s, capture.retrieve()[1][..., ::-1] if is_wanted else None))
     decoded = list(frames(str(FOOTAGE / name)))
-    np.testing.assert_allclose([t for t, _ in decoded], [float(t) for t, _ in expected], atol=1e-9)
+    np.testing.assert_allclose([t for t, _ in decoded], [t for t, _ in expected], atol=1e-9)
     for (_, rgb), (_, reference) in zip(decoded[::20], expected[::20], strict=True):
         assert rgb.dtype == np.uint8
         assert np.abs(rgb.astype(int) - reference).mean() < 2

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from errno import ENOMEM
 from typing import Any
@@ -14,9 +14,11 @@ from pipeline.errors import ClipError, MissingModalityError
 from pipeline.media.container import (
     LOST_END_S,
     announced_s,
+    best_stream,
     checked,
     opened,
     require_file,
+    which,
 )
 from pipeline.media.cut_off import UNFINISHED, is_unfinished
 from pipeline.media.time_limit import DEFAULT_S, TimeLimit
@@ -170,15 +172,14 @@ def _announced_share(log: str) -> float:
 
 def _from_container(path: str, limit: TimeLimit) -> Sound:
     with opened(path, "sound", limit) as container:
-        streams = container.streams.audio
-        if not streams:
-            raise MissingModalityError(f"no sound stream: {path}")
-        stream = container.streams.best("audio")
+        stream = best_stream(container, "audio")
         if stream is None:
+            raise MissingModalityError(f"no sound stream: {path}")
+        if stream.codec_context is None:
             raise ClipError(f"sound can't be decoded: unknown codec: {path}")
         decoded = checked(_decoded(container, stream), "sound", path, limit)
         blocks = _collected(decoded, stream, path)
-        return blocks.joined(announced_s(stream), _which(stream, streams))
+        return blocks.joined(announced_s(stream), which(container, stream))
 
 
 def _collected(decoded: Iterable[Any], stream: Any, path: str) -> _Blocks:
@@ -224,12 +225,6 @@ def _decoded(container: Any, stream: Any) -> Iterator[Any]:
             if error.errno == ENOMEM or isinstance(error, av.error.ExitError):
                 raise
             yield Damage(min(float((packet.duration or 0) * stream.time_base), LONGEST_PACKET_S))
-
-
-def _which(stream: Any, streams: Sequence[Any]) -> str:
-    if len(streams) == 1:
-        return ""
-    return f"sound stream {streams.index(stream) + 1} of {len(streams)} taken"
 
 
 def _packed(frame: Any) -> Any:

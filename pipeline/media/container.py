@@ -128,12 +128,54 @@ def _lacking_end_s(container: Any) -> float:
     return end_s if lacking > LOST_END_S else 0.0
 
 
-def picture_stream(container: Any) -> Any | None:
-    """The first stream of pictures that is no picture on a record's sleeve."""
+def best_stream(container: Any, kind: str) -> Any | None:
+    """The stream of pictures ("video") or of sound ("audio") that is taken.
+
+    Of those flagged as default, or of all where none is: the one with most pixels or channels, the
+    first of equals. What can't be decoded here comes last; pictures on a record's sleeve never.
+    """
+    streams = _streams(container, kind)
+    return max(streams, key=_rank, default=None)
+
+
+def which(container: Any, stream: Any) -> str:
+    """What is to be said of the choice: which stream was taken, and what else there was."""
+    streams = _streams(container, stream.type)
+    if len(streams) == 1:
+        return ""
+    what = {"video": "picture", "audio": "sound"}[stream.type]
+    others = [f"{n} ({_named(s)})" for n, s in enumerate(streams, 1) if s is not stream]
+    number = f"{what} stream {streams.index(stream) + 1} of {len(streams)} taken"
+    return f"{number} ({_named(stream)}), not {', '.join(others)}"
+
+
+def _streams(container: Any, kind: str) -> list[Any]:
     import av
 
-    cover = av.stream.Disposition.attached_pic
-    return next((s for s in container.streams.video if not s.disposition & cover), None)
+    flags = av.stream.Disposition
+    cover = flags.attached_pic | flags.timed_thumbnails
+    return [s for s in getattr(container.streams, kind) if not s.disposition & cover]
+
+
+def _rank(stream: Any) -> tuple[bool, bool, int]:
+    import av
+
+    if stream.codec_context is None:
+        return False, False, 0
+    size = stream.width * stream.height if stream.type == "video" else stream.channels
+    return True, bool(stream.disposition & av.stream.Disposition.default), size
+
+
+def _named(stream: Any) -> str:
+    """A stream's size or channels and its language, as far as known."""
+    if stream.codec_context is None:
+        return "unknown codec"
+    if stream.type == "video":
+        size = f"{stream.width}×{stream.height}"
+    else:
+        size = f"{stream.channels} channel{'s'[: stream.channels != 1]}"
+    language = "" if stream.language == "und" else stream.language
+    return ", ".join(filter(None, [size, language]))
 
 
 def _lack(path: str) -> str:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from errno import ENOMEM
 from typing import Any
 
 from pipeline.errors import ClipError
-from pipeline.media.container import checked, opened, picture_stream
+from pipeline.media.container import best_stream, checked, opened
 from pipeline.media.time_limit import DEFAULT_S, TimeLimit
 
 LONGEST_SPAN_S = 3 * 3600.0  # of the pictures; longer ones come of damaged times
@@ -22,11 +23,14 @@ def picture_span(path: str, time_limit_s: float = DEFAULT_S) -> tuple[float, flo
     """
     limit = TimeLimit("audio", time_limit_s)
     with opened(path, "video", limit) as container:
-        stream = picture_stream(container)
+        stream = best_stream(container, "video")
         if stream is None:
             return None
+        is_decodable = stream.codec_context is not None
+        if is_decodable:
+            stream.thread_type, stream.codec_context.thread_count = "NONE", 1
         packets = checked(container.demux(stream), "video", path, limit)
-        begins_s, lasting = _gone_through(packets, stream)
+        begins_s, lasting = _gone_through(packets, stream, is_decodable)
     if len(lasting) < 2:
         return None
     last = max(lasting)
@@ -36,12 +40,14 @@ def picture_span(path: str, time_limit_s: float = DEFAULT_S) -> tuple[float, flo
     return begins_s, end
 
 
-def _gone_through(packets: Iterable[Any], stream: Any) -> tuple[float, dict[float, float]]:
+def _gone_through(
+    packets: Iterable[Any], stream: Any, is_decodable: bool
+) -> tuple[float, dict[float, float]]:
     """When the first picture is shown, and how long each lasts (0: not said) by its time."""
     begins_s: float | None = None
     lasting: dict[float, float] = {}
     for packet in packets:
-        if begins_s is None:
+        if begins_s is None and is_decodable:
             begins_s = next(_shown(packet), None)
         tick = packet.dts if packet.pts is None else packet.pts
         if tick is not None and packet.size and not packet.is_discard:
@@ -56,6 +62,8 @@ def _shown(packet: Any) -> Iterator[float]:
 
     try:
         frames = packet.decode()
-    except av.error.FFmpegError:
+    except av.error.FFmpegError as error:
+        if error.errno == ENOMEM:
+            raise
         return
     yield from (frame.time for frame in frames if frame.time is not None)

@@ -10,14 +10,15 @@ from typing import Any
 from pipeline.errors import ClipError
 from pipeline.media.container import (
     LOST_END_S,
+    best_stream,
     checked,
     counts_bytes,
     lacking_s,
     opened,
-    picture_stream,
 )
 from pipeline.media.time_limit import TimeLimit
 
+KINDS = ("video", "audio")
 LIMIT = TimeLimit("frames", 60.0)  # only a share over a network takes as long to open a file
 
 
@@ -37,7 +38,7 @@ def probe(path: str, what: str) -> Probe:
     empty, or that ends well before what its index or its size announces.
     """
     with opened(path, what, LIMIT) as container:
-        found = [s for s in (picture_stream(container), *container.streams.audio[:1]) if s]
+        found = [s for s in (best_stream(container, kind) for kind in KINDS) if s]
         for stream in found:
             if stream.codec_context is None:
                 raise ClipError(f"{what} can't be decoded: unknown codec: {path}")

@@ -1,12 +1,11 @@
-"""The pictures of a video, decoded with OpenCV, or with PyAV where OpenCV has no decoder."""
+"""The pictures of a video, decoded with PyAV as they are gone through."""
 
 from __future__ import annotations
 
-import math
-import os
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import dataclass, field
+from errno import ENOMEM
 from typing import Any
 
 import numpy as np
@@ -15,17 +14,20 @@ from pipeline.errors import ClipError, MissingModalityError
 from pipeline.media.container import (
     LOST_END_S,
     announced_s,
+    best_stream,
     checked,
-    local,
     opened,
-    picture_stream,
+    reason_of,
+    which,
 )
+from pipeline.media.interlaced import Timed, deinterlaced
+from pipeline.media.rgb import Rgb
 from pipeline.media.time_limit import DEFAULT_S, TimeLimit
 
 CLOCK_S = 0.001  # containers round times to milliseconds; `fps` must not stumble over that
 LARGEST_PX = 1 << 26  # of a picture: twice 8K; what is larger comes of a damaged header
-
-
+MOST_LOST = 0.1  # of the pictures; less of them may not decode
+USUAL_FPS = 25  # where a file tells neither times nor a rate
 Frame = tuple[float, np.ndarray]
 
 
@@ -45,6 +47,11 @@ class Pictures(Iterable[Frame]):
     def __iter__(self) -> Iterator[Frame]:
         return self.begin(self)
 
+    def tell(self, note: str) -> None:
+        """Add to the note, unless it says so already."""
+        if note and note not in self.note:
+            self.note = "; ".join(filter(None, [self.note, note]))
+
 
 def frames(path: str, fps: float | None = None, time_limit_s: float = DEFAULT_S) -> Pictures:
     """The pictures of a video, decoded as they are gone through.
@@ -62,107 +69,99 @@ def frames(path: str, fps: float | None = None, time_limit_s: float = DEFAULT_S)
 
 
 def _shown(told: Pictures, path: str, fps: float | None, limit: TimeLimit) -> Iterator[Frame]:
-    told.begins_s, last_s = _announced_span(path, limit)
-    time_s, slot = -1.0, -1
-    for time_s, converted in limit.within(_pictures(path, limit), path):
-        if fps is not None and slot == (slot := int((time_s + CLOCK_S) * fps)):
-            continue
-        rgb = converted()
-        if rgb is not None:
-            yield time_s, rgb
-    if time_s < 0:
-        raise ClipError(f"no picture of the video can be decoded: {path}")
-    if time_s < last_s - LOST_END_S:
-        raise ClipError(f"pictures stop at {time_s:.2f} s of {last_s:.2f} s: {path}")
-
-
-# When a picture is shown, in seconds since the first, and what converts it to rgb, None if damaged.
-Picture = tuple[float, Callable[[], np.ndarray | None]]
-
-
-def _pictures(path: str, limit: TimeLimit) -> Iterator[Picture]:
-    """OpenCV's pictures, or PyAV's where OpenCV has no decoder for them (AV1, for one)."""
-    is_any = False
-    for picture in _by_opencv(path, limit):
-        is_any = True
-        yield picture
-    if not is_any:
-        yield from _by_pyav(path, limit)
-
-
-def _by_opencv(path: str, limit: TimeLimit) -> Iterator[Picture]:
-    cv2 = _quiet_opencv()
-    patience_ms = min(math.ceil(1000 * limit.seconds), 2**31 - 1)
-    options = {
-        cv2.CAP_PROP_N_THREADS: 1,
-        cv2.CAP_PROP_OPEN_TIMEOUT_MSEC: patience_ms,
-        cv2.CAP_PROP_READ_TIMEOUT_MSEC: patience_ms,
-    }
-    pairs = [number for option in options.items() for number in option]
-    capture = cv2.VideoCapture(local(path), cv2.CAP_FFMPEG, pairs)
-
-    def converted() -> np.ndarray | None:
-        is_decoded, bgr = capture.retrieve()
-        return cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB) if is_decoded else None
-
-    try:
-        for time_s in _grabbed(capture, cv2):
-            yield time_s, converted
-    finally:
-        capture.release()
-
-
-def _grabbed(capture: Any, cv2: Any) -> Iterator[float]:
-    """Step through the pictures; yields the time of each since the first, in seconds.
-
-    Where the container has no time for a picture (bare H.264, AVI) the frame rate stands in.
-    """
-    interval_s = 1 / (capture.get(cv2.CAP_PROP_FPS) or 25)
-    last_s = -interval_s
-    while capture.grab():
-        time_s = capture.get(cv2.CAP_PROP_POS_MSEC) / 1000
-        last_s = time_s if time_s > last_s else last_s + interval_s
-        yield last_s
-
-
-def _by_pyav(path: str, limit: TimeLimit) -> Iterator[Picture]:
-    """Nothing is made up for a damaged packet: it is an error."""
+    told.note = ""
     with opened(path, "video", limit) as container:
-        stream = picture_stream(container)
-        begins_s = None
-        for frame in checked(container.decode(stream), "video", path, limit):
-            if frame.time is not None:
-                begins_s = frame.time if begins_s is None else begins_s
-                yield frame.time - begins_s, partial(_upright, frame)
+        stream = _required(container, path)
+        told.tell(which(container, stream))
+        decoder, rgb = _Decoder(container, stream), Rgb(stream, told.tell)
+        steps = deinterlaced(decoder.timed(), told.tell)
+        time_s, slot = None, -1
+        for shown_s, frame in checked(steps, "video", path, limit):
+            told.begins_s = shown_s if time_s is None else told.begins_s
+            time_s = shown_s - told.begins_s
+            if fps is not None and slot == (slot := int((time_s + CLOCK_S) * fps)):
+                continue
+            yield time_s, rgb(frame)
+        if time_s is None:
+            raise ClipError(f"{decoder.failure}: {path}")
+        last_s = announced_s(stream) - told.begins_s
+        if time_s < last_s - LOST_END_S:
+            raise ClipError(f"pictures stop at {time_s:.2f} s of {last_s:.2f} s: {path}")
+        if decoder.lost > MOST_LOST * decoder.all:
+            raise ClipError(f"{decoder.damage}: {path}")
+        told.tell(decoder.damage)
 
 
-def _upright(frame: Any) -> np.ndarray:
-    return np.ascontiguousarray(np.rot90(frame.to_ndarray(format="rgb24"), frame.rotation // 90))
+def _required(container: Any, path: str) -> Any:
+    """The stream of pictures, ready to be decoded on one thread."""
+    stream = best_stream(container, "video")
+    if stream is None:
+        nothing = MissingModalityError if container.streams.audio else ClipError
+        raise nothing(f"no picture stream: {path}")
+    if stream.codec_context is None:
+        raise ClipError(f"pictures can't be decoded: unknown codec: {path}")
+    if stream.width * stream.height > LARGEST_PX:
+        size = f"{stream.width}×{stream.height}"
+        raise ClipError(f"pictures of {size} px are too large: {path}")
+    stream.thread_type, stream.codec_context.thread_count = "NONE", 1
+    return stream
 
 
-def _announced_span(path: str, limit: TimeLimit) -> tuple[float, float]:
-    """When the pictures begin in the media, and when the last begins after that, in seconds.
+@dataclass
+class _Decoder:
+    """The frames of a stream with their times, and what did not decode.
 
-    The latter is what the header announces, 0 where it announces nothing.
+    What does not decode is left out; what is decoded from damaged pictures, up to the next key
+    frame, is counted. Times are the frames' own, else those of the packets in order
+    (AVI has times of decoding alone), else the frame rate's (bare H.264); they always increase.
     """
-    with opened(path, "video", limit) as container:
-        stream = picture_stream(container)
-        if stream is None:
-            nothing = MissingModalityError if container.streams.audio else ClipError
-            raise nothing(f"no picture stream: {path}")
-        if stream.codec_context is None:
-            raise ClipError(f"pictures can't be decoded: unknown codec: {path}")
-        if stream.width * stream.height > LARGEST_PX:
-            size = f"{stream.width}×{stream.height}"
-            raise ClipError(f"pictures of {size} px are too large: {path}")
-        begins_s = float((stream.start_time or 0) * stream.time_base)
-        return begins_s, announced_s(stream) - begins_s
 
+    container: Any
+    stream: Any
+    all: int = 0
+    lost: int = 0
+    smeared: int = 0
+    failure: str = "no picture of the video can be decoded"
+    _ticks: deque[int] = field(default_factory=deque)  # of decoding, of packets without a frame yet
 
-def _quiet_opencv() -> Any:
-    """OpenCV with its and FFmpeg's own log lines off: what is wrong is said by our errors."""
-    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
-    import cv2
+    def timed(self) -> Iterator[Timed]:
+        interval_s = 1 / float(self.stream.guessed_rate or USUAL_FPS)
+        last_s = None
+        for frame in self._frames():
+            tick = self._ticks.popleft() if self._ticks else None
+            tick = frame.pts if frame.pts is not None else tick
+            time_s = None if tick is None else float(tick * self.stream.time_base)
+            if last_s is not None and (time_s is None or time_s <= last_s):
+                time_s = last_s + interval_s
+            last_s = time_s or 0.0
+            yield last_s, frame
 
-    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
-    return cv2
+    @property
+    def damage(self) -> str:
+        """What to tell of the pictures that are damaged."""
+        damaged = self.lost + self.smeared
+        return f"{damaged} of {self.all} pictures are damaged" if damaged else ""
+
+    def _frames(self) -> Iterator[Any]:
+        import av
+
+        is_smeared = False
+        for packet in self.container.demux(self.stream):
+            is_shown = packet.size and not packet.is_discard
+            if is_shown and packet.dts is not None:
+                self._ticks.append(packet.dts)
+            try:
+                for frame in packet.decode():
+                    is_smeared = frame.is_corrupt or (is_smeared and not frame.key_frame)
+                    self.smeared += is_smeared
+                    self.all += 1
+                    yield frame
+            except av.error.FFmpegError as error:
+                if error.errno == ENOMEM or isinstance(error, av.error.ExitError):
+                    raise
+                is_smeared = True
+                self.failure = f"video can't be decoded: {reason_of(error)}"
+                self.lost += 1
+                self.all += 1
+                if is_shown and self._ticks:
+                    self._ticks.pop()
