@@ -7,7 +7,6 @@ one that is run again is replaced, the others stay. One that fails leaves its se
 from __future__ import annotations
 
 import ast
-import os
 import platform
 import re
 import subprocess
@@ -16,6 +15,8 @@ from importlib.metadata import version
 from pathlib import Path
 
 import click
+
+from pipeline import machine
 
 HERE = Path(__file__).parent
 RESULTS = HERE / "RESULTS.md"
@@ -89,7 +90,7 @@ def _sections() -> dict[str, str]:
 
 def _machine() -> str:
     versions = ", ".join(f"{package} {version(package)}" for package in PACKAGES)
-    cores = len(os.sched_getaffinity(0))
+    cores = machine.cores()
     return f"{_processor()}, {cores} cores, Python {platform.python_version()}, {versions}"
 
 

@@ -13,7 +13,7 @@ EXTRACTORS = sorted(p for p in (ROOT / "pipeline/extractors").glob("*.py") if p.
 VERSIONS = Path(__file__).parent / "extractor_versions.json"
 CONTRACT = {  # what every extractor is made with, and computes nothing
     f"pipeline.{name}"
-    for name in ("clip", "digest", "errors", "extractor", "field", "trace", "weights")
+    for name in ("clip", "device", "digest", "errors", "extractor", "field", "trace", "weights")
 }
 
 
