@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from pipeline import under_way
 from pipeline.device import is_broken, is_out_of_memory
 from pipeline.errors import ClipError, StageError, UserError
 from pipeline.extractor import ClipInputs, ClipResult, Extractor
@@ -113,7 +114,8 @@ def _in_portions(extractor: Extractor, inputs: Sequence[ClipInputs]) -> list[Cli
     """The extractor's results; of clips that it takes portion by portion, on several threads."""
     size = extractor.portion() or len(inputs)
     portions = [inputs[i : i + size] for i in range(0, len(inputs), size)]
-    parts = spread(lambda portion: list(extractor.extract(portion)), portions)
+    tick = under_way.ticked()
+    parts = spread(lambda portion: [tick(r) for r in extractor.extract(portion)], portions)
     results = [result for part in parts for result in part]
     if len(results) != len(inputs):
         raise TypeError(f"{len(results)} results for {len(inputs)} clips")

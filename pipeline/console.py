@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
+from pipeline.every import LINE_EVERY_S, every
 from pipeline.extractor import DOUBTFUL, FAILED, MISSING
 from pipeline.grouped import Group, grouped
 from pipeline.prose import counted
@@ -126,8 +127,18 @@ def _problem_lines(
 
 @contextmanager
 def counting(what: str) -> Iterator[Callable[[int, int], None]]:
-    """A bar on a terminal, gone afterwards, for what calls back with how many are done, of all."""
+    """What is called with how many are done, of all: a bar on a terminal, gone afterwards.
+
+    Elsewhere a line every LINE_EVERY_S.
+    """
     console = Console(stderr=True)
     with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
         bar = progress.add_task(what, total=None)
-        yield lambda done, of: progress.update(bar, completed=done, total=of)
+
+        def show() -> None:
+            task = progress.tasks[bar]
+            if not console.is_terminal and task.total:
+                console.print(f"{task.completed:.0f} of {task.total:.0f} {what}", highlight=False)
+
+        with every(LINE_EVERY_S, show):
+            yield lambda done, of: progress.update(bar, completed=done, total=of)

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
+from pipeline import under_way
 from pipeline.attempt import Attempt
 from pipeline.cache import store_url
 from pipeline.commit import Commit
@@ -97,6 +98,7 @@ def execute(task: Task, threads: int = 1) -> Outcome:
     """
     with (
         at_work(threads),
+        under_way.task(task.stage, task.partition),
         recorded(task.traced) as recording,
         span(task.stage, STAGE, partition=task.partition, clips=len(task.rows)) as about,
     ):

@@ -78,6 +78,8 @@ class Letters(Extractor):
                 import torch
 
                 raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+            case "!slow":
+                time.sleep(0.15)
             case "!full":
                 raise OSError(28, os.strerror(28))
             case "!nan":
