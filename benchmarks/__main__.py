@@ -7,7 +7,6 @@ one that is run again is replaced, the others stay. One that fails leaves its se
 from __future__ import annotations
 
 import ast
-import os
 import platform
 import re
 import subprocess
@@ -17,6 +16,8 @@ from pathlib import Path
 
 import click
 
+from pipeline import machine
+
 HERE = Path(__file__).parent
 RESULTS = HERE / "RESULTS.md"
 # In the order of RESULTS.md, with the arguments that keep the whole of them within an hour.
@@ -24,6 +25,7 @@ SUITE: dict[str, list[str]] = {
     "extraction": ["--clips", "10"],
     "detect": ["--frames", "120", "--timed-frames", "97", "--repeats", "1"],
     "precision": [],
+    "resample": [],
     "trace": [],
     "scale": [],
     "workers": [],
@@ -88,7 +90,7 @@ def _sections() -> dict[str, str]:
 
 def _machine() -> str:
     versions = ", ".join(f"{package} {version(package)}" for package in PACKAGES)
-    cores = len(os.sched_getaffinity(0))
+    cores = machine.cores()
     return f"{_processor()}, {cores} cores, Python {platform.python_version()}, {versions}"
 
 

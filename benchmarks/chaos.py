@@ -8,7 +8,6 @@ commits, clips.json and current.json; all but the log of times and the lock, `VO
 from __future__ import annotations
 
 import csv
-import os
 import platform
 import random
 import sys
@@ -20,6 +19,7 @@ from pathlib import Path
 
 import yaml
 
+from pipeline import machine
 from pipeline.sample import write_sample
 from tests.conftest import Transcripts
 from tests.crashing import Kill, differences, files_of, run, until_done
@@ -89,7 +89,7 @@ TRIALS = [
 
 def main() -> None:
     """Do all trials and print a line for each."""
-    print(f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}")
+    print(f"{platform.machine()}, {machine.cores()} cores, Python {platform.python_version()}")
     heads = f"{'corpus':<8}{'mode':<13}{'killed at':<27}{'kills':>6}{'resumes':>9}{'identical':>11}"
     print(f"{heads}{'seconds':>9}", flush=True)
     kills = resumes = 0

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import platform
 import tempfile
 from collections import defaultdict
 from pathlib import Path
 
+from pipeline import machine
 from pipeline.cluster import DaskEngine
 from pipeline.extract import Extraction, extract
 from pipeline.run import Engine, run_serially
@@ -32,7 +32,7 @@ def main() -> None:
 
 
 def _print(serial: Extraction, threads: Extraction) -> None:
-    cores = os.cpu_count()
+    cores = machine.cores()
     print(f"{platform.processor() or platform.machine()}, {cores} cores, {serial.clips} clips")
     print(f"{'stage':<14}{'serial s':>10}{'threads s':>11}")
     of_threads = _by_stage(threads)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import platform
 import tempfile
 import time
@@ -17,7 +16,7 @@ import yaml
 
 from benchmarks import full_size, real_clips
 from benchmarks.naive import ROWS, Script
-from pipeline import dataset, media, open_cache
+from pipeline import dataset, machine, media, open_cache
 from pipeline.cluster import DaskEngine
 from pipeline.extract import Extraction, extract
 
@@ -51,7 +50,7 @@ def main(height: int, clips: int | None, wav2vec2: str) -> None:
 
 
 def _print_machine(clips: int, height: int, wav2vec2: str) -> None:
-    cores = os.cpu_count()
+    cores = machine.cores()
     versions = f"torch {torch.__version__}, Python {platform.python_version()}"
     print(f"{clips} clips at {height} px, wav2vec2-{wav2vec2}")
     print(f"{cores} cores, {versions}")

@@ -24,6 +24,7 @@ from pathlib import Path
 import psutil
 
 from benchmarks.short_clips import SECONDS, write_copies, write_originals
+from pipeline import machine
 from pipeline.cluster import DaskEngine
 from pipeline.extract import Observer, extract
 from pipeline.plan import StagePlan
@@ -60,7 +61,7 @@ def main() -> None:
     if options.one:
         print(json.dumps(asdict(_in_threads(options.one))))
         return
-    print(f"clips of {SECONDS} s; {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f} before")
+    print(f"clips of {SECONDS} s; {machine.cores()} cores, load {os.getloadavg()[0]:.1f} before")
     print(f"{'clips':>6}{'wall ms/clip':>14}{'CPU ms/clip':>13}{'busy':>11}{'peak MB':>9}", end="")
     print(f"{'cost':>7}{'memory':>8}   as ratios to the first line")
     runs: list[Run] = []

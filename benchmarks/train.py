@@ -29,6 +29,7 @@ from model.samples import Samples, Split, load_samples
 from model.seeds import train_seeds
 from model.smp import Smp
 from model.train import TrainSettings, train
+from pipeline import machine
 from pipeline.cache import open_cache
 from pipeline.threads import at_work
 
@@ -43,7 +44,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=3, help="of every training that is timed")
     parser.add_argument("--rounds", type=int, default=3, help="of which the fastest counts")
     options = parser.parse_args()
-    cores = len(os.sched_getaffinity(0))
+    cores = machine.cores()
     print(f"{platform.machine()}, {cores} cores, torch {torch.__version__}; minima of")
     print(f"{options.rounds} interleaved rounds\n")
     with tempfile.TemporaryDirectory() as folder:

@@ -22,11 +22,14 @@ from distributed import (
     Nanny,
     Scheduler,
     SpecCluster,
+    Worker,
     get_worker,
 )
 from distributed.client import FutureCancelledError
 from distributed.comm import CommClosedError
 
+from pipeline import machine
+from pipeline.device import device_of
 from pipeline.errors import UserError
 from pipeline.muster import Muster, UnfitWorkerError
 from pipeline.plan import Task, TaskId
@@ -35,10 +38,10 @@ from pipeline.stages import Stages, uses_accelerator
 from pipeline.stop import Stop
 from pipeline.task_queue import TaskQueue
 from pipeline.trace import span
-from pipeline.weights import device_of
 
 TASKS_A_THREAD = 2  # in flight: one that runs and one that waits
 LOOK_EVERY_S = 2.0  # for workers that came or went
+EMPTY_FOR_S = 4.0  # without workers, until that is told
 LOCAL_CONFIG = {
     "distributed.scheduler.allowed-failures": 0,  # a task whose worker died runs alone next
     "distributed.worker.profile.enabled": False,  # nobody looks at its samples
@@ -75,11 +78,12 @@ class DaskEngine:
                 client = stack.enter_context(self._client())
             if address := _dashboard(client):
                 self.tell(f"dask's dashboard: {address}")
-            muster = Muster.of(tasks)
-            run = _Run(client, tasks, muster, stop)
+            muster, workers = Muster.of(tasks), _Workers(client)
+            run = _Run(client, tasks, muster, stop, workers)
             try:
                 with span("call up workers"):
-                    _call_up(client, muster)
+                    workers.look()
+                    _call_up(client, muster, workers.gpu)
                 yield from run
             except SCHEDULER_LOST:
                 # The client tells at length of every attempt to connect again; ours is told below.
@@ -133,7 +137,7 @@ def _threads() -> LocalCluster:
     """One worker in this process, with a thread a core."""
     return LocalCluster(
         n_workers=1,
-        threads_per_worker=os.cpu_count() or 1,
+        threads_per_worker=machine.cores(),
         processes=False,
         resources={"GPU": 1} if device_of("auto") == "cuda" else {},
         dashboard_address=ON_LOOPBACK,
@@ -182,10 +186,18 @@ class _Run:
     failed and the run goes on.
     """
 
-    def __init__(self, client: Client, tasks: Sequence[Task], muster: Muster, stop: Stop) -> None:
+    def __init__(
+        self,
+        client: Client,
+        tasks: Sequence[Task],
+        muster: Muster,
+        stop: Stop,
+        workers: _Workers,
+    ) -> None:
         self._client = client
         self._muster = muster
         self._stop = stop
+        self._workers = workers
         stages = Stages(tasks[0].spec)
         self._accelerated = {stage.name for stage in stages if uses_accelerator(stage)}
         self._queue = TaskQueue(tasks)
@@ -194,7 +206,6 @@ class _Run:
         self._alone: set[TaskId] = set()
         self._failed: set[TaskId] = set()
         self._finished: SimpleQueue[Future] = SimpleQueue()
-        self._workers = _Workers(client)
 
     def __iter__(self) -> Iterator[Outcome]:
         while self._queue:
@@ -261,11 +272,15 @@ class _Run:
 
 
 class _Workers:
-    """A cluster's threads and whether it has accelerators, looked up every few seconds."""
+    """A cluster's threads and whether it has accelerators, looked up every few seconds.
+
+    Where none answers for a moment, the threads that there were stand: tasks wait at the scheduler.
+    """
 
     def __init__(self, client: Client) -> None:
         self._client = client
         self._looked = float("-inf")
+        self._empty_since: float | None = None
         self._told = False
         self.threads = 0
         self.gpu = False
@@ -274,26 +289,46 @@ class _Workers:
         """Look again, where the last time is a while ago; say so where there are no workers."""
         if time.monotonic() - self._looked < LOOK_EVERY_S:
             return
-        workers = self._client.scheduler_info()["workers"].values()
+        threads, gpu = _counted(self._client)
         self._looked = time.monotonic()
-        self.threads = sum(worker["nthreads"] for worker in workers)
-        self.gpu = any("GPU" in worker.get("resources", {}) for worker in workers)
-        if not workers and not self._told:
+        if threads:
+            self.threads, self.gpu = threads, gpu
+            self._empty_since, self._told = None, False
+            return
+        self._empty_since = self._empty_since or self._looked
+        if self._looked - self._empty_since >= EMPTY_FOR_S and not self._told:
             address = self._client.scheduler.address
             log.warning("%s has no workers: waiting; `dask worker %s` is one", address, address)
-        self._told = not workers
+            self._told = True
 
 
-def _call_up(client: Client, muster: Muster) -> None:
+def _counted(client: Client) -> tuple[int, bool]:
+    """How many threads the workers have in all, and whether one declares an accelerator.
+
+    Not `client.scheduler_info()`: between asking and reading, the client's own periodic look, which
+    asks for no workers, may put its answer in that one's place.
+    """
+
+    # Sent as code, not by name: a scheduler needs nothing of this project's.
+    def count(dask_scheduler: Scheduler) -> tuple[int, bool]:
+        workers = dask_scheduler.workers.values()
+        return sum(w.nthreads for w in workers), any("GPU" in w.resources for w in workers)
+
+    counted: tuple[int, bool] = client.run_on_scheduler(count)
+    return counted
+
+
+def _call_up(client: Client, muster: Muster, gpu: bool) -> None:
     """Ask every worker whether it can work for the run; wait for what an earlier run left there.
 
-    A worker that joins later is asked before its first task.
+    gpu: whether workers declare accelerators; then only those are asked for devices. A worker that
+    joins later is asked before its first task.
     """
     told = False
     while True:
-        answers = client.run(_answer, muster, on_error="return")
+        answers = client.run(_answer, muster, gpu, on_error="return")
         for address, answer in answers.items():
-            if isinstance(answer, UnfitWorkerError):
+            if isinstance(answer, UserError):
                 raise answer
             if isinstance(answer, Exception):
                 reason = f"{type(answer).__name__}: {' '.join(str(answer).split())}"
@@ -312,8 +347,10 @@ def _call_up(client: Client, muster: Muster) -> None:
 _under_way: list[str] = []  # in this worker process: the cache of each task
 
 
-def _answer(muster: Muster) -> int:
+def _answer(muster: Muster, gpu: bool, dask_worker: Worker) -> int:
     _checked(muster)
+    if not gpu or "GPU" in dask_worker.state.total_resources:
+        muster.check_devices()
     return _under_way.count(muster.cache_url)
 
 

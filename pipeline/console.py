@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
@@ -13,12 +14,17 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
+from pipeline.every import LINE_EVERY_S, every
+from pipeline.extractor import DOUBTFUL, FAILED, MISSING
+from pipeline.grouped import Group, grouped
 from pipeline.prose import counted
-from pipeline.status import StageStatus, problems_at_source
+from pipeline.status import Problem, StageStatus, problems_at_source
 
 if TYPE_CHECKING:
     from pipeline.plan import Plan
     from pipeline.trace_file import Busy
+
+MOST_LINES = 20  # of one stage's problems
 
 
 def print_whole(table: Table) -> None:
@@ -72,31 +78,67 @@ def print_plan(plan: Plan) -> None:
     click.echo(f"{todo}; {counted(there, 'partition')} committed; nothing was written.")
 
 
-def print_problems(stages: list[StageStatus], command: str = "smp extract") -> None:
-    """Every clip with a problem or a doubt, with its reason, under the stage where it arose.
+def print_problems(
+    stages: list[StageStatus], url: str, command: str = "smp extract", all_of_them: bool = False
+) -> None:
+    """What is wrong under the stage where it arose: reasons with their clips, in MOST_LINES lines.
 
-    command: what makes a damaged partition again.
+    url: of the cache; command: what makes a damaged partition again. all_of_them: a line for each
+    clip with a problem, a doubt or a note, and no end.
     """
-    by_stage: dict[str, list[str]] = defaultdict(list)
+    at_source: dict[str, list[Problem]] = defaultdict(list)
     for stage, problem in problems_at_source(stages):
-        by_stage[stage].append(f"  {problem.clip}: {problem.state}, {problem.reason}")
+        at_source[stage].append(problem)
+    is_short = False
     for s in stages:
-        by_stage[s.stage] += [
-            f"  partition {number}: {what}; `{command}` makes it again"
-            for number, what in s.damaged.items()
-        ]
-        by_stage[s.stage] += [f"  {clip}: doubtful, {doubt}" for clip, doubt in s.doubts]
-        by_stage[s.stage] += [f"  {clip}: note, {note}" for clip, note in s.notes]
-    for stage, lines in by_stage.items():
-        if lines:
-            click.echo(f"{stage}:")
-            click.echo("\n".join(lines))
+        each = _problem_lines(s, at_source[s.stage], command, all_of_them)
+        shown = each if all_of_them else each[:MOST_LINES]
+        if shown:
+            click.echo(f"{s.stage}:")
+            click.echo("\n".join(f"  {line}" for line in shown))
+        if more := len(each) - len(shown):
+            click.echo(f"  … and {counted(more, 'line')} more")
+        told = len(at_source[s.stage]) + len(s.damaged) + len(s.doubts) + len(s.notes)
+        is_short |= len(shown) < told
+    if is_short:
+        click.echo(f"Every clip with its reason: {shlex.join(['smp', 'status', url, '--all'])}")
+
+
+def _problem_lines(
+    stage: StageStatus, problems: Sequence[Problem], command: str, each: bool
+) -> list[str]:
+    """What failed, what is missing, damaged partitions, doubts, notes: in the order of weight."""
+    by_state = {
+        state: [(problem.clip, problem.reason) for problem in problems if problem.state == state]
+        for state in (FAILED, MISSING)
+    }
+    damaged = [
+        f"partition {number}: {what}; `{command}` makes it again"
+        for number, what in stage.damaged.items()
+    ]
+    lines = [
+        [Group(reason, (clip,)).line(state) for clip, reason in reasons]
+        if each
+        else [group.line(state) for group in grouped(reasons)]
+        for state, reasons in (*by_state.items(), (DOUBTFUL, stage.doubts), ("note", stage.notes))
+    ]
+    return [*lines[0], *lines[1], *damaged, *lines[2], *lines[3]]
 
 
 @contextmanager
 def counting(what: str) -> Iterator[Callable[[int, int], None]]:
-    """A bar on a terminal, gone afterwards, for what calls back with how many are done, of all."""
+    """What is called with how many are done, of all: a bar on a terminal, gone afterwards.
+
+    Elsewhere a line every LINE_EVERY_S.
+    """
     console = Console(stderr=True)
     with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
         bar = progress.add_task(what, total=None)
-        yield lambda done, of: progress.update(bar, completed=done, total=of)
+
+        def show() -> None:
+            task = progress.tasks[bar]
+            if not console.is_terminal and task.total:
+                console.print(f"{task.completed:.0f} of {task.total:.0f} {what}", highlight=False)
+
+        with every(LINE_EVERY_S, show):
+            yield lambda done, of: progress.update(bar, completed=done, total=of)

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from pipeline import dataset
+from pipeline import dataset, machine
 from pipeline.clip import SOUNDS, SPLITS, VIDEOS, Clip
 from pipeline.clip_check import Finding, Look, look
 from pipeline.digest import UNREADABLE, FileDigests
@@ -108,7 +108,7 @@ def _read(path: str | Path, table: Path) -> tuple[dict[str, Clip], list[Finding]
 def _looked_at(clips: Iterable[Clip], decode: bool, progress: Progress) -> Iterator[Look]:
     clips = list(clips)
     has_media = any(clip.sound for clip in clips)
-    cores = os.cpu_count() or 1
+    cores = machine.cores()
     pool = ThreadPoolExecutor(cores if decode else 4 * cores)
     try:
         looks = pool.map(lambda clip: look(clip, decode, has_media), clips)

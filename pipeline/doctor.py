@@ -115,13 +115,13 @@ def gpu() -> Finding:
 
 
 def cores() -> Finding:
-    """Cores that may be used, and the threads that a run takes."""
-    there, budget = os.cpu_count() or 1, machine.cores()
-    threads = f"`smp extract` runs {counted(there, 'thread')}"
-    if budget < there:
-        advice = f"smp extract --workers {budget} takes no more than may be used"
-        return Finding("cores", NOTE, f"{budget} of {there} may be used; {threads}", advice)
-    return Finding("cores", OK, f"{counted(there, 'core')}; {threads}, each on one")
+    """Cores that may be used, on each of which a run has a thread."""
+    found = machine.cores_found()
+    threads = f"`smp extract` runs {counted(found.usable, 'thread')}, each on one"
+    if limit := found.limit:
+        told = f"{found.usable} of {found.there} may be used: limited by {limit}; {threads}"
+        return Finding("cores", NOTE, told, "raise that limit where more are free")
+    return Finding("cores", OK, f"{counted(found.there, 'core')}; {threads}")
 
 
 def memory() -> Finding:

@@ -1,4 +1,4 @@
-"""The kinds of trouble: a clip's, a modality's, the user's and the disk's."""
+"""The kinds of trouble: a clip's, a modality's, the user's, a stage's and the disk's."""
 
 import re
 
@@ -21,6 +21,10 @@ class MissingModalityError(ClipError):
 
 class UserError(Exception):
     """What a user can mend: one line that names the thing, both values and the way out."""
+
+
+class StageError(UserError):
+    """What went wrong is the stage's or the machine's, no clip's: nothing of it is committed."""
 
 
 class DamagedError(UserError):

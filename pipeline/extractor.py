@@ -167,7 +167,8 @@ class Extractor(ABC):
         """One result a clip, in the batch's order.
 
         Where one clip is at fault yield `ClipResult.of(error)` for it. Anything raised makes the
-        runner try the clips of the batch one by one.
+        runner try the clips of the batch one by one; what all of them raise alike is the stage's
+        fault and commits nothing.
         """
 
     def does_without(self, clip: Clip) -> bool:

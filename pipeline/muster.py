@@ -14,7 +14,7 @@ from pipeline.cache import cache_of
 from pipeline.errors import UserError
 from pipeline.files import Folder
 from pipeline.plan import Task
-from pipeline.stages import Stages
+from pipeline.stages import Stages, require_devices
 
 
 class UnfitWorkerError(UserError):
@@ -28,6 +28,7 @@ class Muster:
     cache_url, lease: the cache and the id of the run that holds it, read back from the cache, so
     that a folder of the same path on another host is found out. media: one of the dataset's files
     and its size. spec: the stages, as JSON. versions: of Python, the libraries and the extractors.
+    stages: those of which there are tasks.
     """
 
     cache_url: str
@@ -35,6 +36,7 @@ class Muster:
     media: tuple[str, int] | None
     spec: str
     versions: tuple[tuple[str, str], ...]
+    stages: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, tasks: Sequence[Task]) -> Muster:
@@ -42,12 +44,18 @@ class Muster:
         task = tasks[0]
         cache_url = cache_of(task.stores[task.stage])
         spec = json.dumps(task.spec, ensure_ascii=False)
-        return cls(cache_url, _lease(cache_url), _one_file(tasks), spec, _versions(spec))
+        stages = tuple(dict.fromkeys(task.stage for task in tasks))
+        return cls(cache_url, _lease(cache_url), _one_file(tasks), spec, _versions(spec), stages)
 
     def check(self) -> None:
         """Raise UnfitWorkerError, with what to do, where this process can't work for the run."""
         if why := self._other_versions() or self._other_files():
             raise UnfitWorkerError(f"the worker on {socket.gethostname()} {why}")
+
+    def check_devices(self) -> None:
+        """Raise UserError where the device of a stage can't be used by this process."""
+        stages = Stages(json.loads(self.spec))
+        require_devices(stages[name] for name in self.stages)
 
     def _other_versions(self) -> str:
         try:

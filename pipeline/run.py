@@ -3,36 +3,34 @@
 from __future__ import annotations
 
 import errno
-import gc
 import json
 import socket
-import sys
 import threading
 import time
+import traceback
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
-import numpy as np
-
+from pipeline import under_way
+from pipeline.attempt import Attempt
 from pipeline.cache import store_url
 from pipeline.commit import Commit
-from pipeline.errors import ClipError, DamagedError, UserError
-from pipeline.extractor import ClipInputs, ClipResult, Extractor
+from pipeline.errors import DamagedError, StageError, UserError
+from pipeline.extractor import ClipInputs, ClipResult
 from pipeline.inputs import gather
 from pipeline.plan import Task, TaskId
-from pipeline.stages import Stage, Stages
+from pipeline.stages import Stage, Stages, require_devices
 from pipeline.stop import Stop
 from pipeline.store import Store
 from pipeline.task_queue import TaskQueue
-from pipeline.threads import at_work, spread
+from pipeline.threads import at_work
 from pipeline.trace import STAGE, Recording, recorded, span
 
 THREADS_A_TASK = 1
+FORESEEN = UserError | OSError | MemoryError  # their messages are for people
 NO_PLACE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS}
-OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "ALLOC_FAILED")  # as torch says it
-MACHINE_ERRORS = {*NO_PLACE, errno.EMFILE, errno.ENFILE, errno.ENOMEM}
 
 
 @dataclass(frozen=True)
@@ -41,7 +39,8 @@ class Outcome:
 
     error: why the whole partition is not there; then it has no commit. no_place: because nothing
     can be written to the cache, so that any further partition would be computed in vain.
-    recordings: what was done when, in each thread, where the task is traced.
+    recordings: what was done when, in each thread, where the task is traced. traces: the traceback
+    of every kind of error that was not foreseen, whether it cost clips or the partition.
     """
 
     stage: str
@@ -52,13 +51,18 @@ class Outcome:
     error: str = ""
     no_place: bool = False
     recordings: tuple[Recording, ...] = ()
+    traces: tuple[str, ...] = ()
 
 
 Engine = Callable[[Sequence[Task], Stop], Iterable[Outcome]]
 
 
 def run_serially(tasks: Sequence[Task], stop: Stop) -> Iterator[Outcome]:
-    """Run the tasks one after the other: what every other engine must equal."""
+    """Run the tasks one after the other: what every other engine must equal.
+
+    Raises UserError, before anything runs, where the device of a stage can't be used.
+    """
+    require_devices(stages_of(tasks))
     failed: set[TaskId] = set()
     queue = TaskQueue(tasks)
     while not stop.asked and (task := queue.take()):
@@ -67,6 +71,12 @@ def run_serially(tasks: Sequence[Task], stop: Stop) -> Iterator[Outcome]:
             failed.add(task.id)
         queue.done(task.id)
         yield outcome
+
+
+def stages_of(tasks: Sequence[Task]) -> list[Stage]:
+    """The stages of which there are tasks."""
+    stages = _stages(json.dumps(tasks[0].spec, ensure_ascii=False))
+    return [stages[name] for name in dict.fromkeys(task.stage for task in tasks)]
 
 
 def blocked(task: Task) -> Outcome:
@@ -82,12 +92,13 @@ def failure(task: Task, error: str, seconds: float = 0.0) -> Outcome:
 def execute(task: Task, threads: int = 1) -> Outcome:
     """Make one partition: read what it needs, extract, write, commit.
 
-    Clips whose committed row is still valid keep it. A UserError or a fault of the machine (a
-    full disk, say) is the task's and leaves it without a commit; any other is a clip's.
+    Clips whose committed row is still valid keep it. What is no clip's fault (see `Attempt`) is the
+    task's and leaves it without a commit.
     threads: how many of this process may compute at once; those that idle help with the clips.
     """
     with (
         at_work(threads),
+        under_way.task(task.stage, task.partition),
         recorded(task.traced) as recording,
         span(task.stage, STAGE, partition=task.partition, clips=len(task.rows)) as about,
     ):
@@ -97,23 +108,33 @@ def execute(task: Task, threads: int = 1) -> Outcome:
 
 
 def _executed(task: Task) -> Outcome:
-    started = time.perf_counter()
+    started, traces = time.perf_counter(), dict[str, str]()
     try:
         _limit_threads()
-        commit = _make(task)
-    except (UserError, OSError, MemoryError) as error:
-        message = " ".join(str(error).split()) or type(error).__name__
-        outcome = failure(task, message, time.perf_counter() - started)
-        return replace(outcome, no_place=getattr(error, "errno", None) in NO_PLACE)
+        commit = _make(task, traces)
+    except Exception as error:
+        if not isinstance(error, FORESEEN) or (isinstance(error, StageError) and not traces):
+            traces[""] = traceback.format_exc()
+        outcome = failure(task, _in_words(error), time.perf_counter() - started)
+        no_place = getattr(error, "errno", None) in NO_PLACE
+        return replace(outcome, no_place=no_place, traces=tuple(traces.values()))
     counts = Counter(row.state for row in commit.rows)
     seconds = time.perf_counter() - started
-    return Outcome(task.stage, task.partition, len(task.rows), dict(counts), seconds)
+    about = task.stage, task.partition, len(task.rows), dict(counts), seconds
+    return Outcome(*about, traces=tuple(traces.values()))
 
 
-def _make(task: Task) -> Commit:
+def _in_words(error: Exception) -> str:
+    """The error in one line, with its type where nobody wrote the message for people to read."""
+    message, kind = " ".join(str(error).split()), type(error).__name__
+    return message or kind if isinstance(error, FORESEEN) else f"{kind}: {message}"
+
+
+def _make(task: Task, traces: dict[str, str]) -> Commit:
     stages = _stages(json.dumps(task.spec, ensure_ascii=False))
     stage = stages[task.stage]
     _require_as_planned(stages, task)
+    require_devices([stage])  # of a worker that came when the others had been asked
     store = _opened(task.stores[task.stage], task.clips, threading.get_ident())
     results = _kept(store, task)
     kept = set(results)
@@ -129,7 +150,8 @@ def _make(task: Task) -> Commit:
             results[row] = given
         else:
             inputs[row] = given
-    results.update(zip(inputs, _extract(stage, list(inputs.values())), strict=True))
+    attempt = Attempt(stage, list(inputs.values()), traces)
+    results.update(zip(inputs, attempt.results(), strict=True))
     results.update(_overtaken(task, results.keys() - kept))
     keys = [row.key for row in task.rows]
     with span("write"):
@@ -182,78 +204,6 @@ def _overtaken(task: Task, rows: Iterable[int]) -> dict[int, ClipResult]:
         for file in task.rows[row].files
         if not file.is_unchanged()
     }
-
-
-def _extract(stage: Stage, inputs: list[ClipInputs]) -> list[ClipResult]:
-    """One checked result a clip.
-
-    Where memory runs out the batch is halved; where it raises otherwise, the clips are tried one
-    by one.
-    """
-    if not inputs:
-        return []
-    try:
-        results = _in_portions(stage.make(), inputs)
-        if len(results) != len(inputs):
-            raise TypeError(f"{len(results)} results for {len(inputs)} clips")
-        return [_finite(result) for result in results]
-    except UserError:
-        raise
-    except Exception as raised:
-        error = raised.with_traceback(None)  # its frames hold the memory that the next try needs
-    if _is_out_of_memory(error):
-        _free_memory()
-        return _in_halves(stage, inputs, str(error))
-    if len(inputs) > 1:
-        return [result for one in inputs for result in _extract(stage, [one])]
-    if getattr(error, "errno", None) in MACHINE_ERRORS:  # no clip's fault
-        raise error
-    return [_of_error(error)]
-
-
-def _in_portions(extractor: Extractor, inputs: list[ClipInputs]) -> list[ClipResult]:
-    """The extractor's results; of clips that it takes portion by portion, on several threads."""
-    size = extractor.portion() or len(inputs)
-    portions = [inputs[i : i + size] for i in range(0, len(inputs), size)]
-    parts = spread(lambda portion: list(extractor.extract(portion)), portions)
-    return [result for part in parts for result in part]
-
-
-def _in_halves(stage: Stage, inputs: list[ClipInputs], error: str) -> list[ClipResult]:
-    """The results of half the clips and then of the other half, in batches of half the size."""
-    settings = stage.settings.with_smaller_batches()
-    if len(inputs) == 1 and settings == stage.settings:
-        raise MemoryError(f"out of memory with one clip, {inputs[0].clip.id!r}: {error or 'RAM'}")
-    smaller, middle = replace(stage, settings=settings), -(-len(inputs) // 2)
-    return [*_extract(smaller, inputs[:middle]), *_extract(smaller, inputs[middle:])]
-
-
-def _is_out_of_memory(error: Exception) -> bool:
-    """Whether memory ran out, the machine's or the accelerator's; torch is not loaded to ask."""
-    of_torch = isinstance(error, RuntimeError) and any(w in str(error) for w in OUT_OF_MEMORY)
-    return isinstance(error, MemoryError) or of_torch
-
-
-def _free_memory() -> None:
-    """Give back what nothing refers to any more, on the accelerator too."""
-    gc.collect()
-    torch = sys.modules.get("torch")
-    if torch is not None and torch.cuda.is_initialized():
-        torch.cuda.empty_cache()
-
-
-def _of_error(error: Exception) -> ClipResult:
-    if isinstance(error, ClipError):
-        return ClipResult.of(error)
-    return ClipResult.failed(f"{type(error).__name__}: {' '.join(str(error).split())}")
-
-
-def _finite(result: ClipResult) -> ClipResult:
-    """The result, failed where it holds a number that is none: it would poison a training run."""
-    for name, row in result.rows.items():
-        if np.asarray(row).dtype.kind == "f" and not np.isfinite(row).all():
-            return ClipResult.failed(f"{name!r} holds NaN or infinite values")
-    return result
 
 
 @lru_cache(maxsize=1)

@@ -1,4 +1,4 @@
-"""What every run did, task by task: times and the like, kept out of the stores."""
+"""What every run did, task by task: times, tracebacks and the like, kept out of the stores."""
 
 from __future__ import annotations
 
@@ -16,6 +16,12 @@ from pipeline.run import Outcome
 FILE = "log.jsonl"
 FOLDER = "logs"
 PUT_EVERY_S = 30.0
+
+
+def place(cache_url: str) -> str:
+    """Where the runs of a cache are noted."""
+    folder = Folder(cache_url)
+    return f"{cache_url}/{FILE if folder.path is not None else FOLDER}"
 
 
 class RunLog:

@@ -15,7 +15,7 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
-from pipeline import extractors
+from pipeline import device, extractors
 from pipeline.digest import of_json
 from pipeline.errors import UserError
 from pipeline.extractor import Extractor, StageSettings, StreamingExtractor
@@ -215,6 +215,15 @@ def uses_accelerator(stage: Stage) -> bool:
     return getattr(stage.settings, "device", "cpu") != "cpu"
 
 
+def require_devices(stages: Iterable[Stage]) -> None:
+    """Compute something on the device of each stage; UserError where that fails."""
+    for stage in stages:
+        try:
+            device.require(getattr(stage.settings, "device", "cpu"))
+        except UserError as error:
+            raise UserError(f"stage {stage.name!r}: {error}") from None
+
+
 def extractor_class(stage: str, extractor: str) -> type[Extractor]:
     """The one extractor of `pipeline.extractors.<name>`, or of a dotted module of the user's."""
     module_name = extractor if "." in extractor else f"{extractors.__name__}.{extractor}"
@@ -303,9 +312,13 @@ def _positive(where: str, name: str, value: Any) -> int:
 
 def _one_line(error: ValidationError) -> str:
     return "; ".join(
-        f"{'.'.join(map(str, e['loc'])) or 'settings'}: {e['msg']} (got {e['input']!r})"
+        f"{'.'.join(map(str, e['loc'])) or 'settings'}: {_plain(e['msg'])} (got {e['input']!r})"
         for e in error.errors()
     )
+
+
+def _plain(message: str) -> str:
+    return message.removeprefix("Value error, ")  # said before what our own validators raise
 
 
 def _nearest(name: str, known: Iterable[str]) -> str:

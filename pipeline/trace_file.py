@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+from pipeline import machine
 from pipeline.trace import HELP, STAGE, Recording, Sample, Span
 
 FIRST_HELP = 1000  # the number of the first row of threads that help
@@ -45,7 +45,7 @@ def busy(recordings: Iterable[Recording]) -> list[Busy]:
     spans = [s for r in recordings for s in r.spans if s.category in (STAGE, HELP)]
     if not spans:
         return []
-    cores = max(os.cpu_count() or 1, len(threads))
+    cores = max(machine.cores(), len(threads))
     end_ns = max(span.begin_ns + span.wall_ns for span in spans)
     whole_s = (end_ns - min(span.begin_ns for span in spans)) / 1e9 * cores
     stages = dict.fromkeys(span.name for span in spans)

@@ -9,8 +9,9 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import TypeVar, cast
 
+from pipeline.device import is_out_of_memory
 from pipeline.digest import FileDigests
-from pipeline.errors import UserError
+from pipeline.errors import StageError, UserError
 from pipeline.trace import span
 
 RANDOM = "random"
@@ -81,14 +82,30 @@ def is_random(id: object) -> bool:
 
 
 def load_once(key: Hashable, build: Callable[[], Model]) -> Model:
-    """The model under `key` (weights digest, dtype, device …), built once in this process."""
+    """The model under `key` (weights digest, dtype, device …), built once in this process.
+
+    Raises StageError for whatever `build` raises, which is no clip's fault, unless it is told
+    already, or memory ran out.
+    """
     with _registry_lock:
         lock = _locks.setdefault(key, threading.Lock())
     with lock:
         if key not in _models:
             with span("load weights"):
-                _models[key] = build()
+                _models[key] = _built(build)
     return cast(Model, _models[key])
+
+
+def _built(build: Callable[[], Model]) -> Model:
+    try:
+        return build()
+    except UserError:
+        raise
+    except Exception as error:
+        if is_out_of_memory(error):
+            raise
+        reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
+        raise StageError(f"its model can't be loaded: {reason}; see `smp models`") from error
 
 
 def _digest(path: Path, files: Sequence[str]) -> str:
@@ -163,14 +180,3 @@ def _from_hub(id: str, files: Sequence[str], revision: str | None, download: boo
         f"and {'offline: the hub was not asked' if constants.HF_HUB_OFFLINE else 'on the hub'}; "
         f"fetch them with `hf download {id}{at}`, or set `weights` to a local path or to `random`"
     )
-
-
-def device_of(setting: str) -> str:
-    """`auto` to "cuda" where there is one, else "cpu"; anything else as it is."""
-    if setting != "auto":
-        return setting
-    # torch is heavy and a plan does without it.
-    with span("import"):
-        import torch
-
-    return "cuda" if torch.cuda.is_available() else "cpu"

@@ -12,6 +12,7 @@ from pipeline.clip import Clip
 from pipeline.errors import ClipError, MissingModalityError
 from pipeline.extractor import ClipInputs, ClipResult
 from pipeline.extractors.audio import Audio
+from pipeline.media.audio import RATES_HZ
 from pipeline.media.waveform import RATE_HZ, normalised, placed, resampled
 from pipeline.media.write_mp4 import write_mp4
 
@@ -124,14 +125,26 @@ def test_a_tone_keeps_frequency_amplitude_and_phase(rate_hz, hz):
     got = resampled(tone(hz, 1, rate_hz), rate_hz)
     assert len(got) == RATE_HZ
     inner = slice(2000, -2000)
-    assert level_db(got[inner] - tone(hz)[inner]) < -85  # against a peak of −6
+    # Against a peak of −6 dB; at the end of its band soxr is up to 0.01 dB off.
+    assert level_db(got[inner] - tone(hz)[inner]) < (-65 if hz == 7_000 else -85)
 
 
 @pytest.mark.parametrize("rate_hz", [22_050, 44_100, 48_000, 96_000])
 @pytest.mark.parametrize("hz", [8_050, 8_500, 10_000])
 def test_what_16_khz_cannot_hold_leaves_no_alias(rate_hz, hz):
     got = resampled(tone(hz, 1, rate_hz, peak=1.0), rate_hz)
-    assert level_db(got[2000:-2000]) < -90
+    assert level_db(got[2000:-2000]) < -120
+
+
+@pytest.mark.parametrize("rate_hz", [*RATES_HZ, 1_001, 8_000, 44_056, 44_100, 48_000, 767_999])
+def test_any_rate_gives_the_exact_length_and_keeps_an_impulse_in_its_place(rate_hz):
+    for n in (1, 7, 1000, rate_hz // 2 + 13):
+        assert len(resampled(np.ones(n), rate_hz)) == int(np.ceil(n * RATE_HZ / rate_hz))
+    impulse = np.zeros(rate_hz)
+    impulse[rate_hz // 4] = 1
+    energy = resampled(impulse, rate_hz).astype(float) ** 2
+    centre_s = (energy * np.arange(len(energy))).sum() / energy.sum() / RATE_HZ
+    assert centre_s == pytest.approx(rate_hz // 4 / rate_hz, abs=0.01 / RATE_HZ)
 
 
 # --- files and containers ---------------------------------------------------------------------

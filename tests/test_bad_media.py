@@ -18,10 +18,12 @@ from model.cli import main
 from pipeline import open_cache
 from pipeline.cache import Cache, StageView
 from pipeline.clip import Clip
+from pipeline.console import print_problems
 from pipeline.extractor import ClipInputs, ClipResult
 from pipeline.extractors.audio import Audio
 from pipeline.extractors.frames import Frames
 from pipeline.media.time_limit import TimeLimit
+from pipeline.status import status
 from tests.bad_media.cases import CASES, NEIGHBOURS, REFUSED, UNEVEN_S, Case
 from tests.bad_media.making import good, plain
 
@@ -140,8 +142,12 @@ def test_the_features_of_neighbours_do_not_change_by_a_bit(
 
 
 @pytest.mark.slow
-def test_every_bad_clip_is_listed_on_a_line_of_its_own(corpus: tuple[Cache, str]) -> None:
-    _, report = corpus
+def test_every_bad_clip_is_listed_on_a_line_of_its_own(
+    corpus: tuple[Cache, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    cache, _ = corpus
+    print_problems(status(cache), "", all_of_them=True)
+    report = capsys.readouterr().out
     failed = [case for case in CORPUS if "failed" in case.faces]
     for case in failed:
         assert len(re.findall(rf"^  {re.escape(case.name)}: failed, .*$", report, re.M)) >= 1

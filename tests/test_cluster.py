@@ -1,11 +1,13 @@
 """Workers in other processes, and what becomes of a run when they die, hide or disagree."""
 
+import json
 import os
 import signal
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from distributed import Client
@@ -297,6 +299,80 @@ def test_a_worker_that_joins_later_is_asked_too(
     monkeypatch.setattr(Muster, "of", lambda tasks: replace(of(tasks), lease="of another run"))
     with pytest.raises(UserError, match="does not see the cache"):
         transcripts.extract(DaskEngine())
+
+
+# ---- workers that are there, and that are not ---------------------------------------------------
+
+
+def test_the_clients_own_look_at_the_scheduler_hides_no_workers(
+    transcripts: Transcripts, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It asks for none of them, and its answer may come between ours and our reading it."""
+    ask, asked = Client._update_scheduler_info, list[bool]()
+
+    async def overtaken(self: Client, *arguments: int, **options: int) -> None:
+        await ask(self, *arguments, **options)
+        if (arguments or options) and not asked:
+            asked.append(True)
+            await ask(self)
+
+    monkeypatch.setattr(Client, "_update_scheduler_info", overtaken)
+    transcripts.texts(TEXTS[:4])
+    done = transcripts.extract(DaskEngine())
+    assert len(done.outcomes) == 2
+    assert "has no workers" not in caplog.text
+
+
+class Answers:
+    """A client whose scheduler has so many threads, one answer after the other."""
+
+    scheduler = SimpleNamespace(address="tcp://there:1")
+
+    def __init__(self, *threads: int) -> None:
+        self._threads = list(threads)
+
+    def run_on_scheduler(self, count: Callable[..., object]) -> object:
+        threads = self._threads.pop(0)
+        workers = {"a": SimpleNamespace(nthreads=threads, resources={})} if threads else {}
+        return count(dask_scheduler=SimpleNamespace(workers=workers))
+
+
+def test_a_moment_without_workers_stops_nothing_and_a_while_is_told_once(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    now = 0.0
+    monkeypatch.setattr("time.monotonic", lambda: now)
+    workers = cluster._Workers(Answers(2, 0, 3, 0, 0, 0, 0, 1, 0, 0, 0))
+    threads, told = [], []
+    for _ in range(11):
+        now += cluster.LOOK_EVERY_S
+        workers.look()
+        threads.append(workers.threads)
+        told.append(caplog.text.count("tcp://there:1 has no workers: waiting"))
+    assert threads == [2, 2, 3, 3, 3, 3, 3, 1, 1, 1, 1]
+    assert told == [0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 2]
+
+
+def test_a_device_that_the_workers_lack_is_told_before_anything_runs(
+    transcripts: Transcripts,
+) -> None:
+    transcripts.texts(TEXTS[:8])
+    mortal(transcripts, device="cuda:99")
+    with pytest.raises(UserError, match="'letters': device 'cuda:99' can't be used on"):
+        transcripts.extract(DaskEngine())
+    assert committed(transcripts) == 0
+
+
+def test_only_workers_that_declare_an_accelerator_are_asked_for_devices_where_some_do(
+    muster: Muster,
+) -> None:
+    spec = json.loads(muster.spec)
+    spec["stages"]["letters"] = {"extractor": "tests.toys.mortal", "device": "cuda:99"}
+    here = replace(muster, spec=json.dumps(spec), versions=())
+    for declared, gpu, asked in (({}, False, True), ({}, True, False), ({"GPU": 1.0}, True, True)):
+        worker = SimpleNamespace(state=SimpleNamespace(total_resources=declared))
+        with pytest.raises(UserError) if asked else nullcontext():
+            assert cluster._answer(here, gpu, worker) == 0
 
 
 # ---- accelerators -------------------------------------------------------------------------------

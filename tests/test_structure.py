@@ -13,7 +13,7 @@ EXTRACTORS = sorted(p for p in (ROOT / "pipeline/extractors").glob("*.py") if p.
 VERSIONS = Path(__file__).parent / "extractor_versions.json"
 CONTRACT = {  # what every extractor is made with, and computes nothing
     f"pipeline.{name}"
-    for name in ("clip", "digest", "errors", "extractor", "field", "trace", "weights")
+    for name in ("clip", "device", "digest", "errors", "extractor", "field", "trace", "weights")
 }
 
 
@@ -64,7 +64,7 @@ def test_imports_run_one_way(path: Path) -> None:
             "weights",
         }
         if path.parent.stem == "report":  # which tells of the clips and of the extraction too
-            allowed |= {"clip", "extractor", "page", "prose", "status", "steps"}
+            allowed |= {"clip", "extractor", "grouped", "page", "prose", "status", "steps"}
         if path.stem in ("options", "console"):
             allowed |= {"cli", "console"}
         if path.stem == "predict":

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from model.report.evidence import Evidence, Section
 from model.report.faces import Thumbnail, thumbnails
 from pipeline.extractor import DOUBTFUL, FAILED, MISSING, OK
+from pipeline.grouped import grouped
 from pipeline.status import StageStatus, problems_at_source
 
 MOST_PROBLEMS = 5000  # rows of the table: the page stays within a few megabytes
@@ -110,6 +111,13 @@ def _problems(stages: Sequence[StageStatus]) -> list[ProblemFound]:
 
 def _reasons(problems: Sequence[ProblemFound]) -> list[tuple[int, ProblemFound]]:
     """The reasons that several clips share, the most frequent first, each with one of them."""
-    first = {(p.stage, p.state, p.reason): p for p in reversed(problems)}
-    counts = Counter((p.stage, p.state, p.reason) for p in problems)
-    return [(n, first[key]) for key, n in counts.most_common(MOST_REASONS) if n > 1]
+    alike: dict[tuple[str, str], list[tuple[str, str]]] = defaultdict(list)
+    for problem in problems:
+        alike[problem.stage, problem.state].append((problem.clip, problem.reason))
+    shared = [
+        (len(group.clips), ProblemFound(group.clips[0], stage, state, group.reason))
+        for (stage, state), reasons in alike.items()
+        for group in grouped(reasons)
+        if len(group.clips) > 1
+    ]
+    return sorted(shared, key=lambda one: -one[0])[:MOST_REASONS]

@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     from pipeline.stop import Stop
 
 
+MOST_NUMBERS = 5  # of partitions in one line
+
+
 @click.command()
 @click.argument("dataset", type=click.Path(path_type=Path))
 @click.option(
@@ -177,12 +180,15 @@ def _sum_up(done: Extraction) -> int:
     from pipeline.cache import open_cache
     from pipeline.console import print_problems, print_stages
     from pipeline.prose import counted
+    from pipeline.run_log import place
     from pipeline.status import status as of
 
     stages = [s for s in of(open_cache(done.cache_url)) if s.stage in done.stages]
+    failed = sum(stage.counts["failed"] for stage in stages)
     if not done.outcomes:
         every = f"{counted(done.clips, 'clip')}, {counted(len(done.stages), 'stage')}"
-        click.echo(f"Nothing to do: {every}, all committed ({done.seconds:.1f} s).")
+        but = ", but some failed" if failed else ""
+        click.echo(f"Nothing to do: {every}, all committed{but} ({done.seconds:.1f} s).")
     else:
         seconds: dict[str, float] = defaultdict(float)
         for outcome in done.outcomes:
@@ -190,11 +196,28 @@ def _sum_up(done: Extraction) -> int:
         print_stages(stages, seconds)
         ran = counted(len(done.outcomes), "partition")
         click.echo(f"{ran} in {done.seconds:.1f} s → {done.cache_url}")
-    print_problems(stages)
+    print_problems(stages, done.cache_url)
+    if failed:
+        click.echo("Clips that failed stay so; with --retry they run again.", err=True)
+    errors = _print_errors(done)
+    if any(outcome.traces for outcome in done.outcomes):
+        click.echo(f"Tracebacks of what looks like a bug: {place(done.cache_url)}", err=True)
+    return CLIPS_FAILED if errors or failed else OK
+
+
+def _print_errors(done: Extraction) -> int:
+    """Print why partitions are not there, a line for each stage and reason; how many are not."""
+    from pipeline.prose import counted, folded, listed
+
+    alike: dict[tuple[str, str], list[Outcome]] = defaultdict(list)
     errors = [outcome for outcome in done.outcomes if outcome.error]
     for outcome in errors:
-        click.echo(f"{outcome.stage}, partition {outcome.partition}: {outcome.error}", err=True)
+        alike[outcome.stage, folded(outcome.error)].append(outcome)
+    for (stage, _), some in alike.items():
+        word = "partition" if len(some) == 1 else "partitions"
+        numbers = listed([outcome.partition for outcome in some], MOST_NUMBERS)
+        click.echo(f"{stage}, {word} {numbers}: {some[0].error}", err=True)
     if errors:
-        click.echo(f"{len(errors)} partitions lack; mend the cause and run again.", err=True)
-    failed = any(stage.counts["failed"] for stage in stages)
-    return CLIPS_FAILED if errors or failed else OK
+        told = f"{counted(len(errors), 'partition')} not made; fix the cause and run again."
+        click.echo(told, err=True)
+    return len(errors)

@@ -68,7 +68,7 @@ def import_(
     made, partitions = make_cache(source, url, name or name_of(path), sampling, command)
     stages = status(open_cache(url))
     print_stages(stages)
-    print_problems(stages, command)
+    print_problems(stages, url, command)
     for note in source.notes:
         click.echo(f"note: {note}")
     done = f"{made} of {partitions} partitions written" if made else "Nothing to do"

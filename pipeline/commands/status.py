@@ -12,14 +12,16 @@ import click
 @click.argument("dataset", type=click.Path(path_type=Path))
 @click.option("--cache", "cache_root", default="cache", show_default=True, help="Path or URL.")
 @click.option("--name", help="What the cache calls the dataset.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
-def status(dataset: Path, cache_root: str, name: str | None, as_json: bool) -> None:
+@click.option("--all", "show_all", is_flag=True, help="Each clip with a problem on its own line.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object, with all of the problems.")
+def status(dataset: Path, cache_root: str, name: str | None, show_all: bool, as_json: bool) -> None:
     """How far the extraction of DATASET is, and what is wrong with which clip."""
     from pipeline.cache import locate, open_cache
     from pipeline.console import print_problems, print_stages
     from pipeline.status import status as of
 
-    cache = open_cache(locate(dataset, cache_root, name))
+    url = locate(dataset, cache_root, name)
+    cache = open_cache(url)
     stages = of(cache)
     if as_json:
         content = {
@@ -31,4 +33,4 @@ def status(dataset: Path, cache_root: str, name: str | None, as_json: bool) -> N
     if cache.imported_from:
         click.echo(f"imported from {cache.imported_from}")
     print_stages(stages)
-    print_problems(stages, cache.command)
+    print_problems(stages, url, cache.command, show_all)

@@ -12,6 +12,7 @@ from pydantic import model_validator
 from pipeline import openface
 from pipeline.alignment import SIZE_PX
 from pipeline.checkpoint import find_file
+from pipeline.device import Device, device_of
 from pipeline.digest import of_json
 from pipeline.errors import ClipError, UserError
 from pipeline.extractor import (
@@ -26,7 +27,7 @@ from pipeline.extractor import (
 from pipeline.field import Field
 from pipeline.openface import AUS
 from pipeline.precision import Precision
-from pipeline.weights import Source, Weights, device_of, find, load_once
+from pipeline.weights import Source, Weights, find, load_once
 
 if TYPE_CHECKING:
     from pipeline.py_feat import Detector
@@ -98,7 +99,7 @@ class ActionUnits(Extractor):
         precision: Precision = later("float32")
         """Of the products of `multitask`; bfloat16 is mostly faster and a little less exact."""
 
-        device: str = runtime("auto")
+        device: Device = runtime("auto")
         """`auto` (cuda where there is one), `cpu`, `cuda`, `cuda:1` …"""
 
         @model_validator(mode="after")

@@ -8,12 +8,13 @@ import numpy as np
 
 from pipeline import transformer, whisper
 from pipeline.clip import Clip
+from pipeline.device import Device, device_of
 from pipeline.errors import ClipError, MissingModalityError
 from pipeline.extractor import ClipInputs, ClipResult, Extractor, StageSettings, by_content, runtime
 from pipeline.field import Field
 from pipeline.media.waveform import RATE_HZ, SAMPLES
 from pipeline.transcript import TRANSCRIPT, written
-from pipeline.weights import Weights, device_of, find
+from pipeline.weights import Weights, find
 
 BLOCK = RATE_HZ // 10  # the quietest tenth of a second is where sound that is too long is cut
 SEARCHED = 5 * RATE_HZ  # from the last so many samples of a window
@@ -45,7 +46,7 @@ class Asr(Extractor):
         batch_size: int = runtime(8, ge=1)
         """Windows of sound that go through together."""
 
-        device: str = runtime("auto")
+        device: Device = runtime("auto")
         """`auto` (cuda where there is one), `cpu`, `cuda`, `cuda:1` …"""
 
     settings: Settings

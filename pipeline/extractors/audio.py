@@ -22,7 +22,9 @@ class Audio(Extractor):
     """Mean of the channels → 16 kHz → the picture's time span → peak normalisation → 16 bit.
 
     Rows: samples int16 [n]; duration_s; peak_dbfs, the peak before normalisation, which the
-    samples no longer tell. Silence stays silence: samples are zero, with a note.
+    samples no longer tell; begins_s, when sample 0 is heard on the clock of its file; late_s, the
+    same on the clock of all stages, where zero is the first picture shown, or else the first
+    sample: 0, but with `span: sound`. Silence stays silence: samples are zero, with a note.
     Source: Zhu and Yu, section III-A (−3 dB, 16 kHz, 16-bit mono).
     """
 
@@ -45,11 +47,13 @@ class Audio(Extractor):
     settings: Settings
 
     def writes(self) -> dict[str, Field]:
-        """Samples, and two numbers a clip."""
+        """Samples, and four numbers a clip."""
         return {
             "samples": SAMPLES,
             "duration_s": Field((), "float32", "s"),
             "peak_dbfs": Field((), "float32", "dBFS before normalisation"),
+            "begins_s": Field((), "float64", "s"),
+            "late_s": Field((), "float64", "s"),
         }
 
     def portion(self) -> int:
@@ -69,27 +73,31 @@ class Audio(Extractor):
             raise MissingModalityError("no media")
         heard = media.sound(clip.sound, self.settings.time_limit_s)
         mono = resampled(heard.samples.mean(axis=0), heard.rate_hz)
-        mono, note = self._spanned(mono, heard.start_s, clip)
+        span, note = self._picture_span(clip)
+        begins_s = heard.start_s
+        # A separate audio file is taken to begin with the picture.
+        late_s = 0.0 if clip.audio or span is None else begins_s - span[0]
+        if span is not None and self.settings.span == "video":
+            mono = placed(mono, late_s, span[1] - span[0])
+            begins_s, late_s = begins_s - late_s, 0.0
+        rows = self._rows(mono) | {"begins_s": np.asarray(begins_s), "late_s": np.asarray(late_s)}
+        silence = "" if rows["samples"].any() else "digital silence"
+        told = "; ".join(filter(None, (heard.note, note, silence)))
+        return ClipResult.ok(rows, length=1, note=told, doubt=heard.doubt)
+
+    def _rows(self, mono: np.ndarray) -> dict[str, np.ndarray]:
         peak = float(np.abs(mono).max())
-        rows = {
+        return {
             "samples": normalised(mono, self.settings.level_dbfs),
             "duration_s": np.asarray(len(mono) / RATE_HZ, np.float32),
             "peak_dbfs": np.asarray(20 * log10(max(peak, SILENCE)), np.float32),
         }
-        silence = "digital silence" if peak < SILENCE else ""
-        notes = [heard.note, note, silence]
-        return ClipResult.ok(rows, length=1, note="; ".join(filter(None, notes)))
 
-    def _spanned(self, mono: np.ndarray, start_s: float, clip: Clip) -> tuple[np.ndarray, str]:
-        """The samples that cover the picture's span, and what to tell the user about it."""
-        if self.settings.span == "sound" or clip.video is None:
-            return mono, ""
+    def _picture_span(self, clip: Clip) -> tuple[tuple[float, float] | None, str]:
+        """When the picture begins and ends, if there is one, and what to tell the user about it."""
+        if clip.video is None:
+            return None, ""
         try:
-            span = media.picture_span(clip.video, self.settings.time_limit_s)
+            return media.picture_span(clip.video, self.settings.time_limit_s), ""
         except ClipError as error:
-            return mono, f"not cut to the picture: {error}"
-        if span is None:
-            return mono, ""
-        begins_s, ends_s = span
-        late_s = 0.0 if clip.audio else start_s - begins_s
-        return placed(mono, late_s, ends_s - begins_s), ""
+            return None, f"not cut to the picture: {error}"

@@ -11,6 +11,7 @@ from zlib import crc32
 import numpy as np
 
 from pipeline import transformer
+from pipeline.device import Device, device_of
 from pipeline.errors import ClipError, MissingModalityError
 from pipeline.extractor import (
     ClipInputs,
@@ -26,7 +27,7 @@ from pipeline.precision import Precision, as_floats, inference, lowered
 from pipeline.steps import Sampling, to_steps
 from pipeline.trace import span
 from pipeline.transcript import TRANSCRIPT, text_of, whole_characters
-from pipeline.weights import Weights, device_of, find, load_once
+from pipeline.weights import Weights, find, load_once
 
 BATCH_TOKENS = 1 << 14
 RANDOM_WIDTH = 128
@@ -58,7 +59,7 @@ class Bert(Extractor):
         batch_size: int = runtime(32, ge=1)
         """Texts that go through together on an accelerator; a processor takes them one by one."""
 
-        device: str = runtime("auto")
+        device: Device = runtime("auto")
         """`auto` (cuda where there is one), `cpu`, `cuda`, `cuda:1` …"""
 
     settings: Settings

@@ -14,6 +14,7 @@ from pydantic import Field as PydanticField
 from pipeline import media, weights
 from pipeline.alignment import SIZE_PX, align
 from pipeline.detections import Detections
+from pipeline.device import Device, device_of
 from pipeline.errors import ClipError, UserError
 from pipeline.extractor import ClipInputs, ClipResult, Extractor, StageSettings, runtime
 from pipeline.field import Field
@@ -72,7 +73,7 @@ class Faces(Extractor):
         batch_clips: int = runtime(1, ge=1)
         """Clips that go through together: more where a GPU has time."""
 
-        device: str = runtime("auto")
+        device: Device = runtime("auto")
         """`auto` (cuda where there is one), `cpu`, `cuda`, `cuda:1` …"""
 
     settings: Settings
@@ -118,7 +119,7 @@ class Faces(Extractor):
         from pipeline.mtcnn import Detector
         from pipeline.mtcnn_networks import Networks
 
-        device = weights.device_of(self.settings.device)
+        device = device_of(self.settings.device)
         networks = weights.load_once((WEIGHTS_ID, device), lambda: Networks.load(device))
         settings = self.settings
         cascade = Detector(networks, settings.min_face_px, settings.thresholds, settings.factor)

@@ -14,6 +14,7 @@ from pydantic import Field as PydanticField
 
 from pipeline.alignment import SIZE_PX
 from pipeline.checkpoint import find_file
+from pipeline.device import Device, device_of
 from pipeline.errors import UserError
 from pipeline.extractor import (
     ClipInputs,
@@ -26,7 +27,7 @@ from pipeline.extractor import (
 )
 from pipeline.field import Field
 from pipeline.precision import Precision
-from pipeline.weights import Source, Weights, device_of, find, load_once
+from pipeline.weights import Source, Weights, find, load_once
 
 if TYPE_CHECKING:
     import torch
@@ -68,7 +69,7 @@ class Resnet18(Extractor):
         batch_size: int = runtime(64, ge=1)
         """Faces that go through together."""
 
-        device: str = runtime("auto")
+        device: Device = runtime("auto")
         """`auto` (cuda where there is one), `cpu`, `cuda`, `cuda:1` …"""
 
     settings: Settings

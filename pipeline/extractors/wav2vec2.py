@@ -11,6 +11,7 @@ import numpy as np
 from pydantic import Field as PydanticField
 
 from pipeline import transformer
+from pipeline.device import Device, device_of
 from pipeline.errors import UserError
 from pipeline.extractor import (
     ClipInputs,
@@ -26,7 +27,7 @@ from pipeline.media.waveform import FULL_SCALE, RATE_HZ, SAMPLES
 from pipeline.precision import FULL, Precision, as_floats, inference, lowered
 from pipeline.steps import Sampling, to_steps
 from pipeline.trace import span
-from pipeline.weights import Weights, device_of, find, load_once
+from pipeline.weights import Weights, find, load_once
 
 BATCH_SAMPLES = 60 * RATE_HZ  # a forward pass keeps about 10 kB a sample of a large network
 RANDOM_WIDTH = 64
@@ -64,7 +65,7 @@ class Wav2vec2(Extractor):
         batch_size: int = runtime(16, ge=1)
         """Clips that go through together on an accelerator; a processor takes them one by one."""
 
-        device: str = runtime("auto")
+        device: Device = runtime("auto")
         """`auto` (cuda where there is one), `cpu`, `cuda`, `cuda:1` …"""
 
     settings: Settings

@@ -1,10 +1,10 @@
-"""The sound of a clip, decoded with soundfile or PyAV, and the time that its picture spans."""
+"""The sound of a clip, decoded with soundfile or PyAV."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from errno import ENOMEM
 from typing import Any
 
@@ -20,18 +20,19 @@ from pipeline.media.container import (
     require_file,
     which,
 )
+from pipeline.media.cut_off import UNFINISHED, is_unfinished
 from pipeline.media.time_limit import DEFAULT_S, TimeLimit
 from pipeline.trace import span
 
-LONGEST_SPAN_S = 3 * 3600.0  # of the pictures; longer ones come of damaged times
 SOUND_FILES = (".wav", ".wave", ".flac", ".ogg", ".opus", ".aif", ".aiff", ".au", ".caf")
 MALFORMED = 3  # libsndfile's code for a file of a known kind that is broken
-UNFINISHED_BYTES = 0x7FFF_0000  # sizes from here on stand for "unknown" in WAV headers
 BLOCK_SAMPLES = 1 << 16  # read from an audio file at once
 MOST_SAMPLES = 1 << 29  # of all channels: 2 GB, an hour and a half of stereo at 48 kHz
 MOST_LOST = 0.1  # of the sound; less of it may be damaged and is silence then
 LONGEST_PACKET_S = 1.0
+GAP_S = 0.1  # between times that follow each other; FFmpeg's own filters let as much pass
 PLANES = 8
+UNFINISHED_OGG = "the file lacks its end mark: its sound may be cut off"
 RATES_HZ = (1_000, 768_000)  # what is outside comes of a damaged header
 
 
@@ -40,13 +41,14 @@ class Sound:
     """Decoded sound: float32 [channels, n], about −1..1.
 
     start_s: when its first sample is heard, on the clock of the media. note: what the user should
-    know about what was taken.
+    know about what was taken; doubt: why it may not be all.
     """
 
     samples: np.ndarray
     rate_hz: int
     start_s: float = 0.0
     note: str = ""
+    doubt: str = ""
 
 
 @span("decode")
@@ -70,40 +72,7 @@ def sound(path: str, time_limit_s: float = DEFAULT_S) -> Sound:
         raise ClipError(f"sound can't be sampled at {heard.rate_hz} Hz: {path}")
     if broken := int(np.count_nonzero(~np.isfinite(heard.samples))):
         raise ClipError(f"{broken} of {heard.samples.size} samples are no numbers: {path}")
-    return heard
-
-
-def picture_span(path: str, time_limit_s: float = DEFAULT_S) -> tuple[float, float] | None:
-    """When a video's first picture is shown and its last one ends, in seconds of the media's clock.
-
-    None where there is no video to speak of: no picture stream, a cover, a single picture.
-    Nothing is decoded. Raises ClipError where the file can't be read, or its times can't be right.
-    """
-    limit = TimeLimit("audio", time_limit_s)
-    with opened(path, "video", limit) as container:
-        stream = best_stream(container, "video")
-        if stream is None:
-            return None
-        packets = checked(container.demux(stream), "video", path, limit)
-        lasting = _picture_times(packets, stream)
-    if len(lasting) < 2:
-        return None
-    first, last = min(lasting), max(lasting)
-    end = last + (lasting[last] or (last - first) / (len(lasting) - 1))
-    if end - first > LONGEST_SPAN_S:
-        raise ClipError(f"pictures span {(end - first) / 3600:.0f} hours: {path}")
-    return first, end
-
-
-def _picture_times(packets: Iterable[Any], stream: Any) -> dict[float, float]:
-    """How long each picture is shown (0: not said) by when it is, in seconds."""
-    lasting: dict[float, float] = {}
-    for packet in packets:
-        tick = packet.dts if packet.pts is None else packet.pts
-        if tick is not None and packet.size and not packet.is_discard:
-            time_s, duration_s = (float(t * stream.time_base) for t in (tick, packet.duration or 0))
-            lasting[time_s] = duration_s
-    return lasting
+    return replace(heard, doubt=UNFINISHED_OGG) if is_unfinished(path) else heard
 
 
 def _from_audio_file(path: str, limit: TimeLimit) -> Sound | None:
@@ -132,7 +101,8 @@ def _from_audio_file(path: str, limit: TimeLimit) -> Sound | None:
 class _Blocks:
     """Decoded sound as it comes, float32 [channels, n] a block, and no more than memory holds.
 
-    start_s: when it begins. lost: samples that did not decode and are silent here.
+    start_s: when it begins. lost: samples that did not decode and are silent here; gaps: samples
+    that there never were, by the times of those around them.
     """
 
     path: str
@@ -140,6 +110,7 @@ class _Blocks:
     start_s: float = 0.0
     samples: int = 0
     lost: int = 0
+    gaps: int = 0
     held: list[np.ndarray] = field(default_factory=list)
 
     @property
@@ -150,16 +121,27 @@ class _Blocks:
         """Raises ClipError where the channels change midway, and where it becomes too much."""
         if self.held and len(block) != len(self.held[0]):
             raise ClipError(f"the sound's rate or channels change midway: {self.path}")
+        self._require_room(block.shape[1], len(block))
         self.held.append(block)
         self.samples += block.shape[1]
-        if self.samples * len(block) > MOST_SAMPLES:
-            raise ClipError(f"sound is not over after {self.end_s / 60:.0f} minutes: {self.path}")
 
     def lose(self, lost_s: float) -> None:
         """Silence in place of a packet that does not decode: what follows keeps its time."""
-        silence = np.zeros((len(self.held[0]), round(lost_s * self.rate_hz)), np.float32)
-        self.lost += silence.shape[1]
-        self.append(silence)
+        self.lost += self._wait(round(lost_s * self.rate_hz))
+
+    def wait_until(self, time_s: float) -> None:
+        """Silence up to what is heard at `time_s`, where that is not at once."""
+        if time_s > self.end_s + GAP_S:
+            self.gaps += self._wait(round((time_s - self.end_s) * self.rate_hz))
+
+    def _wait(self, samples: int) -> int:
+        self._require_room(samples, len(self.held[0]))
+        self.append(np.zeros((len(self.held[0]), samples), np.float32))
+        return samples
+
+    def _require_room(self, samples: int, channels: int) -> None:
+        if (self.samples + samples) * channels > MOST_SAMPLES:
+            raise ClipError(f"sound is not over after {self.end_s / 60:.0f} minutes: {self.path}")
 
     def joined(self, announced_s: float, note: str = "") -> Sound:
         """Raises ClipError where it stops before `announced_s`, or too much of it was lost."""
@@ -169,19 +151,21 @@ class _Blocks:
         lost = f"{self.lost / self.rate_hz:.2f} s of the sound are damaged"
         if self.lost > MOST_LOST * self.samples:
             raise ClipError(f"{lost}, of {self.end_s:.2f} s: {self.path}")
-        notes = [note, f"{lost} and silent" if self.lost else ""]
+        gaps = f"{self.gaps / self.rate_hz:.2f} s lack amid the sound and are silent"
+        notes = [note, f"{lost} and silent" if self.lost else "", gaps if self.gaps else ""]
         samples = np.concatenate(self.held or [np.zeros((1, 0), np.float32)], axis=1)
         return Sound(samples, self.rate_hz, self.start_s, "; ".join(filter(None, notes)))
 
 
 def _announced_share(log: str) -> float:
-    """How many times the bytes at hand a WAV or AIFF header announces, by libsndfile's own log.
+    """How many times the bytes at hand a WAV, AIFF or AU header announces, by libsndfile's own log.
 
     libsndfile shortens a cut-off file without an error. A header that a pipe never completed
     announces nothing.
     """
-    found = re.search(r"^ *(?:data|SSND) *: (\d+) \(should be (\d+)\)", log, re.MULTILINE)
-    if found is None or int(found[1]) >= UNFINISHED_BYTES:
+    size = r"^ *(?:data|SSND|Data Size) *: (\d+) \(should be (\d+)\)"
+    found = re.search(size, log, re.MULTILINE)
+    if found is None or int(found[1]) >= UNFINISHED:
         return 1.0
     return int(found[1]) / max(int(found[2]), 1)
 
@@ -212,6 +196,8 @@ def _collected(decoded: Iterable[Any], stream: Any, path: str) -> _Blocks:
         blocks = blocks or _Blocks(path, frame.sample_rate, float(frame.time or 0))
         if frame.sample_rate != blocks.rate_hz:
             raise ClipError(f"the sound's rate or channels change midway: {path}")
+        if frame.time is not None and blocks.held:
+            blocks.wait_until(float(frame.time))
         try:
             blocks.append(_as_float(frame))
         except ValueError as error:  # of samples that numpy has no type for

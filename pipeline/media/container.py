@@ -9,10 +9,12 @@ from collections.abc import Iterable, Iterator
 from typing import Any, BinaryIO
 
 from pipeline.errors import ClipError
+from pipeline.media.cut_off import lacking_share
 from pipeline.media.time_limit import TimeLimit
 
 KINDS = {stat.S_IFDIR: "a directory", stat.S_IFIFO: "a named pipe", stat.S_IFCHR: "a device"}
 LOST_END_S = 0.5  # a file that ends no more than this before its announced end is taken as whole
+OF_WHAT_IS_THERE = {"avi", "w64", "wav"}
 MOST_BOXES = 1000  # of an mp4's top level that are looked at: one that is sound has five or so
 
 
@@ -75,15 +77,55 @@ def reason_of(error: Exception) -> str:
 
 
 def announced_s(stream: Any) -> float:
-    """The time of the last picture by the index (mp4, avi) or, one picture on, a tag (mkv)."""
+    """When the stream ends at least, by what its container says: 0 where it says nothing.
+
+    By the index (mp4, avi) the last picture or packet begins then; by a tag (mkv) the last one
+    ends then; of a file that lacks bytes which its header announces, its longest stream does.
+    """
+    return _tagged_s(stream) or max(_indexed_s(stream), _lacking_end_s(stream.container))
+
+
+def counts_bytes(stream: Any) -> bool:
+    """Whether its index holds no times but bytes: constant-rate sound in AVI."""
     index = stream.index_entries
-    indexed_s = float(index[len(index) - 1].timestamp * stream.time_base) if len(index) else 0.0
-    parts = stream.metadata.get("DURATION", "").split(":")
+    if stream.container.format.name != "avi" or len(index) < 2:
+        return False
+    before_last = sum(index[i].size for i in range(len(index) - 1))
+    return bool(index[len(index) - 1].timestamp - index[0].timestamp == before_last)
+
+
+def lacking_s(container: Any) -> tuple[float, float]:
+    """When the longest stream ends, and how much of that its file lacks, in seconds.
+
+    Both are 0 where the file is whole or nobody knows.
+    """
+    share = lacking_share(container.name)
+    if not share or container.duration is None:
+        return 0.0, 0.0
+    # These formats tell how long that is what is there; the others what the header says.
+    is_of_all = container.format.name not in OF_WHAT_IS_THERE
+    whole_s = container.duration / 1_000_000 / (1.0 if is_of_all else 1 - share)
+    return (container.start_time or 0) / 1_000_000 + whole_s, share * whole_s
+
+
+def _indexed_s(stream: Any) -> float:
+    index = stream.index_entries
+    if not len(index) or counts_bytes(stream):
+        return 0.0
+    return float(index[len(index) - 1].timestamp * stream.time_base)
+
+
+def _tagged_s(stream: Any) -> float:
     try:
-        hours, minutes, seconds = map(float, parts)
+        hours, minutes, seconds = map(float, stream.metadata.get("DURATION", "").split(":"))
     except ValueError:
-        return indexed_s
-    return max(indexed_s, 3600 * hours + 60 * minutes + seconds)
+        return 0.0
+    return 3600 * hours + 60 * minutes + seconds
+
+
+def _lacking_end_s(container: Any) -> float:
+    end_s, lacking = lacking_s(container)
+    return end_s if lacking > LOST_END_S else 0.0
 
 
 def best_stream(container: Any, kind: str) -> Any | None:

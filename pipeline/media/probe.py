@@ -8,7 +8,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipeline.errors import ClipError
-from pipeline.media.container import LOST_END_S, best_stream, checked, opened
+from pipeline.media.container import (
+    LOST_END_S,
+    best_stream,
+    checked,
+    counts_bytes,
+    lacking_s,
+    opened,
+)
 from pipeline.media.time_limit import TimeLimit
 
 KINDS = ("video", "audio")
@@ -28,14 +35,14 @@ def probe(path: str, what: str) -> Probe:
     """Open a media file and look at its streams. what: how errors call it, "video" or "audio".
 
     Raises ClipError for a file that can't be opened, whose streams have no decoder here, that is
-    empty, or that ends well before what its index lists.
+    empty, or that ends well before what its index or its size announces.
     """
     with opened(path, what, LIMIT) as container:
         found = [s for s in (best_stream(container, kind) for kind in KINDS) if s]
         for stream in found:
             if stream.codec_context is None:
                 raise ClipError(f"{what} can't be decoded: unknown codec: {path}")
-            _require_whole(stream, what, path)
+        _require_whole(container, found, what, path)
         filled = _filled(container, found, what, path)
         if not filled or found[0].type not in {"audio", *filled}:
             raise ClipError(f"{what} is empty: {path}")
@@ -44,17 +51,27 @@ def probe(path: str, what: str) -> Probe:
         return Probe("video" in filled, "audio" in filled, seconds)
 
 
-def _require_whole(stream: Any, what: str, path: str) -> None:
+def _require_whole(container: Any, streams: Sequence[Any], what: str, path: str) -> None:
     """A little may lack at the end, as much as the stages do without."""
-    index = stream.index_entries
-    if not len(index) or "://" in path:
+    if "://" in path:
         return
     there = os.path.getsize(path)
+    spans = [_listed_span(stream, there) for stream in streams]
+    end_s, lacking = lacking_s(container)
+    spans.append((end_s - lacking, end_s))
+    for held_s, listed_s in spans:
+        if held_s < listed_s - LOST_END_S:
+            raise ClipError(f"{what} is cut off at {held_s:.2f} s of {listed_s:.2f} s: {path}")
+
+
+def _listed_span(stream: Any, there: int) -> tuple[float, float]:
+    """The last time in the index of what lies within so many bytes, and the last of all."""
+    index = stream.index_entries
+    if not len(index) or counts_bytes(stream):
+        return 0.0, 0.0
     held = (entry.timestamp for entry in index if entry.pos + entry.size <= there)
     times = (max(held, default=0), index[len(index) - 1].timestamp)
-    end_s, listed_s = (float(time * stream.time_base) for time in times)
-    if end_s < listed_s - LOST_END_S:
-        raise ClipError(f"{what} is cut off at {end_s:.2f} s of {listed_s:.2f} s: {path}")
+    return float(times[0] * stream.time_base), float(times[1] * stream.time_base)
 
 
 def _filled(container: Any, streams: Sequence[Any], what: str, path: str) -> set[str]:

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from fractions import Fraction
-from functools import lru_cache
-
 import numpy as np
 
 from pipeline.errors import MissingModalityError
@@ -16,11 +13,6 @@ SILENCE = 0.5 / FULL_SCALE  # what no 16-bit sample can hold
 SAMPLES = Field(("sample",), "int16", "16 kHz mono", ragged=True)
 
 LACK_S = 0.05  # sound that ends no more than this before the picture is as long as the picture
-STOP_DB = 96.0  # what 16 bits can tell from silence
-FINEST = (
-    50_000  # of the ratio of two rates; it is exact for all rates up to that, and 96 kHz and so on
-)
-PASSED = 0.92  # of the band below the Nyquist frequency: 7.36 of 8 kHz
 
 
 def placed(samples: np.ndarray, late_s: float, duration_s: float) -> np.ndarray:
@@ -39,33 +31,20 @@ def placed(samples: np.ndarray, late_s: float, duration_s: float) -> np.ndarray:
 
 
 def resampled(samples: np.ndarray, rate_hz: int) -> np.ndarray:
-    """`samples` [n] at `rate_hz` as float32 at 16 kHz, free of aliases to −96 dB."""
-    from scipy.signal import resample_poly
+    """`samples` [n] at `rate_hz` as float32 [ceil(16000 n / rate)] at 16 kHz, each at its time.
+
+    soxr's quality HQ: aliases are 125 dB down, 7.4 of 8 kHz are kept.
+    """
+    # Imported here: planning a run does without.
+    import soxr
 
     samples = samples.astype(np.float32)
     if rate_hz == RATE_HZ:
         return samples
-    ratio = Fraction(RATE_HZ, rate_hz).limit_denominator(FINEST)
-    up, down = ratio.numerator, ratio.denominator
-    return np.asarray(resample_poly(samples, up, down, window=_low_pass(up, down)), np.float32)
-
-
-@lru_cache(maxsize=16)
-def _low_pass(up: int, down: int) -> np.ndarray:
-    """The anti-alias filter, at the common multiple of both rates: odd length, so no half delay.
-
-    SciPy's own has its −6 dB point at the Nyquist frequency, so that 8.2 kHz folds to 7.8 kHz
-    nearly whole; this one's stop band begins there.
-    """
-    from scipy.signal import firwin, kaiserord
-
-    multiple_hz = RATE_HZ * down
-    nyquist_hz = min(multiple_hz / up, RATE_HZ) / 2
-    width_hz = nyquist_hz * (1 - PASSED)
-    taps, beta = kaiserord(STOP_DB, width_hz / (multiple_hz / 2))
-    middle_hz = nyquist_hz - width_hz / 2
-    taps_float64 = firwin(taps | 1, middle_hz, window=("kaiser", beta), fs=multiple_hz)
-    return np.asarray(taps_float64, np.float32)
+    length = -(-len(samples) * RATE_HZ // rate_hz)
+    # soxr rounds the length; what is a part of a sample at the end is one here.
+    filled = np.pad(samples, (0, -(-rate_hz // RATE_HZ)))
+    return np.asarray(soxr.resample(filled, rate_hz, RATE_HZ, quality="HQ")[:length])
 
 
 def normalised(samples: np.ndarray, level_dbfs: float = -3.0) -> np.ndarray:

@@ -1,5 +1,7 @@
 """The code points of a transcript; some transcripts make it misbehave."""
 
+import errno
+import importlib
 import os
 import time
 from collections.abc import Iterable, Sequence
@@ -11,6 +13,7 @@ from pipeline.errors import ClipError, MissingModalityError, UserError
 from pipeline.extractor import ClipInputs, ClipResult, Extractor, StageSettings, runtime
 from pipeline.field import Field
 from pipeline.steps import to_steps
+from pipeline.weights import load_once
 
 
 class Letters(Extractor):
@@ -23,6 +26,7 @@ class Letters(Extractor):
         pause_s: float = runtime(0.0)  # how long every call takes
         batch_size: int = runtime(64)
         fits: int = runtime(1000)  # so many clips at once fit into memory
+        lacks: str = runtime("")  # what every clip raises, if that is a name below
 
     settings: Settings
 
@@ -40,7 +44,23 @@ class Letters(Extractor):
         if len(batch) > self.settings.fits:
             raise MemoryError
         for inputs in batch:
+            self._lack(inputs.clip.id)
             yield self._one(inputs.clip.text)
+
+    def _lack(self, clip: str) -> None:
+        match self.settings.lacks:
+            case "code":
+                raise KeyError(f"nothing in /data/{clip}.bin of {len(clip)} bytes for {clip}")
+            case "library":
+                importlib.import_module("no_such_library")
+            case "device":
+                raise RuntimeError("CUDA error: unspecified launch failure\nCompile with …")
+            case "disk":
+                raise OSError(errno.EIO, os.strerror(errno.EIO), f"/data/{clip}.bin")
+            case "weights":
+                load_once(("letters", id(self)), lambda: ["bias"].index("conv"))
+            case "clip":
+                raise ClipError(f"{clip} is truncated")
 
     def _one(self, text: str) -> ClipResult:
         match text:
@@ -58,6 +78,8 @@ class Letters(Extractor):
                 import torch
 
                 raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+            case "!slow":
+                time.sleep(0.15)
             case "!full":
                 raise OSError(28, os.strerror(28))
             case "!nan":

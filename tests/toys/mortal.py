@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from pipeline.device import Device
 from pipeline.extractor import ClipInputs, ClipResult, Extractor, StageSettings, runtime
 from pipeline.field import Field
 from pipeline.weights import load_once
@@ -23,7 +24,7 @@ class Mortal(Extractor):
     class Settings(StageSettings):
         pause_s: float = runtime(0.0)  # a clip
         loads: str = runtime("")  # a file in which every loading of the model is noted
-        device: str = runtime("cpu")
+        device: Device = runtime("cpu")
 
     settings: Settings
 

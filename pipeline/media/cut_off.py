@@ -1,0 +1,122 @@
+"""What a media file says of its own length in bytes, held against the bytes that are there."""
+
+from __future__ import annotations
+
+import os
+import struct
+from collections.abc import Callable
+from typing import BinaryIO
+
+UNFINISHED = 0x7FFF_0000  # sizes from here on stand for "unknown" in headers of 32 bits
+HEAD = 1 << 16  # of a file, in which the headers looked at here lie
+TAIL = 1 << 17  # two of the largest pages of Ogg
+MOST_BYTES = 1 << 60
+SEGMENT = b"\x18\x53\x80\x67"
+LAST_PAGE = 4  # Ogg's flag
+
+
+def lacking_share(path: str) -> float:
+    """The share 0..1 of the announced bytes that is not there.
+
+    0 where the file is whole, where it announces nothing, and for URLs. RIFF (AVI, WAV), Wave64,
+    Matroska, FLV and MP3 with a Xing, Info or VBRI header announce their size; mp4 has an index.
+    """
+    if "://" in path:
+        return 0.0
+    with open(path, "rb") as file:
+        head = file.read(HEAD)
+        announced = next((size for magic, size in SIZES if head.startswith(magic)), _mp3)(file)
+        there = file.seek(0, os.SEEK_END)
+    return max(0.0, 1 - there / announced) if announced else 0.0
+
+
+def is_unfinished(path: str) -> bool:
+    """Whether an Ogg file ends without its end mark: it may be cut off, by nobody knows how much.
+
+    Recordings of streams end so too.
+    """
+    if "://" in path:
+        return False
+    with open(path, "rb") as file:
+        if file.read(4) != b"OggS":
+            return False
+        file.seek(max(0, file.seek(0, os.SEEK_END) - TAIL))
+        pages = file.read().split(b"OggS")[1:]
+    return not any(len(page) > 1 and page[1] & LAST_PAGE for page in pages)
+
+
+def _riff(file: BinaryIO) -> int:
+    """Where the last of the file's RIFF chunks ends; large AVIs have several."""
+    end = 0
+    while True:
+        file.seek(end)
+        head = file.read(8)
+        if len(head) < 8 or head[:4] != b"RIFF":
+            return end
+        (size,) = struct.unpack("<I", head[4:])
+        if not 0 < size < UNFINISHED:
+            return 0
+        end += 8 + size + size % 2
+
+
+def _wave64(file: BinaryIO) -> int:
+    """The size behind the first GUID, header included."""
+    file.seek(16)
+    return int.from_bytes(file.read(8), "little")
+
+
+def _matroska(file: BinaryIO) -> int:
+    """Where the segment ends that comes after the EBML header."""
+    file.seek(4)
+    file.seek(_vint(file) or 0, os.SEEK_CUR)
+    if file.read(4) != SEGMENT:
+        return 0
+    size = _vint(file)
+    return file.tell() + size if size is not None else 0
+
+
+def _vint(file: BinaryIO) -> int | None:
+    """A number of EBML, None for "unknown": as many bytes follow the first as it has zeros."""
+    first = file.read(1)
+    if not first or not first[0]:
+        return None
+    more = 8 - first[0].bit_length()
+    bits = 7 * (more + 1)
+    value = int.from_bytes(first + file.read(more), "big") & ((1 << bits) - 1)
+    return None if value == (1 << bits) - 1 else value
+
+
+def _flv(file: BinaryIO) -> int:
+    """`filesize` of the metadata, a number of AMF."""
+    file.seek(0)
+    _, name, number = file.read(HEAD).partition(b"filesize\0")
+    size = struct.unpack_from(">d", number)[0] if name and len(number) >= 8 else 0
+    return int(size) if 0 < size < MOST_BYTES else 0
+
+
+def _mp3(file: BinaryIO) -> int:
+    """The bytes that the first frame announces, and the ID3 tag before it."""
+    file.seek(0)
+    tag = file.read(10)
+    sizes = tag[6:10] if tag[:3] == b"ID3" and len(tag) == 10 else b""
+    start = 10 + sum(byte << 7 * place for place, byte in enumerate(sizes[::-1])) if sizes else 0
+    file.seek(start)
+    frame = file.read(256)
+    if len(frame) < 256 or frame[0] != 0xFF or frame[1] < 0xE0:
+        return 0
+    for name in (b"Xing", b"Info"):
+        at = frame.find(name)
+        if 0 <= at < 64:
+            (flags,) = struct.unpack_from(">I", frame, at + 4)
+            past = at + 8 + 4 * (flags & 1)
+            return start + int(struct.unpack_from(">I", frame, past)[0]) if flags & 2 else 0
+    at = frame.find(b"VBRI")
+    return start + int(struct.unpack_from(">I", frame, at + 10)[0]) if 0 <= at < 64 else 0
+
+
+SIZES: tuple[tuple[bytes, Callable[[BinaryIO], int]], ...] = (
+    (b"RIFF", _riff),
+    (b"riff\x2e\x91\xcf\x11", _wave64),
+    (b"\x1a\x45\xdf\xa3", _matroska),
+    (b"FLV", _flv),
+)
