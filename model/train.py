@@ -24,6 +24,7 @@ from model.metrics import Metrics, Scale
 from model.network import CLASSES, Network, Predictor, Scaler, build, in_chunks, one_thread
 from model.samples import SPLITS, Samples
 from pipeline import machine
+from pipeline.device import require
 from pipeline.errors import UserError
 from pipeline.threads import at_work
 
@@ -125,7 +126,7 @@ def train(
 
 def prepare(samples: Samples, settings: TrainSettings) -> Prepared:
     """Standardise `train` and `valid`, once for all seeds."""
-    device = torch.device(device_of(settings.device))
+    device = torch.device(require(settings.device))
     fitted, held_out = samples.split("train"), samples.split("valid")
     scaler = Scaler(samples.batch.widths).to(device)
     scaler.fit(fitted.batch.to(device))
@@ -237,18 +238,6 @@ def loss_of(outputs: Tensor, targets: Tensor, task: Task) -> Tensor:
     return (
         F.l1_loss(outputs, targets) if task == "regression" else F.cross_entropy(outputs, targets)
     )
-
-
-def device_of(setting: str) -> str:
-    """`auto` to "cuda" where there is one, else "cpu"; UserError for a device that is absent."""
-    if setting == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        torch.empty(0, device=setting)
-    except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0]
-        raise UserError(f"device {setting!r} can't be used: {reason}; leave it at auto") from error
-    return setting
 
 
 def untrained(samples: Samples, settings: TrainSettings) -> Network:

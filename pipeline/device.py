@@ -43,11 +43,11 @@ def device_of(setting: str) -> str:
 
 
 @lru_cache
-def require(setting: str) -> None:
-    """Compute something on the device that is meant; UserError, one line, where that fails."""
+def require(setting: str) -> str:
+    """The device that is meant, having computed something; UserError, one line, where it can't."""
     device = device_of(setting)
     if device == "cpu":
-        return
+        return device
     import torch
 
     try:
@@ -58,6 +58,7 @@ def require(setting: str) -> None:
             f"device {device!r} can't be used on {socket.gethostname()}: {said}; set `device` to "
             "auto or cpu, or see what `smp doctor` says of the GPU"
         ) from None
+    return device
 
 
 def is_out_of_memory(error: BaseException) -> bool:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from pipeline import machine
+from pipeline import device, machine
 from pipeline.errors import UserError
 from pipeline.prose import counted
 
@@ -107,6 +107,11 @@ def gpu() -> Finding:
     if not torch.cuda.is_available():
         advice = "update the driver, or install the torch build for it (pytorch.org)"
         return Finding("GPU", NOTE, f"a driver, but torch (CUDA {built_for}) can't use it", advice)
+    try:
+        device.require("cuda")
+    except UserError as error:
+        advice = "set `device: cpu` in the stages file, or mend the driver or torch's build"
+        return Finding("GPU", PROBLEM, str(error).partition(";")[0], advice)
     names = []
     for number in range(torch.cuda.device_count()):
         about = torch.cuda.get_device_properties(number)

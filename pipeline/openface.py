@@ -41,7 +41,7 @@ def action_units(program: Path, clips: Sequence[np.ndarray]) -> list[Rows | Clip
 
     clips: uint8 rgb [n, h, w, 3] each. A row is float32 [34], see `read_csv`. FeatureExtraction
     takes a clip as a video, and measures a face against the same person's others;
-    FaceLandmarkImg takes every face by itself.
+    FaceLandmarkImg takes every face by itself. Raises RuntimeError where it fails on all of them.
     """
     as_pictures = program.stem == "FaceLandmarkImg"
     with TemporaryDirectory(prefix="openface-") as temporary:
@@ -51,9 +51,14 @@ def action_units(program: Path, clips: Sequence[np.ndarray]) -> list[Rows | Clip
         for images, stems, folder in zip(clips, names, folders, strict=True):
             _write(images, stems, folder)
         trouble = _run(program, out, dict.fromkeys(folders))
-        if as_pictures:
-            return [_of_pictures(out, stems, trouble) for stems in names]
-        return [_of_video(out / f"{folder.name}.csv", trouble) for folder in folders]
+        found = (
+            [_of_pictures(out, stems, trouble) for stems in names]
+            if as_pictures
+            else [_of_video(out / f"{folder.name}.csv", trouble) for folder in folders]
+        )
+    if trouble and all(isinstance(rows, ClipError) for rows in found):
+        raise RuntimeError(trouble)  # which no clip is to blame for, unless it is so alone too
+    return found
 
 
 def _write(images: np.ndarray, stems: Iterable[str], folder: Path) -> None:

@@ -20,7 +20,7 @@ from skops.io import dump
 from pipeline import openface
 from pipeline.clip import Clip
 from pipeline.errors import ClipError, UserError
-from pipeline.extractor import FAILED, OK, ClipInputs, ClipResult
+from pipeline.extractor import OK, ClipInputs, ClipResult
 from pipeline.extractors.action_units import HUB, LANDMARKS_FILE, ActionUnits, columns
 from pipeline.openface import AUS
 from tests.aligned_faces import FOOTAGE, aligned_faces, clips_of
@@ -397,9 +397,8 @@ def test_openface_that_fails_says_what_it_said(
     name: str, program: Callable[[str, str], Path]
 ) -> None:
     program(name, "#!/bin/sh\necho could not load the model >&2\nexit 3\n")
-    for result in extract(make("openface"), clips_of(2, 2)):
-        assert result.state == FAILED
-        assert result.reason == f"{name} ended with code 3: could not load the model"
+    with pytest.raises(RuntimeError, match=f"^{name} ended with code 3: could not load the model$"):
+        extract(make("openface"), clips_of(2, 2))
 
 
 def test_a_csv_that_openface_wrote_is_read_as_it_is() -> None:

@@ -4,18 +4,24 @@ import json
 from pathlib import Path
 
 import pytest
+import yaml
 from click.testing import CliRunner, Result
 
 from model.cli import main
-from pipeline import open_cache
+from pipeline import doctor, open_cache
 from pipeline.cluster import DaskEngine
 from pipeline.device import is_broken, require
 from pipeline.errors import UserError
 from pipeline.run import Engine, run_serially
-from pipeline.stages import DEFAULT_FILE, Stages
+from pipeline.stages import DEFAULT_FILE, Stages, built_in, extractor_class
 from tests.conftest import Transcripts
 
 TEXTS = ["one", "two", "three", "four", "five", "six"]
+WEIGHED = {
+    name
+    for name in built_in()
+    if "weights" in extractor_class(name, name).Settings.marked("by_content")
+}
 ENGINES = {"serial": ["--serial"], "threads": []}
 
 
@@ -86,6 +92,37 @@ def test_a_device_that_can_not_be_used_ends_a_run_before_it_begins_and_sticks_to
     assert open_cache(transcripts.cache_url)["letters"].states.tolist() == ["ok"] * 6
 
 
+@pytest.mark.parametrize(
+    ("name", "settings"),
+    [
+        *((name, {"weights": "own/net"}) for name in sorted(WEIGHED)),
+        ("action_units", {"backend": "xgb", "weights": "random", "landmark_weights": "own/net"}),
+        ("action_units", {"backend": "openface", "binary": "own/net"}),
+    ],
+)
+def test_weights_that_are_nowhere_end_a_run_before_it_begins(
+    transcripts: Transcripts,
+    name: str,
+    settings: dict[str, object],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    transcripts.texts(TEXTS)
+    spec = yaml.safe_load(DEFAULT_FILE.read_text())
+    for other in WEIGHED:
+        spec["stages"][other] |= {"weights": "random", "enabled": True}
+    spec["stages"][name] = {"needs": spec["stages"][name]["needs"], **settings}
+    transcripts.stages_file.write_text(yaml.safe_dump(spec))
+    told = smp_extract(transcripts, "--serial")
+    assert told.exit_code == 2, told.output
+    assert told.stderr.startswith(f"Error: stage {name!r}: ")
+    assert "own/net" in told.stderr
+    assert told.stderr.count("\n") == 1
+    assert not Path(transcripts.cache_url, name).exists()
+
+
 def test_a_device_is_tried_only_for_what_would_run(transcripts: Transcripts) -> None:
     transcripts.texts(TEXTS)
     mortal(transcripts, "cpu")
@@ -103,10 +140,14 @@ def test_a_device_that_is_there_but_broken_is_named(monkeypatch: pytest.MonkeyPa
     require("cpu")
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch, "ones", broken)
+    monkeypatch.setattr("shutil.which", lambda name: name)
+    monkeypatch.setattr(torch.version, "cuda", "12.8")
     require.cache_clear()
     said = r"^device 'cuda' can't be used on .+: CUDA error: no kernel image .+ execution; set"
     with pytest.raises(UserError, match=said):
         require("auto")
+    found = doctor.gpu()
+    assert (found.state, "no kernel image" in found.found) == (doctor.PROBLEM, True)
 
 
 # ---- what every clip shares
@@ -173,11 +214,11 @@ def test_a_reason_that_names_a_clip_is_the_clips_also_where_all_have_it(
     found = open_cache(transcripts.cache_url)["letters"]
     assert found.states.tolist() == ["failed"] * 6
     assert found.reasons[0] == "v/0000 is truncated"
-    assert "with --retry they run again" in told.stderr
+    assert "to run them again: smp " in told.stderr
     letters(transcripts)
     told = smp_extract(transcripts, "--serial")
     assert "all committed, but some failed" in told.stdout
-    assert "with --retry they run again" in told.stderr
+    assert "to run them again: smp " in told.stderr
     assert smp_extract(transcripts, "--serial", "--retry").exit_code == 0
 
 

@@ -54,6 +54,7 @@ def test_imports_run_one_way(path: Path) -> None:
     if path.is_relative_to(ROOT / "model") and not is_command:
         allowed = {
             "cache",
+            "device",
             "errors",
             "digest",
             "files",

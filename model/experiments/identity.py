@@ -14,7 +14,8 @@ import torch
 
 from model.network import find
 from model.samples import Samples
-from model.train import TrainSettings, device_of
+from model.train import TrainSettings
+from pipeline.device import require
 
 PACKAGE = Path(__file__).parent.parent
 # Folders whose sources change no training; the model's own file does count.
@@ -63,5 +64,5 @@ def code_digest(model: str) -> str:
 
 
 def _device_name(setting: str) -> str:
-    device = torch.device(device_of(setting))
+    device = torch.device(require(setting))
     return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type

@@ -198,7 +198,9 @@ def _sum_up(done: Extraction) -> int:
         click.echo(f"{ran} in {done.seconds:.1f} s → {done.cache_url}")
     print_problems(stages, done.cache_url)
     if failed:
-        click.echo("Clips that failed stay so; with --retry they run again.", err=True)
+        again = shlex.join(["smp", *sys.argv[1:]])
+        again += "" if "--retry" in sys.argv else " --retry"
+        click.echo(f"Failed clips are kept as they are; to run them again: {again}", err=True)
     errors = _print_errors(done)
     if any(outcome.traces for outcome in done.outcomes):
         click.echo(f"Tracebacks of what looks like a bug: {place(done.cache_url)}", err=True)
