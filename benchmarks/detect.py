@@ -34,7 +34,8 @@ from pipeline.extractors.faces import Faces
 from pipeline.extractors.frames import Frames
 from pipeline.media import frames
 from pipeline.media.write_mp4 import write_mp4
-from pipeline.track import Cuts, best_pairs, iou
+from pipeline.scene_cuts import SceneCuts
+from pipeline.track import best_pairs, iou
 from pipeline.windows import windows
 
 MORE_FOOTAGE = Path(__file__).parents[2] / "shared/data"
@@ -83,7 +84,7 @@ def ours(detect_every: int) -> Side:
 
     def detect(pictures: Pictures) -> list[Detections]:
         found: list[Detections] = []
-        cuts = Cuts(settings.cut_level)
+        cuts = SceneCuts(settings.cut_ratio)
         for window in windows(enumerate(pictures), detect_every, settings.batch_frames, cuts):
             (faces,) = detector.detect([window], [found[-1] if found else None])
             found += faces[window.follows :]

@@ -1,4 +1,4 @@
-"""Follow one person through a clip: detections of consecutive frames linked into tracks."""
+"""Follow people through a clip: detections of consecutive frames linked into tracks."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-THUMB_PX = (16, 9)  # width, height: enough to tell scenes apart, too coarse to see a face move
-SEEN_ROWS = 180  # of a picture, for that: twenty to a row of the thumb
+from pipeline.likeness import SAME_NEXT, look, unit
 
 
 @dataclass(frozen=True)
 class Face:
     """A face in a frame.
 
-    box: float32 [4], x1 y1 x2 y2 px; landmarks: float32 [5, 2] px; image: the aligned face, uint8.
+    box: float32 [4], x1 y1 x2 y2 px; landmarks: float32 [5, 2] px; image: the aligned face, uint8;
+    inside: the share of the box that lies within the picture.
     """
 
     time_s: float
@@ -22,6 +22,7 @@ class Face:
     landmarks: np.ndarray
     probability: float
     image: np.ndarray
+    inside: float = 1.0
 
     @property
     def area_px(self) -> float:
@@ -30,95 +31,105 @@ class Face:
 
 
 class Track:
-    """One person without interruption: at most one face a frame, in order."""
+    """One person without interruption: at most one face a frame, in order.
 
-    def __init__(self) -> None:
+    What it sums up stays known when its faces are let go.
+    """
+
+    def __init__(self, face: Face, look: np.ndarray, frame: int) -> None:
         self.faces: list[Face] = []
+        self.begins_s = face.time_s
+        self.count = 0
         self.area_px = 0.0  # summed over the faces, so that both large and long count
-        self.last_frame = -1
+        self._probability, self._looks = 0.0, np.zeros_like(look)
+        self.append(face, look, frame)
 
-    def append(self, face: Face, frame: int) -> None:
-        """Go on with the face found in the frame of that number."""
+    def append(self, face: Face, look: np.ndarray, frame: int) -> None:
+        """Go on with the face found in the frame of that number, and its look."""
         self.faces.append(face)
+        self.last, self.last_look, self.last_frame = face, look, frame
+        self.count += 1
         self.area_px += face.area_px
-        self.last_frame = frame
+        self._probability += face.probability
+        self._looks = self._looks + look
+
+    @property
+    def ends_s(self) -> float:
+        """When its last face is seen."""
+        return self.last.time_s
+
+    @property
+    def probability(self) -> float:
+        """The mean of its faces'."""
+        return self._probability / self.count
+
+    @property
+    def look(self) -> np.ndarray:
+        """The mean look of its faces."""
+        return unit(self._looks)
 
 
 class Tracker:
     """Links faces frame by frame: those overlap most belong together, best pairs first.
 
-    A track outlives frames without its face for up to `max_gap_s`, and always until the next
-    frame; a cut ends all of them. Tracks that have ended and can't be the largest are let go.
+    However much they overlap, faces that look different are no pair. A track outlives frames
+    without its face for up to `max_gap_s`, and always until the next frame; a cut ends all of
+    them. Unless `keep` is set, the faces of tracks that have ended and can't be the largest are
+    let go.
     """
 
-    def __init__(self, min_iou: float, max_gap_s: float) -> None:
-        self.min_iou, self.max_gap_s = min_iou, max_gap_s
-        self.count = 0
+    def __init__(self, min_iou: float, max_gap_s: float, keep: bool = False) -> None:
+        self.min_iou, self.max_gap_s, self.keep = min_iou, max_gap_s, keep
+        self.tracks: list[Track] = []
+        self.cuts_s: list[float] = []
         self._frame = -1
         self._live: list[Track] = []
-        self._largest_ended: Track | None = None
 
     @property
     def largest(self) -> Track | None:
         """The track with the largest summed box area so far, the earliest of equals."""
-        ended = [self._largest_ended] if self._largest_ended else []
-        return max([*ended, *self._live], key=lambda track: track.area_px, default=None)
+        return max(self.tracks, key=lambda track: track.area_px, default=None)
 
     def add(self, time_s: float, faces: list[Face], cut: bool = False) -> None:
         """Take in the next frame. cut: whether another scene begins with it."""
         self._frame += 1
+        if cut:
+            self.cuts_s.append(time_s)
         self._end([t for t in self._live if cut or not self._can_go_on(t, time_s)])
-        free = list(faces)
-        for track, face in self._pairs(free):
-            track.append(face, self._frame)
-            free = [other for other in free if other is not face]
-        for face in free:
-            self._begin(face)
+        looks = [look(face.image) for face in faces]
+        pairs = self._pairs(faces, looks)
+        for i, j in pairs:
+            self._live[i].append(faces[j], looks[j], self._frame)
+        linked = {j for _, j in pairs}
+        begun = [
+            Track(face, looks[j], self._frame) for j, face in enumerate(faces) if j not in linked
+        ]
+        self.tracks += begun
+        self._live += begun
 
     def _can_go_on(self, track: Track, time_s: float) -> bool:
-        gap_s = time_s - track.faces[-1].time_s
+        gap_s = time_s - track.ends_s
         return gap_s <= self.max_gap_s or track.last_frame == self._frame - 1
 
-    def _pairs(self, faces: list[Face]) -> list[tuple[Track, Face]]:
-        """Tracks and the faces that go on with them."""
+    def _pairs(self, faces: list[Face], looks: list[np.ndarray]) -> list[tuple[int, int]]:
+        """Live tracks and the faces that go on with them, by number."""
         if not faces or not self._live:
             return []
         overlap = iou(
-            np.stack([track.faces[-1].box for track in self._live]),
+            np.stack([track.last.box for track in self._live]),
             np.stack([face.box for face in faces]),
         )
-        return [(self._live[i], faces[j]) for i, j in best_pairs(overlap, self.min_iou)]
-
-    def _begin(self, face: Face) -> None:
-        track = Track()
-        track.append(face, self._frame)
-        self._live.append(track)
-        self.count += 1
+        likeness = np.stack([track.last_look for track in self._live]) @ np.stack(looks).T
+        return best_pairs(np.where(likeness >= SAME_NEXT, overlap, 0), self.min_iou)
 
     def _end(self, ended: list[Track]) -> None:
-        largest = self.largest
-        if largest in ended:
-            self._largest_ended = largest
+        if not ended:
+            return
         self._live = [track for track in self._live if track not in ended]
-
-
-class Cuts:
-    """Sees where another scene begins: the picture changes by more than `level` of full range."""
-
-    def __init__(self, level: float) -> None:
-        self.level = level
-        self._before: np.ndarray | None = None
-
-    def at(self, rgb: np.ndarray) -> bool:
-        """Whether the scene of this frame is another than that of the frame before."""
-        # OpenCV is loaded where faces are made, not where a run is planned.
-        import cv2
-
-        step = max(1, rgb.shape[0] // SEEN_ROWS)
-        some = np.ascontiguousarray(rgb[::step, ::step])
-        thumb = cv2.resize(some, THUMB_PX, interpolation=cv2.INTER_AREA).astype(np.float32) / 255
-        before, self._before = self._before, thumb
-        return before is not None and float(np.abs(thumb - before).mean()) > self.level
+        largest = self.largest
+        for track in self.tracks:
+            if not (self.keep or track is largest or track in self._live):
+                track.faces = []
 
 
 def iou(a: np.ndarray, b: np.ndarray) -> np.ndarray:

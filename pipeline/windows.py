@@ -5,13 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
-from pipeline.track import Cuts
+from pipeline.scene_cuts import Frame, SceneCuts
 
 WINDOW_PX = 18 * 1920 * 1080  # of the pictures of a window: 112 MB as rgb
-
-Frame = tuple[float, np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -36,7 +32,7 @@ class Window:
         return cls(frames, sorted(keys), frozenset(cuts), follows)
 
 
-def windows(frames: Iterable[Frame], every: int, size: int, cuts: Cuts) -> Iterator[Window]:
+def windows(frames: Iterable[Frame], every: int, size: int, cuts: SceneCuts) -> Iterator[Window]:
     """All frames of a clip in windows of about `size` frames, with key frames at either end.
 
     Where pictures are large the key frames are closer together, so that few frames are held.
@@ -44,11 +40,11 @@ def windows(frames: Iterable[Frame], every: int, size: int, cuts: Cuts) -> Itera
     held: list[Frame] = []
     at_cuts: set[int] = set()
     follows, spacing = False, every
-    for frame in frames:
+    for frame, is_cut in cuts.marked(frames):
         if held and frame[1].shape != held[0][1].shape:
             yield Window.of(held, spacing, at_cuts, follows)
             held, at_cuts, follows = [], set(), False
-        if cuts.at(frame[1]):
+        if is_cut:
             at_cuts.add(len(held))
         held.append(frame)
         room = max(1, WINDOW_PX // frame[1][..., 0].size - 1)

@@ -54,7 +54,8 @@ RESULT: dict[str, dict[str, Settings]] = {
         "factor": {"factor": 0.8},
         "min_iou": {"min_iou": 0.4},
         "max_gap_s": {"max_gap_s": 1},
-        "cut_level": {"cut_level": 0.2},
+        "cut_ratio": {"cut_ratio": 3.0},
+        "relink": {"relink": True},
     },
     "resnet18": {"input_px": {"input_px": 112}, "precision": LOWER},
     "action_units": {
@@ -87,6 +88,7 @@ RUNTIME: dict[str, dict[str, Settings]] = {
         "batch_clips": {"batch_clips": 2},
         "batch_frames": {"batch_frames": 2},
         "device": {"device": "cpu"},
+        "doubt": {"doubt": {"coverage": 0.5}},
     },
     "audio": {"time_limit_s": {"time_limit_s": 5}},
     "resnet18": {"batch_size": {"batch_size": 2}, "device": {"device": "cpu"}},

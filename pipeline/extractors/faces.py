@@ -6,10 +6,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from pydantic import Field as PydanticField
+from pydantic import model_validator
+from pydantic_core import PydanticCustomError
 
 from pipeline import media, weights
 from pipeline.alignment import SIZE_PX, align
@@ -17,10 +19,13 @@ from pipeline.detections import Detections
 from pipeline.device import Device, device_of
 from pipeline.errors import ClipError, UserError
 from pipeline.extractor import ClipInputs, ClipResult, Extractor, StageSettings, runtime
+from pipeline.face_quality import Levels, Quality, inside
 from pipeline.field import Field
+from pipeline.people import COLUMNS, Choice, choose
+from pipeline.scene_cuts import SceneCuts
 from pipeline.steps import sample_indices
 from pipeline.trace import span
-from pipeline.track import Cuts, Face, Track, Tracker
+from pipeline.track import Face, Tracker
 from pipeline.windows import Window, windows
 
 if TYPE_CHECKING:
@@ -34,10 +39,14 @@ class Faces(Extractor):
     """MTCNN; the largest continuous track, aligned by five landmarks to 112×112.
 
     The whole of MTCNN looks at key frames, and wherever faces come or go; its last network follows
-    them in between. Detections are linked over frames by their overlap; a cut, or a longer gap,
-    ends a track. The one with the largest box area summed over its frames is followed, and `steps`
-    of its faces are sampled. Frames without a face are dropped. Source: Zhu and Yu, section IV-A;
-    MTCNN: Zhang et al. 2016, with the weights of facenet-pytorch.
+    them in between. Detections are linked over frames by their overlap where they look alike; a
+    cut, or a longer gap, ends a track. The one with the largest box area summed over its frames is
+    followed (with `relink` the person whose tracks have the largest), and `steps` of its faces are
+    sampled. Frames without a face are dropped. Source: Zhu and Yu, section IV-A; MTCNN: Zhang et
+    al. 2016, with the weights of facenet-pytorch.
+
+    `track_table` has a row a track (see `people.COLUMNS`); `runner_up` is the next person's area
+    as a share of what is followed. A clip whose faces lie below the levels of `doubt` is doubtful.
     """
 
     version = 3
@@ -64,8 +73,14 @@ class Faces(Extractor):
         max_gap_s: float = PydanticField(0.5, ge=0)
         """How long a person may be out of sight, in seconds."""
 
-        cut_level: float = PydanticField(0.1, gt=0, le=1)
-        """The mean change from picture to picture, as a share of full range, that is a cut."""
+        cut_ratio: float = PydanticField(2.5, gt=1)
+        """A change of the picture so many times as large as those around it is a cut."""
+
+        relink: bool = False
+        """Follow a person over cuts, by looks; the faces of all tracks are held in memory then."""
+
+        doubt: Levels = runtime(Levels())
+        """Beyond which levels a clip is doubtful; judged when it is extracted, not afterwards."""
 
         batch_frames: int = runtime(16, ge=1)
         """Frames of a clip that are decoded and looked at together."""
@@ -75,6 +90,15 @@ class Faces(Extractor):
 
         device: Device = runtime("auto")
         """`auto` (cuda where there is one), `cpu`, `cuda`, `cuda:1` …"""
+
+        @model_validator(mode="before")
+        @classmethod
+        def _renamed(cls, given: Any) -> Any:
+            if isinstance(given, dict) and "cut_level" in given:
+                raise PydanticCustomError(
+                    "renamed", "cut_level is gone: leave it out, or set cut_ratio"
+                )
+            return given
 
     settings: Settings
 
@@ -91,6 +115,10 @@ class Faces(Extractor):
             "tracks": Field((), "int32"),
             "track_frames": Field((), "int32"),
             "track_span": Field((2,), "float64", unit="s"),
+            "track_table": Field(("track", len(COLUMNS)), "float64", ragged=True),
+            "cuts": Field((), "int32"),
+            "cut_times": Field(("cut",), "float64", unit="s", ragged=True),
+            **Quality.fields(),
         }
 
     def portion(self) -> int:
@@ -127,41 +155,55 @@ class Faces(Extractor):
 
     def _watched(self, inputs: ClipInputs) -> Watched:
         settings = self.settings
-        cuts = Cuts(settings.cut_level)
+        cuts = SceneCuts(settings.cut_ratio)
         frames = inputs.rows["frames"]
         return Watched(
             frames,
             windows(frames, settings.detect_every, settings.batch_frames, cuts),
-            Tracker(settings.min_iou, settings.max_gap_s),
+            Tracker(settings.min_iou, settings.max_gap_s, keep=settings.relink),
         )
 
     def _result(self, clip: Watched) -> ClipResult:
         if clip.error is not None:
             return ClipResult.of(clip.error)
-        track = clip.tracker.largest
-        if track is None:
+        if not clip.tracker.tracks:
             return ClipResult.missing(f"no face in {clip.without_face} frames")
-        rows = self._sampled(track)
+        choice = choose(clip.tracker.tracks, self.settings.relink)
+        seen = choice.faces
+        faces = [seen[i] for i in sample_indices(len(seen), self.steps)]
+        quality = _quality(faces, choice, clip.with_face + clip.without_face)
         counts = {
             "frames_with_face": clip.with_face,
             "frames_without_face": clip.without_face,
-            "tracks": clip.tracker.count,
-            "track_frames": len(track.faces),
+            "tracks": len(choice.tracks),
+            "track_frames": len(seen),
+            "cuts": len(clip.tracker.cuts_s),
         }
-        rows.update({name: np.array(count, np.int32) for name, count in counts.items()})
-        rows["begins_s"] = np.array(clip.frames.begins_s, np.float64)
-        return ClipResult.ok(rows, length=len(rows["images"]), note=clip.frames.note)
+        rows = {
+            **_sampled(faces),
+            **{name: np.array(count, np.int32) for name, count in counts.items()},
+            "track_span": np.array([seen[0].time_s, seen[-1].time_s], np.float64),
+            "begins_s": np.array(clip.frames.begins_s, np.float64),
+            "track_table": choice.summary(),
+            "cut_times": np.array(clip.tracker.cuts_s, np.float64),
+            **quality.rows(),
+        }
+        return ClipResult.ok(rows, len(faces), clip.frames.note, quality.doubt(self.settings.doubt))
 
-    def _sampled(self, track: Track) -> dict[str, np.ndarray]:
-        faces = [track.faces[i] for i in sample_indices(len(track.faces), self.steps)]
-        return {
-            "images": np.stack([face.image for face in faces]),
-            "boxes": np.stack([face.box for face in faces]),
-            "landmarks": np.stack([face.landmarks for face in faces]),
-            "probabilities": np.array([face.probability for face in faces], np.float32),
-            "times": np.array([face.time_s for face in faces], np.float64),
-            "track_span": np.array([track.faces[0].time_s, track.faces[-1].time_s], np.float64),
-        }
+
+def _sampled(faces: Sequence[Face]) -> dict[str, np.ndarray]:
+    return {
+        "images": np.stack([face.image for face in faces]),
+        "boxes": np.stack([face.box for face in faces]),
+        "landmarks": np.stack([face.landmarks for face in faces]),
+        "probabilities": np.array([face.probability for face in faces], np.float32),
+        "times": np.array([face.time_s for face in faces], np.float64),
+    }
+
+
+def _quality(faces: Sequence[Face], choice: Choice, frames: int) -> Quality:
+    mean = float(np.mean([face.probability for face in choice.faces]))
+    return Quality.of(faces, len(choice.faces) / frames, mean, choice.runner_up)
 
 
 class Watched:
@@ -195,7 +237,10 @@ class Watched:
         for i in range(self.window.follows, len(found)):
             time_s, rgb = self.window.frames[i]
             each = zip(found[i].boxes, found[i].landmarks, found[i].probabilities, strict=True)
-            faces = [Face(time_s, box, at, float(p), align(rgb, at)) for box, at, p in each]
+            faces = [
+                Face(time_s, box, at, float(p), align(rgb, at), inside(box, rgb.shape[:2]))
+                for box, at, p in each
+            ]
             self.tracker.add(time_s, faces, i in self.window.cuts)
             self.with_face += bool(faces)
             self.without_face += not faces
