@@ -41,11 +41,13 @@ def table(transfer: int, primaries: int) -> str:
 
 def sdr(rgb: np.ndarray, transfer: int, primaries: int) -> np.ndarray:
     """Encoded colours [n, 3] in 0..1 as BT.709 SDR; what lies outside its gamut is clipped."""
-    if transfer in (PQ, HLG):
-        light = _dimmed(from_pq(rgb) if transfer == PQ else from_hlg(rgb, primaries)) / WHITE
+    to_709 = (np.linalg.inv(to_xyz(BT709)) @ to_xyz(primaries)).T
+    if transfer == PQ:
+        linear = _dimmed(from_pq(rgb) @ to_709) / WHITE
+    elif transfer == HLG:
+        linear = _dimmed(from_hlg(rgb, primaries) @ to_709) / WHITE
     else:
-        light = rgb**GAMMA
-    linear = light @ (np.linalg.inv(to_xyz(BT709)) @ to_xyz(primaries)).T
+        linear = rgb**GAMMA @ to_709
     return np.asarray(np.clip(linear, 0, 1) ** (1 / GAMMA))
 
 
@@ -88,7 +90,7 @@ def from_hlg(signal: np.ndarray, primaries: int) -> np.ndarray:
 
 
 def _dimmed(light: np.ndarray) -> np.ndarray:
-    """Light [n, 3] up to PEAK within WHITE: untouched up to a knee, highlights rolled off above.
+    """Light [n, 3] within WHITE, that of PEAK just so: untouched up to a knee, highlights rolled off above.
 
     The curve (BT.2390's, a Hermite spline in PQ) is that of the brightest of the three; the others
     follow in proportion, so that no hue changes.
@@ -96,7 +98,7 @@ def _dimmed(light: np.ndarray) -> np.ndarray:
     white, peak = to_pq(np.array([WHITE, PEAK]))
     top = white / peak
     knee = 1.5 * top - 0.5
-    brightest = light.max(axis=1, keepdims=True)
+    brightest = light.max(axis=1, keepdims=True).clip(0)
     signal = np.minimum(to_pq(brightest) / peak, 1)
     t = np.maximum((signal - knee) / (1 - knee), 0)
     spline = (2 * t**3 - 3 * t**2 + 1) * knee + (t**3 - 2 * t**2 + t) * (1 - knee)
