@@ -92,6 +92,13 @@ def test_an_ogg_file_without_its_end_mark_is_doubtful(tmp_path: Path, codec: str
     assert "may be cut off" in media.sound(str(cut(path))).doubt
 
 
+def test_an_mp4_that_ends_amid_a_fragment_is_doubtful(tmp_path: Path) -> None:
+    fragments = {"movflags": "frag_keyframe+empty_moov+default_base_moof"}
+    path = write(tmp_path / "a.mp4", "aac", "mpeg4", 3, options=fragments)
+    assert not media.sound(str(path)).doubt
+    assert "may be cut off" in media.sound(str(cut(path))).doubt
+
+
 def test_a_few_bytes_that_lack_at_the_end_are_no_loss(tmp_path: Path) -> None:
     path = cut(written(tmp_path, "avi", "pcm_s16le", True), 0.9)
     assert lacking_share(str(path)) == pytest.approx(0.1, abs=0.01)

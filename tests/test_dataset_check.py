@@ -26,6 +26,7 @@ from tests.bad_media.making import (
     without_index,
     written,
 )
+from tests.media_files import write
 
 HEAD = "video_id,clip_id,text,label,annotation,mode"
 ROWS = {
@@ -78,6 +79,18 @@ def test_a_sound_dataset_passes_with_its_counts(folder: Path) -> None:
     assert "All is well." in done.output
     assert "1284" in done.output
     assert "1368" in done.output
+
+
+def test_sound_of_avi_files_is_well_and_a_cut_off_one_is_found(folder: Path) -> None:
+    raw = folder / "Raw" / "v"
+    for clip, codec in (("1", "pcm_s16le"), ("2", "adpcm_ms"), ("3", "pcm_s24le")):
+        write(folder / "a.avi", codec, "mpeg4").rename(raw / f"{clip}.mp4")
+    assert found(folder, decode=True) == {}
+    content = (raw / "2.mp4").read_bytes()
+    (raw / "2.mp4").write_bytes(content[: len(content) // 2])
+    (what, fails) = found(folder)["unreadable", "v/2"]
+    assert "is cut off at 0." in what
+    assert fails
 
 
 def test_json_has_everything(folder: Path) -> None:

@@ -32,7 +32,7 @@ MOST_LOST = 0.1  # of the sound; less of it may be damaged and is silence then
 LONGEST_PACKET_S = 1.0
 GAP_S = 0.1  # between times that follow each other; FFmpeg's own filters let as much pass
 PLANES = 8
-UNFINISHED_OGG = "the file lacks its end mark: its sound may be cut off"
+NOT_FINISHED = "the file was never finished: its sound may be cut off"
 RATES_HZ = (1_000, 768_000)  # what is outside comes of a damaged header
 
 
@@ -72,7 +72,7 @@ def sound(path: str, time_limit_s: float = DEFAULT_S) -> Sound:
         raise ClipError(f"sound can't be sampled at {heard.rate_hz} Hz: {path}")
     if broken := int(np.count_nonzero(~np.isfinite(heard.samples))):
         raise ClipError(f"{broken} of {heard.samples.size} samples are no numbers: {path}")
-    return replace(heard, doubt=UNFINISHED_OGG) if is_unfinished(path) else heard
+    return replace(heard, doubt=NOT_FINISHED) if is_unfinished(path) else heard
 
 
 def _from_audio_file(path: str, limit: TimeLimit) -> Sound | None:

@@ -31,18 +31,38 @@ def lacking_share(path: str) -> float:
 
 
 def is_unfinished(path: str) -> bool:
-    """Whether an Ogg file ends without its end mark: it may be cut off, by nobody knows how much.
+    """Whether the file ends amid what was to come, nobody knows how much of it.
 
-    Recordings of streams end so too.
+    So does an Ogg file without its end mark, as recordings of streams are, and an mp4 in fragments
+    of which the last is not whole.
     """
     if "://" in path:
         return False
     with open(path, "rb") as file:
-        if file.read(4) != b"OggS":
-            return False
-        file.seek(max(0, file.seek(0, os.SEEK_END) - TAIL))
-        pages = file.read().split(b"OggS")[1:]
+        head = file.read(8)
+        if head[:4] == b"OggS":
+            return _lacks_last_page(file)
+        return head[4:] == b"ftyp" and _ends_amid_fragment(file)
+
+
+def _lacks_last_page(file: BinaryIO) -> bool:
+    file.seek(max(0, file.seek(0, os.SEEK_END) - TAIL))
+    pages = file.read().split(b"OggS")[1:]
     return not any(len(page) > 1 and page[1] & LAST_PAGE for page in pages)
+
+
+def _ends_amid_fragment(file: BinaryIO) -> bool:
+    there, end, is_fragmented = file.seek(0, os.SEEK_END), 0, False
+    while end < there:
+        file.seek(end)
+        head = file.read(16).ljust(16, b"\0")
+        size, kind, large = struct.unpack(">I4sQ", head)
+        size = large if size == 1 else size
+        if size < 8:  # the last box, or no box
+            return False
+        is_fragmented |= kind == b"moof"
+        end += size
+    return is_fragmented and end > there
 
 
 def _riff(file: BinaryIO) -> int:
