@@ -10,7 +10,9 @@ import numpy as np
 from pipeline.clips_table import Row
 from pipeline.errors import ClipError
 from pipeline.inspect.finding import Finding
+from pipeline.inspect.sound import SoundPanel
 from pipeline.inspect.source import Frame, frame_at
+from pipeline.inspect.timeline import Timeline, quality, timeline
 from pipeline.page import data_uri
 
 WIDEST_PX = 960
@@ -49,10 +51,13 @@ class FacesPanel:
     setting: Setting | None
     why_not: str
     facts: tuple[tuple[str, str], ...]
+    timeline: Timeline | None
     template: str = "faces"
 
 
-def panel(finding: Finding, row: Row, at_s: float | None = None) -> FacesPanel:
+def panel(
+    finding: Finding, row: Row, at_s: float | None = None, sound: SoundPanel | None = None
+) -> FacesPanel:
     """at_s: the face nearest to that time is shown in its frame; by default the surest one."""
     rows = finding.rows
     distance = -rows["probabilities"] if at_s is None else np.abs(rows["times"] - at_s)
@@ -72,6 +77,7 @@ def panel(finding: Finding, row: Row, at_s: float | None = None) -> FacesPanel:
         setting,
         why_not,
         _facts(finding, chosen),
+        timeline(finding, sound),
     )
 
 
@@ -98,4 +104,5 @@ def _facts(finding: Finding, chosen: int) -> tuple[tuple[str, str], ...]:
         ("Frames with a face", f"{int(rows['frames_with_face']):,}"),
         ("Frames without", f"{int(rows['frames_without_face']):,}"),
         ("Tracks", f"{int(rows['tracks']):,}"),
+        *quality(rows),
     )

@@ -93,7 +93,8 @@ def _panel(
     if finding.state != OK:
         return None
     if finding.extractor == "faces":
-        return faces.panel(finding, row, at_s)
+        heard = next((f for f in found if f.extractor == "audio" and f.state == OK), None)
+        return faces.panel(finding, row, at_s, sound.panel(heard) if heard else None)
     if finding.extractor in PANELS:
         text = transcript.text_for(finding, found, row.clip)
         return PANELS[finding.extractor](finding, text)
