@@ -7,7 +7,7 @@ import json
 import os
 import stat
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -92,17 +92,23 @@ class FileDigests:
         self._known: dict[str, list[Any]] = _read_json(self.memory)
         self._changed = False
 
-    def of(self, path: str | Path) -> str:
-        """The digest of the file at `path`, read only where it changed since the last time."""
-        path = os.path.realpath(path)
-        stamp = _close_stamp(path)
-        known = self._known.get(path)
+    def of(self, path: str | Path, digest_of: Callable[[Path], str] | None = None) -> str:
+        """The digest of the file at `path`, read only where it changed since the last time.
+
+        digest_of: a function of a module, by whose name its digests are remembered; by default
+        over the bytes.
+        """
+        read, path = digest_of or of_file, Path(path)
+        at = os.path.realpath(path)
+        key = f"{at}#{read.__module__}.{read.__name__}" if digest_of else at
+        stamp = _close_stamp(at)
+        known = self._known.get(key)
         if known and known[:-1] == stamp:
             return str(known[-1])
         now = time.time()
-        digest = of_file(path)
-        if _close_stamp(path) == stamp and now - stamp[2] / 1e9 > CLOCK_S:
-            self._known[path] = [*stamp, digest]
+        digest = read(path)
+        if _close_stamp(at) == stamp and now - stamp[2] / 1e9 > CLOCK_S:
+            self._known[key] = [*stamp, digest]
             self._changed = True
         return digest
 

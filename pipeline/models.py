@@ -7,9 +7,11 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from pipeline import hub
 from pipeline.errors import UserError
+from pipeline.repository import Wanted
 from pipeline.stages import Stages
-from pipeline.weights import RANDOM, Source, from_hub, matches, matching
+from pipeline.weights import RANDOM, Source
 
 CARD = "README.md"
 LICENCES = {  # notes, not advice: the model's own card has the last word
@@ -34,8 +36,8 @@ class Model:
 
     kind: `hub`, `local` (a path), `package` (comes with one), `download` (a file elsewhere) or
     `random` (made up). revision: the commit of a hub model that is here, else the one asked for.
-    path: where it is, None where it is not. size_bytes: of what is here, or of what would be
-    fetched; None where nobody could be asked.
+    path: where it is, None where it is not. lacking: what of it is not there, for people.
+    size_bytes: of what is here, or of what would be fetched; None where nobody could be asked.
     """
 
     stages: tuple[str, ...]
@@ -45,11 +47,12 @@ class Model:
     path: Path | None
     size_bytes: int | None
     licence: str
+    lacking: tuple[str, ...] = ()
 
     @property
     def is_here(self) -> bool:
         """Whether nothing has to be fetched."""
-        return self.kind == RANDOM or self.path is not None
+        return self.kind == RANDOM or (self.path is not None and not self.lacking)
 
     def to_json(self) -> dict[str, Any]:
         """Its entry in `smp models --json`."""
@@ -64,7 +67,7 @@ def needed(stages: Stages, ask: bool = True) -> list[Model]:
     users: dict[Source, list[str]] = {}
     for stage in stages:
         for source in stage.make().models():
-            users.setdefault(replace(source, files=tuple(source.files)), []).append(stage.name)
+            users.setdefault(replace(source, files=Wanted.of(source.files)), []).append(stage.name)
     found = [_looked_at(source, tuple(names)) for source, names in users.items()]
     return list(_asked(found)) if ask else found
 
@@ -77,6 +80,8 @@ def fetch(model: Model) -> Model:
         _from_hub(model.source)
     elif model.source.fetch is not None:
         model.source.fetch()
+    elif model.kind == LOCAL:
+        raise UserError(f"{model.source.id} lacks {'; '.join(model.lacking)}; put it there")
     else:
         raise UserError(f"{model.source.id}: nothing at {model.source.path}; install its package")
     return _looked_at(model.source, model.stages)
@@ -86,10 +91,12 @@ def _looked_at(source: Source, stages: tuple[str, ...]) -> Model:
     """What can be told without asking anyone."""
     kind, path = _place(source)
     here = path if path is not None and path.exists() else None
+    wanted = Wanted.of(source.files)
     revision = here.name if here and kind == HUB else source.revision
-    size = sum(p.stat().st_size for p in _files(here, source)) if here else None
+    size = sum(p.stat().st_size for p in _files(here, wanted)) if here else None
     licence = LICENCES.get(source.id) or (_card_licence(here) if here and kind == HUB else "")
-    return Model(stages, source, kind, revision, here, size, licence or _unknown(kind))
+    lacking = tuple(wanted.lacking_in(here)) if here and here.is_dir() else ()
+    return Model(stages, source, kind, revision, here, size, licence or _unknown(kind), lacking)
 
 
 def _place(source: Source) -> tuple[str, Path | None]:
@@ -100,11 +107,11 @@ def _place(source: Source) -> tuple[str, Path | None]:
     local = Path(source.id).expanduser()
     if local.exists():
         return LOCAL, local
-    return HUB, from_hub(source.id, source.files, source.revision)
+    return HUB, hub.snapshot(source.id, source.revision)
 
 
-def _files(path: Path, source: Source) -> list[Path]:
-    return [path] if path.is_file() else matching(path, source.files)
+def _files(path: Path, wanted: Wanted) -> list[Path]:
+    return [path] if path.is_file() else wanted.files(path)
 
 
 def _unknown(kind: str) -> str:
@@ -145,8 +152,8 @@ def _as_the_hub_says(model: Model) -> Model:
 
     source = model.source
     found = HfApi().model_info(source.id, revision=source.revision, files_metadata=True, timeout=5)
-    files = [f for f in found.siblings or () if matches(Path(f.rfilename), source.files)]
-    size = sum(file.size or 0 for file in files)
+    sizes = {file.rfilename: file.size or 0 for file in found.siblings or ()}
+    size = sum(sizes[name] for name in Wanted.of(source.files).chosen(sizes))
     said = found.card_data.get("license") if found.card_data else None
     licence = LICENCES.get(source.id) or str(said or model.licence)
     return replace(model, revision=found.sha, size_bytes=size, licence=licence)
@@ -158,7 +165,7 @@ def _from_hub(source: Source) -> None:
     if constants.HF_HUB_OFFLINE:
         raise UserError(f"{source.id}: HF_HUB_OFFLINE is set, so the hub is not asked; unset it")
     try:
-        found = from_hub(source.id, [*source.files, CARD], source.revision, cached=False)
+        found = hub.fetched(source.id, source.files, source.revision, [CARD])
     except UserError:
         raise
     except Exception as error:  # the hub client raises many kinds
@@ -170,9 +177,8 @@ def _from_hub(source: Source) -> None:
             "HF_ENDPOINT to one that can, or run this on a machine with a network and copy its "
             f"{constants.HF_HUB_CACHE}"
         ) from error
-    if found is None:
-        files = ", ".join(source.files)
-        raise UserError(f"{source.id}: the hub has no weights in it under {files}")
+    if lacking := Wanted.of(source.files).lacking_in(found):
+        raise UserError(f"{source.id}: what the hub has of it lacks {'; '.join(lacking)}")
 
 
 def _is_out_of_reach(error: BaseException) -> bool:

@@ -176,11 +176,8 @@ def load_landmarks(path: Path, device: str) -> torch.nn.Module:
     """The landmark network with the checkpoint at `path`."""
     with torch.random.fork_rng(devices=[]):
         network = landmark_network(device)
-    try:
-        network.load_state_dict(read_tensors(path))
-    except RuntimeError as error:
-        reason = " ".join(str(error).split())[:300]
-        raise UserError(f"{path} doesn't fit py-feat's MobileFaceNet: {reason}") from error
+    tensors = read_tensors(path, network.state_dict(), "MobileFaceNet of py-feat's")
+    network.load_state_dict(tensors, strict=False)  # without counts of batches seen
     return network.eval().requires_grad_(False).to(device)
 
 

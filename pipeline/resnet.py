@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import cast
 
@@ -12,8 +11,8 @@ from torch.nn import functional as F
 from torchvision.models import resnet18
 
 from pipeline.checkpoint import read_tensors
-from pipeline.errors import UserError
 from pipeline.precision import FULL, Precision, as_floats, inference, lowered
+from pipeline.tensors import digest_of
 from pipeline.trace import span
 from pipeline.transformer import made_up
 
@@ -21,13 +20,11 @@ MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # rgb, of ImageNet
 # A backbone cut out with `nn.Sequential(*resnet.children())` numbers its parts instead.
 NUMBERED = {"conv1": "0", "bn1": "1", **{f"layer{i}": str(i + 3) for i in (1, 2, 3, 4)}}
 
-Tensors = Mapping[str, torch.Tensor]
-
 
 def from_checkpoint(path: Path, device: str, precision: Precision = FULL) -> torch.nn.Module:
     """The backbone in a .pt, .pth or .safetensors file; raises UserError unless all of it is."""
     network = at_random("cpu")
-    state = backbone_in(read_tensors(path), network.state_dict(), str(path))
+    state = {name: tensor.float() for name, tensor in backbone_in(path).items()}
     network.load_state_dict(state, strict=False)  # the counts of batches seen are not needed
     return cast(torch.nn.Module, lowered(network.to(device), precision))
 
@@ -58,54 +55,23 @@ def features(
         return cast(np.ndarray, as_floats(network((x - mean) / std)))
 
 
-def backbone_in(tensors: Tensors, network: Tensors, source: str) -> dict[str, torch.Tensor]:
+def digest(path: Path) -> str:
+    """Over the backbone in a checkpoint file, by torchvision's names, whatever is around it."""
+    return digest_of(backbone_in(path))
+
+
+def backbone_in(path: Path) -> dict[str, torch.Tensor]:
     """The tensors of a ResNet18 backbone by torchvision's names, whatever the file calls them.
 
-    Other tensors, a classifier's above all, are left out. Raises UserError where one is missing
-    or has another shape than in `network`, where there is more than one backbone or a deeper one.
+    Raises UserError where one is missing or has another shape, where there is more than one
+    backbone or a deeper one.
     """
-    wanted = {name: t for name, t in network.items() if not name.endswith("num_batches_tracked")}
-    keys = _keys(wanted, tensors, source)
-    missing = [key for key in keys.values() if key not in tensors]
-    if missing:
-        raise UserError(
-            f"{source} fills {len(wanted) - len(missing)} of the {len(wanted)} tensors of a "
-            f"ResNet18 backbone, {missing[0]!r} is missing for one; give a whole one"
-        )
-    for name, key in keys.items():
-        if tensors[key].shape != wanted[name].shape:
-            raise _another(source, key, f"of shape {list(tensors[key].shape)}")
-    third_block = keys["layer2.1.bn2.weight"].replace(".1.bn2.", ".2.bn2.")
-    if third_block in tensors:  # all that a ResNet18 has is in a ResNet34 too
-        raise _another(source, third_block, "at all")
-    return {name: tensors[key].float() for name, key in keys.items()}
-
-
-def _another(source: str, key: str, what: str) -> UserError:
-    return UserError(
-        f"{source} is another network: a ResNet18 has no {key!r} {what}; "
-        "give weights of torchvision's ResNet18"
-    )
-
-
-def _keys(wanted: Iterable[str], tensors: Tensors, source: str) -> dict[str, str]:
-    """The file's name of each wanted tensor, in the spelling and after the prefix that fit best."""
-    spellings = [{name: name for name in wanted}, {name: _numbered(name) for name in wanted}]
-    fits: dict[tuple[int, str], int] = {}
-    for i, spelling in enumerate(spellings):
-        for suffix in spelling.values():
-            for key in tensors:
-                if key == suffix or key.endswith("." + suffix):
-                    fit = i, key.removesuffix(suffix)
-                    fits[fit] = fits.get(fit, 0) + 1
-    whole = [prefix for (i, prefix), count in fits.items() if count == len(spellings[i])]
-    if len(whole) > 1:
-        raise UserError(
-            f"{source} holds {len(whole)} ResNet18 backbones, named {whole[0]!r}… and "
-            f"{whole[1]!r}…; save the one that is meant to a file of its own"
-        )
-    i, prefix = max(fits, key=lambda fit: fits[fit], default=(0, ""))
-    return {name: prefix + suffix for name, suffix in spellings[i].items()}
+    with torch.device("meta"):
+        wanted = {**resnet18(weights=None).state_dict()}
+    wanted = {name: tensor for name, tensor in wanted.items() if not name.startswith("fc.")}
+    # All that a ResNet18 has is in a ResNet34 too, which has a third block in this layer.
+    deeper = "layer2.2.bn2.weight"
+    return read_tensors(path, wanted, "ResNet18", other_names=[_numbered], without=[deeper])
 
 
 def _numbered(name: str) -> str:

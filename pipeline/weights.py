@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import json
 import threading
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
-from fnmatch import fnmatch
 from pathlib import Path
 from typing import TypeVar, cast
 
+from pipeline import hub
 from pipeline.device import is_out_of_memory
-from pipeline.digest import FileDigests
+from pipeline.digest import FileDigests, of_file, of_json
 from pipeline.errors import StageError, UserError
+from pipeline.repository import NETWORK, Files, Wanted
+from pipeline.tensors import digest_of_file, joined
 from pipeline.trace import span
 
 RANDOM = "random"
-TRANSFORMERS_FILES = ("*.json", "*.txt", "*.model", "*.safetensors", "pytorch_model*.bin")
-DESCRIPTIONS = frozenset({".json", ".txt", ".md"})
+# What says where a checkpoint came from, and nothing of what it computes.
+UNUSED_KEYS = frozenset(
+    ("_name_or_path", "name_or_path", "_commit_hash", "transformers_version", "architectures")
+) | {"dtype", "torch_dtype"}  # all is loaded as float32
 
 Model = TypeVar("Model")
 _models: dict[Hashable, object] = {}
@@ -46,13 +51,13 @@ class Weights:
 class Source:
     """A model as a stage names it, whether or not it is there.
 
-    id: `random`, a local path or a hub id, whose `files` are needed, by pattern, at `revision`.
+    id: `random`, a local path or a hub id, of which `files` are needed, at `revision`.
     path: for what is on no hub, where its file or folder is kept. fetch: how it gets there, None
     for what comes with a package.
     """
 
     id: str
-    files: Sequence[str] = TRANSFORMERS_FILES
+    files: Files = NETWORK
     revision: str | None = None
     path: Path | None = None
     fetch: Callable[[], object] | None = field(default=None, compare=False)
@@ -60,20 +65,35 @@ class Source:
 
 def find(
     id: str,
-    files: Sequence[str] = TRANSFORMERS_FILES,
+    files: Files = NETWORK,
     revision: str | None = None,
     download: bool = True,
 ) -> Weights:
     """Locate weights: `random`, a local folder or file, or a hub model (the hub cache first).
 
-    files: the patterns of the files that are needed, for what is fetched and for the digest.
+    files: those that are needed, for what is fetched and for the digest. The digest of a folder in
+    the hub's layout is over the tensors, whatever files they are in, and over what else is needed.
     Raises UserError, one line: what was looked for, where, and the command that fetches it.
     """
     if id == RANDOM:
         return Weights(id, None, RANDOM)
-    local = Path(id).expanduser()
-    path = local if local.exists() else _from_hub(id, files, revision, download)
-    return Weights(id, path, _digest(path, files))
+    path = located(id, files, revision, download)
+    return Weights(id, path, _digest(path, Wanted.of(files)))
+
+
+def located(
+    id: str, files: Files = NETWORK, revision: str | None = None, download: bool = True
+) -> Path:
+    """The file or folder of weights other than `random`, as `find` looks for them."""
+    local, wanted = Path(id).expanduser(), Wanted.of(files)
+    if not local.exists():
+        return hub.found(id, wanted, revision, download)
+    if local.is_dir() and (lacking := wanted.lacking_in(local)):
+        raise UserError(
+            f"weights folder {local} lacks {'; '.join(lacking)}: put it there from where the "
+            f"weights are from (`hf download ID --local-dir {local}`)"
+        )
+    return local
 
 
 def is_random(id: object) -> bool:
@@ -108,75 +128,34 @@ def _built(build: Callable[[], Model]) -> Model:
         raise StageError(f"its model can't be loaded: {reason}; see `smp models`") from error
 
 
-def _digest(path: Path, files: Sequence[str]) -> str:
+def _digest(path: Path, wanted: Wanted) -> str:
     digests = FileDigests()
     if path.is_file():
         digest = digests.of(path)
+    elif wanted.at_root:
+        digest = of_json(_content(path, wanted, digests))
     else:
-        found = matching(path, files)
-        if not found:
-            raise UserError(f"weights folder {path} holds none of {', '.join(files)}")
-        digest = digests.of_tree(found, path)
+        digest = digests.of_tree(wanted.files(path), path)
     digests.save()
     return digest
 
 
-def matches(path: Path, patterns: Sequence[str]) -> bool:
-    """Whether a file's name fits one of the patterns."""
-    return any(fnmatch(path.name, pattern) for pattern in patterns)
+def _content(folder: Path, wanted: Wanted, digests: FileDigests) -> dict[str, str]:
+    """Digests of what a network in the hub's layout is made from, by name."""
+    tensors = wanted.tensor_files(folder)
+    beside = [path for path in wanted.files(folder) if path.name in wanted.beside]
+    return {
+        "tensors": joined(digests.of(path, digest_of_file) for path in tensors),
+        **{path.name: digests.of(path, of_description) for path in beside},
+    }
 
 
-def from_hub(
-    id: str, files: Sequence[str], revision: str | None = None, cached: bool = True
-) -> Path | None:
-    """The snapshot of a hub model with all that is needed of it; None where there is none.
-
-    cached: look only at what was fetched before; otherwise the hub is asked, and whatever its
-    client raises is raised. Raises UserError for what is no hub id.
-    """
-    # Imported here: the hub client is not needed to plan a run on local weights.
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
-
+def of_description(path: Path) -> str:
+    """The digest of a JSON file's content without what changes nothing; of others, their own."""
     try:
-        folder = snapshot_download(
-            id, revision=revision, allow_patterns=list(files), local_files_only=cached
-        )
-    except HFValidationError as error:
-        raise UserError(f"weights {id!r}: no such file or folder, and no hub id") from error
-    except LocalEntryNotFoundError:
-        if cached:
-            return None
-        raise
-    # A snapshot may hold no more than what someone looked up: a config, a tokenizer.
-    found = matching(Path(folder), files)
-    return Path(folder) if any(p.suffix not in DESCRIPTIONS for p in found) else None
-
-
-def matching(folder: Path, files: Sequence[str]) -> list[Path]:
-    """The files below a folder whose names fit one of the patterns, sorted."""
-    return [p for p in sorted(folder.rglob("*")) if p.is_file() and matches(p, files)]
-
-
-def _from_hub(id: str, files: Sequence[str], revision: str | None, download: bool) -> Path:
-    from huggingface_hub import constants
-
-    def snapshot(cached: bool) -> Path | None:
-        try:
-            return from_hub(id, files, revision, cached)
-        except UserError:
-            raise
-        except Exception:  # the hub client raises many kinds, all of them "not to be had now"
-            return None
-
-    found = snapshot(cached=True)
-    if found is None and download and not constants.HF_HUB_OFFLINE:
-        found = snapshot(cached=False)
-    if found is not None:
-        return found
-    at = f" --revision {revision}" if revision else ""
-    raise UserError(
-        f"weights {id!r} not found: looked at ./{id}, in the hub cache {constants.HF_HUB_CACHE} "
-        f"and {'offline: the hub was not asked' if constants.HF_HUB_OFFLINE else 'on the hub'}; "
-        f"fetch them with `hf download {id}{at}`, or set `weights` to a local path or to `random`"
-    )
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return of_file(path)
+    if isinstance(content, dict) and path.name.endswith("config.json"):
+        content = {key: value for key, value in content.items() if key not in UNUSED_KEYS}
+    return of_json(content)

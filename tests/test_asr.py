@@ -204,6 +204,23 @@ def test_a_checkpoint_of_another_kind_or_without_all_tensors_is_refused(
         heard(sounds()[:1], weights=str(holed))
 
 
+@pytest.mark.parametrize(
+    ("names", "told"),
+    [
+        (["vocab.json", "tokenizer.json"], "lacks a vocabulary"),
+        (["preprocessor_config.json"], "lacks a feature extractor"),
+    ],
+)
+def test_a_checkpoint_without_its_words_or_spectra_is_refused(
+    names: list[str], told: str, tmp_path: Path
+) -> None:
+    folder = checkpoint(tmp_path / "part")
+    for name in names:
+        (folder / name).unlink(missing_ok=True)
+    with pytest.raises(UserError, match=told):
+        heard(sounds()[:1], weights=str(folder))
+
+
 def test_nothing_is_printed(small: Path, capfd: pytest.CaptureFixture[str]) -> None:
     heard(sounds()[:1], weights="random")
     heard(sounds()[:1], weights=str(small), language="zh")

@@ -179,7 +179,7 @@ def test_a_checkpoint_that_lacks_tensors_is_refused_by_name(tmp_path, small):
 def test_a_garbled_checkpoint_is_one_clear_line(tmp_path):
     folder = checkpoint(tmp_path / "garbled")
     (folder / "model.safetensors").write_bytes(b"noise" * 100)
-    with pytest.raises(UserError, match="can't be loaded") as error:
+    with pytest.raises(UserError, match="can't be read as a checkpoint") as error:
         results(["good"], weights=str(folder))
     assert "\n" not in str(error.value)
 

@@ -24,11 +24,27 @@ FILES = {
     "own/net": {
         "config.json": b"{}",
         "model.safetensors": b"n" * 5000,
+        "pytorch_model.bin": b"n" * 5100,
+        "tf_model.h5": b"t" * 5200,
+        "onnx/model.safetensors": b"o" * 5300,
+        "vocab.txt": b"a",
+        "tokenizer_config.json": b"{}",
         "README.md": b"---\nlicense: mit\n---\nA net.",
         "pretty.png": b"p" * 9000,
     },
-    "own/chinese": {"config.json": b"{}", "model.safetensors": b"c" * 70},
+    "own/sharded": {
+        "config.json": b"{}",
+        "model.safetensors.index.json": b'{"weight_map": {"a": "model-00001-of-00002.safetensors",'
+        b' "b": "model-00002-of-00002.safetensors"}}',
+        "model-00001-of-00002.safetensors": b"1" * 100,
+        "model-00002-of-00002.safetensors": b"2" * 100,
+        "pytorch_model.bin": b"n" * 210,
+        "preprocessor_config.json": b"{}",
+    },
+    "own/older": {"config.json": b"{}", "pytorch_model.bin": b"o" * 60, "spiece.model": b"p"},
+    "own/chinese": {"config.json": b"{}", "model.safetensors": b"c" * 70, "tokenizer.json": b"{}"},
     "own/bare": {"config.json": b"{}"},
+    "own/wordless": {"config.json": b"{}", "model.safetensors": b"w" * 80},
     "py-feat/face_multitask_v2": {"face_multitask_v28.safetensors": b"f" * 300},
 }
 NOWHERE = "http://127.0.0.1:9"  # the port of "discard", where nobody listens
@@ -69,12 +85,14 @@ def test_what_is_pulled_is_what_is_needed_and_then_it_is_here(url: str, tmp_path
     where = ["--stages", str(path)]
     before = smp(tmp_path, url, *where, "--json").models["own/net"]
     assert not before["cached"]
-    assert (before["size_bytes"], before["licence"]) == (5002, "mit"), "as the hub says"
+    assert (before["size_bytes"], before["licence"]) == (5005, "mit"), "as the hub says"
     pulled = smp(tmp_path, url, "pull", *where)
     assert pulled.returncode == 0, pulled.stderr
     assert "fetching own/net" in pulled.stderr
     snapshot = tmp_path / "hf/hub/models--own--net/snapshots" / hub.COMMIT
-    assert {p.name for p in snapshot.iterdir()} == {"config.json", "model.safetensors", "README.md"}
+    assert names_in(snapshot) == {
+        "config.json", "model.safetensors", "vocab.txt", "tokenizer_config.json", "README.md"
+    }  # fmt: skip
     # Without any hub, what is here is told all the same; what is not is not asked for.
     after = smp(tmp_path, NOWHERE, *where, "--json", HF_HUB_OFFLINE="1")
     assert after.returncode == 0
@@ -83,13 +101,62 @@ def test_what_is_pulled_is_what_is_needed_and_then_it_is_here(url: str, tmp_path
         "cached": True,
         "path": str(snapshot),
         "revision": hub.COMMIT,
-        "size_bytes": 5002,
+        "size_bytes": 5005,
     }
     assert after.models["py-feat/face_multitask_v2"]["size_bytes"] == 300
     chinese = smp(tmp_path, NOWHERE, *where, "--language", "zh", HF_HUB_OFFLINE="1")
     [row] = [line for line in chinese.stdout.splitlines() if "own/chinese" in line]
     assert " no " in row
     assert "smp models pull" in chinese.stdout
+
+
+def names_in(folder: Path) -> set[str]:
+    return {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_of_several_files_of_the_same_weights_one_is_fetched(url: str, tmp_path: Path) -> None:
+    path = stages_file(
+        tmp_path,
+        audio={},
+        wav2vec2={"needs": "audio", "weights": "own/sharded"},
+        bert={"weights": "own/older"},
+    )
+    pulled = smp(tmp_path, url, "pull", "--stages", str(path))
+    assert pulled.returncode == 0, pulled.stderr
+    snapshots = {
+        id: tmp_path / f"hf/hub/models--own--{id}/snapshots" / hub.COMMIT
+        for id in ("sharded", "older")
+    }
+    assert names_in(snapshots["sharded"]) == FILES["own/sharded"].keys() - {"pytorch_model.bin"}
+    assert names_in(snapshots["older"]) == FILES["own/older"].keys()
+
+
+def test_what_lacks_of_a_model_that_is_here_is_told_and_then_fetched(
+    url: str, tmp_path: Path
+) -> None:
+    path = stages_file(tmp_path, bert={"weights": "own/net"})
+    where = ["--stages", str(path)]
+    smp(tmp_path, url, "pull", *where)
+    snapshot = tmp_path / "hf/hub/models--own--net/snapshots" / hub.COMMIT
+    (snapshot / "vocab.txt").unlink()  # as where someone loaded the network alone
+    told = smp(tmp_path, NOWHERE, *where, HF_HUB_OFFLINE="1").stdout
+    assert f"own/net at {snapshot} lacks a vocabulary (tokenizer.json, vocab.txt" in told
+    assert " in part " in told
+    assert "smp models pull" in told
+    after = smp(tmp_path, url, "pull", *where)
+    assert after.returncode == 0, after.stderr
+    assert (snapshot / "vocab.txt").exists()
+
+
+def test_what_a_folder_lacks_is_told(tmp_path: Path) -> None:
+    local = tmp_path / "net"
+    local.mkdir()
+    (local / "model.safetensors").write_bytes(b"x")
+    path = stages_file(tmp_path, bert={"weights": str(local)})
+    done = smp(tmp_path, NOWHERE, "pull", "--stages", str(path))
+    assert done.returncode == 1
+    [error] = [line for line in done.stderr.splitlines() if line.startswith("Error: ")]
+    assert error.startswith(f"Error: {local} lacks a configuration (config.json); a vocabulary (")
 
 
 def test_one_that_cant_be_fetched_is_told_and_the_others_are_fetched(
@@ -99,12 +166,14 @@ def test_one_that_cant_be_fetched_is_told_and_the_others_are_fetched(
         tmp_path,
         absent={"extractor": "bert", "weights": "own/absent"},
         bare={"extractor": "bert", "weights": "own/bare"},
+        wordless={"extractor": "bert", "weights": "own/wordless"},
         bert={"weights": "own/chinese"},
     )
     done = smp(tmp_path, url, "pull", "--stages", str(path), "--json")
     assert done.returncode == 1
     assert "Error: own/absent: Client error '404 Not Found'" in done.stderr
-    assert "Error: own/bare: the hub has no weights in it" in done.stderr
+    assert "Error: own/bare: what the hub has of it lacks weights (model.safeten" in done.stderr
+    assert "Error: own/wordless: what the hub has of it lacks a vocabulary (token" in done.stderr
     assert [id for id, model in done.models.items() if model["cached"]] == ["own/chinese"]
 
 
@@ -133,6 +202,8 @@ def test_every_kind_of_model_is_told_apart(tmp_path: Path, monkeypatch: pytest.M
     local = tmp_path / "net"
     local.mkdir()
     (local / "model.safetensors").write_bytes(b"x" * 10)
+    (local / "config.json").write_text("{}")
+    (local / "preprocessor_config.json").write_text("{}")
     path = stages_file(
         tmp_path,
         faces={"needs": "frames"},
@@ -154,7 +225,7 @@ def test_every_kind_of_model_is_told_apart(tmp_path: Path, monkeypatch: pytest.M
     }
     assert set(found["imagenet"].stages) == {"resnet18", "again"}, "what two need is one"
     assert found["own/net"].revision == "v2"
-    assert found[str(local)].size_bytes == 10
+    assert found[str(local)].size_bytes == 14
 
 
 def test_every_default_model_has_a_note_on_its_licence() -> None:

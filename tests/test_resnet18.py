@@ -1,5 +1,6 @@
 """ResNet18 features are torchvision's, from any whole checkpoint and from no other."""
 
+import argparse
 import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -147,12 +148,9 @@ def test_a_deeper_resnet_is_refused(deeper: str, key: str, tmp_path: Path) -> No
 
 
 def test_two_backbones_in_one_file_are_refused(reference: models.ResNet, tmp_path: Path) -> None:
-    both = prefixed("student.")(reference) | prefixed("teacher.")(reference)
-    refused(saved(tmp_path, both), "2 ResNet18 backbones", "'student.'", "'teacher.'")
-
-
-def test_a_pickled_network_is_refused(reference: models.ResNet, tmp_path: Path) -> None:
-    refused(saved(tmp_path, reference), "state_dict")
+    other = {name: tensor * 2 for name, tensor in prefixed("teacher.")(reference).items()}
+    both = prefixed("student.")(reference) | other
+    refused(saved(tmp_path, both), "2 networks that fit a ResNet18", "'student.'", "'teacher.'")
 
 
 @pytest.mark.parametrize("content", [b"", b"not a checkpoint"])
@@ -174,6 +172,26 @@ def test_a_folder_with_several_checkpoints_needs_a_name(
     elsewhere = tmp_path / "same.safetensors"
     elsewhere.write_bytes((tmp_path / "affectnet8.safetensors").read_bytes())
     assert extractor(elsewhere).weights().digest == named.weights().digest
+
+
+def test_in_a_folder_the_safetensors_come_first(reference: models.ResNet, tmp_path: Path) -> None:
+    save_file(reference.state_dict(), tmp_path / "net.safetensors")
+    saved(tmp_path, {"state_dict": {"other": torch.ones(1)}})
+    found = extractor(tmp_path).weights()
+    assert found.path == tmp_path / "net.safetensors"
+    torch.save({"net": reference.state_dict(), "epoch": 3}, tmp_path / "same.pt")
+    assert extractor(tmp_path, file="same.pt").weights().digest == found.digest
+    state = {name: tensor * 2 for name, tensor in reference.state_dict().items()}
+    torch.save(state, tmp_path / "other.pt")
+    assert extractor(tmp_path, file="other.pt").weights().digest != found.digest
+
+
+def test_a_pickled_network_beside_a_recorder_is_read(
+    reference: models.ResNet, tmp_path: Path
+) -> None:
+    path = saved(tmp_path, {"model": reference, "args": argparse.Namespace(lr=1)})
+    features = extractor(path).features(aligned_faces()[:2])
+    assert features == pytest.approx(by_torchvision(reference, aligned_faces()[:2], 64), abs=1e-4)
 
 
 def test_imagenet_weights_are_those_that_torchvision_keeps(

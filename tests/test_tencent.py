@@ -170,7 +170,11 @@ def test_an_unknown_word_is_the_mean_of_its_characters_or_zero_and_counted(tmp_p
     np.testing.assert_allclose(floats(of_word("坏丽", vectors)), floats(TABLE["坏"]))
     (result,) = results(path, said("good blah xyz film"))
     assert result.state == "ok"
-    assert result.reason == "2 of 4 words have no vector"
+    assert (result.reason, result.doubt) == ("", "2 of 4 words have no vector")
+    assert float(result.rows["unknown"]) == 0.5
+    (few,) = results(path, said("good film good xyz film"))
+    assert (few.reason, few.doubt) == ("1 of 5 words have no vector", "")
+    assert float(few.rows["unknown"]) == pytest.approx(0.2)
     assert not result.rows["features"][1:3].any()
     assert result.rows["features"][[0, 3]].any(axis=1).all()
 

@@ -238,6 +238,25 @@ def test_a_checkpoint_for_another_rate_is_refused(tmp_path):
         results(SOUNDS[:1], weights=str(path))
 
 
+@pytest.mark.parametrize("normalises", [True, False])
+def test_sound_is_normalised_as_the_checkpoint_says(tmp_path, normalises):
+    path = checkpoint(tmp_path / "w")
+    Wav2Vec2FeatureExtractor(do_normalize=normalises).save_pretrained(path)
+    stage = Wav2vec2(Wav2vec2.Settings(weights=str(path)))
+    given = _loaded(stage.weights(), "cpu").normalised(SOUNDS[0])
+    wave = SOUNDS[0] / 32_768
+    expected = (wave - wave.mean()) / np.sqrt(wave.var() + 1e-7) if normalises else wave
+    np.testing.assert_allclose(given, expected, atol=1e-5)
+
+
+def test_a_checkpoint_that_does_not_say_how_to_normalise_is_refused(tmp_path):
+    path = checkpoint(tmp_path / "w")
+    (path / "preprocessor_config.json").unlink()
+    told = r"lacks a feature extractor \(preprocessor_config\.json\)"
+    with pytest.raises(UserError, match=told):
+        results(SOUNDS[:1], weights=str(path))
+
+
 def test_random_weights_are_the_same_every_time_and_hear_a_difference():
     from pipeline import weights
 

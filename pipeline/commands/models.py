@@ -86,6 +86,10 @@ def _print(found: Sequence[Model]) -> None:
     for m in found:
         size = "–" if m.size_bytes is None else f"{m.size_bytes / 1e6:.1f}"
         here, revision = "yes" if m.is_here else "no", (m.revision or "–")[:12]
+        here = "in part" if m.lacking else here
         stages = ", ".join(m.stages)
         table.add_row(m.source.id, stages, m.kind, here, revision, size, m.licence)
     print_whole(table)
+    for m in found:
+        if m.lacking:
+            click.echo(f"{m.source.id} at {m.path} lacks {'; '.join(m.lacking)}")

@@ -13,8 +13,9 @@ from pipeline.errors import ClipError, MissingModalityError
 from pipeline.extractor import ClipInputs, ClipResult, Extractor, StageSettings, by_content, runtime
 from pipeline.field import Field
 from pipeline.media.waveform import RATE_HZ, SAMPLES
+from pipeline.repository import SPEECH_TO_TEXT
 from pipeline.transcript import TRANSCRIPT, written
-from pipeline.weights import Weights, find
+from pipeline.weights import Source, Weights, find
 
 BLOCK = RATE_HZ // 10  # the quietest tenth of a second is where sound that is too long is cut
 SEARCHED = 5 * RATE_HZ  # from the last so many samples of a window
@@ -57,7 +58,10 @@ class Asr(Extractor):
 
     def weights(self) -> Weights:
         """Network, tokenizer and what turns sound to spectra."""
-        return find(self.settings.weights, revision=self.settings.revision)
+        return find(self.settings.weights, SPEECH_TO_TEXT, self.settings.revision)
+
+    def models(self) -> list[Source]:
+        return [Source(self.settings.weights, SPEECH_TO_TEXT, self.settings.revision)]
 
     def does_without(self, clip: Clip) -> bool:
         """A clip with a transcript needs no sound."""

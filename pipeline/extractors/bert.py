@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
+from math import inf
 from typing import Any, Protocol
 from zlib import crc32
 
@@ -12,7 +14,7 @@ import numpy as np
 
 from pipeline import transformer
 from pipeline.device import Device, device_of
-from pipeline.errors import ClipError, MissingModalityError
+from pipeline.errors import ClipError, MissingModalityError, UserError
 from pipeline.extractor import (
     ClipInputs,
     ClipResult,
@@ -24,22 +26,37 @@ from pipeline.extractor import (
 )
 from pipeline.field import Field
 from pipeline.precision import Precision, as_floats, inference, lowered
+from pipeline.repository import TEXT
 from pipeline.steps import Sampling, to_steps
 from pipeline.trace import span
-from pipeline.transcript import TRANSCRIPT, text_of, whole_characters
-from pipeline.weights import Weights, find, load_once
+from pipeline.transcript import (
+    TRANSCRIPT,
+    UNKNOWN,
+    doubt_of,
+    text_of,
+    unknown_share,
+    whole_characters,
+)
+from pipeline.weights import Source, Weights, find, load_once
 
 BATCH_TOKENS = 1 << 14
+# Of an embedding's rows; a published Indonesian BERT has the least, 30,521 tokens for 50,000 rows.
+SMALLEST_VOCABULARY = 0.5
+PROBED = 20  # words with capitals
+OFFSET = frozenset(  # of models whose first places stand for padding
+    ("roberta", "xlm-roberta", "xlm-roberta-xl", "camembert", "longformer", "data2vec-text")
+) | {"roberta-prelayernorm", "ibert", "xmod"}
 RANDOM_WIDTH = 128
 
 
 class Bert(Extractor):
     """One row a token, the special tokens included, sampled to `steps`.
 
-    Texts beyond the model's limit are cut, with a note. Source: Devlin et al. 2019.
+    Texts beyond the model's limit are cut, with a note. A text of which many tokens are not in the
+    vocabulary, as of another language, is doubtful. Source: Devlin et al. 2019.
     """
 
-    version = 1
+    version = 2
     reads = frozenset({"text"})
     may_take = {"transcript": TRANSCRIPT}
 
@@ -65,13 +82,16 @@ class Bert(Extractor):
     settings: Settings
 
     def writes(self) -> dict[str, Field]:
-        """As wide as the checkpoint's config says."""
+        """As wide as the checkpoint's config says; `unknown`: the share of tokens that are."""
         width = transformer.hidden_size(self.weights(), RANDOM_WIDTH)
-        return {"features": Field(("step", width), "float32")}
+        return {"features": Field(("step", width), "float32"), "unknown": UNKNOWN}
 
     def weights(self) -> Weights:
         """Network and tokenizer."""
-        return find(self.settings.weights, revision=self.settings.revision)
+        return find(self.settings.weights, TEXT, self.settings.revision)
+
+    def models(self) -> list[Source]:
+        return [Source(self.settings.weights, TEXT, self.settings.revision)]
 
     def extract(self, batch: Sequence[ClipInputs]) -> Iterator[ClipResult]:
         """Texts of similar length go through the network together."""
@@ -89,7 +109,8 @@ class Bert(Extractor):
             indices, texts, self._states(model, texts, device), strict=True
         ):
             rows = to_steps(states, self.settings.sampling, self.steps)
-            results[index] = ClipResult.ok({"features": rows}, len(rows), text.note)
+            found = {"features": rows, "unknown": unknown_share(text.unknown, text.own)}
+            results[index] = ClipResult.ok(found, len(rows), text.note, text.doubt)
         yield from (results[index] for index in range(len(batch)))
 
     def _states(self, model: Any, texts: Sequence[Tokens], device: str) -> list[np.ndarray]:
@@ -121,16 +142,26 @@ class Bert(Extractor):
 
 @dataclass(frozen=True)
 class Tokens:
-    """A text as the network takes it: ids with the special tokens, `total` before the cut."""
+    """A text as the network takes it: ids with the special tokens, `total` before the cut.
+
+    own: how many of those are the text's own, before the cut; unknown: which the vocabulary lacks.
+    """
 
     ids: list[int]
     total: int
+    own: int
+    unknown: int = 0
 
     @property
     def note(self) -> str:
         """What the user should know."""
         kept = len(self.ids)
         return "" if kept == self.total else f"text cut: {kept} of {self.total} tokens kept"
+
+    @property
+    def doubt(self) -> str:
+        """Why the features may mislead."""
+        return doubt_of(self.unknown, self.own, "tokens are not in the vocabulary of these weights")
 
 
 class Tokenizer(Protocol):
@@ -146,21 +177,57 @@ class Tokenizer(Protocol):
 class CheckpointTokenizer:
     """The tokenizer that comes with a checkpoint."""
 
-    def __init__(self, tokenizer: Any, limit: int) -> None:
+    def __init__(self, tokenizer: Any, limit: float) -> None:
         self._tokenizer = tokenizer
-        self._limit = min(limit, tokenizer.model_max_length)
+        self._limit = int(min(limit, tokenizer.model_max_length))
+        self._unknown = tokenizer.unk_token_id
         self._lock = threading.Lock()  # it keeps the last call's truncation as a state
 
     def tokens(self, text: str) -> Tokens:
         """As in `Tokenizer`."""
         with self._lock:
-            ids = self._tokenizer(text, verbose=False)["input_ids"]
+            whole = self._tokenizer(text, verbose=False, return_special_tokens_mask=True)
+            ids, special = whole["input_ids"], whole["special_tokens_mask"]
+            own = [id for id, is_added in zip(ids, special, strict=True) if not is_added]
             total = len(ids)
             if total > self._limit:
                 ids = self._tokenizer(text, truncation=True, max_length=self._limit)["input_ids"]
-        if total <= self._tokenizer.num_special_tokens_to_add():
+        if not own:
             raise MissingModalityError("empty text")
-        return Tokens(ids, total)
+        return Tokens(ids, total, len(own), own.count(self._unknown))
+
+    def require_fit(self, weights: Weights, rows: int) -> None:
+        """Raise UserError unless the vocabulary can be the one that the network learnt.
+
+        rows: of its embedding, which is often a little larger than the vocabulary, never smaller.
+        """
+        words = len(self._tokenizer)
+        own = words - len(set(self._tokenizer.all_special_ids))
+        if not SMALLEST_VOCABULARY * rows <= words <= rows or own < 1:
+            raise UserError(
+                f"weights {weights.id!r} at {weights.path}: their tokenizer knows {words} tokens, "
+                f"{own} of them no special ones, but the network was trained on about {rows}; "
+                "fetch the tokenizer's files (tokenizer.json, vocab.txt …) from where it is from"
+            )
+        if lost := self._lost_capitals():
+            raise UserError(
+                f"weights {weights.id!r} at {weights.path}: their vocabulary has capitals, "
+                f"{lost!r} for one, which the tokenizer makes small; fetch tokenizer_config.json, "
+                "in which `do_lower_case` is false, from where the weights are from"
+            )
+
+    def _lost_capitals(self) -> str:
+        """A word with capitals, where the vocabulary has such and none of them is ever given."""
+        known = self._tokenizer.get_vocab()
+        special = set(self._tokenizer.all_special_tokens)
+        words = [word for word in known if word.isalpha() and word not in special]
+        capitals = sorted(word for word in words if word != word.lower())[:PROBED]
+
+        def ids(text: str) -> list[int]:
+            return list(self._tokenizer(text, add_special_tokens=False)["input_ids"])
+
+        are_lost = [known[w] not in ids(w) and ids(w) == ids(w.lower()) for w in capitals]
+        return capitals[0] if capitals and all(are_lost) else ""
 
     def spelled(self, text: str) -> list[str]:
         """As in `Tokenizer`."""
@@ -182,7 +249,7 @@ class HashedWords:
         ids = [self.FIRST + crc32(word.encode()) % own for word in _words(text)]
         if not ids:
             raise MissingModalityError("empty text")
-        return Tokens([self.CLS, *ids[: self.LIMIT - 2], self.SEP], len(ids) + 2)
+        return Tokens([self.CLS, *ids[: self.LIMIT - 2], self.SEP], len(ids) + 2, len(ids))
 
     def spelled(self, text: str) -> list[str]:
         """As in `Tokenizer`."""
@@ -205,12 +272,7 @@ def spelled(weights: Weights, text: str) -> list[str]:
     """
     if weights.random:
         return HashedWords().spelled(whole_characters(text))
-    config = transformer.loaded(
-        "AutoConfig",
-        weights,
-        lambda kind: kind.from_pretrained(weights.path, local_files_only=True),
-    )
-    return _own_tokenizer(weights, config).spelled(whole_characters(text))
+    return _own_tokenizer(weights).spelled(whole_characters(text))
 
 
 def _loaded(weights: Weights, device: str, precision: Precision) -> tuple[Any, Tokenizer]:
@@ -223,16 +285,34 @@ def _loaded(weights: Weights, device: str, precision: Precision) -> tuple[Any, T
 
 def _checkpoint(weights: Weights, device: str) -> tuple[Any, Tokenizer]:
     model = transformer.load("AutoModel", weights, device, may_lack=["pooler."])
-    return model, _own_tokenizer(weights, model.config)
+    tokenizer = _own_tokenizer(weights)
+    tokenizer.require_fit(weights, model.get_input_embeddings().num_embeddings)
+    return model, tokenizer
 
 
-def _own_tokenizer(weights: Weights, config: Any) -> Tokenizer:
+def _own_tokenizer(weights: Weights) -> CheckpointTokenizer:
+    assert weights.path is not None
+    files = {path.name for path in weights.path.iterdir()}
+    if not files & {"tokenizer.json", "vocab.txt", "vocab.json"} and not find_spec("sentencepiece"):
+        raise UserError(
+            f"weights {weights.id!r}: the vocabulary at {weights.path} is read with sentencepiece: "
+            "pip install sentencepiece"
+        )
     tokenizer = transformer.loaded(
         "AutoTokenizer",
         weights,
-        lambda kind: kind.from_pretrained(weights.path, local_files_only=True),
+        lambda kind: kind.from_pretrained(
+            weights.path, local_files_only=True, trust_remote_code=False
+        ),
     )
-    return CheckpointTokenizer(tokenizer, config.max_position_embeddings)
+    return CheckpointTokenizer(tokenizer, _most_tokens(transformer.config(weights)))
+
+
+def _most_tokens(config: Mapping[str, Any]) -> float:
+    """How many tokens a network has places for, by its config; models like RoBERTa waste some."""
+    wasted = (config.get("pad_token_id") or 0) + 1 if config.get("model_type") in OFFSET else 0
+    places = config.get("max_position_embeddings") or 0
+    return places - wasted if places > 0 else inf
 
 
 def _random(weights: Weights, device: str) -> tuple[Any, Tokenizer]:

@@ -27,7 +27,8 @@ from pipeline.extractor import (
 )
 from pipeline.field import Field
 from pipeline.precision import Precision
-from pipeline.weights import Source, Weights, find, load_once
+from pipeline.repository import Wanted
+from pipeline.weights import Source, Weights, load_once
 
 if TYPE_CHECKING:
     import torch
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
 WIDTH = 512
 IMAGENET = "imagenet"
 IMAGENET_FILE = "resnet18-f37072fd.pth"  # torchvision's IMAGENET1K_V1
-CHECKPOINTS = ("*.safetensors", "*.pth", "*.pt", "*.bin")
+CHECKPOINTS = Wanted((("*.safetensors",), ("*.pth", "*.pt", "*.bin")))
 
 
 class Resnet18(Extractor):
@@ -82,10 +83,10 @@ class Resnet18(Extractor):
         """The checkpoint; raises UserError where it is not to be had."""
         [source] = self.models()
         if source.path is None:
-            return find_file(source.id, source.files, source.revision)
+            return find_file(source.id, source.files, source.revision, _digest)
         if not source.path.exists():
             _fetch_imagenet(source.path)
-        return replace(find(str(source.path)), id=IMAGENET)
+        return replace(find_file(str(source.path), (), digest=_digest), id=IMAGENET)
 
     def models(self) -> list[Source]:
         settings = self.settings
@@ -93,8 +94,8 @@ class Resnet18(Extractor):
             path = _imagenet()
             fetch = partial(_fetch_imagenet, path, progress=True)
             return [Source(IMAGENET, path=path, fetch=fetch)]
-        patterns = (settings.file,) if settings.file else CHECKPOINTS
-        return [Source(settings.weights, patterns, settings.revision)]
+        files = Wanted.of([settings.file]) if settings.file else CHECKPOINTS
+        return [Source(settings.weights, files, settings.revision)]
 
     def extract(self, batch: Sequence[ClipInputs]) -> Iterator[ClipResult]:
         """The faces of all clips of the batch go through the network together."""
@@ -127,6 +128,13 @@ class Resnet18(Extractor):
             return resnet.from_checkpoint(found.path, device, precision)
 
         return load_once(("resnet18", found.digest, device, precision), build)
+
+
+def _digest(checkpoint: Path) -> str:
+    """Over the network's tensors alone; read where they aren't remembered."""
+    from pipeline import resnet
+
+    return resnet.digest(checkpoint)
 
 
 def _imagenet() -> Path:

@@ -11,7 +11,7 @@ from pipeline.errors import ClipError, MissingModalityError
 from pipeline.extractor import ClipInputs, ClipResult, Extractor, StageSettings, by_content
 from pipeline.field import Field
 from pipeline.steps import Sampling, to_steps
-from pipeline.transcript import TRANSCRIPT, text_of
+from pipeline.transcript import TRANSCRIPT, UNKNOWN, doubt_of, text_of, unknown_share
 from pipeline.weights import Source, Weights, load_once
 from pipeline.word_vectors import Layout, RandomVectors, Vectors, WordVectors
 from pipeline.words import words
@@ -24,11 +24,11 @@ class Tencent(Extractor):
     """One row a word, sampled to `steps`.
 
     A word that has no vector, also not in lower case, is given the mean of its characters'; one
-    whose characters have none either is zero, and counted in a note.
-    Source: Zhu and Yu, section III-A; Song et al. 2018.
+    whose characters have none either is zero and counted in a note; a text with many such words is
+    doubtful. Source: Zhu and Yu, section III-A; Song et al. 2018.
     """
 
-    version = 1
+    version = 2
     reads = frozenset({"text"})
     may_take = {"transcript": TRANSCRIPT}
 
@@ -48,10 +48,10 @@ class Tencent(Extractor):
     settings: Settings
 
     def writes(self) -> dict[str, Field]:
-        """As wide as the file says."""
+        """As wide as the file says; `unknown`: the share of words without a vector."""
         path = self.weights().path
         width = Layout.of(path).width if path else RANDOM_WIDTH
-        return {"features": Field(("step", width), "float32")}
+        return {"features": Field(("step", width), "float32"), "unknown": UNKNOWN}
 
     def weights(self) -> Weights:
         """The file of vectors."""
@@ -81,7 +81,9 @@ class Tencent(Extractor):
         rows = to_steps(rows, self.settings.sampling, self.steps)
         unknown = sum(vector is None for vector in known)
         note = f"{unknown} of {len(known)} words have no vector" if unknown else ""
-        return ClipResult.ok({"features": rows}, len(rows), note)
+        found = {"features": rows, "unknown": unknown_share(unknown, len(known))}
+        doubt = doubt_of(unknown, len(known), "words have no vector")
+        return ClipResult.ok(found, len(rows), "" if doubt else note, doubt)
 
 
 def of_word(word: str, vectors: Vectors) -> np.ndarray | None:

@@ -25,9 +25,10 @@ from pipeline.extractor import (
 from pipeline.field import Field
 from pipeline.media.waveform import FULL_SCALE, RATE_HZ, SAMPLES
 from pipeline.precision import FULL, Precision, as_floats, inference, lowered
+from pipeline.repository import SOUND
 from pipeline.steps import Sampling, to_steps
 from pipeline.trace import span
-from pipeline.weights import Weights, find, load_once
+from pipeline.weights import Source, Weights, find, load_once
 
 BATCH_SAMPLES = 60 * RATE_HZ  # a forward pass keeps about 10 kB a sample of a large network
 RANDOM_WIDTH = 64
@@ -77,7 +78,10 @@ class Wav2vec2(Extractor):
 
     def weights(self) -> Weights:
         """Network and normalisation."""
-        return find(self.settings.weights, revision=self.settings.revision)
+        return find(self.settings.weights, SOUND, self.settings.revision)
+
+    def models(self) -> list[Source]:
+        return [Source(self.settings.weights, SOUND, self.settings.revision)]
 
     def extract(self, batch: Sequence[ClipInputs]) -> Iterator[ClipResult]:
         """Clips of similar length go through the network together."""

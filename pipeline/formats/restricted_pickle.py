@@ -26,7 +26,7 @@ def load(file: IO[bytes], where: str) -> Any:
     anything else, by name, and for a damaged file.
     """
     try:
-        return _plain(_Unpickler(file, encoding="latin1").load())
+        return _plain(Unpickler(file, encoding="latin1").load())
     except ForbiddenError as error:
         raise UserError(
             f"{where}: holds {error}, which is neither an array nor a plain value; a pickle can "
@@ -43,7 +43,7 @@ def _load_bytearray(unpickler: Any) -> None:
     unpickler.append(unpickler.read(size))
 
 
-class _Unpickler(pickle._Unpickler):
+class Unpickler(pickle._Unpickler):
     """Knows the names in ALLOWED, each standing for a function of this file or a plain type.
 
     It is the one in Python: a few bytes have the one in C fill the memory with a table.

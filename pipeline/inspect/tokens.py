@@ -12,6 +12,7 @@ from pipeline.extractors import bert
 from pipeline.inspect.features import FeaturesPanel
 from pipeline.inspect.features import panel as features_panel
 from pipeline.inspect.finding import Finding
+from pipeline.repository import TEXT
 from pipeline.steps import sample_indices
 from pipeline.weights import find
 from pipeline.words import words
@@ -73,7 +74,7 @@ def tokens(finding: Finding, text: str) -> list[Token]:
 
 def _of_bert(finding: Finding, text: str) -> list[str]:
     id, revision = finding.settings.get("weights", ""), finding.settings.get("revision")
-    weights = find(id, revision=revision, download=False)
+    weights = find(id, TEXT, revision, download=False)
     if weights.digest != finding.identity["weights"]:
         raise UserError(f"weights {id!r} are others now than when the text was extracted")
     return bert.spelled(weights, text)
