@@ -20,7 +20,7 @@ from safetensors.torch import load_file, save_file
 
 from model.network import CLASSES, Predictor, Scaler, build
 from model.presets import Preset
-from model.samples import SPLITS, Samples
+from model.samples import SPLITS, VERSION, Samples
 from model.train import Trained, TrainSettings
 from pipeline.errors import UserError
 
@@ -70,7 +70,8 @@ def require_writable(runs: Path) -> None:
 def load_model(run: Path) -> Predictor:
     """The model of a run folder, on the CPU, ready to predict.
 
-    Raises UserError where the folder has no readable weights, or those of another version.
+    Raises UserError where the folder has no readable weights, or those of another version, or
+    where the features that it was trained on would be put together otherwise now.
     """
     path = run / WEIGHTS
     try:
@@ -79,6 +80,7 @@ def load_model(run: Path) -> Predictor:
         state = load_file(path)
     except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
         raise UserError(f"{run} is no run folder: can't read {WEIGHTS} ({error})") from error
+    _require_same_channels(run)
     network = build(spec["name"], spec["widths"], spec["outputs"], spec["settings"])
     predictor = Predictor(Scaler(spec["widths"]), network)
     try:
@@ -88,6 +90,21 @@ def load_model(run: Path) -> Predictor:
             f"{run}: its weights are of another version of {spec['name']!r}; train it again"
         ) from error
     return predictor.eval()
+
+
+def joins_as_now(data: Mapping[str, Any]) -> bool:
+    """Whether a run's channels became modalities as they do now; `data` is of its settings."""
+    is_joined = any(len(stages) > 1 for stages in data["channels"].values())
+    return not is_joined or data.get("version", 1) == VERSION
+
+
+def _require_same_channels(run: Path) -> None:
+    data = read_json(run, SETTINGS)["data"]
+    if not joins_as_now(data):
+        raise UserError(
+            f"{run}: version {data.get('version', 1)} put its channels side by side, which is "
+            f"version {VERSION} now and gives other features; train it again"
+        )
 
 
 def read_json(run: Path, name: str) -> dict[str, Any]:
@@ -139,7 +156,12 @@ def _write(
     folder: Path, trained: Trained, samples: Samples, settings: TrainSettings, preset: Preset | None
 ) -> None:
     spec = _spec(trained, settings)
-    data = {"target": samples.target, "scale": samples.scale.name, "channels": samples.channels}
+    data = {
+        "target": samples.target,
+        "scale": samples.scale.name,
+        "channels": samples.channels,
+        "version": VERSION,
+    }
     origin = {"preset": preset.to_json(settings)} if preset else {}
     used = {"train": settings.model_dump(), **origin, "data": data, "model": spec}
     _write_json(folder / SETTINGS, used)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from model.alignment import nearest
 from model.batch import MODALITIES, Batch
 from model.memory import keep_freed_memory
 from model.metrics import SCALES, Scale, scale_of
@@ -21,6 +22,8 @@ from pipeline.weights import is_random
 if TYPE_CHECKING:
     from pipeline.cache import Cache, StageView
 
+VERSION = 2
+"""Of how channels become a modality: raised whenever the same features give other numbers."""
 SPLITS = ("train", "valid", "test")
 CHANNELS: Mapping[str, Sequence[str]] = {
     "visual": ("resnet18", "action_units"),
@@ -196,13 +199,11 @@ def _channels(x: np.ndarray, widths: Sequence[int]) -> list[np.ndarray]:
 
 
 def _stretch(rows: np.ndarray, own: np.ndarray, longest: np.ndarray) -> None:
-    """Spread each clip's `own` steps over `longest`, ends on ends, by the nearest; in place."""
-    for i in np.flatnonzero(own < longest):
-        length = longest[i]
-        if own[i]:
-            rows[i, :length] = rows[i, np.rint(np.linspace(0, own[i] - 1, length)).astype(int)]
-        else:
-            rows[i, :length] = np.nan
+    """Spread each clip's `own` steps over `longest`, ends on ends, by `nearest`; in place."""
+    shorter = np.flatnonzero(own < longest)
+    lengths = (torch.from_numpy(of[shorter]) for of in (own, longest))
+    for i, steps in zip(shorter, nearest(*lengths, rows.shape[1]).numpy(), strict=True):
+        rows[i, : longest[i]] = rows[i, steps[: longest[i]]] if own[i] else np.nan
 
 
 def _is_finite(rows: np.ndarray) -> bool:

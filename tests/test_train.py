@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import csv
 import json
+import math
 from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -19,6 +21,7 @@ from safetensors.torch import load_file, save_file
 
 import model
 from model import run_folder
+from model.alignment import align
 from model.batch import Batch, drop_features
 from model.cli import main
 from model.metrics import MOSI, SIMS
@@ -248,6 +251,20 @@ class TestRunFolder:
         with pytest.raises(UserError, match="another version of 'smp'; train it again"):
             model.load_model(folder)
 
+    def test_a_run_on_channels_that_were_joined_otherwise_is_told(self, tmp_path):
+        samples = replace(some_samples(), channels={"visual": ["resnet18", "action_units"]})
+        trained = train(samples, QUICK.model_copy(update={"epochs": 1}))
+        folder = run_folder.save(trained, samples, QUICK, tmp_path)
+        model.load_model(folder)
+        settings = json.loads((folder / "settings.json").read_text())
+        del settings["data"]["version"]  # as runs of before
+        (folder / "settings.json").write_text(json.dumps(settings))
+        with pytest.raises(UserError, match="version 1 put its channels side by side.*train it"):
+            model.load_model(folder)
+        settings["data"]["channels"] = {"visual": ["resnet18"]}
+        (folder / "settings.json").write_text(json.dumps(settings))
+        model.load_model(folder)
+
 
 class Stage:
     """A stage's features as a cache gives them."""
@@ -264,9 +281,15 @@ class Stage:
         out[:] = self._features
 
 
-def counting(name: str, lengths: list[int], width: int = 1, weights: str | None = None) -> Any:
+def counting(
+    name: str,
+    lengths: list[int],
+    width: int = 1,
+    weights: str | None = None,
+    steps: int = STEPS,
+) -> Any:
     """Features that are 1, 2, 3 … in time and zero where padded."""
-    features = np.zeros((len(lengths), STEPS, width), np.float32)
+    features = np.zeros((len(lengths), steps, width), np.float32)
     for i, length in enumerate(lengths):
         features[i, :length] = np.arange(1, length + 1)[:, None]
     return Stage(name, features, lengths, weights)
@@ -304,6 +327,28 @@ class TestSamples:
         assert np.isnan(x[2, :2, 1:]).all()
         assert np.isnan(x[3, :3, 0]).all()
         assert not x[2, 2:].any(), "padding stays zero"
+
+    def test_there_is_one_rule_for_the_nearest_step(self):
+        """Channels within a modality and modalities side by side, over all pairs of lengths."""
+        pairs = [(own, longest) for longest in range(2, 33) for own in range(1, longest)]
+        assert len(pairs) == 496
+        short, long = (counting(name, list(own), steps=32) for name, own in
+                       zip(("short", "long"), zip(*pairs, strict=True), strict=True))  # fmt: skip
+        joined, lengths = read_modality([short, long], np.full(len(pairs), True))
+        of = {"visual": short, "audio": long}
+        features = {m: torch.from_numpy(stage._features) for m, stage in of.items()}
+        batch = Batch(features, {m: torch.from_numpy(stage.lengths) for m, stage in of.items()})
+        aligned, longest = align(batch, of)
+        for i, (own, length) in enumerate(pairs):
+            steps = [Fraction(k * (own - 1), length - 1) for k in range(length)]
+            nearest = [math.floor(step + Fraction(1, 2)) for step in steps]
+            assert joined[i, :length, 0].tolist() == [1 + step for step in nearest]
+            assert aligned["visual"][i, :length, 0].tolist() == [1 + step for step in nearest]
+            between = [nearest.count(step) for step in range(1, own - 1)]
+            assert not between or max(between) - min(between) <= 1
+            if length == 32:  # sampled: in the middle between two there is none
+                assert nearest == np.rint(np.linspace(0, own - 1, length)).tolist()
+        assert lengths.tolist() == longest.tolist()
 
     def test_a_cache_of_transcripts_alone_is_valid(self):
         samples = load_samples(cache_of(counting("bert", [3, 4, 5])))

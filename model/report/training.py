@@ -10,6 +10,7 @@ from markupsafe import Markup
 from model.metrics import NOT_SHARES, TITLES
 from model.report.evidence import Evidence, Section
 from model.report.runs import Run
+from model.run_folder import joins_as_now
 from pipeline.page import charts
 from pipeline.page.numbers import plain
 
@@ -18,7 +19,8 @@ MOST_CURVES = 9
 
 @dataclass(frozen=True)
 class Trainings:
-    """columns: metrics that any run has. is_current: by run, whether the features are today's."""
+    """columns: metrics that any run has. is_current: by run, whether the same features would be
+    put together to the same numbers today."""
 
     runs: Sequence[Run]
     columns: Sequence[str]
@@ -78,4 +80,5 @@ def _curve(run: Run) -> Markup:
 
 def _is_current(run: Run, evidence: Evidence) -> bool:
     now = {s.stage: s.fingerprint for s in evidence.stages}
-    return all(now.get(stage) == known for stage, known in run.fingerprints.items())
+    is_same = all(now.get(stage) == known for stage, known in run.fingerprints.items())
+    return is_same and joins_as_now(run.settings["data"])
