@@ -124,12 +124,17 @@ def read_rows(run: Path, name: str) -> list[dict[str, str]]:
         raise UserError(f"{run} is no run folder: can't read {name} ({error})") from error
 
 
+def residuals(rows: Iterable[Mapping[str, str]]) -> np.ndarray:
+    """True minus predicted score of the validation clips among predictions, float64 [n]."""
+    valid = [row for row in rows if row["split"] == "valid"]
+    return np.array([float(row["label"]) - float(row["prediction"]) for row in valid])
+
+
 def read_residuals(run: Path) -> np.ndarray:
-    """True minus predicted score of each validation clip of a run, float64 [n]."""
+    """As `residuals`, of a run."""
     rows = read_rows(run, PREDICTIONS)
     try:
-        valid = [row for row in rows if row["split"] == "valid"]
-        return np.array([float(row["label"]) - float(row["prediction"]) for row in valid])
+        return residuals(rows)
     except (ValueError, KeyError) as error:
         raise UserError(f"{run} is no run folder: can't read {PREDICTIONS} ({error})") from error
 

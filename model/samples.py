@@ -201,8 +201,8 @@ def _channels(x: np.ndarray, widths: Sequence[int]) -> list[np.ndarray]:
 def _stretch(rows: np.ndarray, own: np.ndarray, longest: np.ndarray) -> None:
     """Spread each clip's `own` steps over `longest`, ends on ends, by `nearest`; in place."""
     shorter = np.flatnonzero(own < longest)
-    lengths = (torch.from_numpy(of[shorter]) for of in (own, longest))
-    for i, steps in zip(shorter, nearest(*lengths, rows.shape[1]).numpy(), strict=True):
+    short, long = (torch.from_numpy(lengths[shorter]) for lengths in (own, longest))
+    for i, steps in zip(shorter, nearest(short, long, rows.shape[1]).numpy(), strict=True):
         rows[i, : longest[i]] = rows[i, steps[: longest[i]]] if own[i] else np.nan
 
 
