@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from model.left_out import NOTHING
 from model.metrics import Scale
 from model.network import CLASSES
 
@@ -37,6 +38,11 @@ class Prediction:
     probabilities: Mapping[str, float] = field(default_factory=dict)
     missing: Mapping[str, str] = field(default_factory=dict)
     error: str = ""
+
+    @property
+    def is_left_out(self) -> bool:
+        """Whether nothing is said as the clip has nothing that the model reads."""
+        return self.error.startswith(NOTHING)
 
     def to_json(self) -> dict[str, Any]:
         """All of it."""

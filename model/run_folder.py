@@ -18,6 +18,7 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 
+from model import left_out
 from model.network import CLASSES, Predictor, Scaler, build
 from model.presets import Preset
 from model.samples import SPLITS, VERSION, Samples
@@ -170,7 +171,7 @@ def _write(
     origin = {"preset": preset.to_json(settings)} if preset else {}
     used = {"train": settings.model_dump(), **origin, "data": data, "model": spec}
     _write_json(folder / SETTINGS, used)
-    _write_json(folder / METRICS, _metrics(trained))
+    _write_json(folder / METRICS, _metrics(trained, samples))
     libraries = {name: version(name) for name in ("torch", "numpy")}
     _write_json(folder / PROVENANCE, {**samples.provenance, "libraries": libraries})
     _write_csv(folder / CURVE, trained.curve[0], [list(row.values()) for row in trained.curve])
@@ -193,10 +194,13 @@ def _spec(trained: Trained, settings: TrainSettings) -> dict[str, Any]:
     }
 
 
-def _metrics(trained: Trained) -> dict[str, Any]:
+def _metrics(trained: Trained, samples: Samples) -> dict[str, Any]:
     return {
         **trained.metrics,
         "references": trained.references,
+        "splits": samples.table(),
+        "left_out": left_out.to_json(samples.left_out),
+        "notes": list(samples.notes),
         "best_epoch": trained.best_epoch,
         "epochs": len(trained.curve),
         "seconds": round(trained.seconds, 3),

@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from model import doubts, left_out
 from model.alignment import nearest
 from model.batch import MODALITIES, Batch
+from model.left_out import LeftOut
 from model.memory import keep_freed_memory
 from model.metrics import SCALES, Scale, scale_of
 from pipeline import machine
@@ -46,11 +48,12 @@ class Split:
 
 @dataclass(frozen=True)
 class Samples:
-    """The labelled clips of a dataset.
+    """The labelled clips of a dataset that have anything to go by.
 
     batch: features as cached, on the CPU; NaN where a clip lacks one of a modality's channels.
     labels: scores float64 [clips]. splits: the split of each clip. channels: stages by modality.
-    notes: what was left out, for the user. provenance: where every feature came from.
+    notes: what was left out, for the user. provenance: where every feature came from. left_out:
+    the labelled clips that have none of the modalities.
     """
 
     name: str
@@ -63,12 +66,15 @@ class Samples:
     channels: Mapping[str, Sequence[str]] = field(default_factory=dict)
     notes: Sequence[str] = ()
     provenance: Mapping[str, Any] = field(default_factory=dict)
+    left_out: Sequence[LeftOut] = ()
 
     def split(self, name: str) -> Split:
         """The clips of `train`, `valid` or `test`; raises UserError where there are none."""
         rows = np.flatnonzero(self.splits == name).tolist()
         if not rows:
-            raise UserError(f"{self.name}: no labelled clip is in the {name} split")
+            raise UserError(
+                f"{self.name}: no labelled clip with anything to go by is in the {name} split"
+            )
         batch = self.batch[torch.tensor(rows)]
         return Split([self.ids[row] for row in rows], batch, self.labels[rows])
 
@@ -78,12 +84,13 @@ class Samples:
         return random_stages(self.provenance)
 
     def table(self) -> dict[str, dict[str, int]]:
-        """By split: how many clips, and how many of them have each modality."""
+        """By split: how many clips, how many of them have each modality, how many are left out."""
         rows = {}
         for split in SPLITS:
             chosen = torch.from_numpy(self.splits == split)
             have = {m: int((n[chosen] > 0).sum()) for m, n in self.batch.lengths.items()}
-            rows[split] = {"clips": int(chosen.sum()), **have}
+            without = sum(clip.split == split for clip in self.left_out)
+            rows[split] = {"clips": int(chosen.sum()), **have, "left_out": without}
         return rows
 
 
@@ -94,7 +101,7 @@ def load_samples(
     scale: str = "auto",
     text: Sequence[str] = (),
 ) -> Samples:
-    """Read what a model needs from `cache`, once.
+    """Read what a model needs from `cache`, once. A clip that has none of it is left out.
 
     channels: stages by modality; by default those that are `available`. target: ""
     for the clip's score, or "T", "A", "V" for that modality's own. text: the stages of that
@@ -111,18 +118,25 @@ def load_samples(
         notes.append(f"{(~kept).sum()} of {len(kept)} clips have no label and are left out")
     chosen = channels or {**available(cache, notes), **({"text": text} if text else {})}
     batch, used = _read_batch(cache, chosen, kept, notes)
+    has_any = batch.has_any.numpy()
+    labelled = np.flatnonzero(kept)
+    kept[labelled] = has_any
+    without = left_out.left_out(cache, used, labelled[~has_any])
+    notes += [left_out.note(without)] if without else []
+    notes += filter(None, [doubts.note(cache, used, kept)])
     clips = cache.clips[kept]
     return Samples(
         name=cache.name,
         ids=clips["id"].tolist(),
-        batch=batch,
+        batch=batch if has_any.all() else batch[torch.from_numpy(has_any)],
         labels=labels[kept],
         splits=clips["split"].to_numpy(dtype=str),
-        scale=scale_of(labels[kept]) if scale == "auto" else SCALES[scale],
+        scale=scale_of(labels[labelled]) if scale == "auto" else SCALES[scale],
         target=target,
         channels=used,
         notes=notes,
         provenance=provenance(cache, used),
+        left_out=without,
     )
 
 

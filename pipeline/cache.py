@@ -152,6 +152,7 @@ class StageView:
         self, cache_url: str, name: str, identity: Mapping[str, Any], table: ClipsTable
     ) -> None:
         self.name = name
+        self.identity = identity
         self.fingerprint: str = identity["fingerprint"]
         self.url = store_url(cache_url, name, self.fingerprint)
         self._reads = identity["reads"]

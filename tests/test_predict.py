@@ -178,6 +178,20 @@ class TestClips:
         assert unsaid.error.startswith("nothing to go by: ")
         assert load(run)([]) == []
 
+    def test_a_clip_that_has_nothing_is_left_out_and_the_others_are_predicted(
+        self, predict, tmp_path
+    ):
+        table = tmp_path / "mixed.csv"
+        table.write_text("id,video,text,label,split\na,,I love it,1,test\nb,,,1,test\n")
+        done = predict(str(table), "--json")
+        assert done.code == 1
+        assert done.clips["a"]["score"] is not None
+        assert done.clips["b"]["score"] is None
+        told = predict(str(table))
+        assert told.code == 1
+        assert "b: left out, nothing to go by: no media; no media; empty text" in told.err
+        assert " a " in told.out
+
     def test_a_kept_cache_computes_only_what_is_new(self, run, tmp_path):
         model, cache = load(run), str(tmp_path / "kept")
         clips = list(model.dataset().values())

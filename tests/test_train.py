@@ -24,6 +24,7 @@ from model import run_folder
 from model.alignment import align
 from model.batch import Batch, drop_features
 from model.cli import main
+from model.left_out import LeftOut
 from model.metrics import MOSI, SIMS
 from model.samples import Samples, load_samples, read_modality
 from model.train import TrainSettings, train
@@ -273,6 +274,9 @@ class Stage:
         self.name = name
         self.fingerprint = f"print of {name}"
         self.lengths = np.array(lengths)
+        self.reasons = ["" if length else f"no {name}" for length in lengths]
+        self.doubts = [""] * len(lengths)
+        self.identity: dict[str, Any] = {}
         self.attributes = {"weights": {"id": weights, "digest": weights}}
         self.shape = features.shape
         self._features = features
@@ -398,10 +402,47 @@ class TestSamples:
     def test_the_table_counts_clips_and_what_they_have(self):
         cache = cache_of(counting("bert", [3, 4, 5, 0]), counting("mfcc", [2, 0, 4, 1]))
         assert load_samples(cache).table() == {
-            "train": {"clips": 2, "audio": 2, "text": 1},
-            "valid": {"clips": 1, "audio": 0, "text": 1},
-            "test": {"clips": 1, "audio": 1, "text": 1},
+            "train": {"clips": 2, "audio": 2, "text": 1, "left_out": 0},
+            "valid": {"clips": 1, "audio": 0, "text": 1, "left_out": 0},
+            "test": {"clips": 1, "audio": 1, "text": 1, "left_out": 0},
         }
+
+    def test_a_clip_that_has_nothing_is_left_out_counted_and_named(self):
+        mfcc, bert = counting("mfcc", [0, 4, 3, 0, 2, 0]), counting("bert", [3, 4, 0, 0, 5, 0])
+        samples = load_samples(cache_of(bert, mfcc))
+        assert samples.ids == ["clip0", "clip1", "clip2", "clip4"], "one modality is enough"
+        assert samples.labels.tolist() == pytest.approx([-1, -0.6, -0.2, 0.6])
+        assert samples.batch.has_any.all()
+        assert samples.batch.lengths["text"].tolist() == [3, 4, 0, 5]
+        assert samples.batch.features["text"][3, :5, 0].tolist() == [1, 2, 3, 4, 5]
+        assert samples.left_out == [
+            LeftOut("clip3", "train", "audio: no mfcc; text: no bert"),
+            LeftOut("clip5", "test", "audio: no mfcc; text: no bert"),
+        ]
+        assert [row["left_out"] for row in samples.table().values()] == [1, 0, 1]
+        said = "2 clips have nothing to go by and are left out (1 train, 1 test): clip3, clip5"
+        assert said in samples.notes
+
+    def test_what_is_nothing_depends_on_what_is_read(self):
+        cache = cache_of(counting("mfcc", [0, 4, 3]), counting("bert", [3, 4, 0]))
+        assert not load_samples(cache).left_out
+        [alone] = load_samples(cache, channels={"text": ["bert"]}).left_out
+        assert (alone.clip, alone.why) == ("clip2", "text: no bert")
+
+    def test_doubtful_clips_are_counted_by_the_stage_where_the_doubt_arose(self):
+        faces, resnet18 = counting("faces", [3] * 6), counting("resnet18", [3] * 5 + [0])
+        resnet18.identity = {"upstream": {"faces": {"fingerprint": faces.fingerprint}}}
+        faces.doubts = ["", "half a face", "blurred", "blurred", "", "blurred"]
+        bert = counting("bert", [1] * 5 + [0])
+        bert.doubts[4] = "unknown words"
+        cache = cache_of(faces, resnet18, bert)
+        told = "doubtful clips, whose features may mislead: "
+        expected = f"{told}faces (1 valid, 1 test, 1 train); bert (1 valid)"
+        assert expected in load_samples(cache).notes, "the last clip is left out"
+        faces.fingerprint = "of settings that changed since"
+        assert f"{told}bert (1 valid)" in load_samples(cache).notes
+        bert.doubts[4] = ""
+        assert not any("doubtful" in note for note in load_samples(cache).notes)
 
     def test_random_weights_are_named(self):
         cache = cache_of(counting("bert", [3, 4], weights="random"), counting("mfcc", [2, 3]))
@@ -448,6 +489,40 @@ class TestCommand:
             assert word in done.out
         assert "talks-smp-seed0" in done.out
         assert "the cache has no resnet18" in done.out
+
+    def test_a_clip_that_has_nothing_is_named_wherever_the_numbers_are(
+        self, trained_on_transcripts, transcripts
+    ):
+        words = [chr(ord("a") + i // 2) * (1 + i % 40) for i in range(30)]
+        transcripts.texts(["" if i in (4, 5, 6) else text for i, text in enumerate(words)])
+        transcripts.extract()
+        done = trained_on_transcripts()
+        said = (
+            "nothing to go by and are left out (1 valid, 1 test, 1 train): v/0004, v/0005, v/0006"
+        )
+        assert f"note: 3 clips have {said}" in done.out
+        assert "the 9 test clips" in done.out
+        folder = Path(done.out.split("run folder: ")[1].strip())
+        measured = json.loads((folder / "metrics.json").read_text())
+        assert measured["left_out"]["test"] == {"v/0005": "text: empty text"}
+        assert measured["splits"]["test"] == {"clips": 9, "text": 9, "left_out": 1}
+        assert any(said in note for note in measured["notes"])
+        predicted = {row["id"] for row in csv.DictReader((folder / "predictions.csv").open())}
+        assert not predicted & {"v/0004", "v/0005", "v/0006"}
+        assert len(predicted) == 27
+        told = json.loads(trained_on_transcripts("--json").out)
+        assert told["left_out"] == measured["left_out"]
+        where = ["--cache", transcripts.cache_root, "--runs", str(folder.parent)]
+        dataset = str(transcripts.folder)
+        quick = ["--models", "lf_dnn", "--seeds", "1", "--epochs", "1"]
+        table = CliRunner().invoke(main, ["compare", dataset, *where, *quick]).output
+        assert "9 test clips" in table
+        assert f"note: 3 clips have {said}" in table
+        CliRunner().invoke(main, ["report", dataset, *where], catch_exceptions=False)
+        [page] = folder.parent.glob("*-report.html")
+        text = " ".join(page.read_text().split())
+        assert f"Left out of {folder.name}, as they have nothing to go by: 1 valid, 1 test" in text
+        assert "for the 9 test clips; 1 more had nothing to go by and is left out." in text
 
     def test_json_is_one_object_and_nothing_else(self, trained_on_transcripts):
         done = trained_on_transcripts("--json", "--seed", "5")

@@ -55,7 +55,7 @@ def predict(
     VIDEO is a file, a folder of videos, a dataset (a folder with label.csv, or a manifest), or the
     id of a clip of the dataset that the model was trained on. Everything is done as it was done
     to that dataset, by the same stages with the same settings and weights. Exit code 1 where a
-    clip could not be read; the others are predicted all the same.
+    clip could not be read, or has nothing to go by; the others are predicted all the same.
     """
     from rich.console import Console
 
@@ -124,7 +124,8 @@ def _print(model: TrainedModel, found: Sequence[Prediction]) -> None:
         click.echo(f"* random weights in {', '.join(model.random_stages)}: it says nothing real")
     for one in found:
         if one.error:
-            click.echo(f"{printable(one.clip)}: failed, {one.error}", err=True)
+            what = "left out" if one.is_left_out else "failed"
+            click.echo(f"{printable(one.clip)}: {what}, {one.error}", err=True)
 
 
 def _lacks(said: Sequence[Prediction]) -> dict[tuple[str, str], list[str]]:

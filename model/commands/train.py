@@ -100,6 +100,8 @@ def _train(samples: Samples, settings: TrainSettings, tensorboard: str | None) -
 def _summary(
     trained: Trained, samples: Samples, settings: TrainSettings, preset: Preset, folder: Path
 ) -> dict[str, Any]:
+    from model import left_out
+
     return {
         "run": str(folder),
         "dataset": samples.name,
@@ -111,6 +113,7 @@ def _summary(
         "best_epoch": trained.best_epoch,
         "seconds": round(trained.seconds, 3),
         "splits": samples.table(),
+        "left_out": left_out.to_json(samples.left_out),
         **trained.metrics,
         "references": trained.references,
         "random_weights": samples.random_stages,
@@ -123,7 +126,8 @@ def _print_samples(samples: Samples) -> None:
 
     rows = samples.table()
     cells = [[split, *map(str, counts.values())] for split, counts in rows.items()]
-    print_table(f"{samples.name}: labelled clips", ["split", *rows["train"]], [cells])
+    columns = [column.replace("_", " ") for column in rows["train"]]
+    print_table(f"{samples.name}: labelled clips", ["split", *columns], [cells])
     for note in samples.notes:
         click.echo(f"note: {note}")
 

@@ -55,7 +55,9 @@ class Confusion:
 
 @dataclass(frozen=True)
 class Predictions:
-    """run: the one that is best on validation; None where nothing is trained."""
+    """run: the one that is best on validation; None where nothing is trained. left_out: how many
+    test clips it had nothing of.
+    """
 
     run: Run | None
     clips: int
@@ -64,6 +66,7 @@ class Predictions:
     best: Sequence[Predicted]
     worst: Sequence[Predicted]
     train: str
+    left_out: int = 0
 
 
 def section(evidence: Evidence) -> Section:
@@ -86,6 +89,7 @@ def section(evidence: Evidence) -> Section:
         [_predicted(row, run, texts, faces) for row in best],
         [_predicted(row, run, texts, faces) for row in worst],
         evidence.command("train"),
+        len(run.left_out.get("test", ())),
     )
     return Section("predictions", title, content)
 
