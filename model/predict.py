@@ -118,8 +118,9 @@ class TrainedModel:
 
     def _unsaid(self, states: Mapping[str, tuple[str, str]], has_any: bool) -> Prediction:
         """What a clip lacks, and why nothing can be said of it if so, by each stage's state."""
+        names = {stage.name for stage in self.stages}
         lacking = {
-            stage: at_source(reason, self.stages)
+            stage: at_source(reason, names)
             for stage, (state, reason) in states.items()
             if state != OK
         }
