@@ -53,7 +53,7 @@ class TrainedModel:
 
     @property
     def random_stages(self) -> list[str]:
-        """The stages whose weights are random: their features tell little of the content."""
+        """The stages with random weights on which its features rest: they tell little."""
         return random_stages(self.provenance)
 
     @cached_property

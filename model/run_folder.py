@@ -201,6 +201,7 @@ def _metrics(trained: Trained, samples: Samples) -> dict[str, Any]:
         "splits": samples.table(),
         "left_out": left_out.to_json(samples.left_out),
         "notes": list(samples.notes),
+        "random_weights": samples.random_stages,
         "best_epoch": trained.best_epoch,
         "epochs": len(trained.curve),
         "seconds": round(trained.seconds, 3),

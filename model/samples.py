@@ -19,7 +19,6 @@ from pipeline import machine
 from pipeline.errors import UserError
 from pipeline.recipe import Recipe
 from pipeline.threads import at_work, spread
-from pipeline.weights import is_random
 
 if TYPE_CHECKING:
     from pipeline.cache import Cache, StageView
@@ -80,7 +79,7 @@ class Samples:
 
     @property
     def random_stages(self) -> list[str]:
-        """The stages whose weights are random: their features tell little of the content."""
+        """The stages with random weights on which the features rest: they tell little."""
         return random_stages(self.provenance)
 
     def table(self) -> dict[str, dict[str, int]]:
@@ -237,12 +236,10 @@ def provenance(cache: Cache, channels: Mapping[str, Sequence[str]]) -> dict[str,
     stages = {}
     for name in names:
         attributes = cache[name].attributes
-        weights = attributes.get("weights") or {}
-        upstream = (attributes.get("identity") or {}).get("upstream") or {}
         stages[name] = {
             "fingerprint": cache[name].fingerprint,
-            "weights": weights,
-            "random": _is_random({"weights_id": weights.get("id"), "upstream": upstream}),
+            "weights": attributes.get("weights") or {},
+            "random": cache[name].random_weights,
         }
     source = {"imported_from": cache.imported_from} if cache.imported_from else {}
     extraction = recipe.to_json() if recipe else None
@@ -251,11 +248,8 @@ def provenance(cache: Cache, channels: Mapping[str, Sequence[str]]) -> dict[str,
 
 
 def random_stages(provenance: Mapping[str, Any]) -> list[str]:
-    """The stages of a `provenance` whose weights are random."""
-    return [name for name, stage in provenance.get("stages", {}).items() if stage["random"]]
-
-
-def _is_random(identity: Mapping[str, Any]) -> bool:
-    """Whether a stage, or one that it needs, has random weights."""
-    upstream = (identity.get("upstream") or {}).values()
-    return is_random(identity.get("weights_id")) or any(map(_is_random, upstream))
+    """The stages with random weights on which the features of a `provenance` rest."""
+    stages = provenance.get("stages", {}).items()
+    # Earlier runs tell only that there is one, not which.
+    of_each = [[name] if one["random"] is True else one["random"] or [] for name, one in stages]
+    return list(dict.fromkeys(name for own in of_each for name in own))

@@ -277,6 +277,7 @@ class Stage:
         self.reasons = ["" if length else f"no {name}" for length in lengths]
         self.doubts = [""] * len(lengths)
         self.identity: dict[str, Any] = {}
+        self.random_weights = [name] if weights == "random" else []
         self.attributes = {"weights": {"id": weights, "digest": weights}}
         self.shape = features.shape
         self._features = features

@@ -111,17 +111,18 @@ def _summary(model: TrainedModel, found: Sequence[Prediction]) -> dict[str, Any]
 def _print(model: TrainedModel, found: Sequence[Prediction]) -> None:
     from model.console import print_table
     from pipeline.prose import counted, listed
+    from pipeline.weights import RANDOM_MARK, random_note
 
     said = [one for one in found if not one.error]
-    star = " *" if model.random_stages else ""
+    mark = f" {RANDOM_MARK}" if model.random_stages else ""
     cells = [[printable(one.clip), *_cells(one)] for one in said]
     if cells:
-        columns = ["clip", f"score{star}", "class", "confidence", "missing"]
+        columns = ["clip", f"score{mark}", "class", "confidence", "missing"]
         print_table(f"{model.run}: {counted(len(said), 'clip')}", columns, [cells])
     for (what, why), clips in _lacks(said).items():
         click.echo(f"no {what}, {why}: {listed(clips, NAMED)}")
-    if model.random_stages:
-        click.echo(f"* random weights in {', '.join(model.random_stages)}: it says nothing real")
+    if note := random_note(model.random_stages):
+        click.echo(f"{RANDOM_MARK} {note}")
     for one in found:
         if one.error:
             what = "left out" if one.is_left_out else "failed"

@@ -137,18 +137,18 @@ def _print_result(
 ) -> None:
     from model.console import print_table
     from model.metrics import TITLES
+    from pipeline.weights import RANDOM_MARK, random_note
 
     measured = trained.metrics["test"]
     keys = [key for key in TITLES if key in measured]
-    name = settings.model + (" *" if samples.random_stages else "")
+    name = settings.model + (f" {RANDOM_MARK}" if samples.random_stages else "")
     rows = {name: measured, **trained.references}
     cells = [[row, *(_cell(key, rows[row][key]) for key in keys)] for row in rows]
     clips = samples.table()["test"]["clips"]
     title = f"{samples.name}: the {clips} test clips (accuracies and F1 in %)"
     print_table(title, ["", *(TITLES[key] for key in keys)], [cells])
-    if samples.random_stages:
-        stages = ", ".join(samples.random_stages)
-        click.echo(f"* random weights in {stages}: not the numbers that real weights give")
+    if note := random_note(samples.random_stages):
+        click.echo(f"{RANDOM_MARK} {note}")
     click.echo(
         f"epoch {trained.best_epoch} of {len(trained.curve)} was chosen on validation; "
         f"the test split was read once, after that ({trained.seconds:.1f} s)"

@@ -9,11 +9,12 @@ from pathlib import Path
 from model.experiments import folder
 from model.experiments.finished import Finished
 from model.experiments.report import Report
-from model.experiments.table import CONSTANT, RANDOM, REFERENCE, Row, Table
+from model.experiments.table import CONSTANT, REFERENCE, Row, Table
 from model.experiments.trainings import Entry, Outcome, Show, run
 from model.metrics import TITLES
 from model.samples import Samples
 from pipeline.errors import UserError
+from pipeline.weights import RANDOM_MARK, random_note
 
 RECORDS = "trained"
 SELECTION = (
@@ -26,9 +27,6 @@ REFERENCES = (
 )
 MARKED_CONSTANT = (
     f"Marked {CONSTANT}: accuracies and F1, of a seed at least, are exactly those of such a row."
-)
-MARKED_RANDOM = (
-    f"Marked {RANDOM}: random weights in {{}}; these are not the numbers that real weights give."
 )
 
 
@@ -89,7 +87,7 @@ def _table(experiment: Experiment, samples: Samples, outcomes: Sequence[Outcome]
         _spread(list(done[0].results)),
         REFERENCES,
         *([MARKED_CONSTANT] if is_marked else []),
-        *([MARKED_RANDOM.format(", ".join(random))] if random else []),
+        *([f"Marked {RANDOM_MARK}: {random_note(random)}."] if random else []),
         *_other_clips(most, done),
         *([f"{experiment.source}."] if experiment.source else []),
         *(f"failed: {o.entry.label}: {o.error}" for o in outcomes if o.error),

@@ -175,7 +175,7 @@ def _show_trace(path: Path, done: Extraction) -> None:
 def _sum_up(done: Extraction) -> int:
     """Print what a run did; the exit code tells whether all of it worked."""
     from pipeline.cache import open_cache
-    from pipeline.console import print_problems, print_stages
+    from pipeline.console import print_problems, print_random, print_stages
     from pipeline.prose import counted
     from pipeline.status import status as of
 
@@ -183,6 +183,7 @@ def _sum_up(done: Extraction) -> int:
     if not done.outcomes:
         every = f"{counted(done.clips, 'clip')}, {counted(len(done.stages), 'stage')}"
         click.echo(f"Nothing to do: {every}, all committed ({done.seconds:.1f} s).")
+        print_random(stages)
     else:
         seconds: dict[str, float] = defaultdict(float)
         for outcome in done.outcomes:
