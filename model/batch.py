@@ -32,6 +32,11 @@ class Batch:
         """Width by modality, in the order of MODALITIES."""
         return {m: self.features[m].shape[-1] for m in MODALITIES if m in self.features}
 
+    @property
+    def has_any(self) -> Tensor:
+        """Bool [n]: whether a clip has any of the modalities."""
+        return torch.stack(list(self.lengths.values())).amax(0) > 0
+
     def __getitem__(self, index: Tensor | slice) -> Batch:
         """The clips at `index`, as a batch."""
         return Batch(

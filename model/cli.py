@@ -6,20 +6,19 @@ import click
 
 from model import commands as model_commands
 from pipeline import commands as pipeline_commands
-from pipeline.cli import Commands
-
-EPILOG = (
-    "Exit codes: 0 all done, 1 something failed, 2 bad usage or settings, 130 or 143 stopped by "
-    "Ctrl-C or SIGTERM."
-)
+from pipeline.cli import EXIT_CODES, Commands
 
 
 @click.group(
     cls=Commands,
     packages=[pipeline_commands, model_commands],
-    epilog=EPILOG,
+    epilog=EXIT_CODES,
     context_settings={"max_content_width": 100},
 )
 @click.version_option(package_name="smp-sentiment")
 def main() -> None:
     """Clips to cached features to trained multimodal sentiment models."""
+
+
+if __name__ == "__main__":
+    main()

@@ -13,6 +13,7 @@ import torch
 
 from model import prediction, run_folder
 from model.batch import Batch
+from model.left_out import NOTHING, at_source
 from model.metrics import SCALES
 from model.prediction import Prediction
 from model.samples import random_stages, read_modality
@@ -52,7 +53,7 @@ class TrainedModel:
 
     @property
     def random_stages(self) -> list[str]:
-        """The stages whose weights are random: their features tell little of the content."""
+        """The stages with random weights on which its features rest: they tell little."""
         return random_stages(self.provenance)
 
     @cached_property
@@ -111,12 +112,15 @@ class TrainedModel:
             features[modality], lengths[modality] = (torch.from_numpy(a[order]) for a in (x, n))
         views = [cache[stage.name] for stage in self.stages if stage.stored]
         lacks = [{v.name: (v.states[n], v.reasons[n]) for v in views} for n in order]
-        return Batch(features, lengths), [self._unsaid(lack) for lack in lacks]
+        batch = Batch(features, lengths)
+        pairs = zip(lacks, batch.has_any.tolist(), strict=True)
+        return batch, [self._unsaid(lack, has_any) for lack, has_any in pairs]
 
-    def _unsaid(self, states: Mapping[str, tuple[str, str]]) -> Prediction:
+    def _unsaid(self, states: Mapping[str, tuple[str, str]], has_any: bool) -> Prediction:
         """What a clip lacks, and why nothing can be said of it if so, by each stage's state."""
+        names = {stage.name for stage in self.stages}
         lacking = {
-            stage: self._at_source(reason)
+            stage: at_source(reason, names)
             for stage, (state, reason) in states.items()
             if state != OK
         }
@@ -126,14 +130,9 @@ class TrainedModel:
             lacks = {stage: lacking[stage] for stage in stages if stage in lacking}
             is_all = len(lacks) == len(stages)
             missing |= {modality: lacks[stages[0]]} if is_all else lacks
-        if not failed and missing.keys() >= self.channels.keys():
-            failed = [f"nothing to go by: {'; '.join(missing.values())}"]
+        if not failed and not has_any:
+            failed = [f"{NOTHING}: {'; '.join(missing.values()) or 'no steps'}"]
         return Prediction("", missing=missing, error=failed[0] if failed else "")
-
-    def _at_source(self, reason: str) -> str:
-        """`faces: no face in 3 frames` without the stages that it went through."""
-        stage, _, rest = reason.partition(": ")
-        return self._at_source(rest) if stage in self.stages else reason
 
 
 def _with_unique_ids(clips: Sequence[Clip]) -> list[Clip]:

@@ -18,9 +18,10 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 
+from model import left_out
 from model.network import CLASSES, Predictor, Scaler, build
 from model.presets import Preset
-from model.samples import SPLITS, Samples
+from model.samples import SPLITS, VERSION, Samples
 from model.train import Trained, TrainSettings
 from pipeline.errors import UserError
 
@@ -70,7 +71,8 @@ def require_writable(runs: Path) -> None:
 def load_model(run: Path) -> Predictor:
     """The model of a run folder, on the CPU, ready to predict.
 
-    Raises UserError where the folder has no readable weights, or those of another version.
+    Raises UserError where the folder has no readable weights, or those of another version, or
+    where the features that it was trained on would be put together otherwise now.
     """
     path = run / WEIGHTS
     try:
@@ -79,6 +81,7 @@ def load_model(run: Path) -> Predictor:
         state = load_file(path)
     except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
         raise UserError(f"{run} is no run folder: can't read {WEIGHTS} ({error})") from error
+    _require_same_channels(run)
     network = build(spec["name"], spec["widths"], spec["outputs"], spec["settings"])
     predictor = Predictor(Scaler(spec["widths"]), network)
     try:
@@ -88,6 +91,21 @@ def load_model(run: Path) -> Predictor:
             f"{run}: its weights are of another version of {spec['name']!r}; train it again"
         ) from error
     return predictor.eval()
+
+
+def joins_as_now(data: Mapping[str, Any]) -> bool:
+    """Whether a run's channels became modalities as they do now; `data` is of its settings."""
+    is_joined = any(len(stages) > 1 for stages in data["channels"].values())
+    return not is_joined or data.get("version", 1) == VERSION
+
+
+def _require_same_channels(run: Path) -> None:
+    data = read_json(run, SETTINGS)["data"]
+    if not joins_as_now(data):
+        raise UserError(
+            f"{run}: version {data.get('version', 1)} put its channels side by side, which is "
+            f"version {VERSION} now and gives other features; train it again"
+        )
 
 
 def read_json(run: Path, name: str) -> dict[str, Any]:
@@ -107,12 +125,17 @@ def read_rows(run: Path, name: str) -> list[dict[str, str]]:
         raise UserError(f"{run} is no run folder: can't read {name} ({error})") from error
 
 
+def residuals(rows: Iterable[Mapping[str, str]]) -> np.ndarray:
+    """True minus predicted score of the validation clips among predictions, float64 [n]."""
+    valid = [row for row in rows if row["split"] == "valid"]
+    return np.array([float(row["label"]) - float(row["prediction"]) for row in valid])
+
+
 def read_residuals(run: Path) -> np.ndarray:
-    """True minus predicted score of each validation clip of a run, float64 [n]."""
+    """As `residuals`, of a run."""
     rows = read_rows(run, PREDICTIONS)
     try:
-        valid = [row for row in rows if row["split"] == "valid"]
-        return np.array([float(row["label"]) - float(row["prediction"]) for row in valid])
+        return residuals(rows)
     except (ValueError, KeyError) as error:
         raise UserError(f"{run} is no run folder: can't read {PREDICTIONS} ({error})") from error
 
@@ -139,11 +162,16 @@ def _write(
     folder: Path, trained: Trained, samples: Samples, settings: TrainSettings, preset: Preset | None
 ) -> None:
     spec = _spec(trained, settings)
-    data = {"target": samples.target, "scale": samples.scale.name, "channels": samples.channels}
+    data = {
+        "target": samples.target,
+        "scale": samples.scale.name,
+        "channels": samples.channels,
+        "version": VERSION,
+    }
     origin = {"preset": preset.to_json(settings)} if preset else {}
     used = {"train": settings.model_dump(), **origin, "data": data, "model": spec}
     _write_json(folder / SETTINGS, used)
-    _write_json(folder / METRICS, _metrics(trained))
+    _write_json(folder / METRICS, _metrics(trained, samples))
     libraries = {name: version(name) for name in ("torch", "numpy")}
     _write_json(folder / PROVENANCE, {**samples.provenance, "libraries": libraries})
     _write_csv(folder / CURVE, trained.curve[0], [list(row.values()) for row in trained.curve])
@@ -166,10 +194,14 @@ def _spec(trained: Trained, settings: TrainSettings) -> dict[str, Any]:
     }
 
 
-def _metrics(trained: Trained) -> dict[str, Any]:
+def _metrics(trained: Trained, samples: Samples) -> dict[str, Any]:
     return {
         **trained.metrics,
         "references": trained.references,
+        "splits": samples.table(),
+        "left_out": left_out.to_json(samples.left_out),
+        "notes": list(samples.notes),
+        "random_weights": samples.random_stages,
         "best_epoch": trained.best_epoch,
         "epochs": len(trained.curve),
         "seconds": round(trained.seconds, 3),

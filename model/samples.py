@@ -9,18 +9,22 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from model import doubts, left_out
+from model.alignment import nearest
 from model.batch import MODALITIES, Batch
+from model.left_out import LeftOut
 from model.memory import keep_freed_memory
 from model.metrics import SCALES, Scale, scale_of
 from pipeline import machine
 from pipeline.errors import UserError
 from pipeline.recipe import Recipe
 from pipeline.threads import at_work, spread
-from pipeline.weights import is_random
 
 if TYPE_CHECKING:
     from pipeline.cache import Cache, StageView
 
+VERSION = 2
+"""Of how channels become a modality: raised whenever the same features give other numbers."""
 SPLITS = ("train", "valid", "test")
 CHANNELS: Mapping[str, Sequence[str]] = {
     "visual": ("resnet18", "action_units"),
@@ -43,11 +47,12 @@ class Split:
 
 @dataclass(frozen=True)
 class Samples:
-    """The labelled clips of a dataset.
+    """The labelled clips of a dataset that have anything to go by.
 
     batch: features as cached, on the CPU; NaN where a clip lacks one of a modality's channels.
     labels: scores float64 [clips]. splits: the split of each clip. channels: stages by modality.
-    notes: what was left out, for the user. provenance: where every feature came from.
+    notes: what was left out, for the user. provenance: where every feature came from. left_out:
+    the labelled clips that have none of the modalities.
     """
 
     name: str
@@ -60,27 +65,31 @@ class Samples:
     channels: Mapping[str, Sequence[str]] = field(default_factory=dict)
     notes: Sequence[str] = ()
     provenance: Mapping[str, Any] = field(default_factory=dict)
+    left_out: Sequence[LeftOut] = ()
 
     def split(self, name: str) -> Split:
         """The clips of `train`, `valid` or `test`; raises UserError where there are none."""
         rows = np.flatnonzero(self.splits == name).tolist()
         if not rows:
-            raise UserError(f"{self.name}: no labelled clip is in the {name} split")
+            raise UserError(
+                f"{self.name}: no labelled clip with anything to go by is in the {name} split"
+            )
         batch = self.batch[torch.tensor(rows)]
         return Split([self.ids[row] for row in rows], batch, self.labels[rows])
 
     @property
     def random_stages(self) -> list[str]:
-        """The stages whose weights are random: their features tell little of the content."""
+        """The stages with random weights on which the features rest: they tell little."""
         return random_stages(self.provenance)
 
     def table(self) -> dict[str, dict[str, int]]:
-        """By split: how many clips, and how many of them have each modality."""
+        """By split: how many clips, how many of them have each modality, how many are left out."""
         rows = {}
         for split in SPLITS:
             chosen = torch.from_numpy(self.splits == split)
             have = {m: int((n[chosen] > 0).sum()) for m, n in self.batch.lengths.items()}
-            rows[split] = {"clips": int(chosen.sum()), **have}
+            without = sum(clip.split == split for clip in self.left_out)
+            rows[split] = {"clips": int(chosen.sum()), **have, "left_out": without}
         return rows
 
 
@@ -91,7 +100,7 @@ def load_samples(
     scale: str = "auto",
     text: Sequence[str] = (),
 ) -> Samples:
-    """Read what a model needs from `cache`, once.
+    """Read what a model needs from `cache`, once. A clip that has none of it is left out.
 
     channels: stages by modality; by default those that are `available`. target: ""
     for the clip's score, or "T", "A", "V" for that modality's own. text: the stages of that
@@ -108,18 +117,25 @@ def load_samples(
         notes.append(f"{(~kept).sum()} of {len(kept)} clips have no label and are left out")
     chosen = channels or {**available(cache, notes), **({"text": text} if text else {})}
     batch, used = _read_batch(cache, chosen, kept, notes)
+    has_any = batch.has_any.numpy()
+    labelled = np.flatnonzero(kept)
+    kept[labelled] = has_any
+    without = left_out.left_out(cache, used, labelled[~has_any])
+    notes += [left_out.note(without)] if without else []
+    notes += filter(None, [doubts.note(cache, used, kept)])
     clips = cache.clips[kept]
     return Samples(
         name=cache.name,
         ids=clips["id"].tolist(),
-        batch=batch,
+        batch=batch if has_any.all() else batch[torch.from_numpy(has_any)],
         labels=labels[kept],
         splits=clips["split"].to_numpy(dtype=str),
-        scale=scale_of(labels[kept]) if scale == "auto" else SCALES[scale],
+        scale=scale_of(labels[labelled]) if scale == "auto" else SCALES[scale],
         target=target,
         channels=used,
         notes=notes,
         provenance=provenance(cache, used),
+        left_out=without,
     )
 
 
@@ -196,13 +212,11 @@ def _channels(x: np.ndarray, widths: Sequence[int]) -> list[np.ndarray]:
 
 
 def _stretch(rows: np.ndarray, own: np.ndarray, longest: np.ndarray) -> None:
-    """Spread each clip's `own` steps over `longest`, ends on ends, by the nearest; in place."""
-    for i in np.flatnonzero(own < longest):
-        length = longest[i]
-        if own[i]:
-            rows[i, :length] = rows[i, np.rint(np.linspace(0, own[i] - 1, length)).astype(int)]
-        else:
-            rows[i, :length] = np.nan
+    """Spread each clip's `own` steps over `longest`, ends on ends, by `nearest`; in place."""
+    shorter = np.flatnonzero(own < longest)
+    short, long = (torch.from_numpy(lengths[shorter]) for lengths in (own, longest))
+    for i, steps in zip(shorter, nearest(short, long, rows.shape[1]).numpy(), strict=True):
+        rows[i, : longest[i]] = rows[i, steps[: longest[i]]] if own[i] else np.nan
 
 
 def _is_finite(rows: np.ndarray) -> bool:
@@ -222,12 +236,10 @@ def provenance(cache: Cache, channels: Mapping[str, Sequence[str]]) -> dict[str,
     stages = {}
     for name in names:
         attributes = cache[name].attributes
-        weights = attributes.get("weights") or {}
-        upstream = (attributes.get("identity") or {}).get("upstream") or {}
         stages[name] = {
             "fingerprint": cache[name].fingerprint,
-            "weights": weights,
-            "random": _is_random({"weights_id": weights.get("id"), "upstream": upstream}),
+            "weights": attributes.get("weights") or {},
+            "random": cache[name].random_weights,
         }
     source = {"imported_from": cache.imported_from} if cache.imported_from else {}
     extraction = recipe.to_json() if recipe else None
@@ -236,11 +248,8 @@ def provenance(cache: Cache, channels: Mapping[str, Sequence[str]]) -> dict[str,
 
 
 def random_stages(provenance: Mapping[str, Any]) -> list[str]:
-    """The stages of a `provenance` whose weights are random."""
-    return [name for name, stage in provenance.get("stages", {}).items() if stage["random"]]
-
-
-def _is_random(identity: Mapping[str, Any]) -> bool:
-    """Whether a stage, or one that it needs, has random weights."""
-    upstream = (identity.get("upstream") or {}).values()
-    return is_random(identity.get("weights_id")) or any(map(_is_random, upstream))
+    """The stages with random weights on which the features of a `provenance` rest."""
+    stages = provenance.get("stages", {}).items()
+    # Earlier runs tell only that there is one, not which.
+    of_each = [[name] if one["random"] is True else one["random"] or [] for name, one in stages]
+    return list(dict.fromkeys(name for own in of_each for name in own))

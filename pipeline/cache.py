@@ -15,6 +15,7 @@ from pipeline.dataset import name_of
 from pipeline.digest import sealed, unsealed
 from pipeline.errors import DamagedError, UserError
 from pipeline.files import Folder
+from pipeline.weights import random_among
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -152,10 +153,16 @@ class StageView:
         self, cache_url: str, name: str, identity: Mapping[str, Any], table: ClipsTable
     ) -> None:
         self.name = name
+        self.identity = identity
         self.fingerprint: str = identity["fingerprint"]
         self.url = store_url(cache_url, name, self.fingerprint)
         self._reads = identity["reads"]
         self._table = table
+
+    @property
+    def random_weights(self) -> list[str]:
+        """The stages with random weights on which the features rest: this one, what it needs."""
+        return random_among(self.name, self.identity)
 
     @cached_property
     def store(self) -> Store:

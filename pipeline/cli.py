@@ -17,6 +17,10 @@ import click
 from pipeline.errors import UserError
 
 OK, CLIPS_FAILED, BAD_USAGE = 0, 1, 2
+EXIT_CODES = (
+    "Exit codes: 0 all done, 1 something failed, 2 bad usage or settings, 130 or 143 stopped by "
+    "Ctrl-C or SIGTERM."
+)
 FAULTS = {  # of a disk or a folder, which a user can mend
     errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EEXIST, errno.ENOTDIR,
     errno.EIO,
@@ -97,3 +101,9 @@ def _terminable() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+if __name__ == "__main__":
+    from pipeline.__main__ import main
+
+    main()

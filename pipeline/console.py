@@ -18,7 +18,8 @@ from pipeline.every import LINE_EVERY_S, every
 from pipeline.extractor import DOUBTFUL, FAILED, MISSING
 from pipeline.grouped import Group, grouped
 from pipeline.prose import counted
-from pipeline.status import Problem, StageStatus, problems_at_source
+from pipeline.status import Problem, StageStatus, problems_at_source, random_stages
+from pipeline.weights import RANDOM_MARK, random_note
 
 if TYPE_CHECKING:
     from pipeline.plan import Plan
@@ -43,12 +44,19 @@ def print_stages(stages: list[StageStatus], seconds: dict[str, float] | None = N
     for heading in [*headings, *(["seconds"] if seconds else [])]:
         table.add_column(heading, justify="left" if heading in headings[:2] else "right")
     for s in stages:
-        cells = [s.stage, s.fingerprint[:8], "{}/{}".format(*s.partitions)]
+        cells = [s.marked, s.fingerprint[:8], "{}/{}".format(*s.partitions)]
         counts = s.counts["ok"], len(s.doubts), s.counts["missing"], s.counts["failed"]
         cells += map(str, counts)
         cells += [str(s.width or "–"), f"{s.size_bytes / 1e6:.1f}"]
         table.add_row(*cells, *([f"{seconds.get(s.stage, 0):.1f}"] if seconds else []))
     print_whole(table)
+    print_random(stages)
+
+
+def print_random(stages: Sequence[StageStatus]) -> None:
+    """Which stages have random weights, where any has."""
+    if note := random_note(random_stages(stages)):
+        click.echo(f"{RANDOM_MARK} {note}")
 
 
 def print_busy(lines: Sequence[Busy]) -> None:

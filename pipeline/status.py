@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from pipeline.cache import Cache, StageView
 from pipeline.extractor import FAILED, MISSING, OK
+from pipeline.weights import RANDOM_MARK
 
 
 @dataclass(frozen=True)
@@ -24,7 +26,8 @@ class StageStatus:
 
     partitions: (done, all); width: of the first field; notes: on ok clips; doubts: why
     the features of some may mislead; damaged: the commits that can't be believed, by partition: it
-    is to be made again.
+    is to be made again. weights: the id of its own, if it has any; random_weights: the stages with
+    random ones on which its features rest.
     """
 
     stage: str
@@ -37,6 +40,13 @@ class StageStatus:
     width: int | None
     size_bytes: int
     damaged: dict[int, str] = field(default_factory=dict)
+    weights: str | None = None
+    random_weights: tuple[str, ...] = ()
+
+    @property
+    def marked(self) -> str:
+        """Its name, marked where its features rest on random weights."""
+        return f"{self.stage} {RANDOM_MARK}" if self.random_weights else self.stage
 
     def to_json(self) -> dict[str, Any]:
         """The stage's entry in `smp status --json`."""
@@ -49,6 +59,8 @@ class StageStatus:
             "doubtful": [{"clip": clip, "doubt": doubt} for clip, doubt in self.doubts],
             "width": self.width,
             "bytes": self.size_bytes,
+            "weights": self.weights,
+            "random_weights": list(self.random_weights),
             "damaged": [{"partition": n, "what": what} for n, what in self.damaged.items()],
         }
 
@@ -56,6 +68,11 @@ class StageStatus:
 def status(cache: Cache) -> list[StageStatus]:
     """The state of every stage as last extracted."""
     return [_stage_status(cache, view) for view in cache.values()]
+
+
+def random_stages(stages: Sequence[StageStatus]) -> list[str]:
+    """The stages with random weights on which features of any of `stages` rest."""
+    return list(dict.fromkeys(name for stage in stages for name in stage.random_weights))
 
 
 def problems_at_source(stages: list[StageStatus]) -> list[tuple[str, Problem]]:
@@ -89,4 +106,6 @@ def _stage_status(cache: Cache, view: StageView) -> StageStatus:
         width=view.width,
         size_bytes=view.store.folder.size_bytes(),
         damaged={n: commit.damage for n, commit in view.commits.items() if commit.damage},
+        weights=view.identity.get("weights_id"),
+        random_weights=tuple(view.random_weights),
     )

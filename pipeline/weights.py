@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeVar, cast
+from typing import Any, TypeVar, cast
 
 from pipeline import hub
 from pipeline.device import is_out_of_memory
@@ -18,6 +18,8 @@ from pipeline.tensors import digest_of_file, joined
 from pipeline.trace import span
 
 RANDOM = "random"
+RANDOM_MARK = "*"
+"""Behind what rests on random weights, wherever it is named."""
 # What says where a checkpoint came from, and nothing of what it computes.
 UNUSED_KEYS = frozenset(
     ("_name_or_path", "name_or_path", "_commit_hash", "transformers_version", "architectures")
@@ -99,6 +101,19 @@ def located(
 def is_random(id: object) -> bool:
     """Whether small seeded networks stand in for all, or a part, of the weights of that id."""
     return RANDOM in str(id).split(" + ")
+
+
+def random_among(stage: str, identity: Mapping[str, Any]) -> list[str]:
+    """The stages whose weights are random, of `stage` and all that it needs, by its identity."""
+    needs = (identity.get("upstream") or {}).items()
+    found = [name for need, upstream in needs for name in random_among(need, upstream)]
+    return list(dict.fromkeys([*found, *[stage] * is_random(identity.get("weights_id"))]))
+
+
+def random_note(stages: Iterable[str]) -> str:
+    """What is said of numbers that rest on the random weights of some stages; empty for none."""
+    named = ", ".join(dict.fromkeys(stages))
+    return f"random weights in {named}: not the numbers that real weights give" if named else ""
 
 
 def load_once(key: Hashable, build: Callable[[], Model]) -> Model:

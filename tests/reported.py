@@ -62,7 +62,10 @@ class Reported:
         }
         set_current(
             Folder(url),
-            {name: {"fingerprint": f"{name}0123", "reads": ["text"]} for name in stages},
+            {
+                name: {"fingerprint": f"{name}0123", "reads": ["text"], "weights_id": "random"}
+                for name in stages
+            },
         )
         for name, (field, make) in stages.items():
             store = Store.create(

@@ -303,7 +303,7 @@ def test_a_text_that_a_random_network_heard_is_named_random(talks: Talks) -> Non
 
     bert = bert_checkpoint(talks.folder / "bert")
     boxes = yaml.safe_load((talks.folder / "stages.yaml").read_text())["stages"]
-    for weights, named in ((talks.weights, []), ("random", ["bert"])):
+    for weights, named in ((talks.weights, []), ("random", ["asr"])):
         boxes["asr"] = {**boxes["asr"], "weights": weights}
         boxes["bert"] = {**boxes["bert"], "weights": str(bert)}
         (talks.folder / "stages.yaml").write_text(yaml.safe_dump({"stages": boxes}))

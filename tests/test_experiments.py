@@ -317,6 +317,23 @@ class TestAblations:
         }
         assert {o.entry.settings.model for o in report.outcomes} == {"smp"}
 
+    def test_rows_with_fewer_clips_say_so_and_references_are_of_the_most(self, tmp_path):
+        cache = some_cache("mfcc", "bert")
+        cache["mfcc"].lengths[[3, 4]] = 0  # a test clip and one to train on
+        report = self.conducted("modalities", cache, tmp_path)
+        clips = {o.entry.label: o.splits["test"]["clips"] for o in report.outcomes}
+        assert clips == {"T": 6, "A": 5, "T + A": 6}
+        assert {o.entry.label: o.splits["train"]["left_out"] for o in report.outcomes} == {
+            "T": 0, "A": 1, "T + A": 0,
+        }  # fmt: skip
+        assert any(note.startswith("Fewer test clips than 6: A 5.") for note in report.table.notes)
+        content = json.loads((report.folder / "experiment.json").read_text())
+        [row] = [row for row in content["rows"] if row["label"] == "A"]
+        assert row["splits"]["test"] == {"clips": 5, "audio": 5, "left_out": 1}
+        of_all = regression_references(load_samples(cache).split("test").labels, SIMS)
+        [median] = [row for row in report.table.rows if row.label == "median score"]
+        assert median.mean("mae") == of_all["median score"]["mae"]
+
     def test_features_are_channels_of_one_modality(self, tmp_path):
         report = self.conducted("features", some_cache(), tmp_path)
         assert self.widths(report) == {

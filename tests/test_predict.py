@@ -21,6 +21,7 @@ from safetensors.torch import save_file
 from model import load, prediction
 from model.cli import main
 from model.metrics import MOSI, SIMS
+from model.network import CLASSES
 from pipeline import resnet
 from pipeline.clip import SPLITS, Clip
 from pipeline.errors import UserError
@@ -177,6 +178,20 @@ class TestClips:
         assert unsaid.error.startswith("nothing to go by: ")
         assert load(run)([]) == []
 
+    def test_a_clip_that_has_nothing_is_left_out_and_the_others_are_predicted(
+        self, predict, tmp_path
+    ):
+        table = tmp_path / "mixed.csv"
+        table.write_text("id,video,text,label,split\na,,I love it,1,test\nb,,,1,test\n")
+        done = predict(str(table), "--json")
+        assert done.code == 1
+        assert done.clips["a"]["score"] is not None
+        assert done.clips["b"]["score"] is None
+        told = predict(str(table))
+        assert told.code == 1
+        assert "b: left out, nothing to go by: no media; no media; empty text" in told.err
+        assert " a " in told.out
+
     def test_a_kept_cache_computes_only_what_is_new(self, run, tmp_path):
         model, cache = load(run), str(tmp_path / "kept")
         clips = list(model.dataset().values())
@@ -271,7 +286,42 @@ def test_options_that_do_not_go_together_are_refused(predict, folder, run):
     assert "expected STAGE=WHERE" in bare.err
 
 
+def likeliest(one: prediction.Prediction) -> list[str]:
+    most = max(one.probabilities.values())
+    return [name for name, share in one.probabilities.items() if share == most]
+
+
 class TestConfidence:
+    @pytest.mark.parametrize("scale", [MOSI, SIMS])
+    def test_a_scores_class_is_the_likeliest_and_the_confidence_its_probability(self, scale):
+        rng = np.random.default_rng(0)
+        scores = np.linspace(-1.2 * scale.limit, 1.2 * scale.limit, 97)
+        own = [CLASSES[c] for c in scale.predicted_classes(scores)]
+        ties = others = 0
+        for clips in (0, 1, 2, 7, 100):
+            for spread in (0.0, 0.05, 0.3, 2.0):
+                residuals = rng.normal(0.1, spread * scale.limit, clips)
+                told = prediction.of_scores(scores, residuals, scale)
+                for one, lies_in in zip(told, own, strict=True):
+                    best = likeliest(one)
+                    assert one.sentiment == (lies_in if lies_in in best else best[0])
+                    assert one.confidence == max(one.probabilities.values())
+                    assert sum(one.probabilities.values()) == pytest.approx(1)
+                    ties += len(best) > 1
+                    others += one.sentiment != lies_in
+        assert min(ties, others) > 20, "the grid has both"
+
+    def test_a_classifiers_class_is_the_likeliest_and_the_confidence_its_probability(self):
+        shares = np.linspace(0, 1, 21)
+        grid = np.array([(a, b, 1 - a - b) for a in shares for b in shares if a + b <= 1])
+        for one in prediction.of_classes(grid):
+            assert one.sentiment == likeliest(one)[0], "of equals the first"
+            assert one.confidence == one.probabilities[one.sentiment]
+
+    def test_what_lies_in_a_narrow_class_may_be_likelier_to_belong_beside_it(self):
+        [said] = prediction.of_scores(np.array([0.0]), np.array([-0.4, 0.3, 0.5, 0.6]), SIMS)
+        assert (said.score, said.sentiment, said.confidence) == (0.0, "positive", 4 / 7)
+
     def test_it_is_the_share_of_residuals_that_leave_the_class_as_it_is(self):
         [said] = prediction.of_scores(np.array([0.5]), np.array([-0.7, -0.45, 0.0, 0.3]), SIMS)
         assert said.sentiment == "positive"

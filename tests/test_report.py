@@ -9,11 +9,14 @@ import numpy as np
 import pytest
 from selenium.webdriver.common.keys import Keys
 
+from model import prediction
 from model.metrics import MOSI, SIMS
+from model.network import CLASSES
 from model.report import coverage, dataset, health, overview, predictions, training
 from model.report.evidence import Evidence
 from model.report.page import render
 from model.report.runs import Run, chosen
+from model.run_folder import read_residuals
 from pipeline.cache import open_cache
 from pipeline.clip import Clip
 from pipeline.status import Problem, StageStatus, status
@@ -168,6 +171,18 @@ class TestNumbers:
         assert [clip.error for clip in found.best] == errors[:5]
         assert [clip.error for clip in found.worst] == errors[-5:][::-1]
         assert not {c.clip for c in found.best} & {c.clip for c in found.worst}
+
+    def test_a_clip_is_told_as_predict_tells_it(self, whole: Reported) -> None:
+        run = Run.read(whole.runs / f"{NAME}-smp-seed0")
+        row = next(row for row in run.predictions if row["split"] == "test")
+        score, off = np.array([float(row["prediction"])]), read_residuals(run.folder)
+        [told] = prediction.of_scores(score, off, SIMS)
+        assert predictions.said(row, run) == told
+        shares = dict(zip(CLASSES, ("0.2", "0.3", "0.5"), strict=True))
+        settings = {**run.settings, "train": {**run.settings["train"], "task": "classification"}}
+        of_classes = Run(Path("b"), settings, run.metrics, run.provenance, (), (), 0)
+        one = predictions.said({**row, "prediction": "positive", **shares}, of_classes)
+        assert (one.sentiment, one.confidence) == ("positive", 0.5)
 
     def test_a_run_is_chosen_by_validation_and_never_by_test(self, whole: Reported) -> None:
         run = Run.read(whole.runs / f"{NAME}-smp-seed0")

@@ -1,5 +1,6 @@
 """What a command loads before it does anything: no library that it has no use for."""
 
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -36,6 +37,31 @@ def loaded(*arguments: object) -> set[str]:
     done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
     assert "loaded: " in done.stdout, done.stdout + done.stderr
     return set(done.stdout.rpartition("loaded: ")[2].split())
+
+
+def module(name: str, *arguments: object) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", name, *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
+
+
+@pytest.mark.parametrize("name", ["pipeline", "model", "pipeline.cli", "model.cli"])
+def test_a_package_is_run_as_a_program(name: str, tmp_path: Path) -> None:
+    told = module(name, "--help")
+    assert told.returncode == 0
+    assert told.stdout.startswith(f"Usage: python -m {name} [OPTIONS] COMMAND")
+    assert "  extract " in told.stdout
+    assert ("  train " in told.stdout) == name.startswith("model")
+    refused = module(name, "status", tmp_path)
+    assert refused.returncode == 2
+    assert "nothing extracted yet" in refused.stderr
+    unknown = module(name, "paint")
+    assert unknown.returncode == 2
+    assert "No such command 'paint'" in unknown.stderr
+
+
+@pytest.mark.parametrize("name", ["pipeline", "model"])
+def test_a_package_that_a_worker_imports_again_runs_nothing(name: str) -> None:
+    runpy.run_module(f"{name}.__main__", run_name="__mp_main__")
 
 
 @pytest.mark.parametrize("command", [(), ("extract",)], ids=["smp", "smp extract"])

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import csv
 import json
+import math
 from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -19,8 +21,10 @@ from safetensors.torch import load_file, save_file
 
 import model
 from model import run_folder
+from model.alignment import align
 from model.batch import Batch, drop_features
 from model.cli import main
+from model.left_out import LeftOut
 from model.metrics import MOSI, SIMS
 from model.samples import Samples, load_samples, read_modality
 from model.train import TrainSettings, train
@@ -248,6 +252,20 @@ class TestRunFolder:
         with pytest.raises(UserError, match="another version of 'smp'; train it again"):
             model.load_model(folder)
 
+    def test_a_run_on_channels_that_were_joined_otherwise_is_told(self, tmp_path):
+        samples = replace(some_samples(), channels={"visual": ["resnet18", "action_units"]})
+        trained = train(samples, QUICK.model_copy(update={"epochs": 1}))
+        folder = run_folder.save(trained, samples, QUICK, tmp_path)
+        model.load_model(folder)
+        settings = json.loads((folder / "settings.json").read_text())
+        del settings["data"]["version"]  # as runs of before
+        (folder / "settings.json").write_text(json.dumps(settings))
+        with pytest.raises(UserError, match="version 1 put its channels side by side.*train it"):
+            model.load_model(folder)
+        settings["data"]["channels"] = {"visual": ["resnet18"]}
+        (folder / "settings.json").write_text(json.dumps(settings))
+        model.load_model(folder)
+
 
 class Stage:
     """A stage's features as a cache gives them."""
@@ -256,6 +274,10 @@ class Stage:
         self.name = name
         self.fingerprint = f"print of {name}"
         self.lengths = np.array(lengths)
+        self.reasons = ["" if length else f"no {name}" for length in lengths]
+        self.doubts = [""] * len(lengths)
+        self.identity: dict[str, Any] = {}
+        self.random_weights = [name] if weights == "random" else []
         self.attributes = {"weights": {"id": weights, "digest": weights}}
         self.shape = features.shape
         self._features = features
@@ -264,9 +286,15 @@ class Stage:
         out[:] = self._features
 
 
-def counting(name: str, lengths: list[int], width: int = 1, weights: str | None = None) -> Any:
+def counting(
+    name: str,
+    lengths: list[int],
+    width: int = 1,
+    weights: str | None = None,
+    steps: int = STEPS,
+) -> Any:
     """Features that are 1, 2, 3 … in time and zero where padded."""
-    features = np.zeros((len(lengths), STEPS, width), np.float32)
+    features = np.zeros((len(lengths), steps, width), np.float32)
     for i, length in enumerate(lengths):
         features[i, :length] = np.arange(1, length + 1)[:, None]
     return Stage(name, features, lengths, weights)
@@ -304,6 +332,28 @@ class TestSamples:
         assert np.isnan(x[2, :2, 1:]).all()
         assert np.isnan(x[3, :3, 0]).all()
         assert not x[2, 2:].any(), "padding stays zero"
+
+    def test_there_is_one_rule_for_the_nearest_step(self):
+        """Channels within a modality and modalities side by side, over all pairs of lengths."""
+        pairs = [(own, longest) for longest in range(2, 33) for own in range(1, longest)]
+        assert len(pairs) == 496
+        short, long = (counting(name, list(own), steps=32) for name, own in
+                       zip(("short", "long"), zip(*pairs, strict=True), strict=True))  # fmt: skip
+        joined, lengths = read_modality([short, long], np.full(len(pairs), True))
+        of = {"visual": short, "audio": long}
+        features = {m: torch.from_numpy(stage._features) for m, stage in of.items()}
+        batch = Batch(features, {m: torch.from_numpy(stage.lengths) for m, stage in of.items()})
+        aligned, longest = align(batch, of)
+        for i, (own, length) in enumerate(pairs):
+            steps = [Fraction(k * (own - 1), length - 1) for k in range(length)]
+            nearest = [math.floor(step + Fraction(1, 2)) for step in steps]
+            assert joined[i, :length, 0].tolist() == [1 + step for step in nearest]
+            assert aligned["visual"][i, :length, 0].tolist() == [1 + step for step in nearest]
+            between = [nearest.count(step) for step in range(1, own - 1)]
+            assert not between or max(between) - min(between) <= 1
+            if length == 32:  # sampled: in the middle between two there is none
+                assert nearest == np.rint(np.linspace(0, own - 1, length)).tolist()
+        assert lengths.tolist() == longest.tolist()
 
     def test_a_cache_of_transcripts_alone_is_valid(self):
         samples = load_samples(cache_of(counting("bert", [3, 4, 5])))
@@ -353,10 +403,47 @@ class TestSamples:
     def test_the_table_counts_clips_and_what_they_have(self):
         cache = cache_of(counting("bert", [3, 4, 5, 0]), counting("mfcc", [2, 0, 4, 1]))
         assert load_samples(cache).table() == {
-            "train": {"clips": 2, "audio": 2, "text": 1},
-            "valid": {"clips": 1, "audio": 0, "text": 1},
-            "test": {"clips": 1, "audio": 1, "text": 1},
+            "train": {"clips": 2, "audio": 2, "text": 1, "left_out": 0},
+            "valid": {"clips": 1, "audio": 0, "text": 1, "left_out": 0},
+            "test": {"clips": 1, "audio": 1, "text": 1, "left_out": 0},
         }
+
+    def test_a_clip_that_has_nothing_is_left_out_counted_and_named(self):
+        mfcc, bert = counting("mfcc", [0, 4, 3, 0, 2, 0]), counting("bert", [3, 4, 0, 0, 5, 0])
+        samples = load_samples(cache_of(bert, mfcc))
+        assert samples.ids == ["clip0", "clip1", "clip2", "clip4"], "one modality is enough"
+        assert samples.labels.tolist() == pytest.approx([-1, -0.6, -0.2, 0.6])
+        assert samples.batch.has_any.all()
+        assert samples.batch.lengths["text"].tolist() == [3, 4, 0, 5]
+        assert samples.batch.features["text"][3, :5, 0].tolist() == [1, 2, 3, 4, 5]
+        assert samples.left_out == [
+            LeftOut("clip3", "train", "audio: no mfcc; text: no bert"),
+            LeftOut("clip5", "test", "audio: no mfcc; text: no bert"),
+        ]
+        assert [row["left_out"] for row in samples.table().values()] == [1, 0, 1]
+        said = "2 clips have nothing to go by and are left out (1 train, 1 test): clip3, clip5"
+        assert said in samples.notes
+
+    def test_what_is_nothing_depends_on_what_is_read(self):
+        cache = cache_of(counting("mfcc", [0, 4, 3]), counting("bert", [3, 4, 0]))
+        assert not load_samples(cache).left_out
+        [alone] = load_samples(cache, channels={"text": ["bert"]}).left_out
+        assert (alone.clip, alone.why) == ("clip2", "text: no bert")
+
+    def test_doubtful_clips_are_counted_by_the_stage_where_the_doubt_arose(self):
+        faces, resnet18 = counting("faces", [3] * 6), counting("resnet18", [3] * 5 + [0])
+        resnet18.identity = {"upstream": {"faces": {"fingerprint": faces.fingerprint}}}
+        faces.doubts = ["", "half a face", "blurred", "blurred", "", "blurred"]
+        bert = counting("bert", [1] * 5 + [0])
+        bert.doubts[4] = "unknown words"
+        cache = cache_of(faces, resnet18, bert)
+        told = "doubtful clips, whose features may mislead: "
+        expected = f"{told}faces (1 valid, 1 test, 1 train); bert (1 valid)"
+        assert expected in load_samples(cache).notes, "the last clip is left out"
+        faces.fingerprint = "of settings that changed since"
+        assert f"{told}bert (1 valid)" in load_samples(cache).notes
+        bert.doubts[4] = ""
+        assert not any("doubtful" in note for note in load_samples(cache).notes)
 
     def test_random_weights_are_named(self):
         cache = cache_of(counting("bert", [3, 4], weights="random"), counting("mfcc", [2, 3]))
@@ -403,6 +490,40 @@ class TestCommand:
             assert word in done.out
         assert "talks-smp-seed0" in done.out
         assert "the cache has no resnet18" in done.out
+
+    def test_a_clip_that_has_nothing_is_named_wherever_the_numbers_are(
+        self, trained_on_transcripts, transcripts
+    ):
+        words = [chr(ord("a") + i // 2) * (1 + i % 40) for i in range(30)]
+        transcripts.texts(["" if i in (4, 5, 6) else text for i, text in enumerate(words)])
+        transcripts.extract()
+        done = trained_on_transcripts()
+        said = (
+            "nothing to go by and are left out (1 valid, 1 test, 1 train): v/0004, v/0005, v/0006"
+        )
+        assert f"note: 3 clips have {said}" in done.out
+        assert "the 9 test clips" in done.out
+        folder = Path(done.out.split("run folder: ")[1].strip())
+        measured = json.loads((folder / "metrics.json").read_text())
+        assert measured["left_out"]["test"] == {"v/0005": "text: empty text"}
+        assert measured["splits"]["test"] == {"clips": 9, "text": 9, "left_out": 1}
+        assert any(said in note for note in measured["notes"])
+        predicted = {row["id"] for row in csv.DictReader((folder / "predictions.csv").open())}
+        assert not predicted & {"v/0004", "v/0005", "v/0006"}
+        assert len(predicted) == 27
+        told = json.loads(trained_on_transcripts("--json").out)
+        assert told["left_out"] == measured["left_out"]
+        where = ["--cache", transcripts.cache_root, "--runs", str(folder.parent)]
+        dataset = str(transcripts.folder)
+        quick = ["--models", "lf_dnn", "--seeds", "1", "--epochs", "1"]
+        table = CliRunner().invoke(main, ["compare", dataset, *where, *quick]).output
+        assert "9 test clips" in table
+        assert f"note: 3 clips have {said}" in table
+        CliRunner().invoke(main, ["report", dataset, *where], catch_exceptions=False)
+        [page] = folder.parent.glob("*-report.html")
+        text = " ".join(page.read_text().split())
+        assert f"Left out of {folder.name}, as they have nothing to go by: 1 valid, 1 test" in text
+        assert "for the 9 test clips; 1 more had nothing to go by and is left out." in text
 
     def test_json_is_one_object_and_nothing_else(self, trained_on_transcripts):
         done = trained_on_transcripts("--json", "--seed", "5")

@@ -84,6 +84,7 @@ def _bundle(cache: Cache, channels: Mapping[str, Sequence[str]], notes: list[str
 
     from model.samples import provenance, random_stages, read_modality
     from pipeline.formats.bundle import Bundle
+    from pipeline.weights import random_note
 
     if not channels:
         raise UserError(f"{cache.name}: no features to export; run `{cache.command}` first")
@@ -97,8 +98,8 @@ def _bundle(cache: Cache, channels: Mapping[str, Sequence[str]], notes: list[str
             notes.append(f"{modality}: {partly} clips lack one of {', '.join(stages)}, zeros there")
         features[modality], lengths[modality] = np.nan_to_num(x, copy=False), n
     made_from = provenance(cache, channels)
-    if made_up := random_stages(made_from):
-        notes.append(f"random weights in {', '.join(made_up)}: not what real weights give")
+    if note := random_note(random_stages(made_from)):
+        notes.append(note)
     return Bundle(
         name=cache.name,
         language=cache.table.language,

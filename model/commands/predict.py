@@ -55,7 +55,7 @@ def predict(
     VIDEO is a file, a folder of videos, a dataset (a folder with label.csv, or a manifest), or the
     id of a clip of the dataset that the model was trained on. Everything is done as it was done
     to that dataset, by the same stages with the same settings and weights. Exit code 1 where a
-    clip could not be read; the others are predicted all the same.
+    clip could not be read, or has nothing to go by; the others are predicted all the same.
     """
     from rich.console import Console
 
@@ -111,20 +111,22 @@ def _summary(model: TrainedModel, found: Sequence[Prediction]) -> dict[str, Any]
 def _print(model: TrainedModel, found: Sequence[Prediction]) -> None:
     from model.console import print_table
     from pipeline.prose import counted, listed
+    from pipeline.weights import RANDOM_MARK, random_note
 
     said = [one for one in found if not one.error]
-    star = " *" if model.random_stages else ""
+    mark = f" {RANDOM_MARK}" if model.random_stages else ""
     cells = [[printable(one.clip), *_cells(one)] for one in said]
     if cells:
-        columns = ["clip", f"score{star}", "class", "confidence", "missing"]
+        columns = ["clip", f"score{mark}", "class", "confidence", "missing"]
         print_table(f"{model.run}: {counted(len(said), 'clip')}", columns, [cells])
     for (what, why), clips in _lacks(said).items():
         click.echo(f"no {what}, {why}: {listed(clips, NAMED)}")
-    if model.random_stages:
-        click.echo(f"* random weights in {', '.join(model.random_stages)}: it says nothing real")
+    if note := random_note(model.random_stages):
+        click.echo(f"{RANDOM_MARK} {note}")
     for one in found:
         if one.error:
-            click.echo(f"{printable(one.clip)}: failed, {one.error}", err=True)
+            what = "left out" if one.is_left_out else "failed"
+            click.echo(f"{printable(one.clip)}: {what}, {one.error}", err=True)
 
 
 def _lacks(said: Sequence[Prediction]) -> dict[tuple[str, str], list[str]]:

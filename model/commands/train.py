@@ -100,6 +100,8 @@ def _train(samples: Samples, settings: TrainSettings, tensorboard: str | None) -
 def _summary(
     trained: Trained, samples: Samples, settings: TrainSettings, preset: Preset, folder: Path
 ) -> dict[str, Any]:
+    from model import left_out
+
     return {
         "run": str(folder),
         "dataset": samples.name,
@@ -111,6 +113,7 @@ def _summary(
         "best_epoch": trained.best_epoch,
         "seconds": round(trained.seconds, 3),
         "splits": samples.table(),
+        "left_out": left_out.to_json(samples.left_out),
         **trained.metrics,
         "references": trained.references,
         "random_weights": samples.random_stages,
@@ -123,7 +126,8 @@ def _print_samples(samples: Samples) -> None:
 
     rows = samples.table()
     cells = [[split, *map(str, counts.values())] for split, counts in rows.items()]
-    print_table(f"{samples.name}: labelled clips", ["split", *rows["train"]], [cells])
+    columns = [column.replace("_", " ") for column in rows["train"]]
+    print_table(f"{samples.name}: labelled clips", ["split", *columns], [cells])
     for note in samples.notes:
         click.echo(f"note: {note}")
 
@@ -133,18 +137,18 @@ def _print_result(
 ) -> None:
     from model.console import print_table
     from model.metrics import TITLES
+    from pipeline.weights import RANDOM_MARK, random_note
 
     measured = trained.metrics["test"]
     keys = [key for key in TITLES if key in measured]
-    name = settings.model + (" *" if samples.random_stages else "")
+    name = settings.model + (f" {RANDOM_MARK}" if samples.random_stages else "")
     rows = {name: measured, **trained.references}
     cells = [[row, *(_cell(key, rows[row][key]) for key in keys)] for row in rows]
     clips = samples.table()["test"]["clips"]
     title = f"{samples.name}: the {clips} test clips (accuracies and F1 in %)"
     print_table(title, ["", *(TITLES[key] for key in keys)], [cells])
-    if samples.random_stages:
-        stages = ", ".join(samples.random_stages)
-        click.echo(f"* random weights in {stages}: not the numbers that real weights give")
+    if note := random_note(samples.random_stages):
+        click.echo(f"{RANDOM_MARK} {note}")
     click.echo(
         f"epoch {trained.best_epoch} of {len(trained.curve)} was chosen on validation; "
         f"the test split was read once, after that ({trained.seconds:.1f} s)"

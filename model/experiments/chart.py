@@ -31,7 +31,9 @@ def draw(report: Report) -> Path:
         places = [k + (number - (len(rows) - 1) / 2) * size for k in range(len(keys))]
         deviations = [0.0 if isnan(d := row.deviation(key)) else 100 * d for key in keys]
         heights = [100 * row.mean(key) for key in keys]
-        axes.bar(places, heights, size, yerr=deviations, label=row.label, error_kw={"lw": 0.8})
+        axes.bar(
+            places, heights, size, yerr=deviations, label=table.label(row), error_kw={"lw": 0.8}
+        )
     for k, key in enumerate(keys):
         axes.hlines(100 * majority.mean(key), k - WIDTH / 2, k + WIDTH / 2, "black", "dashed")
     axes.set_xticks(range(len(keys)), [TITLES[key] for key in keys])

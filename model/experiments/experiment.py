@@ -9,11 +9,12 @@ from pathlib import Path
 from model.experiments import folder
 from model.experiments.finished import Finished
 from model.experiments.report import Report
-from model.experiments.table import CONSTANT, RANDOM, REFERENCE, Row, Table
+from model.experiments.table import CONSTANT, REFERENCE, Row, Table
 from model.experiments.trainings import Entry, Outcome, Show, run
 from model.metrics import TITLES
 from model.samples import Samples
 from pipeline.errors import UserError
+from pipeline.weights import RANDOM_MARK, random_note
 
 RECORDS = "trained"
 SELECTION = (
@@ -26,9 +27,6 @@ REFERENCES = (
 )
 MARKED_CONSTANT = (
     f"Marked {CONSTANT}: accuracies and F1, of a seed at least, are exactly those of such a row."
-)
-MARKED_RANDOM = (
-    f"Marked {RANDOM}: random weights in {{}}; these are not the numbers that real weights give."
 )
 
 
@@ -70,7 +68,8 @@ def _table(experiment: Experiment, samples: Samples, outcomes: Sequence[Outcome]
     done = [outcome for outcome in outcomes if outcome.results]
     random = sorted({stage for outcome in done for stage in outcome.random_stages})
     rows = [_row(outcome) for outcome in done]
-    first = next(iter(done[0].results.values()))
+    most = max(done, key=_test_clips)  # the references are of its clips
+    first = next(iter(most.results.values()))
     references = [
         Row(name, {key: [value] for key, value in values.items()}, REFERENCE)
         for name, values in first.references.items()
@@ -88,12 +87,29 @@ def _table(experiment: Experiment, samples: Samples, outcomes: Sequence[Outcome]
         _spread(list(done[0].results)),
         REFERENCES,
         *([MARKED_CONSTANT] if is_marked else []),
-        *([MARKED_RANDOM.format(", ".join(random))] if random else []),
+        *([f"Marked {RANDOM_MARK}: {random_note(random)}."] if random else []),
+        *_other_clips(most, done),
         *([f"{experiment.source}."] if experiment.source else []),
         *(f"failed: {o.entry.label}: {o.error}" for o in outcomes if o.error),
         *(f"note: {note}" for note in (*experiment.notes, *samples.notes)),
     ]
     return replace(table, notes=notes)
+
+
+def _test_clips(outcome: Outcome) -> int:
+    return outcome.splits["test"]["clips"]
+
+
+def _other_clips(most: Outcome, outcomes: Sequence[Outcome]) -> list[str]:
+    """Rows that read less have fewer clips, where some have nothing of what is left."""
+    counts = {o.entry.label: _test_clips(o) for o in outcomes if _test_clips(o) < _test_clips(most)}
+    if not counts:
+        return []
+    told = ", ".join(f"{label} {count}" for label, count in counts.items())
+    return [
+        f"Fewer test clips than {_test_clips(most)}: {told}. A clip that has nothing of what a row "
+        "reads is left out of it, so that these numbers are of other clips."
+    ]
 
 
 def _row(outcome: Outcome) -> Row:

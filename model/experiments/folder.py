@@ -8,6 +8,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
+from model import left_out
 from model.experiments import formats
 from model.experiments.report import Report
 from model.experiments.table import Table
@@ -22,6 +23,7 @@ def write(report: Report, samples: Samples) -> None:
     content = {
         **report.to_json(),
         "splits": samples.table(),
+        "left_out": left_out.to_json(samples.left_out),
         "target": samples.target,
         "scale": samples.scale.name,
         "provenance": samples.provenance,

@@ -9,11 +9,12 @@ from math import isnan
 from statistics import fmean, stdev
 
 from model.metrics import NOT_SHARES, TITLES, Metrics
+from pipeline.weights import RANDOM_MARK
 
 MODEL, REFERENCE, PUBLISHED = "model", "reference", "published"
 LOWER_IS_BETTER = ("mae",)
 ROUNDED = 1e-4  # shares are shown, and were published, in % with two digits
-CONSTANT, RANDOM = "†", "*"
+CONSTANT = "†"
 
 
 @dataclass(frozen=True)
@@ -97,7 +98,7 @@ class Table:
         references = [r for r in self.rows if r.kind == REFERENCE]
         constants = [{key: r.mean(key) for key in r.values} for r in references]
         is_constant = row.kind != REFERENCE and any(map(row.seeds_equal_to, constants))
-        marks = [RANDOM] * row.is_random + [CONSTANT] * is_constant
+        marks = [RANDOM_MARK] * row.is_random + [CONSTANT] * is_constant
         return " ".join([row.label, *marks])
 
     def sections(self) -> list[list[Row]]:

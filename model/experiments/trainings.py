@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -34,10 +34,14 @@ class Entry:
 
 @dataclass
 class Outcome:
-    """An entry's results by seed. trained: the seeds that had no record. error: why it failed."""
+    """An entry's results by seed. trained: the seeds that had no record. error: why it failed.
+
+    splits: how many clips it has, and how many of them are left out, as `Samples.table` counts.
+    """
 
     entry: Entry
     random_stages: Sequence[str] = ()
+    splits: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     results: dict[int, Result] = field(default_factory=dict)
     trained: list[int] = field(default_factory=list)
     error: str = ""
@@ -51,6 +55,7 @@ class Outcome:
             "preset": entry.preset.to_json(entry.settings),
             "settings": entry.settings.model_dump(exclude={"seed"}),
             "random_stages": list(self.random_stages),
+            "splits": self.splits,
             "trained": self.trained,
             "reused": [seed for seed in self.results if seed not in self.trained],
             **({"error": self.error} if self.error else {}),
@@ -87,7 +92,7 @@ def _run_entry(
 ) -> None:
     entry, settings = outcome.entry, outcome.entry.settings
     samples = entry.load()
-    outcome.random_stages = samples.random_stages
+    outcome.random_stages, outcome.splits = samples.random_stages, samples.table()
     digest = digest_of(samples)
     names = {seed: identity(samples, digest, settings, seed) for seed in seeds}
     found = {seed: finished.read(name) for seed, name in names.items()}

@@ -24,6 +24,7 @@ class Covered:
     """How many clips of a stage are in each state.
 
     doubtful: those of the ok ones whose features may mislead; todo: not extracted yet, or damaged.
+    random_weights: the stages with such weights on which its features rest.
     """
 
     stage: str
@@ -34,6 +35,7 @@ class Covered:
     todo: int
     width: int | None
     megabytes: float
+    random_weights: Sequence[str] = ()
 
     def share(self, count: int) -> float:
         """In per cent of all clips."""
@@ -94,7 +96,15 @@ def _covered(stage: StageStatus, clips: int) -> Covered:
     ok, missing, failed = (stage.counts[state] for state in (OK, MISSING, FAILED))
     todo, megabytes = clips - ok - missing - failed, stage.size_bytes / 1e6
     return Covered(
-        stage.stage, ok, len(stage.doubts), missing, failed, todo, stage.width, megabytes
+        stage.stage,
+        ok,
+        len(stage.doubts),
+        missing,
+        failed,
+        todo,
+        stage.width,
+        megabytes,
+        stage.random_weights,
     )
 
 

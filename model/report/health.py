@@ -14,6 +14,7 @@ from pipeline.errors import DamagedError
 from pipeline.extractor import OK
 from pipeline.page import charts
 from pipeline.prose import listed
+from pipeline.weights import RANDOM_MARK
 
 EXPLODING = 1000.0  # times what the stage's median channel reaches
 HUGE = 1e6  # whatever the others reach
@@ -75,11 +76,14 @@ class Channels:
 
 @dataclass(frozen=True)
 class StageHealth:
-    """One stage. damage: why it could not be read to its end; channels: as far as it was read."""
+    """One stage. damage: why it could not be read to its end; channels: as far as it was read.
+    random_weights: the stages with such weights on which its features rest.
+    """
 
     stage: str
     channels: Channels
     damage: str = ""
+    random_weights: Sequence[str] = ()
 
     @property
     def findings(self) -> list[tuple[str, str]]:
@@ -123,8 +127,8 @@ def examine(view: StageView) -> StageHealth:
         for features in _features(view, name):
             channels.add(features)
     except DamagedError as error:
-        return StageHealth(view.name, channels, str(error))
-    return StageHealth(view.name, channels)
+        return StageHealth(view.name, channels, str(error), view.random_weights)
+    return StageHealth(view.name, channels, "", view.random_weights)
 
 
 def _features(view: StageView, field: str) -> Iterator[np.ndarray]:
@@ -145,4 +149,5 @@ def _norms(stage: StageHealth) -> Markup:
     margin = max(0.0, LEAST_SPREAD * median - (max(norms) - min(norms))) / 2
     counts, edges = np.histogram(norms, BINS, (min(norms) - margin, max(norms) + margin))
     summary = f"Median {median:.3g}, from {min(norms):.3g} to {max(norms):.3g}"
-    return charts.histogram(stage.stage, edges.tolist(), counts.tolist(), summary)
+    name = f"{stage.stage} {RANDOM_MARK}" if stage.random_weights else stage.stage
+    return charts.histogram(name, edges.tolist(), counts.tolist(), summary)

@@ -8,10 +8,9 @@ from dataclasses import dataclass
 from model.metrics import TITLES
 from model.report.dataset import LANGUAGES
 from model.report.evidence import Evidence, Section
-from model.report.provenance import random_stages
 from model.report.runs import Run, chosen
 from pipeline.page.numbers import grouped, plain
-from pipeline.status import problems_at_source
+from pipeline.status import problems_at_source, random_stages
 
 
 @dataclass(frozen=True)
@@ -29,7 +28,7 @@ class Overview:
 def section(evidence: Evidence) -> Section:
     """Key figures, and what comes next."""
     content = Overview(
-        _lead(evidence), _figures(evidence), _next(evidence), random_stages(evidence)
+        _lead(evidence), _figures(evidence), _next(evidence), random_stages(evidence.stages)
     )
     return Section("overview", "Overview", content)
 

@@ -18,6 +18,7 @@ from model.report import (
 )
 from model.report.evidence import Evidence
 from pipeline.page import templates
+from pipeline.weights import RANDOM_MARK, random_note
 
 PARTS = (overview, dataset, coverage, health, training, comparisons, predictions, provenance)
 
@@ -25,6 +26,7 @@ PARTS = (overview, dataset, coverage, health, training, comparisons, predictions
 def render(evidence: Evidence) -> str:
     """The whole report as HTML."""
     template = templates(Path(__file__).parent).get_template("report.html")
+    template.globals.update(mark=RANDOM_MARK, random_note=random_note)
     now = datetime.now()
     return template.render(
         name=evidence.name,

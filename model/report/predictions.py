@@ -8,11 +8,14 @@ from dataclasses import dataclass
 import numpy as np
 from markupsafe import Markup
 
+from model import prediction
 from model.metrics import Scale
 from model.network import CLASSES
+from model.prediction import Prediction
 from model.report.evidence import Evidence, Section
 from model.report.faces import Thumbnail, strips
 from model.report.runs import Run, chosen
+from model.run_folder import residuals
 from pipeline.page.numbers import plain
 from pipeline.page.plot import Plot, labelled
 
@@ -25,12 +28,15 @@ SEVEN = ("−3", "−2", "−1", "0", "1", "2", "3")
 
 @dataclass(frozen=True)
 class Predicted:
-    """A test clip. error: how far off a score is, or what probability its true class lacked."""
+    """A test clip. said: its class and how sure that is, as `smp predict` says it. error: how far
+    off a score is, or what probability its true class lacked.
+    """
 
     clip: str
     text: str
     truth: str
     prediction: str
+    said: str
     error: float
     faces: Thumbnail | None
 
@@ -49,7 +55,9 @@ class Confusion:
 
 @dataclass(frozen=True)
 class Predictions:
-    """run: the one that is best on validation; None where nothing is trained."""
+    """run: the one that is best on validation; None where nothing is trained. left_out: how many
+    test clips it had nothing of.
+    """
 
     run: Run | None
     clips: int
@@ -58,6 +66,7 @@ class Predictions:
     best: Sequence[Predicted]
     worst: Sequence[Predicted]
     train: str
+    left_out: int = 0
 
 
 def section(evidence: Evidence) -> Section:
@@ -77,9 +86,10 @@ def section(evidence: Evidence) -> Section:
         len(rows),
         confusion(rows, run.task, run.scale),
         _scatter(rows, run.scale) if run.task == "regression" else Markup(""),
-        [_predicted(row, run.task, texts, faces) for row in best],
-        [_predicted(row, run.task, texts, faces) for row in worst],
+        [_predicted(row, run, texts, faces) for row in best],
+        [_predicted(row, run, texts, faces) for row in worst],
         evidence.command("train"),
+        len(run.left_out.get("test", ())),
     )
     return Section("predictions", title, content)
 
@@ -111,13 +121,26 @@ def _error(row: Mapping[str, str], task: str) -> float:
 
 
 def _predicted(
-    row: Mapping[str, str], task: str, texts: Mapping[str, str], faces: Mapping[str, Thumbnail]
+    row: Mapping[str, str], run: Run, texts: Mapping[str, str], faces: Mapping[str, Thumbnail]
 ) -> Predicted:
-    truth, prediction = row["label"], row["prediction"]
-    if task == "regression":
-        truth, prediction = plain(float(truth)), plain(float(prediction))
-    id = row["id"]
-    return Predicted(id, texts.get(id, ""), truth, prediction, _error(row, task), faces.get(id))
+    id, error, one = row["id"], _error(row, run.task), said(row, run)
+    sure = plain(one.confidence)
+    if run.task == "classification":
+        shown = (row["label"], str(one.sentiment), sure)
+    else:
+        truth, score = (plain(float(row[of])) for of in ("label", "prediction"))
+        shown = (truth, score, f"{one.sentiment}, {sure}")
+    return Predicted(id, texts.get(id, ""), *shown, error, faces.get(id))
+
+
+def said(row: Mapping[str, str], run: Run) -> Prediction:
+    """A row of `predictions.csv` as `smp predict` would tell it."""
+    if run.task == "classification":
+        [one] = prediction.of_classes(np.array([[float(row[name]) for name in CLASSES]]))
+    else:
+        scores, off = np.array([float(row["prediction"])]), residuals(run.predictions)
+        [one] = prediction.of_scores(scores, off, run.scale)
+    return one
 
 
 def _scatter(rows: Sequence[Mapping[str, str]], scale: Scale) -> Markup:

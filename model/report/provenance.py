@@ -10,8 +10,7 @@ from typing import Any
 from model.report.evidence import Evidence, Section
 from model.report.runs import Run, chosen
 from pipeline.cache import StageView
-from pipeline.extractor import OK
-from pipeline.weights import is_random
+from pipeline.weights import random_note
 
 Facts = Sequence[tuple[str, str]]
 
@@ -51,20 +50,10 @@ def section(evidence: Evidence) -> Section:
     return Section("provenance", "Provenance", content)
 
 
-def random_stages(evidence: Evidence) -> list[str]:
-    """The stages with features whose weights are small seeded networks."""
-    views = [evidence.view(stage.stage) for stage in evidence.stages if stage.counts[OK]]
-    return [v.name for v in views if v is not None and is_random(_weights(v).get("id"))]
-
-
-def _weights(view: StageView) -> Mapping[str, Any]:
-    return view.attributes.get("weights") or {}
-
-
 def _stage(view: StageView) -> StageOrigin:
     """What the store says of itself; one that was not extracted here may say less."""
     attributes = view.attributes
-    weights = _weights(view)
+    weights = attributes.get("weights") or {}
     id, digest = weights.get("id"), weights.get("digest") or ""
     needs = [f"{need} {known[:8]}" for need, known in (attributes.get("needs") or {}).items()]
     version = f"version {attributes['version']}" if "version" in attributes else "made elsewhere"
@@ -75,7 +64,8 @@ def _stage(view: StageView) -> StageOrigin:
         ("weights", f"{id}, {digest[:16]}" if id else "none"),
         *flat(attributes.get("settings") or {}),
     ]
-    return StageOrigin(view.name, version + (f", weights {id}" if id else ""), facts)
+    told = [version, *([f"weights {id}"] if id else []), random_note(view.random_weights)]
+    return StageOrigin(view.name, ", ".join(filter(None, told)), facts)
 
 
 def _of_run(run: Run) -> Facts:

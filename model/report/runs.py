@@ -58,7 +58,7 @@ class Run:
     def require_whole(self) -> None:
         """Raise what a report would stumble over later."""
         _ = self.dataset, self.target, self.scale, self.best_epoch, self.fingerprints
-        _ = self.random_stages, self.test, self.majority
+        _ = self.random_stages, self.left_out, self.test, self.majority
         is_score = self.task == "regression"
         _ = self.valid["mae" if is_score else "acc3"]
         for row in self.predictions:
@@ -109,6 +109,11 @@ class Run:
     @property
     def best_epoch(self) -> int:
         return int(self.metrics["best_epoch"])
+
+    @property
+    def left_out(self) -> dict[str, dict[str, str]]:
+        """By split, the clips that had nothing to go by, and why."""
+        return {split: dict(clips) for split, clips in self.metrics.get("left_out", {}).items()}
 
     @property
     def random_stages(self) -> list[str]:

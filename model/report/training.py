@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from markupsafe import Markup
@@ -10,15 +10,19 @@ from markupsafe import Markup
 from model.metrics import NOT_SHARES, TITLES
 from model.report.evidence import Evidence, Section
 from model.report.runs import Run
+from model.run_folder import joins_as_now
 from pipeline.page import charts
 from pipeline.page.numbers import plain
+from pipeline.prose import listed
 
 MOST_CURVES = 9
+NAMED = 3  # clips that a run left out
 
 
 @dataclass(frozen=True)
 class Trainings:
-    """columns: metrics that any run has. is_current: by run, whether the features are today's."""
+    """columns: metrics that any run has. is_current: by run, whether the same features would be
+    put together to the same numbers today."""
 
     runs: Sequence[Run]
     columns: Sequence[str]
@@ -41,6 +45,11 @@ class Trainings:
         return min((row["valid_loss"] for row in run.curve), default=float("nan"))
 
     @property
+    def left_out(self) -> list[tuple[str, str]]:
+        """How many clips each run left out, and some of them, where it left any out."""
+        return [(run.name, _left_out(run.left_out)) for run in self.runs if run.left_out]
+
+    @property
     def random_stages(self) -> list[str]:
         """The stages that had random weights in any run."""
         return sorted({stage for run in self.runs for stage in run.random_stages})
@@ -58,6 +67,12 @@ def section(evidence: Evidence) -> Section:
         evidence.command("train"),
     )
     return Section("training", "Training", content)
+
+
+def _left_out(clips: Mapping[str, Mapping[str, str]]) -> str:
+    counts = ", ".join(f"{len(own)} {split}" for split, own in clips.items())
+    told = [f"{clip} ({why})" for own in clips.values() for clip, why in own.items()]
+    return f"{counts}: {listed(told, NAMED)}"
 
 
 def _cell(key: str, value: float | None) -> str:
@@ -78,4 +93,5 @@ def _curve(run: Run) -> Markup:
 
 def _is_current(run: Run, evidence: Evidence) -> bool:
     now = {s.stage: s.fingerprint for s in evidence.stages}
-    return all(now.get(stage) == known for stage, known in run.fingerprints.items())
+    is_same = all(now.get(stage) == known for stage, known in run.fingerprints.items())
+    return is_same and joins_as_now(run.settings["data"])

@@ -178,7 +178,7 @@ def _show_trace(path: Path, done: Extraction) -> None:
 def _sum_up(done: Extraction) -> int:
     """Print what a run did; the exit code tells whether all of it worked."""
     from pipeline.cache import open_cache
-    from pipeline.console import print_problems, print_stages
+    from pipeline.console import print_problems, print_random, print_stages
     from pipeline.prose import counted
     from pipeline.run_log import place
     from pipeline.status import status as of
@@ -189,6 +189,7 @@ def _sum_up(done: Extraction) -> int:
         every = f"{counted(done.clips, 'clip')}, {counted(len(done.stages), 'stage')}"
         but = ", but some failed" if failed else ""
         click.echo(f"Nothing to do: {every}, all committed{but} ({done.seconds:.1f} s).")
+        print_random(stages)
     else:
         seconds: dict[str, float] = defaultdict(float)
         for outcome in done.outcomes:

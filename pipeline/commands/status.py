@@ -18,6 +18,7 @@ def status(dataset: Path, cache_root: str, name: str | None, show_all: bool, as_
     """How far the extraction of DATASET is, and what is wrong with which clip."""
     from pipeline.cache import locate, open_cache
     from pipeline.console import print_problems, print_stages
+    from pipeline.status import random_stages
     from pipeline.status import status as of
 
     url = locate(dataset, cache_root, name)
@@ -26,6 +27,7 @@ def status(dataset: Path, cache_root: str, name: str | None, show_all: bool, as_
     if as_json:
         content = {
             "imported_from": cache.imported_from,
+            "random_weights": random_stages(stages),
             "stages": {stage.stage: stage.to_json() for stage in stages},
         }
         click.echo(json.dumps(content, indent=2, ensure_ascii=False))

@@ -15,6 +15,7 @@ from pipeline.commit import RowState
 from pipeline.errors import DamagedError, UserError
 from pipeline.extractor import OK
 from pipeline.field import Field
+from pipeline.weights import random_among
 
 NOT_EXTRACTED, DAMAGED = "not extracted", "damaged"
 LONG_FIELDS = {"pixels", "times"}  # of kept frames: a whole video, which no page can show
@@ -63,6 +64,11 @@ class Finding:
     def width(self) -> int | None:
         """How many values a step has; None where the first field is no feature of each step."""
         return next(iter(self.fields.values()), Field((), "")).width
+
+    @property
+    def random_weights(self) -> list[str]:
+        """The stages with random weights on which the row rests: its own, those it needs."""
+        return random_among(self.stage, self.identity)
 
     @property
     def commit(self) -> str:

@@ -16,6 +16,7 @@ from pipeline.inspect.finding import Finding, findings, number_of
 from pipeline.inspect.provenance import provenance
 from pipeline.page import templates
 from pipeline.page.numbers import plain
+from pipeline.weights import RANDOM_MARK, random_note
 
 # By extractor, what makes its panel from the finding and the clip's text as the stage was given it.
 PANELS: Mapping[str, Callable[[Finding, str], object]] = {
@@ -76,6 +77,9 @@ def inspect(
             said=transcript.of_clip(row.clip, found),
             facts=_facts(row.clip),
             sections=sections,
+            mark=RANDOM_MARK,
+            random_note=random_note,
+            random_stages=[n for f in found if f.state == OK for n in f.random_weights],
             has_notes=any(s.finding.reason or s.finding.doubt for s in sections),
         )
     )

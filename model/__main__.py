@@ -1,0 +1,8 @@
+"""`python -m model`: all that `smp` does."""
+
+from __future__ import annotations
+
+from model.cli import main
+
+if __name__ == "__main__":
+    main()
