@@ -8,7 +8,7 @@ UV := $(BIN)/python -m uv pip
 # Where this is set, each process compiles torch's sources again: seconds, in hundreds of tests.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: env demo test lint bench docs lock clean
+.PHONY: env demo test wheel-test lint bench docs lock clean
 
 env: $(READY)
 
@@ -30,6 +30,10 @@ demo: env
 
 test: env
 	$(BIN)/python -m pytest
+
+# What pip installs, from an empty folder: builds, installs and runs it for a minute.
+wheel-test: env
+	$(BIN)/python -m pytest tests/wheel.py
 
 lint: env
 	$(BIN)/ruff check .
