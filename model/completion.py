@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from pathlib import Path
 
 import click
 
 from model.names import names
-
-PRESETS = Path(__file__).with_name("presets.yaml")
 
 
 def model(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
@@ -27,9 +24,11 @@ def models(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[
 def preset(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
     """A preset of the model that was named; of any, where none was."""
     # Imported here: every start of `smp` loads this module, and few ask for a preset.
+    from importlib.resources import files
+
     import yaml
 
-    presets = yaml.safe_load(PRESETS.read_text(encoding="utf-8"))
+    presets = yaml.safe_load((files("model") / "presets.yaml").read_text(encoding="utf-8"))
     named = ctx.params.get("model")
     of_each = [presets.get(named, {})] if named else presets.values()
     return _beginning(incomplete, dict.fromkeys(name for own in of_each for name in own))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from pathlib import Path
+from importlib.resources import files
 from typing import Any
 
 import yaml
@@ -16,7 +16,7 @@ from model.network import find
 from model.train import TrainSettings
 from pipeline.errors import UserError
 
-FILE = Path(__file__).with_name("presets.yaml")
+FILE = files("model") / "presets.yaml"
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import io
 import pkgutil
 import signal
 import sys
@@ -67,6 +68,13 @@ class Commands(click.Group):
             for package in self.packages
             for file in pkgutil.iter_modules(package.__path__)
         }
+
+    def main(self, *args: Any, **options: Any) -> Any:
+        # In a terminal of another encoding a dash or an arrow must not end the command.
+        for stream in (sys.stdout, sys.stderr):
+            if isinstance(stream, io.TextIOWrapper):
+                stream.reconfigure(errors="backslashreplace")
+        return super().main(*args, **options)
 
     def invoke(self, ctx: click.Context) -> Any:
         try:

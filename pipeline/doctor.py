@@ -59,7 +59,8 @@ def packages() -> Finding:
         version = _version(wanted.name)
         seen.append(f"{wanted.name} {version}")
         if version is None or not wanted.specifier.contains(version, prereleases=True):
-            wrong.append(f"{wanted.name} {version or 'is not installed'}, not {wanted.specifier}")
+            there = version or "is not installed"
+            wrong.append(f"{wanted.name} {there} (needed: {wanted.specifier})")
     if wrong:
         advice = f"pip install --upgrade {PACKAGE}, in an environment of its own"
         return Finding("packages", PROBLEM, "; ".join(wrong), advice)

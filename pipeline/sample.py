@@ -8,6 +8,7 @@ import json
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
@@ -97,7 +98,7 @@ def write_sample(folder: Path, clips: int = CLIPS, seed: int = 0) -> None:
     to.remove(LABELS)
     to.write(MARK, mark.encode())
     if not (folder / STAGES).exists():
-        to.write(STAGES, (Path(__file__).parent / "sample_stages.yaml").read_bytes())
+        to.write(STAGES, (files("pipeline") / "sample_stages.yaml").read_bytes())
     # Clips of one source follow each other, so that it is decoded once.
     for script in sorted(scripts, key=lambda s: (s.cut.file, s.cut.height, s.number)):
         _film(script, folder / script.path, seed)

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from graphlib import CycleError, TopologicalSorter
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ from pipeline.weights import Weights
 
 PARTITION = 32
 LANGUAGES = frozenset({"en", "zh"})
-DEFAULT_FILE = Path(__file__).parent.parent / "stages.yaml"
+DEFAULT_FILE = Path(str(files("pipeline") / "stages.yaml"))  # in a checkout a link to its top
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,7 @@ class Stage:
 
 
 def file_for(dataset: Path) -> Path:
-    """The stages file of a dataset: beside its table, else ./stages.yaml, else the project's."""
+    """The stages file of a dataset: beside its table, else ./stages.yaml, else the package's."""
     own = (dataset if dataset.is_dir() else dataset.parent) / "stages.yaml"
     here = Path("stages.yaml")
     return next((path for path in (own, here) if path.is_file()), DEFAULT_FILE)

@@ -1,5 +1,11 @@
 """A dataset of transcripts and a run over it, for tests that need no media."""
 
+# ruff: noqa: E402 — what is imported below reads the environment
+
+from tests import shield
+
+shield.clean()
+
 import csv
 from collections.abc import Callable, Sequence
 from pathlib import Path

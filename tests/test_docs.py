@@ -114,8 +114,8 @@ def test_the_model_of_the_page_is_found_trained_and_loaded(
         assert done.exit_code == 0, done.output
     assert "Width of each LSTM." in done.stdout
     (entry,) = (yaml.safe_load(b.text) for b in page if b.language == "yaml")
+    (tmp_path / "presets.yaml").write_text(yaml.safe_dump(entry))
     monkeypatch.setattr(presets, "FILE", tmp_path / "presets.yaml")
-    presets.FILE.write_text(yaml.safe_dump(entry))
     listed = presets.load.__wrapped__()  # what is cached stays
     assert listed["last_states"]["first"]["mosi"].settings.network == {"hidden": 128}
     (code,) = (block.text for block in page if block.language == "python" and not block.file)

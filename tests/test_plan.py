@@ -23,10 +23,12 @@ LETTERS: dict[str, object] = {"extractor": "tests.toys.letters"}
 
 
 def planned(transcripts: Transcripts, *options: str) -> list[str]:
-    """What `smp extract --plan` prints."""
+    """What `smp extract --plan` prints below the name of the stages file."""
     done = smp(transcripts, "--plan", *options)
     assert done.exit_code == 0, done.output
-    return done.stdout.splitlines()
+    first, *lines = done.stdout.splitlines()
+    assert first == f"stages: {transcripts.stages_file}"
+    return lines
 
 
 def smp(transcripts: Transcripts, *options: str) -> Result:
@@ -143,7 +145,8 @@ def test_a_plan_in_json_says_the_same(transcripts: Transcripts) -> None:
     transcripts.texts(TEXTS)
     transcripts.extract()
     transcripts.stages(letters={**LETTERS, "scale": 2})
-    plan = json.loads("\n".join(planned(transcripts, "--json")))
+    plan = json.loads(smp(transcripts, "--plan", "--json").stdout)
+    assert plan["stages_file"] == str(transcripts.stages_file)
     assert plan["cache"] == transcripts.cache_url
     assert plan["stages"]["letters"]["partitions"] == [2, 2]
     assert plan["stages"]["letters"]["clips"] == 6

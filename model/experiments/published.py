@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from importlib.resources import files
 from typing import Any
 
 import yaml
 
 from model.experiments.table import PUBLISHED, Row
 
-FILE = Path(__file__).with_name("published.yaml")
+FILE = files("model.experiments") / "published.yaml"
 
 
 def title(model: str) -> str:

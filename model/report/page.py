@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from importlib.metadata import version
-from pathlib import Path
+from importlib.resources import files
 
 from model.report import (
     comparisons,
@@ -25,7 +25,7 @@ PARTS = (overview, dataset, coverage, health, training, comparisons, predictions
 
 def render(evidence: Evidence) -> str:
     """The whole report as HTML."""
-    template = templates(Path(__file__).parent).get_template("report.html")
+    template = templates(files("model.report")).get_template("report.html")
     template.globals.update(mark=RANDOM_MARK, random_note=random_note)
     now = datetime.now()
     return template.render(

@@ -16,7 +16,7 @@ from pipeline.cli import CLIPS_FAILED, OK
     "--stages",
     "stages_file",
     type=click.Path(path_type=Path),
-    help="Whose models are looked for; by default ./stages.yaml, else the project's.",
+    help="Whose models are looked for; by default ./stages.yaml, else the package's.",
 )
 @click.option("--cache", default="cache", show_default=True, help="Where there must be room.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")

@@ -35,7 +35,8 @@ MOST_NUMBERS = 5  # of partitions in one line
     "--stages",
     "stages_file",
     type=click.Path(path_type=Path),
-    help="The stages file; by default the dataset's own stages.yaml, else ./stages.yaml.",
+    help="The stages file; by default the dataset's own stages.yaml, else ./stages.yaml, else the "
+    "package's.",
 )
 @click.option("--cache", "cache_root", default="cache", show_default=True, help="Path or URL.")
 @click.option("--name", help="What the cache calls the dataset; by default its folder's name.")
@@ -96,7 +97,7 @@ def extract(
     console, stop = Console(stderr=True), Stop()
     engine = _engine(serial, workers, scheduler, partial(console.print, soft_wrap=True))
     with display(console) as started:
-        begin, traced = _announcing(console, started), trace is not None
+        begin, traced = _announcing(console, started, stages_file), trace is not None
         done = run(dataset, stages_file, engine, cache_root, name, only, begin, retry, stop, traced)
     code = _sum_up(done)
     if trace:
@@ -104,10 +105,12 @@ def extract(
     sys.exit(_stopped(done, stop) if done.left else code)
 
 
-def _announcing(console: Console, started: Started) -> Started:
-    """Before its display begins, a line for each stage that has something to do, and why."""
+def _announcing(console: Console, started: Started, stages_file: Path) -> Started:
+    """Before its display begins: by which stages file, and what each stage has to do, and why."""
 
     def begin(plans: Sequence[StagePlan]) -> Observer:
+        if any(plan.tasks for plan in plans):
+            console.print(f"stages: {stages_file}", markup=False, highlight=False, soft_wrap=True)
         for plan in plans:
             if plan.tasks:
                 console.print(str(plan), markup=False, highlight=False, soft_wrap=True)
@@ -140,8 +143,10 @@ def _show_plan(
     url = locate(path, cache_root, name)
     plan = prepare(dataset.load(path), stages_file, url, name, only, retry)
     if as_json:
-        click.echo(json.dumps(plan.to_json(), indent=2, ensure_ascii=False))
+        content = {"stages_file": str(stages_file), **plan.to_json()}
+        click.echo(json.dumps(content, indent=2, ensure_ascii=False))
     else:
+        click.echo(f"stages: {stages_file}")
         print_plan(plan)
 
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     "--stages",
     "stages_file",
     type=click.Path(path_type=Path),
-    help="The stages file; by default ./stages.yaml, else the project's.",
+    help="The stages file; by default ./stages.yaml, else the package's.",
 )
 @click.option(
     "--language",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from importlib.resources import files
 from typing import Any
 
 from pipeline.cache import Cache
@@ -68,7 +68,7 @@ def inspect(
         Section(f, _title(f), _panel(f, found, row, at_s), provenance(f, row)) for f in found
     ]
     return (
-        templates(Path(__file__).parent)
+        templates(files("pipeline.inspect"))
         .get_template("inspect.html")
         .render(
             dataset=cache.name,
