@@ -109,9 +109,3 @@ def _terminable() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, before)
-
-
-if __name__ == "__main__":
-    from pipeline.__main__ import main
-
-    main()
