@@ -104,8 +104,8 @@ class _Bars:
     def begin(self, plans: Sequence[StagePlan]) -> Callable[[Outcome], None]:
         self._tally = Tally(plans)
         for stage, total in self._tally.totals.items():
-            about = {"rate": "", "failed": "", "left": ""}
-            self._bars[stage] = self._progress.add_task(stage, total=total, **about)
+            bar = self._progress.add_task(stage, total=total, rate="", failed="", left="")
+            self._bars[stage] = bar
         return self._tally.count
 
     def show(self) -> None:
