@@ -24,6 +24,7 @@ RESULTS = HERE / "RESULTS.md"
 SUITE: dict[str, list[str]] = {
     "extraction": ["--clips", "10"],
     "detect": ["--frames", "120", "--timed-frames", "97", "--repeats", "1"],
+    "cuts": [],
     "precision": [],
     "resample": [],
     "trace": [],
