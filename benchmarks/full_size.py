@@ -32,8 +32,8 @@ def write_stages(folder: Path, wav2vec2: str = "large", **settings: dict[str, An
         "wav2vec2": str(_wav2vec2(folder, wav2vec2)),
         "bert": str(_bert(folder)),
     }
-    needs = {"faces": "frames", "resnet18": "faces", "action_units": "faces"}
-    needs |= {"mfcc": "audio", "wav2vec2": "audio"}
+    needs = {"faces": "frames", "resnet18": "faces"}
+    needs |= {"action_units": ["frames", "faces"], "mfcc": "audio", "wav2vec2": "audio"}
     stages = {
         name: {
             **({"needs": needs[name]} if name in needs else {}),

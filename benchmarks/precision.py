@@ -81,7 +81,7 @@ def _print(case: Case, repeats: int) -> None:
 def _cases(folder: Path, clips: int) -> Iterator[Case]:
     stages = Stages.load(write_stages(folder, wav2vec2="base"))
     weights = {stage.name: getattr(stage.settings, "weights", "") for stage in stages}
-    faces = [ClipInputs(Clip("face"), {"images": images}) for images in clips_of(*[FACES] * clips)]
+    faces = clips_of(*[FACES] * clips)
     sounds = [ClipInputs(Clip("sound"), {"samples": samples}) for samples in _spoken(clips)]
     texts = [
         ClipInputs(Clip("text", text=sentence("train", LEVELS[n % len(LEVELS)], "en", n)))

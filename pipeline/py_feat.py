@@ -1,4 +1,4 @@
-"""py-feat's action-unit networks and classifiers on aligned faces, without its detectors."""
+"""py-feat's action-unit networks and classifiers on faces cut as it cuts them."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ from scipy.spatial import QhullError
 from scipy.special import expit
 from skops.io import get_untrusted_types, loads
 
-from pipeline.alignment import SIZE_PX
 from pipeline.checkpoint import read_tensors
 from pipeline.errors import ClipError, UserError
+from pipeline.face_chip import STRETCHED_PX
 from pipeline.precision import FULL, Precision, lowered
 from pipeline.trace import span
 
@@ -55,12 +55,12 @@ class Detector(Protocol):
         """Their FACS numbers, one for each column."""
 
     def confidences(self, faces: torch.Tensor) -> np.ndarray:
-        """float32 rgb `faces` [32, 3, 112, 112] of 0..1 to [32, units] of 0..1."""
+        """float32 rgb `faces` [32, 3, px, px] of 0..1 to [32, units] of 0..1."""
 
 
 @span("network")
 def confidences(detector: Detector, faces: np.ndarray) -> np.ndarray:
-    """uint8 rgb `faces` [n, 112, 112, 3] to float32 [n, units] of 0..1."""
+    """uint8 rgb `faces` [n, px, px, 3] to float32 [n, units] of 0..1."""
     rows = [np.zeros((0, len(detector.units)))]
     for start in range(0, len(faces), FACES):
         batch = faces[start : start + FACES]
@@ -101,7 +101,9 @@ class Classical:
         with torch.inference_mode():
             points, _ = self.landmarks(faces)
         hog, pixels = hog_inside(faces, points, self.hog)
-        return cast(np.ndarray, self.classifier.detect_au(hog, [pixels]))
+        # In float64: how BLAS adds up depends on where memory lies, in float32 by a last bit that
+        # is seen afterwards.
+        return cast(np.ndarray, self.classifier.detect_au(hog.astype(np.float64), [pixels]))
 
 
 @dataclass(frozen=True)
@@ -169,7 +171,7 @@ def hog_inside(
 
 def landmark_network(device: str) -> MobileFaceNet:
     """MobileFaceNet as py-feat builds it for 68 landmarks."""
-    return MobileFaceNet([SIZE_PX, SIZE_PX], 2 * POINTS, device=device)
+    return MobileFaceNet([STRETCHED_PX, STRETCHED_PX], 2 * POINTS, device=device)
 
 
 def load_landmarks(path: Path, device: str) -> torch.nn.Module:

@@ -20,7 +20,7 @@ from sklearn.svm import LinearSVC
 from torch.nn import functional as F
 from xgboost import XGBClassifier
 
-from pipeline.alignment import SIZE_PX, TEMPLATE_PX, similarity
+from pipeline.face_chip import STRETCHED_PX
 from pipeline.precision import FULL, Precision
 from pipeline.py_feat import (
     CLASSIFIERS,
@@ -36,6 +36,7 @@ from pipeline.transformer import made_up
 SEED = 0
 PICTURES = 64
 COMPONENTS = 8
+UPPER_LEFT, LOWER_RIGHT = np.array([[0.12, 0.3], [0.88, 0.92]])  # brows and temples, chin
 UNITS = (1, 2, 4, 5, 6, 7, 9, 10, 11, 12, 14, 15, 17, 20, 23, 24, 25, 26, 28, 43)
 MULTITASK = ModelV2Config(
     backbone="test_convnext",
@@ -62,11 +63,10 @@ def landmarks(device: str) -> torch.nn.Module:
 
 
 def mean_face() -> np.ndarray:
-    """py-feat's neutral face, 68 landmarks [68, 2], in an aligned picture of side 1."""
+    """py-feat's neutral face, 68 landmarks [68, 2], in a picture of side 1 cut as py-feat cuts."""
     face = neutral.to_numpy()
-    eyes = face[36:42].mean(0), face[42:48].mean(0)
-    to_template = similarity(np.stack([*eyes, face[30], face[48], face[54]]), TEMPLATE_PX)
-    return cast(np.ndarray, np.c_[face, np.ones(POINTS)] @ to_template.T / SIZE_PX)
+    low, high = face.min(axis=0), face.max(axis=0)
+    return cast(np.ndarray, UPPER_LEFT + (face - low) / (high - low) * (LOWER_RIGHT - UPPER_LEFT))
 
 
 def classifier(backend: str) -> Any:
@@ -104,11 +104,11 @@ def _noise() -> tuple[np.ndarray, np.ndarray]:
     """HOG and landmarks of blurred noise behind trembling mean faces."""
     generator = torch.Generator().manual_seed(SEED)
     noise = torch.rand(PICTURES, 3, 14, 14, generator=generator)
-    pictures = F.interpolate(noise, (SIZE_PX, SIZE_PX), mode="bicubic").clamp(0, 1)
+    pictures = F.interpolate(noise, (STRETCHED_PX, STRETCHED_PX), mode="bicubic").clamp(0, 1)
     mean = torch.from_numpy(mean_face()).float().flatten()
     points = mean + 0.01 * torch.randn(PICTURES, 2 * POINTS, generator=generator)
     hog, pixels = hog_inside(pictures, points, hog_layer("cpu"))
-    return hog, np.stack(pixels).reshape(PICTURES, -1)
+    return hog.astype(np.float64), np.stack(pixels).reshape(PICTURES, -1)
 
 
 def multitask(device: str, precision: Precision = FULL) -> Multitask:

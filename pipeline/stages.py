@@ -194,7 +194,10 @@ class Stages:
             if len(givers) != 1:
                 among = f"of the stages it needs ({', '.join(stage.needs) or 'none'})"
                 number = f"{len(givers)} {among} write" if givers else f"none {among} writes"
-                raise UserError(f"{where}: stage {stage.name!r} takes {field!r}, which {number}")
+                raise UserError(
+                    f"{where}: stage {stage.name!r} takes {field!r}, which {number}; change its "
+                    "`needs`"
+                )
             taken.require(field, offered[givers[0]][field], stage.name, givers[0])
 
 

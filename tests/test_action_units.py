@@ -2,13 +2,14 @@
 
 import csv
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -18,12 +19,13 @@ from safetensors.torch import save_file
 from skops.io import dump
 
 from pipeline import openface
-from pipeline.clip import Clip
 from pipeline.errors import ClipError, UserError
-from pipeline.extractor import OK, ClipInputs, ClipResult
-from pipeline.extractors.action_units import HUB, LANDMARKS_FILE, ActionUnits, columns
+from pipeline.extractor import FAILED, OK, ClipInputs, ClipResult
+from pipeline.extractors.action_units import CUT, HUB, LANDMARKS_FILE, ActionUnits, columns
+from pipeline.face_chip import square
 from pipeline.openface import AUS
-from tests.aligned_faces import FOOTAGE, aligned_faces, clips_of
+from pipeline.py_feat_pins import PINS, Pin
+from tests.aligned_faces import FOOTAGE, clips_of, cut_faces
 
 PY_FEAT = ("xgb", "svm", "multitask")
 OPENFACE_AUS = [1, 2, 4, 5, 6, 7, 9, 10, 12, 14, 15, 17, 20, 23, 25, 26, 45]
@@ -78,9 +80,8 @@ def make(backend: str, **settings) -> ActionUnits:
     return ActionUnits(ActionUnits.Settings(backend=backend, **settings))
 
 
-def extract(stage: ActionUnits, clips: list[np.ndarray]) -> list[ClipResult]:
-    batch = [ClipInputs(Clip(str(i)), {"images": faces}) for i, faces in enumerate(clips)]
-    return list(stage.extract(batch))
+def extract(stage: ActionUnits, clips: list[ClipInputs]) -> list[ClipResult]:
+    return list(stage.extract(clips))
 
 
 def well_formed(features: np.ndarray, steps: int) -> None:
@@ -92,7 +93,7 @@ def well_formed(features: np.ndarray, steps: int) -> None:
 
 
 def by_py_feat(backend: str, released: Path) -> dict[str, np.ndarray]:
-    """What py-feat's own functions give for all aligned faces, by its names of the units."""
+    """What py-feat's own functions give for all faces, by its names of the units."""
     from feat.au_detectors.StatLearning.SL_test import SVMClassifier, XGBClassifier
     from feat.landmark_detectors.mobilefacenet_test import MobileFaceNet
     from feat.multitask.inference import MultitaskModel
@@ -101,7 +102,7 @@ def by_py_feat(backend: str, released: Path) -> dict[str, np.ndarray]:
     from skops.io import get_untrusted_types, load
 
     path = released.joinpath(*HUB[backend])
-    faces = torch.from_numpy(aligned_faces()).permute(0, 3, 1, 2) / 255
+    faces = torch.from_numpy(cut_faces(CUT[backend])).permute(0, 3, 1, 2) / 255
     if backend == "multitask":
         out = MultitaskModel("cpu", path)(faces)
         return dict(zip(out.au_names, out.au.T, strict=True))
@@ -122,8 +123,8 @@ def by_py_feat(backend: str, released: Path) -> dict[str, np.ndarray]:
 @pytest.mark.parametrize("backend", PY_FEAT)
 def test_units_are_py_feats_own(backend: str, released: Path) -> None:
     expected = by_py_feat(backend, released)
-    features = from_release(backend, released).features(aligned_faces())
-    well_formed(features, len(aligned_faces()))
+    features = from_release(backend, released).features(cut_faces(CUT[backend]))
+    well_formed(features, len(features))
     for column, au in enumerate(OPENFACE_AUS):
         presences, intensities = features[:, column], features[:, column + 17]
         theirs = expected["AU43" if au == 45 else f"AU{au:02d}"]
@@ -152,32 +153,34 @@ def test_an_svms_intensity_is_the_logistic_of_its_distance(released: Path) -> No
 def test_a_clip_does_not_depend_on_its_batch(backend: str) -> None:
     clips = clips_of(1, 5, 30, 7)
     together = extract(random(backend), clips)
-    for faces, result in zip(clips, together, strict=True):
-        (alone,) = extract(random(backend), [faces])
-        assert (result.state, result.length) == (OK, len(faces))
-        well_formed(result.rows["features"], len(faces))
+    for clip, result in zip(clips, together, strict=True):
+        (alone,) = extract(random(backend), [clip])
+        assert (result.state, result.length) == (OK, len(clip.rows["times"]))
+        well_formed(result.rows["features"], result.length)
         assert np.array_equal(alone.rows["features"], result.rows["features"])
 
 
 @pytest.mark.slow
 def test_the_threshold_decides_what_is_there() -> None:
-    low, high = (random("svm", threshold=t).features(aligned_faces()) for t in (0.05, 0.95))
+    low, high = (random("svm", threshold=t).features(cut_faces(CUT["svm"])) for t in (0.05, 0.95))
     assert np.array_equal(low[:, 17:], high[:, 17:])
     assert low[:, :17].mean() > 0.9 > 0.1 > high[:, :17].mean()
 
 
 @pytest.mark.slow
-def test_random_weights_are_the_same_in_another_process(tmp_path: Path) -> None:
-    settings = [random(backend).settings.model_dump(exclude_unset=True) for backend in PY_FEAT]
-    here = [random(backend).features(aligned_faces()[:2]) for backend in PY_FEAT]
-    np.save(tmp_path / "faces.npy", aligned_faces()[:2])
+@pytest.mark.parametrize("backend", PY_FEAT)
+def test_random_weights_are_the_same_in_another_process(backend: str, tmp_path: Path) -> None:
+    settings = random(backend).settings.model_dump(exclude_unset=True)
+    faces = cut_faces(CUT[backend])[:2]
+    here = random(backend).features(faces)
+    np.save(tmp_path / "faces.npy", faces)
     code = f"""
 import numpy, torch
 from pipeline.extractors.action_units import ActionUnits
 torch.set_num_threads({torch.get_num_threads()})
 faces = numpy.load({str(tmp_path / "faces.npy")!r})
-stages = [ActionUnits(ActionUnits.Settings(**settings)) for settings in {settings!r}]
-numpy.save({str(tmp_path / "there.npy")!r}, [stage.features(faces) for stage in stages])
+stage = ActionUnits(ActionUnits.Settings(**{settings!r}))
+numpy.save({str(tmp_path / "there.npy")!r}, stage.features(faces))
 """
     subprocess.run([sys.executable, "-c", code], check=True)
     assert np.array_equal(here, np.load(tmp_path / "there.npy"))
@@ -190,6 +193,17 @@ def test_landmarks_that_enclose_nothing_cost_their_clip_alone() -> None:
     points = torch.full((1, 136), 0.5)
     with pytest.raises(ClipError, match="landmarks"):
         py_feat.hog_inside(torch.zeros(1, 3, 112, 112), points, py_feat.hog_layer("cpu"))
+
+
+@pytest.mark.slow
+def test_pictures_that_can_not_be_decoded_any_more_cost_their_clip_alone() -> None:
+    first, second, third = clips_of(2, 3, 2)
+    broken = ClipInputs(second.clip, {**second.rows, "frames": second.rows["frames"][:1]})
+    results = extract(random("multitask"), [first, broken, third])
+    assert [result.state for result in results] == [OK, FAILED, OK]
+    assert "no picture at 0.040 s" in results[1].reason
+    (alone,) = extract(random("multitask"), [third])
+    assert np.array_equal(alone.rows["features"], results[2].rows["features"])
 
 
 def test_columns_are_in_openfaces_order_with_a_blink_from_closed_eyes() -> None:
@@ -220,7 +234,7 @@ def test_a_setting_meant_for_another_backend_is_refused(backend: str, setting: d
 
 def refused(stage: ActionUnits, *words: str) -> None:
     with pytest.raises(UserError) as caught:
-        stage.features(aligned_faces()[:1])
+        stage.features(cut_faces(square)[:1])
     message = str(caught.value)
     assert "\n" not in message
     for word in words:
@@ -241,6 +255,29 @@ def test_a_skops_file_that_nobody_trusts_is_not_opened(trusted: str | None, tmp_
     with pytest.raises(UserError, match=f"{digest}.*trusted_sha256"):
         stage.weights()
     refused(stage, digest, "multitask")
+
+
+def test_a_pin_is_trusted_unless_the_user_trusts_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / HUB["xgb"][1]
+    path.write_bytes(b"released")
+    pin = Pin(sha256(b"released").hexdigest(), ("here", "there"))
+    monkeypatch.setitem(cast(dict[str, Pin], PINS), HUB["xgb"][1], pin)
+    assert skops_stage(path, None).weights().id.startswith(str(path))
+    with pytest.raises(UserError, match=f"`trusted_sha256` is {'0' * 64}"):
+        skops_stage(path, "0" * 64).weights()
+    path.write_bytes(b"changed")
+    with pytest.raises(UserError, match=f"`trusted_sha256` is {pin.sha256}"):
+        skops_stage(path, None).weights()
+    assert skops_stage(path, sha256(b"changed").hexdigest()).weights()
+
+
+def test_every_pin_has_two_sources() -> None:
+    for file, pin in PINS.items():
+        assert file in {name for _, name in HUB.values()}
+        assert re.fullmatch("[0-9a-f]{64}", pin.sha256)
+        assert len(set(pin.sources)) == 2
 
 
 @pytest.mark.slow
@@ -360,12 +397,14 @@ def test_openfaces_own_values_reach_the_faces_they_are_of(
     stage = make("openface")
     assert stage.weights().path == path
     clips = clips_of(3, 5)
-    clips[1][2] = 0  # nobody in it
+    clips[1].rows["frames"][2] = (clips[1].rows["times"][2], np.zeros((90, 160, 3), np.uint8))
     first, second = extract(stage, clips)
     assert first.reason == ""
     assert "1 of 5 steps" in second.reason
-    for faces, result in ((clips[0], first), (clips[1], second)):
+    for clip, result in ((clips[0], first), (clips[1], second)):
         features = result.rows["features"]
+        seen = zip(clip.rows["frames"], clip.rows["boxes"], strict=True)
+        faces = np.stack([square(rgb, box) for (_, rgb), box in seen])
         assert (result.state, result.length) == (OK, len(faces))
         well_formed(features, len(faces))
         red = faces[..., 0].mean(axis=(1, 2)) / 255

@@ -79,7 +79,7 @@ def test_what_is_pulled_is_what_is_needed_and_then_it_is_here(url: str, tmp_path
     path = stages_file(
         tmp_path,
         faces={"needs": "frames"},
-        action_units={"needs": "faces"},
+        action_units={"needs": ["frames", "faces"]},
         bert={"weights": {"en": "own/net", "zh": "own/chinese"}},
     )
     where = ["--stages", str(path)]

@@ -17,7 +17,7 @@ from pipeline.extractors.resnet18 import Resnet18
 from pipeline.extractors.wav2vec2 import Wav2vec2
 from pipeline.media.waveform import RATE_HZ
 from pipeline.stages import Stages
-from tests.aligned_faces import aligned_faces
+from tests.aligned_faces import clips_of
 
 TOLERANCE = 0.02  # of a step's features, the median over all steps, as a share of their norm
 WORST = 0.1
@@ -66,11 +66,7 @@ def sounds() -> list[ClipInputs]:
 
 
 def faces() -> list[ClipInputs]:
-    images = aligned_faces()
-    return [
-        ClipInputs(Clip(str(i)), {"images": part})
-        for i, part in enumerate(np.array_split(images, 3))
-    ]
+    return clips_of(4, 4, 4)
 
 
 @pytest.mark.skipif(MINILM is None, reason="no real weights are here")

@@ -15,7 +15,6 @@ from torchvision import models
 from torchvision.transforms.v2 import functional as transforms
 
 from pipeline import resnet
-from pipeline.clip import Clip
 from pipeline.errors import UserError
 from pipeline.extractor import OK, ClipInputs, ClipResult
 from pipeline.extractors.resnet18 import IMAGENET_FILE, Resnet18
@@ -85,9 +84,8 @@ def extractor(weights: object, **settings) -> Resnet18:
     return Resnet18(Resnet18.Settings(**{**defaults, **settings}))
 
 
-def extract(stage: Resnet18, clips: list[np.ndarray]) -> list[ClipResult]:
-    batch = [ClipInputs(Clip(str(i)), {"images": faces}) for i, faces in enumerate(clips)]
-    return list(stage.extract(batch))
+def extract(stage: Resnet18, clips: list[ClipInputs]) -> list[ClipResult]:
+    return list(stage.extract(clips))
 
 
 def saved(folder: Path, content: Any) -> Path:
@@ -224,10 +222,10 @@ def test_each_clip_gets_its_own_faces_rows() -> None:
     clips = clips_of(3, 1, 14)
     results = extract(extractor("random", batch_size=5), clips)
     assert [(result.state, result.length) for result in results] == [(OK, 3), (OK, 1), (OK, 14)]
-    for faces, result in zip(clips, results, strict=True):
-        (alone,) = extract(extractor("random", batch_size=64), [faces])
+    for clip, result in zip(clips, results, strict=True):
+        (alone,) = extract(extractor("random", batch_size=64), [clip])
         declared = extractor("random").writes()["features"]
-        declared.check("features", result.rows["features"], steps=len(faces))
+        declared.check("features", result.rows["features"], steps=len(clip.rows["images"]))
         assert result.rows["features"] == pytest.approx(alone.rows["features"], abs=1e-5)
 
 

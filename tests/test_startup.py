@@ -23,7 +23,7 @@ stages:
   frames:
   faces: {needs: frames}
   resnet18: {needs: faces, weights: random}
-  action_units: {needs: faces, weights: random}
+  action_units: {needs: [frames, faces], weights: random}
   audio:
   mfcc: {needs: audio}
   wav2vec2: {needs: audio, weights: random}

@@ -10,7 +10,6 @@ from pydantic import Field as PydanticField
 from pydantic import model_validator
 
 from pipeline import openface
-from pipeline.alignment import SIZE_PX
 from pipeline.checkpoint import find_file
 from pipeline.device import Device, device_of
 from pipeline.digest import of_json
@@ -24,9 +23,11 @@ from pipeline.extractor import (
     later,
     runtime,
 )
+from pipeline.face_chip import Cut, chips, square, stretched
 from pipeline.field import Field
 from pipeline.openface import AUS
 from pipeline.precision import Precision
+from pipeline.py_feat_pins import trusted
 from pipeline.weights import Source, Weights, find, load_once
 
 if TYPE_CHECKING:
@@ -39,6 +40,10 @@ HUB = {
     "svm": ("py-feat/svm_au", "svm_au_classifier_v2.skops"),
     "multitask": ("py-feat/face_multitask_v2", "face_multitask_v28.safetensors"),
 }
+CUT: dict[str, Cut] = {
+    "xgb": stretched, "svm": stretched, "multitask": square, "openface": square,
+}  # fmt: skip
+CLIPS = 4  # that py-feat judges together: their pictures are 25 MB
 LANDMARKS_FILE = "mobilefacenet_model_best.pth.tar"
 OF_ALL = {"backend", "device"}
 OF_PY_FEAT = OF_ALL | {"weights", "revision", "file", "threshold"}
@@ -59,11 +64,19 @@ class ActionUnits(Extractor):
     and the presence is whether it exceeds `threshold`; 0.5 is where py-feat's own classes change.
     AU45 is py-feat's AU43. `openface` gives presences and fifths of its intensities itself.
 
+    Each face is cut from its frame as py-feat cuts it, 1.2 times as large as the detector's box:
+    for `multitask` a square of 256 px, for `xgb` and `svm` 112 px with the sides scaled apart.
+    `openface`, which looks for the face itself, is given the square.
+
     Source: OpenFace 2.0 (Baltrušaitis et al. 2018) for the units; py-feat (Cheong et al. 2023).
     """
 
-    version = 1
-    takes = {"images": Field(("step", SIZE_PX, SIZE_PX, 3), "uint8")}
+    version = 2
+    takes = {
+        "frames": Field(("frame", "height", "width", 3), "uint8", ragged=True),
+        "times": Field(("step",), "float64", unit="s"),
+        "boxes": Field(("step", 4), "float32", unit="px"),
+    }
 
     class Settings(StageSettings):
         """Who judges faces, and with which weights."""
@@ -82,7 +95,7 @@ class ActionUnits(Extractor):
 
         trusted_sha256: str | None = by_content(None, pattern="^[0-9a-f]{64}$")
         """SHA-256 of the skops file of `xgb` or `svm`, from which Python objects are rebuilt: no
-        other is loaded."""
+        other is loaded. null: the one that is pinned for py-feat's own file, where there is one."""
 
         binary: str | None = by_content(None)
         """With `openface`: its FeatureExtraction or FaceLandmarkImg, a path or a name on PATH."""
@@ -136,21 +149,38 @@ class ActionUnits(Extractor):
         revision = settings.landmark_revision
         return [judge, Source(settings.landmark_weights, (LANDMARKS_FILE,), revision)]
 
+    def portion(self) -> int | None:
+        """OpenFace is started once for all clips."""
+        return None if self.settings.backend == "openface" else CLIPS
+
     def extract(self, batch: Sequence[ClipInputs]) -> Iterator[ClipResult]:
         """The faces of all clips of the batch are judged together."""
-        faces = [inputs.rows["images"] for inputs in batch]
+        seen = [self._chips(inputs) for inputs in batch]
+        judged = self._judged([faces for faces in seen if not isinstance(faces, ClipError)])
+        for faces in seen:
+            yield ClipResult.of(faces) if isinstance(faces, ClipError) else next(judged)
+
+    def _chips(self, inputs: ClipInputs) -> np.ndarray | ClipError:
+        rows = inputs.rows
+        try:
+            return chips(rows["frames"], rows["times"], rows["boxes"], CUT[self.settings.backend])
+        except ClipError as error:
+            return error
+
+    def _judged(self, clips: Sequence[np.ndarray]) -> Iterator[ClipResult]:
+        if not clips:
+            return
         if self.settings.backend == "openface":
             program = openface.program(self.settings.binary)
-            seen = openface.action_units(program, faces)
-            yield from map(_of_openface, seen, map(len, faces))
+            yield from map(_of_openface, openface.action_units(program, clips), map(len, clips))
             return
-        features = self.features(np.concatenate(faces))
-        ends = np.cumsum([len(images) for images in faces])
+        features = self.features(np.concatenate(clips))
+        ends = np.cumsum([len(faces) for faces in clips])
         for part in np.split(features, ends[:-1]):
             yield ClipResult.ok({"features": part}, length=len(part))
 
     def features(self, faces: np.ndarray) -> np.ndarray:
-        """uint8 rgb `faces` [n, 112, 112, 3] to float32 [n, 34], by py-feat."""
+        """uint8 rgb `faces` [n, px, px, 3], cut as py-feat does, to float32 [n, 34]."""
         # torch and py-feat, which needs seconds, are loaded where they are used.
         from pipeline import py_feat
 
@@ -193,11 +223,12 @@ class ActionUnits(Extractor):
         return parts
 
     def _require_trust(self, found: Weights) -> None:
-        trusted = self.settings.trusted_sha256
-        if trusted != found.digest:
+        [file] = self.models()[0].files
+        digest = trusted(file, self.settings.trusted_sha256)
+        if digest != found.digest:
             raise UserError(
                 f"{found.path} rebuilds Python objects, so it is loaded only if trusted; its "
-                f"SHA-256 is {found.digest}, `trusted_sha256` is {trusted or 'not set'}: compare "
+                f"SHA-256 is {found.digest}, `trusted_sha256` is {digest or 'not set'}: compare "
                 "it with the one at its source, or choose backend multitask, which needs no trust"
             )
 
