@@ -23,6 +23,7 @@ RESULTS = HERE / "RESULTS.md"
 SUITE: dict[str, list[str]] = {
     "extraction": ["--clips", "10"],
     "detect": ["--frames", "120", "--timed-frames", "97", "--repeats", "1"],
+    "decode": [],
     "precision": [],
     "trace": [],
     "scale": [],
