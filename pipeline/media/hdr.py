@@ -90,7 +90,7 @@ def from_hlg(signal: np.ndarray, primaries: int) -> np.ndarray:
 
 
 def _dimmed(light: np.ndarray) -> np.ndarray:
-    """Light [n, 3] within WHITE, that of PEAK just so: a knee, above which highlights roll off.
+    """Light [n, 3] within WHITE: untouched up to a knee, from there PEAK rolled off to WHITE.
 
     The curve (BT.2390's, a Hermite spline in PQ) is that of the brightest of the three; the others
     follow in proportion, so that no hue changes.

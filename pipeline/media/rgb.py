@@ -31,9 +31,10 @@ class Rgb:
     def __call__(self, frame: Any) -> np.ndarray:
         """uint8 [height, width, 3]."""
         transfer, primaries = int(frame.color_trc), int(frame.color_primaries)
-        width = self._square_width(frame)
-        kind = (frame.width, frame.height, frame.format.name, width, transfer, primaries)
+        aspect = self._stream.sample_aspect_ratio or self._stream.codec_context.sample_aspect_ratio
+        kind = (frame.width, frame.height, frame.format.name, aspect, transfer, primaries)
         if kind != self._kind:
+            width = _square_width(frame.width, aspect or Fraction(1))
             self._kind, self._chain = kind, self._made(frame, width, transfer, primaries)
         (picture,) = self._chain.push(frame)
         return _upright(picture.to_ndarray(), frame)
@@ -67,13 +68,11 @@ class Rgb:
             ]
             return Chain(colours, frame)
 
-    def _square_width(self, frame: Any) -> int:
-        """How wide it is in square pixels; what the container says counts before the codec."""
-        aspect = self._stream.sample_aspect_ratio or self._stream.codec_context.sample_aspect_ratio
-        aspect = aspect or Fraction(1)
-        if not 1 / MOST_STRETCHED <= aspect <= MOST_STRETCHED:
-            return int(frame.width)
-        return max(1, round(frame.width * aspect))
+
+def _square_width(width: int, aspect: Fraction) -> int:
+    """How wide a picture is in square pixels, where its own have that aspect."""
+    is_possible = 1 / MOST_STRETCHED <= aspect <= MOST_STRETCHED
+    return max(1, round(width * aspect)) if is_possible else width
 
 
 def _upright(rgb: np.ndarray, frame: Any) -> np.ndarray:

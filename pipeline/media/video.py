@@ -126,11 +126,12 @@ class _Decoder:
 
     def timed(self) -> Iterator[Timed]:
         interval_s = 1 / float(self.stream.guessed_rate or USUAL_FPS)
+        ticks, seconds = self.stream.time_base.denominator, self.stream.time_base.numerator
         last_s = None
         for frame in self._frames():
             tick = self._ticks.popleft() if self._ticks else None
             tick = frame.pts if frame.pts is not None else tick
-            time_s = None if tick is None else float(tick * self.stream.time_base)
+            time_s = None if tick is None else tick * seconds / ticks
             if last_s is not None and (time_s is None or time_s <= last_s):
                 time_s = last_s + interval_s
             last_s = time_s or 0.0
