@@ -22,7 +22,7 @@ BEYOND_HZ = (8_050, 8_200, 8_500, 9_000, 10_000, 10_900)  # the last is below 22
 MINUTE_S = 60
 # The FIR of 96 dB that soxr took the place of, measured beside both: SciPy's time that it took, and
 # its alias in dB, by rate.
-FIR = {
+FIR: dict[int, tuple[float, float]] = {
     48_000: (8.6, -99),
     44_100: (7.3, -99),
     22_050: (9.2, -99),
@@ -81,7 +81,7 @@ def _kept_db(resample: Resample, rate_hz: int) -> float:
 def _level_db(resample: Resample, rate_hz: int, hz: float) -> float:
     wave = np.sin(2 * np.pi * hz * np.arange(rate_hz) / rate_hz).astype(np.float32)
     inner = resample(wave, rate_hz)[2000:-2000].astype(np.float64)
-    return float(10 * np.log10(max(2 * np.mean(inner**2), 1e-30)))
+    return float(10 * np.log10(max(2 * float(np.mean(inner**2)), 1e-30)))
 
 
 def _impulse_off(resample: Resample, rate_hz: int) -> float:
