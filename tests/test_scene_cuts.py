@@ -1,7 +1,7 @@
 """A cut is seen in any light; what moves, flashes, swings or blends is none."""
 
 import importlib.util
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import cache
 from itertools import islice
 from pathlib import Path
@@ -98,9 +98,9 @@ def test_pictures_of_one_colour_are_no_error() -> None:
 
 
 def test_few_pictures_are_held_ahead_and_fewer_large_ones() -> None:
-    taken = []
+    taken: list[int] = []
 
-    def given(shape: tuple[int, int]) -> object:
+    def given(shape: tuple[int, int]) -> Iterator[tuple[float, np.ndarray]]:
         picture = np.broadcast_to(np.zeros(1, np.uint8), (*shape, 3))
         for number in range(12):
             taken.append(number)
@@ -108,7 +108,7 @@ def test_few_pictures_are_held_ahead_and_fewer_large_ones() -> None:
 
     for shape, most in (((90, 160), AHEAD), ((3000, 4000), AHEAD_PX // 12_000_000)):
         taken.clear()
-        for (number, _), _ in SceneCuts(RATIO).marked(given(shape)):  # type: ignore[arg-type]
+        for (number, _), _ in SceneCuts(RATIO).marked(given(shape)):
             assert len(taken) - 1 - number <= most
 
 
