@@ -1,5 +1,6 @@
 """What a change costs: exactly the stages and partitions that it touches, field by field."""
 
+import io
 import json
 import os
 from collections.abc import Callable, Mapping
@@ -8,8 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 import yaml
 from huggingface_hub import constants
+from safetensors.torch import save
+from torchvision.models import resnet18
 
 from pipeline import dataset
 from pipeline.cache import set_current
@@ -105,6 +109,7 @@ FILES = {
     "bert": "model.safetensors",
     "tencent": "vectors.txt",
 }
+BESIDE = ("config.json", "tokenizer.json", "preprocessor_config.json")
 HUB_ID = "own/net"
 WIRING = {
     "needs",
@@ -115,12 +120,29 @@ WIRING = {
 Content = tuple[Settings, Settings, Settings]
 
 
+def put(path: Path, content: str) -> None:
+    """Weights of that content: a network's, where the stage looks into the file."""
+    tensors = {"x": torch.tensor(ord(content))}
+    if path.name == FILES["bert"]:
+        path.write_bytes(save(tensors))
+        for name in BESIDE:
+            (path.parent / name).write_text("{}")
+    elif path.name in (FILES["resnet18"], "first", "copy", "other"):
+        with torch.device("meta"):
+            shapes = resnet18().state_dict()
+        state = {n: torch.tensor(float(ord(content))).expand(t.shape) for n, t in shapes.items()}
+        torch.save(state, file := io.BytesIO())
+        path.write_bytes(file.getvalue())
+    else:
+        path.write_text(content)
+
+
 def by_path(stage: str, setting: str = "weights", file: str = "", **others: Any) -> Content:
     """The weights in three folders or files, the second a copy of the first."""
     folders = [Path(name) for name in ("first", "copy", "other")]
     for folder, content in zip(folders, ("a", "a", "b"), strict=True):
         folder.mkdir()
-        (folder / (file or FILES[stage])).write_text(content)
+        put(folder / (file or FILES[stage]), content)
     first, copy, other = ({**others, setting: str(folder.resolve())} for folder in folders)
     return first, copy, other
 
@@ -131,7 +153,7 @@ def by_revision(stage: str, setting: str = "revision", file: str = "", **others:
     for revision, content in (("first", "a"), ("copy", "a"), ("other", "b")):
         snapshot = root / "snapshots" / (revision * 8)
         snapshot.mkdir(parents=True)
-        (snapshot / (file or FILES[stage])).write_text(content)
+        put(snapshot / (file or FILES[stage]), content)
         (root / "refs").mkdir(exist_ok=True)
         (root / "refs" / revision).write_text(snapshot.name)
     first, copy, other = ({**others, setting: name} for name in ("first", "copy", "other"))
@@ -142,7 +164,7 @@ def by_file(**others: Any) -> Content:
     """Three files in one folder, two of the same content."""
     Path("nets").mkdir()
     for name, content in (("first", "a"), ("copy", "a"), ("other", "b")):
-        Path("nets", name).write_text(content)
+        put(Path("nets", name), content)
     weights = str(Path("nets").resolve())
     first, copy, other = ({**others, "weights": weights, "file": n} for n in os.listdir("nets"))
     return tuple(sorted((first, copy, other), key=lambda s: "fco".index(s["file"][0])))  # type: ignore[return-value]
@@ -381,7 +403,7 @@ def test_a_weights_file_that_is_replaced_costs_its_stage(world: World, stage: st
     os.utime(file, (1, 1))
     assert world.lacking() == set(), "touched is not changed"
     stat = file.stat()
-    file.write_text("c")
+    put(file, "c")
     os.utime(file, ns=(stat.st_atime_ns, stat.st_mtime_ns))
     assert world.lacking() == everywhere(TOUCHED[stage]), "of the same size, its time restored"
 
