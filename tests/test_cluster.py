@@ -294,7 +294,7 @@ def test_a_worker_that_joins_later_is_asked_too(
     transcripts: Transcripts, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     transcripts.texts(TEXTS[:4])
-    monkeypatch.setattr(cluster, "_call_up", lambda client, muster: None)
+    monkeypatch.setattr(cluster, "_call_up", lambda client, muster, gpu: None)
     of = Muster.of
     monkeypatch.setattr(Muster, "of", lambda tasks: replace(of(tasks), lease="of another run"))
     with pytest.raises(UserError, match="does not see the cache"):
