@@ -104,6 +104,4 @@ def _terminable() -> Iterator[None]:
 
 
 if __name__ == "__main__":
-    from pipeline.__main__ import main
-
-    main()
+    import_module("pipeline.__main__").main()
