@@ -44,7 +44,7 @@ def module(name: str, *arguments: object) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
 
 
-@pytest.mark.parametrize("name", ["pipeline", "model", "pipeline.cli", "model.cli"])
+@pytest.mark.parametrize("name", ["pipeline", "model", "model.cli"])
 def test_a_package_is_run_as_a_program(name: str, tmp_path: Path) -> None:
     told = module(name, "--help")
     assert told.returncode == 0
