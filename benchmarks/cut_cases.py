@@ -127,7 +127,7 @@ def cut_together(found: Sequence[Shot], rng: np.random.Generator, count: int) ->
 
 def same_studio(found: Sequence[Shot], rng: np.random.Generator, count: int) -> Case:
     """People in the same seat before the same wall, in the same light."""
-    wall = _wall(found[rng.integers(len(found))])
+    wall = _wall(found[int(rng.integers(len(found)))])
     y, x = np.mgrid[:HEIGHT, :WIDTH]
     distance = np.hypot((x - FACE[0]) / 1.3, (y - FACE[1] - 20) / 1.6) / FACE[2]
     share = np.clip(1.5 - distance, 0, 1)[..., None].astype(np.float32)
@@ -142,7 +142,7 @@ def same_studio(found: Sequence[Shot], rng: np.random.Generator, count: int) -> 
 
 def two_cameras(found: Sequence[Shot], rng: np.random.Generator, count: int) -> Case:
     """One person now nearer, now farther, without a pause."""
-    shot = found[rng.integers(len(found))]
+    shot = found[int(rng.integers(len(found)))]
     step = len(shot.pictures) // 2
     near, far = _somewhere(rng), (FACE[0], FACE[1], 48.0)
     halves = [(near, slice(0, step)), (far, slice(step, None))]
@@ -151,7 +151,7 @@ def two_cameras(found: Sequence[Shot], rng: np.random.Generator, count: int) -> 
 
 def jumps(found: Sequence[Shot], rng: np.random.Generator, count: int) -> Case:
     """One person at one place, with a moment left out at each cut."""
-    person = found[rng.integers(len(found))].person
+    person = found[int(rng.integers(len(found)))].person
     own = [shot for shot in found if shot.person == person]
     seat = _somewhere(rng)
     order = rng.permutation(len(own))[:count]
@@ -203,7 +203,9 @@ def steady(shot: Shot, rng: np.random.Generator) -> Case:
 def flashed(shot: Shot, rng: np.random.Generator) -> Case:
     """A photographer's flash, one or two frames, over all of the picture or a side of it."""
     at, length = int(rng.integers(6, len(shot.pictures) - 6)), int(rng.integers(1, 3))
-    slope = np.linspace(*rng.uniform(0.3, 1, 2), WIDTH, dtype=np.float32)[None, :, None]
+    slope = np.linspace(rng.uniform(0.3, 1), rng.uniform(0.3, 1), WIDTH, dtype=np.float32)[
+        None, :, None
+    ]
     glare = rng.uniform(60, 200) * slope
 
     def lit(i: int, rgb: np.ndarray) -> np.ndarray:

@@ -32,7 +32,7 @@ def write_stages(folder: Path, wav2vec2: str = "large", **settings: dict[str, An
         "wav2vec2": str(_wav2vec2(folder, wav2vec2)),
         "bert": str(_bert(folder)),
     }
-    needs = {"faces": "frames", "resnet18": "faces"}
+    needs: dict[str, str | list[str]] = {"faces": "frames", "resnet18": "faces"}
     needs |= {"action_units": ["frames", "faces"], "mfcc": "audio", "wav2vec2": "audio"}
     stages = {
         name: {

@@ -32,10 +32,10 @@ def cuts(pictures: Sequence[np.ndarray]) -> list[int]:
     marked = list(SceneCuts(RATIO).marked(enumerate(pictures)))
     assert [number for (number, _), _ in marked] == list(range(len(pictures)))
     assert all(a is b for a, ((_, b), _) in zip(pictures, marked, strict=True))
-    return [number for (number, _), is_cut in marked if is_cut]
+    return [int(number) for (number, _), is_cut in marked if is_cut]
 
 
-def lit(rgb: np.ndarray, gain: float, glare: float = 0) -> np.ndarray:
+def lit(rgb: np.ndarray, gain: float, glare: float | np.ndarray = 0) -> np.ndarray:
     return np.clip(rgb * gain + glare, 0, 255).astype(np.uint8)
 
 

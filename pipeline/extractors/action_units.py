@@ -223,8 +223,8 @@ class ActionUnits(Extractor):
         return parts
 
     def _require_trust(self, found: Weights) -> None:
-        [file] = self.models()[0].files
-        digest = trusted(file, self.settings.trusted_sha256)
+        assert found.path is not None
+        digest = trusted(found.path.name, self.settings.trusted_sha256)
         if digest != found.digest:
             raise UserError(
                 f"{found.path} rebuilds Python objects, so it is loaded only if trusted; its "
