@@ -23,4 +23,4 @@ def trusted(file: str, named: str | None, pins: Mapping[str, Pin] = PINS) -> str
     if named is not None:
         return named
     pin = pins.get(file)
-    return pin and pin.sha256
+    return pin.sha256 if pin else None
