@@ -40,7 +40,7 @@ class Trouble:
     def of(cls, error: Exception, clip: str) -> Trouble:
         """Of an error that was not foreseen: its type and message."""
         reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
-        return cls(reason, folded(reason.replace(clip, "…")))
+        return cls(reason, folded(reason, clip))
 
 
 class Attempt:

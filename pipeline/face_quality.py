@@ -48,14 +48,18 @@ class Levels(StageSettings):
     runner_up: float = PydanticField(0.8, ge=0)
     """How large the next person may be, as a share of who is followed."""
 
+    damaged: float = PydanticField(0.1, ge=0, le=1)
+    """The largest share of the pictures that may be damaged."""
+
 
 @dataclass(frozen=True)
 class Quality:
-    """Medians over a clip's sampled faces, but for the first, second and last.
+    """Medians over a clip's sampled faces, but for the first two and the last two.
 
     probability: the mean, coverage: the share of the frames that show the face; eyes_px: between
     the eyes; sharpness: see below; yaw, pitch and roll: how far the head is turned, without sign;
-    inside: the share of the box within the picture; runner_up: see `people.Choice`.
+    inside: the share of the box within the picture; runner_up: see `people.Choice`; damaged: the
+    share of the pictures.
     """
 
     probability: float
@@ -67,6 +71,7 @@ class Quality:
     roll_deg: float
     inside: float
     runner_up: float
+    damaged: float
 
     FIELDS: ClassVar[dict[str, tuple[str, str]]] = {  # as they are stored: whose, and the unit
         "mean_probability": ("probability", ""),
@@ -78,10 +83,18 @@ class Quality:
         "roll": ("roll_deg", "deg"),
         "inside": ("inside", ""),
         "runner_up": ("runner_up", ""),
+        "damaged": ("damaged", ""),
     }
 
     @classmethod
-    def of(cls, faces: Sequence[Face], coverage: float, mean: float, runner_up: float) -> Quality:
+    def of(
+        cls,
+        faces: Sequence[Face],
+        coverage: float,
+        mean: float,
+        runner_up: float,
+        damaged: float = 0.0,
+    ) -> Quality:
         """faces: those that are sampled. mean: the probability of all."""
         angles = np.abs([pose(face.landmarks) for face in faces])
         eyes = [float(np.hypot(*(face.landmarks[1] - face.landmarks[0]))) for face in faces]
@@ -89,7 +102,16 @@ class Quality:
         sharp = float(np.median([sharpness(face.image) for face in faces]))
         inside = float(np.median([face.inside for face in faces]))
         return cls(
-            mean, coverage, float(np.median(eyes)), sharp, yaw, pitch, roll, inside, runner_up
+            mean,
+            coverage,
+            float(np.median(eyes)),
+            sharp,
+            yaw,
+            pitch,
+            roll,
+            inside,
+            runner_up,
+            damaged,
         )
 
     @classmethod
@@ -117,6 +139,7 @@ class Quality:
         at_most = (
             (turned, levels.turned_deg, "head turned by {:.0f}° (at most {:g}°)"),
             (self.runner_up, levels.runner_up, "another person {:.0%} as large (at most {:.0%})"),
+            (self.damaged, levels.damaged, "{:.0%} of the pictures are damaged (at most {:.0%})"),
         )
         found = [said.format(value, level) for value, level, said in at_least if value < level]
         found += [said.format(value, level) for value, level, said in at_most if value > level]

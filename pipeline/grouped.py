@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from pipeline.prose import counted, listed
+from pipeline.prose import counted, folded, listed
 
 EXAMPLES = 3  # clips that are named of a group
-PATH_AT_END = re.compile(
-    r": (?:\w+://|/)[^;:]*(?=$|;)"
-)  # as errors name their file; it may hold spaces
-PATH = re.compile(r"(?:\w+://|(?<![\w.])/)[^\s;,'\"]+[^\s;,'\":)]")
-NUMBER = re.compile(r"\d+(?:\.\d+)?")
 
 
 @dataclass(frozen=True)
@@ -42,13 +36,6 @@ def grouped(reasons: Iterable[tuple[str, str]]) -> list[Group]:
         alike[folded(reason, clip)].append((clip, reason))
     groups = [_group(shared, members) for shared, members in alike.items()]
     return sorted(groups, key=lambda group: -len(group.clips))
-
-
-def folded(reason: str, clip: str) -> str:
-    """The reason without the clip's id, paths and numbers."""
-    plain = PATH.sub("…", PATH_AT_END.sub("", reason))
-    plain = re.sub(rf"(?<![\w/]){re.escape(clip)}(?![\w/])", "…", plain) if clip else plain
-    return NUMBER.sub("N", plain)
 
 
 def _group(shared: str, members: Sequence[tuple[str, str]]) -> Group:

@@ -5,7 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-OWN = re.compile(r"\S*[/\\]\S*|\d+(\.\d+)?")  # paths, ids and numbers
+PATH_AT_END = re.compile(
+    r": (?:\w+://|/)[^;:]*(?=$|;)"
+)  # as errors name their file; it may hold spaces
+PATH = re.compile(r"(?:\w+://|(?<![\w.])/)[^\s;,'\"]+[^\s;,'\":)]")
+NUMBER = re.compile(r"\d+(?:\.\d+)?")
 
 
 def counted(number: int, noun: str) -> str:
@@ -19,6 +23,8 @@ def listed(names: Sequence[object], most: int) -> str:
     return ", ".join(map(str, names[:most])) + more
 
 
-def folded(message: str) -> str:
-    """The message without its paths and numbers: the same for all that say the same."""
-    return OWN.sub("…", message)
+def folded(message: str, clip: str = "") -> str:
+    """The message without a clip's id, paths and numbers: the same for all that say the same."""
+    plain = PATH.sub("…", PATH_AT_END.sub("", message))
+    plain = re.sub(rf"(?<![\w/]){re.escape(clip)}(?![\w/])", "…", plain) if clip else plain
+    return NUMBER.sub("N", plain)

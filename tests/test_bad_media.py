@@ -126,6 +126,14 @@ def test_every_clip_comes_out_as_the_table_says(
 
 
 @pytest.mark.slow
+def test_faces_from_damaged_pictures_are_doubtful(corpus: tuple[Cache, str]) -> None:
+    cache, _ = corpus
+    stage, number = cache["faces"], number_of(cache, "noise in the middle tenth")
+    assert "60 % of the pictures are damaged (at most 10 %)" in stage.doubts[number]
+    assert stage.doubts[number_of(cache, NEIGHBOURS[0].name)] == ""
+
+
+@pytest.mark.slow
 def test_the_features_of_neighbours_do_not_change_by_a_bit(
     corpus: tuple[Cache, str], tmp_path: Path
 ) -> None:

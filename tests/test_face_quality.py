@@ -19,7 +19,7 @@ FEAT = importlib.util.find_spec("feat")
 assert FEAT is not None
 assert FEAT.origin is not None
 FOOTAGE = Path(FEAT.origin).parent / "tests/data"
-GOOD = Quality(0.99, 0.9, 60, 0.1, 5, 5, 5, 1.0, 0.2)
+GOOD = Quality(0.99, 0.9, 60, 0.1, 5, 5, 5, 1.0, 0.2, 0.0)
 
 
 def turned(axis: int, degrees: float) -> np.ndarray:
@@ -74,6 +74,7 @@ def test_a_box_of_no_area_is_no_error() -> None:
         ({"yaw_deg": 71}, "head turned by 71° (at most 60°)"),
         ({"pitch_deg": 65}, "head turned by 65° (at most 60°)"),
         ({"inside": 0.5}, "50 % of the face in the picture (at least 80 %)"),
+        ({"damaged": 0.6}, "60 % of the pictures are damaged (at most 10 %)"),
         ({"runner_up": 0.95}, "another person 95 % as large (at most 80 %)"),
         (
             {"coverage": 0.04, "probability": 0.82},

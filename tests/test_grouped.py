@@ -8,7 +8,8 @@ from click.testing import CliRunner
 
 from model.cli import main
 from pipeline.console import MOST_LINES, print_problems
-from pipeline.grouped import folded, grouped
+from pipeline.grouped import grouped
+from pipeline.prose import folded
 from pipeline.status import Problem, StageStatus
 from tests.conftest import Transcripts
 

@@ -189,7 +189,10 @@ class TestClips:
         assert done.clips["b"]["score"] is None
         told = predict(str(table))
         assert told.code == 1
-        assert "b: left out, nothing to go by: no media; no media; empty text" in told.err
+        assert (
+            "b: left out, nothing to go by: the dataset names no video for this clip; no media; "
+            "empty text" in told.err
+        )
         assert " a " in told.out
 
     def test_a_kept_cache_computes_only_what_is_new(self, run, tmp_path):

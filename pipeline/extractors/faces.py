@@ -171,7 +171,7 @@ class Faces(Extractor):
         choice = choose(clip.tracker.tracks, self.settings.relink)
         seen = choice.faces
         faces = [seen[i] for i in sample_indices(len(seen), self.steps)]
-        quality = _quality(faces, choice, clip.with_face + clip.without_face)
+        quality = _quality(faces, choice, clip)
         counts = {
             "frames_with_face": clip.with_face,
             "frames_without_face": clip.without_face,
@@ -201,9 +201,10 @@ def _sampled(faces: Sequence[Face]) -> dict[str, np.ndarray]:
     }
 
 
-def _quality(faces: Sequence[Face], choice: Choice, frames: int) -> Quality:
+def _quality(faces: Sequence[Face], choice: Choice, clip: Watched) -> Quality:
     mean = float(np.mean([face.probability for face in choice.faces]))
-    return Quality.of(faces, len(choice.faces) / frames, mean, choice.runner_up)
+    coverage = len(choice.faces) / (clip.with_face + clip.without_face)
+    return Quality.of(faces, coverage, mean, choice.runner_up, clip.frames.damaged)
 
 
 class Watched:

@@ -43,6 +43,7 @@ class Frames(StreamingExtractor):
             "shape": Field((3,), "int32"),
             "times": Field(("frame",), "float64", unit="s", ragged=True),
             "begins_s": Field((), "float64", unit="s"),
+            "damaged": Field((), "float32", unit="share of the pictures"),
             "note": Field(("byte",), "uint8", unit="UTF-8", ragged=True),
         }
 
@@ -53,8 +54,9 @@ class Frames(StreamingExtractor):
     def restore(self, rows: Mapping[str, np.ndarray]) -> Mapping[str, Any]:
         pixels = rows["pixels"].reshape(*rows["shape"], 3)
         times, begins_s = rows["times"].tolist(), float(rows["begins_s"])
-        note = rows["note"].tobytes().decode()
-        return {"frames": media.Pictures(lambda _: zip(times, pixels, strict=True), begins_s, note)}
+        note, damaged = rows["note"].tobytes().decode(), float(rows["damaged"])
+        kept = media.Pictures(lambda _: zip(times, pixels, strict=True), begins_s, note, damaged)
+        return {"frames": kept}
 
     def extract(self, batch: Sequence[ClipInputs]) -> Iterable[ClipResult]:
         for inputs in batch:
@@ -83,5 +85,6 @@ def _kept(pictures: media.Pictures) -> dict[str, np.ndarray]:
         "shape": np.array(pixels.shape[:3], np.int32),
         "times": np.array(times, np.float64),
         "begins_s": np.array(pictures.begins_s, np.float64),
+        "damaged": np.array(pictures.damaged, np.float32),
         "note": np.frombuffer(pictures.note.encode(), np.uint8),
     }

@@ -85,5 +85,6 @@ def quality(rows: Mapping[str, np.ndarray]) -> tuple[tuple[str, str], ...]:
         ),
         ("In the picture", f"{100 * of['inside']:.0f} % of the box"),
         ("Next person", f"{100 * of['runner_up']:.0f} % as large"),
+        ("Damaged pictures", f"{100 * of['damaged']:.0f} %"),
         ("Cuts", f"{of['cuts']:.0f}"),
     )

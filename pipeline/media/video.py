@@ -37,12 +37,13 @@ class Pictures(Iterable[Frame]):
 
     begin: makes them anew for each pass, and tells of that pass here: begins_s, when the first is
     shown on the container's own clock, known once it has come; note, what was taken and what else
-    there was, complete once the last has come.
+    there was, and damaged, the share of the pictures that are, complete once the last has come.
     """
 
     begin: Callable[[Pictures], Iterator[Frame]]
     begins_s: float = 0.0
     note: str = ""
+    damaged: float = 0.0
 
     def __iter__(self) -> Iterator[Frame]:
         return self.begin(self)
@@ -69,7 +70,7 @@ def frames(path: str, fps: float | None = None, time_limit_s: float = DEFAULT_S)
 
 
 def _shown(told: Pictures, path: str, fps: float | None, limit: TimeLimit) -> Iterator[Frame]:
-    told.note = ""
+    told.note, told.damaged = "", 0.0
     with opened(path, "video", limit) as container:
         stream = _required(container, path)
         told.tell(which(container, stream))
@@ -90,6 +91,7 @@ def _shown(told: Pictures, path: str, fps: float | None, limit: TimeLimit) -> It
         if decoder.lost > MOST_LOST * decoder.all:
             raise ClipError(f"{decoder.damage}: {path}")
         told.tell(decoder.damage)
+        told.damaged = decoder.damaged / decoder.all
 
 
 def _required(container: Any, path: str) -> Any:
@@ -140,8 +142,12 @@ class _Decoder:
     @property
     def damage(self) -> str:
         """What to tell of the pictures that are damaged."""
-        damaged = self.lost + self.smeared
-        return f"{damaged} of {self.all} pictures are damaged" if damaged else ""
+        return f"{self.damaged} of {self.all} pictures are damaged" if self.damaged else ""
+
+    @property
+    def damaged(self) -> int:
+        """Pictures that did not decode, or were made from ones that are damaged."""
+        return self.lost + self.smeared
 
     def _frames(self) -> Iterator[Any]:
         import av
