@@ -234,7 +234,7 @@ def test_a_setting_meant_for_another_backend_is_refused(backend: str, setting: d
 
 def refused(stage: ActionUnits, *words: str) -> None:
     with pytest.raises(UserError) as caught:
-        stage.features(cut_faces(square)[:1])
+        stage.features(cut_faces(CUT[stage.settings.backend])[:1])
     message = str(caught.value)
     assert "\n" not in message
     for word in words:
