@@ -13,7 +13,7 @@ from pipeline.clip import Clip
 from pipeline.extractor import OK, ClipInputs, ClipResult
 from pipeline.extractors.faces import Faces
 from pipeline.face_quality import HEAD, Levels, Quality, inside, pose, sharpness
-from pipeline.media import frames
+from pipeline.media import Pictures, frames
 
 FEAT = importlib.util.find_spec("feat")
 assert FEAT is not None
@@ -93,7 +93,7 @@ def shown(name: str, count: int) -> list[np.ndarray]:
 
 
 def faces_of(pictures: list[np.ndarray], **settings) -> ClipResult:
-    given = ((i / 25, rgb) for i, rgb in enumerate(pictures))
+    given = Pictures(lambda _: ((i / 25, rgb) for i, rgb in enumerate(pictures)))
     stage = Faces(Faces.Settings(device="cpu", **settings))
     (result,) = stage.extract([ClipInputs(Clip("a"), {"frames": given})])
     assert result.state == OK

@@ -284,7 +284,7 @@ class TestCache:
         told = json.loads((run / "provenance.json").read_text())
         assert told["imported_from"] == made["source"]
         assert told["stages"]["audio"]["fingerprint"] == cache["audio"].fingerprint
-        assert told["stages"]["audio"]["random"] is False
+        assert told["stages"]["audio"]["random"] == []
 
     def test_a_clips_page_tells_where_its_numbers_came_from(self):
         cache = imported(feature_files.mmsa())
@@ -494,7 +494,13 @@ def test_every_model_trains_on_imported_features():
     assert {row.get("model") for row in told["rows"]} - {None} == set(network.names())
     assert told["failed"] == {}
     told = json.loads(smp("train", "talks", "--target", "T", "--epochs", "1", "--json").stdout)
-    assert told["splits"]["train"] == {"clips": 40, "visual": 39, "audio": 40, "text": 40}
+    assert told["splits"]["train"] == {
+        "clips": 40,
+        "left_out": 0,
+        "visual": 39,
+        "audio": 40,
+        "text": 40,
+    }
     assert told["notes"] == [f"the features were imported from {Path('talks.pkl').absolute()}"]
     done = smp("ablate", "talks", "modalities", *options)
     assert sum("model" in row for row in json.loads(done.stdout)["rows"]) == 7

@@ -224,7 +224,7 @@ def test_without_one_of_its_files_features_are_the_same_or_there_are_none(
     layout: str, tmp_path: Path
 ) -> None:
     if in_pieces(layout) and not find_spec("sentencepiece"):
-        with pytest.raises(UserError, match="pip install sentencepiece"):
+        with pytest.raises(UserError, match=r"pip install 'smp-sentiment\[sentencepiece\]'"):
             results(made(layout, tmp_path / "net"))
         return
     found = outcome(layout, tmp_path / "net")

@@ -296,7 +296,7 @@ def _own_tokenizer(weights: Weights) -> CheckpointTokenizer:
     if not files & {"tokenizer.json", "vocab.txt", "vocab.json"} and not find_spec("sentencepiece"):
         raise UserError(
             f"weights {weights.id!r}: the vocabulary at {weights.path} is read with sentencepiece: "
-            "pip install sentencepiece"
+            "pip install 'smp-sentiment[sentencepiece]'"
         )
     tokenizer = transformer.loaded(
         "AutoTokenizer",

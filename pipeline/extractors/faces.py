@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from pydantic import Field as PydanticField
 from pydantic import model_validator
-from pydantic_core import PydanticCustomError
 
 from pipeline import media, weights
 from pipeline.alignment import SIZE_PX, align
@@ -95,9 +94,7 @@ class Faces(Extractor):
         @classmethod
         def _renamed(cls, given: Any) -> Any:
             if isinstance(given, dict) and "cut_level" in given:
-                raise PydanticCustomError(
-                    "renamed", "cut_level is gone: leave it out, or set cut_ratio"
-                )
+                raise ValueError("cut_level is gone: leave it out, or set cut_ratio")
             return given
 
     settings: Settings
