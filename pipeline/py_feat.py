@@ -11,15 +11,6 @@ from zipfile import BadZipFile
 
 import numpy as np
 import torch
-
-# py-feat sets this to 1 for the whole process unless it is set; torch's number changes nothing.
-os.environ.setdefault("OMP_NUM_THREADS", str(torch.get_num_threads()))
-
-from feat.au_detectors.StatLearning.SL_test import SVMClassifier, XGBClassifier
-from feat.landmark_detectors.mobilefacenet_test import MobileFaceNet
-from feat.multitask.inference import MultitaskModel
-from feat.utils.face_mask import extract_hog_features_batched
-from feat.utils.image_operations import HOGLayer
 from scipy.spatial import QhullError
 from scipy.special import expit
 from skops.io import get_untrusted_types, loads
@@ -28,7 +19,18 @@ from pipeline.checkpoint import read_tensors
 from pipeline.errors import ClipError, UserError
 from pipeline.face_chip import STRETCHED_PX
 from pipeline.precision import FULL, Precision, lowered
+from pipeline.torchcodec_stand_in import torchcodec_if_need_be
 from pipeline.trace import span
+
+# py-feat sets this to 1 for the whole process unless it is set; torch's number changes nothing.
+os.environ.setdefault("OMP_NUM_THREADS", str(torch.get_num_threads()))
+
+with torchcodec_if_need_be():
+    from feat.au_detectors.StatLearning.SL_test import SVMClassifier, XGBClassifier
+    from feat.landmark_detectors.mobilefacenet_test import MobileFaceNet
+    from feat.multitask.inference import MultitaskModel
+    from feat.utils.face_mask import extract_hog_features_batched
+    from feat.utils.image_operations import HOGLayer
 
 # Always so many faces at once: a face's last bits then don't depend on those beside it. They
 # matter here, where landmarks are cut to whole pixels and trees branch at thresholds.

@@ -11,8 +11,6 @@ from typing import Any, cast
 
 import numpy as np
 import torch
-from feat.multitask.model_v2 import MEGraphAUv2, ModelV2Config
-from feat.utils.image_operations import neutral
 from safetensors.torch import save_file
 from sklearn.decomposition import PCA
 from sklearn.preprocessing import StandardScaler
@@ -31,7 +29,12 @@ from pipeline.py_feat import (
     hog_layer,
     landmark_network,
 )
+from pipeline.torchcodec_stand_in import torchcodec_if_need_be
 from pipeline.transformer import made_up
+
+with torchcodec_if_need_be():
+    from feat.multitask.model_v2 import MEGraphAUv2, ModelV2Config
+    from feat.utils.image_operations import neutral
 
 SEED = 0
 PICTURES = 64

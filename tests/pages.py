@@ -10,7 +10,7 @@ ROOT = Path(__file__).parent.parent
 PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md")])
 FENCED = re.compile(r"^```(\S*) ?(.*)\n((?:.*\n)*?)```$", re.MULTILINE)
 LINK = re.compile(r"\]\(([^)\s]+)\)")
-NUMBER = re.compile(r"-?\d+(\.\d+)?|\b[0-9a-f]{8}\b")
+NUMBER = re.compile(r"\b[0-9a-f]{8}\b|-?\d+(\.\d+)?")
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 import re
 import subprocess
 import sys
@@ -470,3 +471,13 @@ def test_a_garbled_csv_costs_its_clip(content: str, tmp_path: Path) -> None:
         return
     with pytest.raises(ClipError, match=r"clip\.csv"):
         openface.read_csv(path)
+
+
+def test_py_feat_does_without_a_torchcodec_that_can_not_be_loaded(tmp_path: Path) -> None:
+    (tmp_path / "torchcodec").mkdir()
+    (tmp_path / "torchcodec/__init__.py").write_text(
+        "raise OSError('libnvrtc.so.13: no such file')"
+    )
+    code = "import sys, pipeline.py_feat; assert 'torchcodec' not in sys.modules"
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    subprocess.run([sys.executable, "-c", code], check=True, env=environment)

