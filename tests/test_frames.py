@@ -262,14 +262,15 @@ def test_a_kept_clip_gives_the_same_frames_as_the_stream(tmp_path):
         assert streamed.note == restored.note
 
 
-def test_a_kept_clip_keeps_its_note():
+def test_a_kept_clip_keeps_its_note_and_what_is_damaged():
     pixels, shape = np.zeros(12, np.uint8), np.array([1, 2, 2], np.int32)
     rows: dict[str, np.ndarray] = {"pixels": pixels, "shape": shape, "times": np.zeros(1)}
-    rows["begins_s"] = np.array(1.5)
+    rows |= {"begins_s": np.array(1.5), "damaged": np.array(0.25, np.float32)}
     rows["note"] = np.frombuffer(b"picture stream 2 of 2 taken", np.uint8)
     stream = Frames(Frames.Settings()).restore(rows)["frames"]
     assert [rgb.shape for _, rgb in stream] == [(2, 2, 3)]
     assert stream.note == "picture stream 2 of 2 taken"
+    assert stream.damaged == 0.25
 
 
 def test_each_clip_has_its_own_state(tmp_path):
