@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
-from errno import ENOMEM
 from typing import Any
 
 import numpy as np
@@ -16,6 +15,7 @@ from pipeline.media.container import (
     announced_s,
     best_stream,
     checked,
+    is_damage,
     opened,
     require_file,
     which,
@@ -222,7 +222,7 @@ def _decoded(container: Any, stream: Any) -> Iterator[Any]:
         try:
             yield from packet.decode()
         except av.error.FFmpegError as error:
-            if error.errno == ENOMEM or isinstance(error, av.error.ExitError):
+            if not is_damage(error):
                 raise
             yield Damage(min(float((packet.duration or 0) * stream.time_base), LONGEST_PACKET_S))
 

@@ -6,6 +6,7 @@ import os
 import stat
 import struct
 from collections.abc import Iterable, Iterator
+from errno import ENOMEM
 from typing import Any, BinaryIO
 
 from pipeline.errors import ClipError
@@ -69,6 +70,13 @@ def checked(steps: Iterable[Any], what: str, path: str, limit: TimeLimit) -> Ite
         raise limit.exceeded(path) from error
     except (av.error.FFmpegError, ValueError) as error:
         raise ClipError(f"{what} can't be decoded: {reason_of(error)}: {path}") from error
+
+
+def is_damage(error: Any) -> bool:
+    """Whether an FFmpegError is of what a packet holds, not of memory or of the time limit."""
+    import av
+
+    return error.errno != ENOMEM and not isinstance(error, av.error.ExitError)
 
 
 def reason_of(error: Exception) -> str:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from errno import ENOMEM
 from typing import Any
 
 from pipeline.errors import ClipError
-from pipeline.media.container import best_stream, checked, opened
+from pipeline.media.container import best_stream, checked, is_damage, opened
 from pipeline.media.time_limit import DEFAULT_S, TimeLimit
 
 LONGEST_SPAN_S = 3 * 3600.0  # of the pictures; longer ones come of damaged times
@@ -63,7 +62,7 @@ def _shown(packet: Any) -> Iterator[float]:
     try:
         frames = packet.decode()
     except av.error.FFmpegError as error:
-        if error.errno == ENOMEM:
+        if not is_damage(error):
             raise
         return
     yield from (frame.time for frame in frames if frame.time is not None)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from errno import ENOMEM
 from typing import Any
 
 import numpy as np
@@ -16,6 +15,7 @@ from pipeline.media.container import (
     announced_s,
     best_stream,
     checked,
+    is_damage,
     opened,
     reason_of,
     which,
@@ -164,7 +164,7 @@ class _Decoder:
                     self.all += 1
                     yield frame
             except av.error.FFmpegError as error:
-                if error.errno == ENOMEM or isinstance(error, av.error.ExitError):
+                if not is_damage(error):
                     raise
                 is_smeared = True
                 self.failure = f"video can't be decoded: {reason_of(error)}"
