@@ -24,7 +24,8 @@ from torch.utils.flop_counter import FlopCounterMode
 from benchmarks.made_cache import STEPS, WIDTHS, write_cache
 from benchmarks.plain_smp import Arrays, PlainSmp, PlainTrainer
 from model.batch import MODALITIES, Batch
-from model.network import build, one_thread
+from model.network import one_thread
+from model.registry import build
 from model.samples import Samples, Split, load_samples
 from model.seeds import train_seeds
 from model.smp import Smp

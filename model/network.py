@@ -1,22 +1,19 @@
-"""What a model is, where models are found, and a model together with its standardisation."""
+"""What a model is, and a model together with its standardisation."""
 
 from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from importlib import import_module
 from typing import Any
 
 import numpy as np
 import torch
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 from torch import Tensor, nn
 
 from model.batch import MODALITIES, Batch, real_steps
-from model.names import names as names
 from model.threads import spread
-from pipeline.errors import UserError
 
 CLASSES = ("negative", "neutral", "positive")
 CHUNK = 256  # clips at a time in prediction
@@ -53,33 +50,6 @@ class Network(nn.Module):
     @abstractmethod
     def forward(self, batch: Batch) -> Tensor:
         """Standardised features, zeros at padding and at what is missing, to [n, outputs]."""
-
-
-def find(name: str) -> type[Network]:
-    """The model called `name`; raises UserError that lists the names there are."""
-    if name not in names():
-        raise UserError(f"no model {name!r}; there are {', '.join(names())}")
-    module = import_module(f"model.{name}" if name == "smp" else f"model.baselines.{name}")
-    return next(
-        found
-        for found in vars(module).values()
-        if isinstance(found, type)
-        and issubclass(found, Network)
-        and found.__module__ == module.__name__
-    )
-
-
-def build(
-    name: str, widths: Mapping[str, int], outputs: int, settings: Mapping[str, Any]
-) -> Network:
-    """The model called `name`, freshly initialised from torch's generator."""
-    model = find(name)
-    try:
-        return model(widths, outputs, model.Settings(**settings))
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise UserError(f"model {name!r}, setting {where or 'values'!r}: {first['msg']}") from error
 
 
 class Scaler(nn.Module):

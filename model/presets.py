@@ -12,7 +12,7 @@ import yaml
 from pydantic import ValidationError
 
 from model.metrics import SCALES
-from model.network import find
+from model.registry import find
 from model.train import TrainSettings
 from pipeline.errors import UserError
 

@@ -8,8 +8,8 @@ from typing import Any
 from model import presets
 from model.metrics import SCALES
 from model.names import names
-from model.network import find
 from model.options import TRAINING
+from model.registry import find
 from model.train import TrainSettings
 from pipeline.settings_table import as_yaml, described, table
 

@@ -19,8 +19,9 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 
 from model import left_out
-from model.network import CLASSES, Predictor, Scaler, build
+from model.network import CLASSES, Predictor, Scaler
 from model.presets import Preset
+from model.registry import build
 from model.samples import SPLITS, VERSION, Samples
 from model.train import Trained, TrainSettings
 from pipeline.errors import UserError

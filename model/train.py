@@ -21,7 +21,8 @@ from model.adam import Adam
 from model.batch import Batch, drop_features
 from model.memory import keep_freed_memory
 from model.metrics import Metrics, Scale
-from model.network import CLASSES, Network, Predictor, Scaler, build, in_chunks, one_thread
+from model.network import CLASSES, Network, Predictor, Scaler, in_chunks, one_thread
+from model.registry import build
 from model.samples import SPLITS, Samples
 from pipeline import machine
 from pipeline.device import require

@@ -11,11 +11,13 @@ import pytest
 import torch
 
 import model as models
-from model import network, run_folder
+from model import run_folder
 from model.alignment import align
 from model.batch import Batch
-from model.network import CLASSES, build
+from model.names import names
+from model.network import CLASSES, one_thread
 from model.recurrent import CellLstm, last_step
+from model.registry import build
 from model.train import TrainSettings, train
 from pipeline.errors import UserError
 from tests.test_smp import (
@@ -34,7 +36,7 @@ from tests.test_smp import (
 )
 from tests.test_train import some_samples
 
-BASELINES = [name for name in network.names() if name != "smp"]
+BASELINES = [name for name in names() if name != "smp"]
 SUBSETS = [("text",), ("audio",), ("visual", "audio"), ("audio", "text"), ("visual", "text")]
 GAIN = {"ef_lstm": 2.5, "lf_dnn": 2.5, "mfn": 2.5, "mult": 1.0, "tfn": 2.5}
 """What the fresh weights are multiplied by, so that every term weighs well above the tolerance."""
@@ -44,7 +46,7 @@ Rows = list[np.ndarray]
 
 @pytest.fixture(autouse=True)
 def _one_thread() -> Iterator[None]:
-    with network.one_thread():
+    with one_thread():
         yield
 
 

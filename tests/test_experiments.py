@@ -34,7 +34,7 @@ from model.experiments.table import MODEL, PUBLISHED, REFERENCE, Row, Table
 from model.metrics import SIMS, regression_references
 from model.samples import Samples, load_samples
 from model.train import TrainSettings
-from pipeline import machine
+from pipeline import machine, source_code
 from pipeline.errors import UserError
 from tests.test_metrics import SIMS_TEST
 from tests.test_train import Stage, cache_of, some_samples
@@ -117,6 +117,34 @@ class TestResuming:
     def test_a_models_code_is_that_of_its_own_file_and_of_what_all_share(self):
         digests = {model: identity.code_digest(model) for model in default_models()}
         assert len(set(digests.values())) == len(digests)
+
+    @pytest.mark.parametrize(
+        ("old", "new", "changes"),
+        [
+            ("patience: int", "impatience: int", True),
+            ('"""How to train."""', '"""How one trains."""', False),
+            ("# On the CPU", "# Where all can read it: on the CPU", False),
+            ("machine.cores()", "cores()", False),
+        ],
+    )
+    def test_code_counts_and_what_is_said_of_it_does_not(self, old, new, changes, monkeypatch):
+        before = identity.code_digest.__wrapped__("smp")
+        read = source_code._source
+
+        def changed(module: str) -> str:
+            return read(module).replace(old, new)
+
+        assert changed("model.train") != read("model.train")
+        monkeypatch.setattr(source_code, "_source", changed)
+        assert (identity.code_digest.__wrapped__("smp") != before) == changes
+
+    def test_what_computes_counts_and_what_loads_and_shows_does_not(self, monkeypatch):
+        monkeypatch.setattr(source_code, "code_digest", lambda modules: modules)
+        assert identity.code_digest.__wrapped__("mult") == {
+            *("model.adam", "model.attention", "model.baselines.mult", "model.batch"),
+            *("model.by_modality", "model.dropout", "model.memory", "model.recurrent"),
+            *("model.metrics", "model.network", "model.threads", "model.train"),
+        }
 
     def test_a_result_survives_its_record_to_the_bit(self, tmp_path):
         nan = float("nan")

@@ -14,8 +14,8 @@ from click.testing import CliRunner, Result
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from model import network
 from model.cli import main
+from model.names import names
 from pipeline import open_cache
 from pipeline.errors import ClipError, MissingModalityError, UserError
 from pipeline.formats import feature_pickle, merbench
@@ -491,7 +491,7 @@ def test_every_model_trains_on_imported_features():
     imported(splits)
     options = ["--epochs", "1", "--batch", "16", "--seeds", "1", "--device", "cpu", "--json"]
     told = json.loads(smp("compare", "talks.pkl", *options).stdout)
-    assert {row.get("model") for row in told["rows"]} - {None} == set(network.names())
+    assert {row.get("model") for row in told["rows"]} - {None} == set(names())
     assert told["failed"] == {}
     told = json.loads(smp("train", "talks", "--target", "T", "--epochs", "1", "--json").stdout)
     assert told["splits"]["train"] == {

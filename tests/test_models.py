@@ -15,10 +15,9 @@ import yaml
 
 from pipeline.extractor import Extractor
 from pipeline.models import BUILT_IN, DOWNLOAD, HUB, LICENCES, LOCAL, needed
-from pipeline.stages import DEFAULT_FILE, Stages
+from pipeline.stages import DEFAULT_FILE, Stages, built_in
 from pipeline.weights import RANDOM
 from tests import hub
-from tests.test_structure import EXTRACTORS
 
 FILES = {
     "own/net": {
@@ -234,7 +233,7 @@ def test_every_default_model_has_a_note_on_its_licence() -> None:
             assert all(source.id in LICENCES for source in stage.make().models())
 
 
-@pytest.mark.parametrize("name", [path.stem for path in EXTRACTORS])
+@pytest.mark.parametrize("name", built_in())
 def test_an_extractor_that_computes_with_weights_says_from_which_models(name: str) -> None:
     stages = Stages.load(DEFAULT_FILE)
     if name not in stages:

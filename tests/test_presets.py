@@ -8,11 +8,12 @@ from typing import Any
 import pytest
 import torch
 
-from model import network, presets
+from model import presets
 from model.batch import MODALITIES, Batch
 from model.metrics import SCALES
-from model.network import build
+from model.names import names
 from model.presets import Preset, preset
+from model.registry import build
 from model.train import TrainSettings
 from pipeline.errors import UserError
 
@@ -32,10 +33,10 @@ def ids(found: Preset) -> str:
 
 
 def test_every_model_has_a_preset_for_every_scale_that_says_where_it_is_from():
-    assert sorted(presets.load()) == sorted(network.names())
+    assert sorted(presets.load()) == sorted(names())
     for found in ALL:
         assert found.source
-    assert {(p.model, p.scale) for p in ALL} == {(m, s) for m in network.names() for s in SCALES}
+    assert {(p.model, p.scale) for p in ALL} == {(m, s) for m in names() for s in SCALES}
 
 
 @pytest.mark.parametrize("found", ALL, ids=ids)

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from model import seeds
-from model.network import names
+from model.names import names
 from model.seeds import train_seeds
 from model.train import train
 from pipeline import machine

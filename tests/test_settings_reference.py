@@ -9,8 +9,9 @@ from pydantic import BaseModel
 
 from model.cli import main
 from model.commands.settings import document
-from model.network import find, names
+from model.names import names
 from model.presets import load
+from model.registry import find
 from model.train import TrainSettings
 from pipeline.extractor import StageSettings, runtime
 from pipeline.settings_table import described, meaning

@@ -13,8 +13,10 @@ import torch
 from model import network
 from model.attention import masked_softmax, positions
 from model.batch import Batch
-from model.network import Predictor, Scaler, build
+from model.names import names
+from model.network import Predictor, Scaler
 from model.recurrent import BiLstm
+from model.registry import build
 from model.smp import Smp
 from pipeline.errors import UserError
 
@@ -271,7 +273,7 @@ def test_an_unknown_model_is_told_with_those_there_are():
         build("spm", WIDTHS, 1, {})
 
 
-@pytest.mark.parametrize("name", network.names())
+@pytest.mark.parametrize("name", names())
 class TestEveryModel:
     """The contract; a model meets it by being a file among the models."""
 

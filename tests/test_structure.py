@@ -1,15 +1,17 @@
 """The shape of the code: one direction of imports, versions that mean something."""
 
 import ast
-import hashlib
 import json
 from pathlib import Path
 
 import pytest
 
+from pipeline.source_code import code_digest, modules_of
+from pipeline.stages import built_in, extractor_class
+
 ROOT = Path(__file__).parent.parent
 MODULES = sorted([*(ROOT / "pipeline").rglob("*.py"), *(ROOT / "model").rglob("*.py")])
-EXTRACTORS = sorted(p for p in (ROOT / "pipeline/extractors").glob("*.py") if p.stem != "__init__")
+EXTRACTORS = [f"pipeline.extractors.{name}" for name in built_in()]
 VERSIONS = Path(__file__).parent / "extractor_versions.json"
 CONTRACT = {  # what every extractor is made with, and computes nothing
     f"pipeline.{name}"
@@ -62,6 +64,7 @@ def test_imports_run_one_way(path: Path) -> None:
             "prose",
             "recipe",
             "settings_table",
+            "source_code",
             "threads",
             "weights",
         }
@@ -91,60 +94,31 @@ def test_there_is_no_circle_of_imports() -> None:
     assert done == set(graph)
 
 
-@pytest.mark.parametrize("extractor", EXTRACTORS, ids=lambda p: p.stem)
-def test_a_changed_extractor_has_a_raised_version(extractor: Path) -> None:
+@pytest.mark.parametrize("extractor", EXTRACTORS)
+def test_a_changed_extractor_has_a_raised_version(extractor: str) -> None:
     """A changed source needs a raised version, or a word that results are the same.
 
     After a change: raise `version` where results may differ, then run
     `python -m tests.test_structure` to record the new sources.
     """
     recorded = json.loads(VERSIONS.read_text())
-    assert recorded[extractor.stem] == versioned_source(extractor)
+    assert recorded[extractor] == versioned_source(extractor)
 
 
-def versioned_source(path: Path) -> list[object]:
+def test_a_digest_is_recorded_for_every_extractor_and_no_other() -> None:
+    assert sorted(json.loads(VERSIONS.read_text())) == EXTRACTORS
+
+
+def versioned_source(extractor: str) -> list[object]:
     """The extractor's version and a digest of its code, that of what it computes with included."""
-    code = {p.relative_to(ROOT).as_posix(): code_of(p) for p in sorted(computes_with(path))}
-    version = next(
-        ast.literal_eval(node.value)
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
-        if isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "") == "version"
-    )
-    return [version, hashlib.sha256(json.dumps(code).encode()).hexdigest()[:16]]
 
+    def counts(module: str) -> bool:
+        return module.startswith("pipeline.") and module not in CONTRACT
 
-def computes_with(path: Path) -> set[Path]:
-    """The extractor's file and, through all imports, the files of `pipeline` that it uses."""
-    found, queue = set(), [path]
-    while queue:
-        path = queue.pop()
-        if path not in found:
-            found.add(path)
-            names = under(imported(path), "pipeline") - CONTRACT
-            places = [ROOT / name.replace(".", "/") for name in names - {"pipeline"}]
-            files = [
-                f for place in places for f in (place.with_suffix(".py"), place / "__init__.py")
-            ]
-            queue += [file for file in files if file.exists()]
-    return found
-
-
-def code_of(path: Path) -> str:
-    """A file's code without imports, comments, docstrings and what is said below a setting."""
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    for node in ast.walk(tree):
-        body = getattr(node, "body", None)
-        if isinstance(body, list):
-            node.body = [line for line in body if not is_idle(line)]  # type: ignore[attr-defined]
-    return ast.dump(tree)
-
-
-def is_idle(line: ast.stmt) -> bool:
-    if isinstance(line, ast.Import | ast.ImportFrom):  # a file may move; what it computes stays
-        return True
-    return isinstance(line, ast.Expr) and isinstance(getattr(line.value, "value", None), str)
+    version = extractor_class(extractor, extractor).version
+    return [version, code_digest(modules_of([extractor], counts))[:16]]
 
 
 if __name__ == "__main__":
-    record = {path.stem: versioned_source(path) for path in EXTRACTORS}
+    record = {extractor: versioned_source(extractor) for extractor in EXTRACTORS}
     VERSIONS.write_text(json.dumps(record, indent=1) + "\n")

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from model import network
 from model.experiments.experiment import Experiment
 from model.experiments.published import order, published, title
 from model.experiments.trainings import Entry
+from model.names import names
 from model.presets import has_preset, preset
 from model.samples import Samples
 from pipeline.errors import UserError
@@ -34,7 +34,7 @@ def comparison(
 
 def default_models() -> list[str]:
     """Every model there is, in the order of the paper's tables, SMP last."""
-    known = network.names()
+    known = names()
     listed = [model for model in order() if model in known]
     return [*(model for model in known if model not in listed), *listed]
 

@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 import hashlib
-import inspect
 from functools import lru_cache
 from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
-from model.network import find
+from model.registry import find
 from model.samples import Samples
 from model.train import TrainSettings
+from pipeline import source_code
 from pipeline.device import require
 
-PACKAGE = Path(__file__).parent.parent
-# Folders whose sources change no training; the model's own file does count.
-NO_NUMBERS = ("baselines", "commands", "experiments", "report")
+NO_NUMBERS = ("model.registry", "model.samples")
 
 
 def identity(
@@ -55,12 +52,16 @@ def digest_of(samples: Samples) -> str:
 
 @lru_cache
 def code_digest(model: str) -> str:
-    """SHA-256 of the sources that a training of `model` may run: other models are left out."""
-    files = [p for p in PACKAGE.rglob("*.py") if p.relative_to(PACKAGE).parts[0] not in NO_NUMBERS]
-    digest = hashlib.sha256()
-    for file in sorted({*files, Path(inspect.getfile(find(model)))}):
-        digest.update(file.name.encode() + b"\0" + file.read_bytes() + b"\0")
-    return digest.hexdigest()
+    """SHA-256 of the code that a training of `model` runs: its layers, the loop, the metrics.
+
+    How features are loaded is left out, since they are digested themselves; so are other models.
+    """
+    roots = ("model.train", find(model).__module__)
+    return source_code.code_digest(source_code.modules_of(roots, _counts))
+
+
+def _counts(module: str) -> bool:
+    return module.startswith(("model.", "pipeline.steps")) and module not in NO_NUMBERS
 
 
 def _device_name(setting: str) -> str:
