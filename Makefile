@@ -57,7 +57,7 @@ lowest: env
 
 # What pip installs, from an empty folder: builds, installs and runs it for a minute.
 wheel-test: env
-	$(BIN)/python -m pytest tests/wheel.py
+	$(BIN)/python -m pytest tests/e2e/wheel.py
 
 lint: env
 	$(BIN)/ruff check .

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import click
 
-from pipeline import machine
+from pipeline.system import resources
 
 HERE = Path(__file__).parent
 RESULTS = HERE / "RESULTS.md"
@@ -92,7 +92,7 @@ def _sections() -> dict[str, str]:
 
 def _machine() -> str:
     versions = ", ".join(f"{package} {version(package)}" for package in PACKAGES)
-    cores = machine.cores()
+    cores = resources.cores()
     return f"{_processor()}, {cores} cores, Python {platform.python_version()}, {versions}"
 
 

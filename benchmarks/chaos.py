@@ -19,10 +19,10 @@ from pathlib import Path
 
 import yaml
 
-from pipeline import machine
-from pipeline.sample import write_sample
+from pipeline.sample.write import write_sample
+from pipeline.system import resources
 from tests.conftest import Transcripts
-from tests.crashing import Kill, differences, files_of, run, until_done
+from tests.support.crashing import Kill, differences, files_of, run, until_done
 
 TEXTS = [f"text number {i}" for i in range(24)]
 CHANGED = [*TEXTS[:3], "changed", *TEXTS[4:], *(f"more {i}" for i in range(9))]
@@ -89,7 +89,7 @@ TRIALS = [
 
 def main() -> None:
     """Do all trials and print a line for each."""
-    print(f"{platform.machine()}, {machine.cores()} cores, Python {platform.python_version()}")
+    print(f"{platform.machine()}, {resources.cores()} cores, Python {platform.python_version()}")
     heads = f"{'corpus':<8}{'mode':<13}{'killed at':<27}{'kills':>6}{'resumes':>9}{'identical':>11}"
     print(f"{heads}{'seconds':>9}", flush=True)
     kills = resumes = 0
@@ -128,7 +128,7 @@ def _try(trial: Trial) -> tuple[list[Kill], list[str]]:
 def _toys(folder: Path, trial: Trial) -> Iterator[tuple[Path, Path]]:
     """Transcripts through two toy stages; then with one changed and some more."""
     transcripts = Transcripts(folder)
-    transcripts.stages(letters={"extractor": "tests.toys.letters", "pause_s": 0.5})
+    transcripts.stages(letters={"extractor": "tests.support.toys.letters", "pause_s": 0.5})
     for texts in (TEXTS, CHANGED) if trial.changed else (TEXTS,):
         transcripts.texts(texts)
         yield transcripts.folder, transcripts.stages_file

@@ -15,12 +15,12 @@ import torch
 
 from benchmarks.real_clips import videos
 from pipeline import media
-from pipeline.alignment import TEMPLATE_PX, similarity
-from pipeline.clip import Clip
-from pipeline.extractor import OK, ClipInputs, ClipResult
+from pipeline.dataset.clip import Clip
 from pipeline.extractors.faces import Faces
-from pipeline.face_chip import chips, square, stretched
-from tests.test_face_chip import by_detector_v1, by_detector_v2
+from pipeline.faces.align import TEMPLATE_PX, similarity
+from pipeline.faces.chip import chips, square, stretched
+from pipeline.stage.extractor import OK, ClipInputs, ClipResult
+from tests.pipeline.faces.test_chip import by_detector_v1, by_detector_v2
 
 CHIN = 0.98  # of the box's height: MTCNN's boxes end at the chin
 CUTS = {"v2": (square, by_detector_v2), "v1": (stretched, by_detector_v1)}

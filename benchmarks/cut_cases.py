@@ -16,7 +16,7 @@ import numpy as np
 
 from benchmarks.real_clips import SHARED
 from pipeline import media
-from pipeline.mtcnn import Detector
+from pipeline.faces.mtcnn import Detector
 
 SIZE = WIDTH, HEIGHT = 480, 270
 FPS = 25

@@ -2,7 +2,7 @@
 
 Every clip is written as H.264, 25 frames a second, and decoded again. A cut counts as found within
 a frame of where it is. Then: how often faces of one person are taken for two people's, and the
-other way round, at the levels of `pipeline.likeness`.
+other way round, at the levels of `pipeline.faces.likeness`.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ from benchmarks import cut_cases
 from benchmarks.cut_cases import FPS, SHOT, Case, Shot
 from benchmarks.real_clips import videos
 from pipeline import media
-from pipeline.alignment import align
-from pipeline.clip import Clip
-from pipeline.extractor import ClipInputs
+from pipeline.dataset.clip import Clip
 from pipeline.extractors.faces import Faces
-from pipeline.likeness import SAME_LATER, SAME_NEXT, look, unit
+from pipeline.faces.align import align
+from pipeline.faces.likeness import SAME_LATER, SAME_NEXT, look, unit
+from pipeline.faces.mtcnn import Detector
+from pipeline.faces.mtcnn_networks import Networks
 from pipeline.media.write_mp4 import write_mp4
-from pipeline.mtcnn import Detector
-from pipeline.mtcnn_networks import Networks
+from pipeline.stage.extractor import ClipInputs
 
 # Where the videos themselves are cut. The dip to white in debate_cuts has no cut in it.
 REAL_CUTS = {"face_noface": (72,), "noface_face": (96, 168)}

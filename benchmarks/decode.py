@@ -19,9 +19,10 @@ import av
 import cv2
 from av.video.reformatter import VideoReformatter
 
-from pipeline import footage, media
+from pipeline import media
 from pipeline.media.filters import Chain, Filter
 from pipeline.media.write_mp4 import write_mp4
+from pipeline.sample import footage
 
 HEIGHTS = (360, 720, 1080)
 FPS = 25

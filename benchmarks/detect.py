@@ -26,17 +26,17 @@ import numpy as np
 import torch
 from facenet_pytorch import MTCNN
 
-from pipeline.alignment import align
-from pipeline.clip import Clip
-from pipeline.detections import Detections
-from pipeline.extractor import ClipInputs
+from pipeline.dataset.clip import Clip
 from pipeline.extractors.faces import Faces
 from pipeline.extractors.frames import Frames
+from pipeline.faces.align import align
+from pipeline.faces.detections import Detections
+from pipeline.faces.scene_cuts import SceneCuts
+from pipeline.faces.tracker import best_pairs, iou
+from pipeline.faces.windows import windows
 from pipeline.media import frames
 from pipeline.media.write_mp4 import write_mp4
-from pipeline.scene_cuts import SceneCuts
-from pipeline.track import best_pairs, iou
-from pipeline.windows import windows
+from pipeline.stage.extractor import ClipInputs
 
 MORE_FOOTAGE = Path(__file__).parents[2] / "shared/data"
 SIZES = {"360p": (640, 360), "720p": (1280, 720), "1080p": (1920, 1080)}

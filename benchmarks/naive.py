@@ -21,8 +21,8 @@ from python_speech_features import delta, mfcc
 from safetensors.torch import load_file
 from transformers import AutoModel, AutoTokenizer, Wav2Vec2FeatureExtractor, Wav2Vec2Model
 
-from pipeline.alignment import align
-from pipeline.clip import Clip
+from pipeline.dataset.clip import Clip
+from pipeline.faces.align import align
 
 STEPS = 32
 RATE_HZ = 16_000

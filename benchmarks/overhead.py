@@ -23,10 +23,10 @@ import psutil
 import yaml
 from distributed import Client, LocalCluster
 
-from pipeline.cluster import DaskEngine
-from pipeline.extract import extract
-from pipeline.plan import StagePlan
-from pipeline.run import Engine, Outcome, run_serially
+from pipeline.dag.plan import StagePlan
+from pipeline.runner.dask_engine import DaskEngine
+from pipeline.runner.extract import extract
+from pipeline.runner.task import Engine, Outcome, run_serially
 
 CLIPS = 10_000
 REPEATS = 3

@@ -11,9 +11,9 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 from torch.utils.data import DataLoader, Dataset
 
-from model.attention import positions
-from model.batch import MODALITIES
-from model.smp import Smp
+from model.data.batch import MODALITIES
+from model.layers.attention import positions
+from model.networks.smp import Smp
 
 PAIRS = list(combinations(MODALITIES, 2))
 Arrays = Mapping[str, np.ndarray]
@@ -44,7 +44,7 @@ class PlainBranch(nn.Module):
 
 
 class PlainSmp(nn.Module):
-    """The same network as `model.smp`, for clips that have all three modalities."""
+    """The same network as `model.networks.smp`, for clips that have all three modalities."""
 
     def __init__(self, widths: Mapping[str, int], settings: Smp.Settings) -> None:
         super().__init__()

@@ -20,14 +20,14 @@ import numpy as np
 import torch
 
 from benchmarks.full_size import write_stages
-from pipeline import voice
-from pipeline.clip import Clip
-from pipeline.extractor import ClipInputs, Extractor
+from pipeline.dag.stage import Stages
+from pipeline.dataset.clip import Clip
+from pipeline.encoders.openface import AUS
 from pipeline.media.waveform import normalised
-from pipeline.openface import AUS
-from pipeline.sentences import LEVELS, sentence
-from pipeline.stages import Stages
-from tests.aligned_faces import clips_of
+from pipeline.sample import voice
+from pipeline.sample.sentences import LEVELS, sentence
+from pipeline.stage.extractor import ClipInputs, Extractor
+from tests.support.aligned_faces import clips_of
 
 SECONDS = 4.0  # about the mean of a CMU-MOSI clip
 FACES = 32

@@ -24,12 +24,12 @@ from pathlib import Path
 import psutil
 
 from benchmarks.short_clips import SECONDS, write_copies, write_originals
-from pipeline import machine
-from pipeline.cluster import DaskEngine
-from pipeline.extract import Observer, extract
-from pipeline.plan import StagePlan
-from pipeline.run import Engine
-from pipeline.trace_file import busy
+from pipeline.dag.plan import StagePlan
+from pipeline.runner.dask_engine import DaskEngine
+from pipeline.runner.extract import Observer, extract
+from pipeline.runner.task import Engine
+from pipeline.system import resources
+from pipeline.system.chrome_trace import busy
 
 SIZES = (50, 200, 500, 2000)
 PARTITION = 32
@@ -61,7 +61,7 @@ def main() -> None:
     if options.one:
         print(json.dumps(asdict(_in_threads(options.one))))
         return
-    print(f"clips of {SECONDS} s; {machine.cores()} cores, load {os.getloadavg()[0]:.1f} before")
+    print(f"clips of {SECONDS} s; {resources.cores()} cores, load {os.getloadavg()[0]:.1f} before")
     print(f"{'clips':>6}{'wall ms/clip':>14}{'CPU ms/clip':>13}{'busy':>11}{'peak MB':>9}", end="")
     print(f"{'cost':>7}{'memory':>8}   as ratios to the first line")
     runs: list[Run] = []

@@ -8,13 +8,13 @@ from pathlib import Path
 import numpy as np
 import yaml
 
-from pipeline import footage, voice
 from pipeline.media.write_mp4 import write_mp4
-from pipeline.sentences import sentence, supply
+from pipeline.sample import footage, voice
+from pipeline.sample.sentences import sentence, supply
 
 SECONDS = 0.3
 CUTS = [cut for cut in footage.CUTS if cut.file == footage.WOMAN][::2]
-SAMPLE_STAGES = Path(footage.__file__).with_name("sample_stages.yaml")
+SAMPLE_STAGES = Path(footage.__file__).with_name("stages.yaml")
 
 
 def write_originals(folder: Path) -> list[bytes]:

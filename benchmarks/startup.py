@@ -16,8 +16,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from pipeline.extract import extract
-from pipeline.run import run_serially
+from pipeline.runner.extract import extract
+from pipeline.runner.task import run_serially
 
 REPEATS = 7
 CLIPS = 2_000

@@ -23,16 +23,16 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.made_cache import STEPS, WIDTHS, write_cache
 from benchmarks.plain_smp import Arrays, PlainSmp, PlainTrainer
-from model.batch import MODALITIES, Batch
-from model.network import one_thread
+from model.data.batch import MODALITIES, Batch
+from model.data.features import Samples, Split, load_samples
+from model.networks.smp import Smp
 from model.registry import build
-from model.samples import Samples, Split, load_samples
-from model.seeds import train_seeds
-from model.smp import Smp
-from model.train import TrainSettings, train
-from pipeline import machine
-from pipeline.cache import open_cache
-from pipeline.threads import at_work
+from model.step.threads import one_thread
+from model.training.loop import TrainSettings, train
+from model.training.seeds import train_seeds
+from pipeline.store.cache import open_cache
+from pipeline.system import resources
+from pipeline.system.threads import at_work
 
 BATCH, SEEDS = 64, range(5)
 SETTINGS = TrainSettings(batch=BATCH, device="cpu")
@@ -45,7 +45,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=3, help="of every training that is timed")
     parser.add_argument("--rounds", type=int, default=3, help="of which the fastest counts")
     options = parser.parse_args()
-    cores = machine.cores()
+    cores = resources.cores()
     print(f"{platform.machine()}, {cores} cores, torch {torch.__version__}; minima of")
     print(f"{options.rounds} interleaved rounds\n")
     with tempfile.TemporaryDirectory() as folder:
@@ -70,8 +70,8 @@ def fastest(rounds: int, **contenders: Callable[[], object]) -> dict[str, float]
 
 _PEAK = """
 import sys, numpy as np
-from model.samples import load_samples
-from pipeline.cache import open_cache
+from model.data.features import load_samples
+from pipeline.store.store.cache import open_cache
 folder, how = sys.argv[1:]
 def peak():
     lines = open("/proc/self/status").read().splitlines()

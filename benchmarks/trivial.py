@@ -6,8 +6,8 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from pipeline.extractor import ClipInputs, ClipResult, Extractor
-from pipeline.field import Field
+from pipeline.stage.extractor import ClipInputs, ClipResult, Extractor
+from pipeline.stage.field import Field
 
 
 class Trivial(Extractor):

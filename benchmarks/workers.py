@@ -17,7 +17,7 @@ from distributed import LocalCluster
 
 from benchmarks.scale import WARM_UP, WARM_UP_PARTITION, Run, extracted
 from benchmarks.short_clips import write_copies, write_originals
-from pipeline.cluster import DaskEngine
+from pipeline.runner.dask_engine import DaskEngine
 
 CLIPS, PARTITION = 128, 8
 REPEATS = 2

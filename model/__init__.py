@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from model.network import Predictor
-    from model.predict import TrainedModel
+    from model.inference.predict import TrainedModel
+    from model.training.predictor import Predictor
 
 __all__ = ["load", "load_model"]
 
@@ -19,7 +19,7 @@ def load(run: str | Path, weights: Mapping[str, str] | None = None) -> TrainedMo
     weights: where the weights of a stage are, for those that lie elsewhere than when it was
     trained.
     """
-    from model.predict import TrainedModel
+    from model.inference.predict import TrainedModel
 
     return TrainedModel(run, weights)
 
@@ -27,6 +27,6 @@ def load(run: str | Path, weights: Mapping[str, str] | None = None) -> TrainedMo
 def load_model(run: str | Path) -> Predictor:
     """The trained model of a run folder, ready to predict from raw cached features."""
     # torch takes seconds to import, which `smp --help` must not pay.
-    from model.run_folder import load_model as load
+    from model.runs.run_folder import load_model as load
 
     return load(Path(run))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from model.cli import main
+from model.cli.group import main
 
 if __name__ == "__main__":
     main()

@@ -8,8 +8,9 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from model.names import names
+from model import networks
 from model.network import Network
+from model.networks import names
 from pipeline.errors import UserError
 
 
@@ -17,7 +18,7 @@ def find(name: str) -> type[Network]:
     """The model called `name`; raises UserError that lists the names there are."""
     if name not in names():
         raise UserError(f"no model {name!r}; there are {', '.join(names())}")
-    module = import_module(f"model.{name}" if name == "smp" else f"model.baselines.{name}")
+    module = import_module(f"{networks.__name__}.{name}")
     return next(
         found
         for found in vars(module).values()

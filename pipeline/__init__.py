@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from pipeline.cache import Cache, open_cache
+    from pipeline.store.cache import Cache, open_cache
 
 __all__ = ["Cache", "open_cache"]
 
@@ -14,6 +14,6 @@ def __getattr__(name: str) -> Any:
     """What is offered here, when it is asked for: `smp --help` must not pay for numpy."""
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from pipeline import cache
+    from pipeline.store import cache
 
     return getattr(cache, name)

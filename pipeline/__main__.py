@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import click
 
-from pipeline import commands
-from pipeline.cli import EXIT_CODES, Commands
+from pipeline.cli import commands
+from pipeline.cli.group import EXIT_CODES, Commands
 
 
 @click.group(

@@ -1,15 +1,5 @@
 """The kinds of trouble: a clip's, a modality's, the user's, a stage's and the disk's."""
 
-import re
-
-# Line ends, control characters and lone surrogates: they tear a report, or can't be written at all.
-UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
-
-
-def printable(text: str) -> str:
-    """`text` with what would tear a report written as an escape."""
-    return UNPRINTABLE.sub(lambda found: ascii(found[0])[1:-1], text)
-
 
 class ClipError(Exception):
     """Something is wrong with one clip; its reason is recorded and the other clips go on."""

@@ -2,7 +2,7 @@
 
 # ruff: noqa: E402 — what is imported below reads the environment
 
-from tests import shield
+from tests.support import shield
 
 shield.clean()
 
@@ -13,10 +13,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from pipeline.extract import Extraction, extract
-from pipeline.run import Engine, run_serially
-from tests.browser import browser as browser
-from tests.browser import one_browser as one_browser
+from pipeline.runner.extract import Extraction, extract
+from pipeline.runner.task import Engine, run_serially
+from tests.support.browser import browser as browser
+from tests.support.browser import one_browser as one_browser
 
 SPLITS = ("train", "valid", "test")
 
@@ -35,7 +35,7 @@ class Transcripts:
         self.cache_root = str(folder / "cache")
         self.stages_file = folder / "stages.yaml"
         self.calls = folder / "calls.txt"
-        self.stages(letters={"extractor": "tests.toys.letters", "calls": str(self.calls)})
+        self.stages(letters={"extractor": "tests.support.toys.letters", "calls": str(self.calls)})
 
     @property
     def cache_url(self) -> str:
@@ -51,7 +51,7 @@ class Transcripts:
                     rows.writerow(["v", f"{i:04d}", text, i / 10, "", SPLITS[i % 3]])
 
     def stages(self, partition: int = 4, **stages: dict[str, object]) -> None:
-        doubled = {"extractor": "tests.toys.doubled", "needs": "letters"}
+        doubled = {"extractor": "tests.support.toys.doubled", "needs": "letters"}
         spec = {"partition": partition, "stages": {**stages, "doubled": doubled}}
         self.stages_file.write_text(yaml.safe_dump(spec))
 

@@ -1,4 +1,4 @@
-"""The shape of the code: one direction of imports, versions that mean something."""
+"""The shape of the code: rooms in order, one direction of imports, versions that mean something."""
 
 import ast
 import json
@@ -6,24 +6,47 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.source_code import code_digest, modules_of
-from pipeline.stages import built_in, extractor_class
+from pipeline.dag.stage import built_in, extractor_class
+from pipeline.io.source_code import code_digest, modules_of
+from tests.support.paths import ROOT
 
-ROOT = Path(__file__).parent.parent
-MODULES = sorted([*(ROOT / "pipeline").rglob("*.py"), *(ROOT / "model").rglob("*.py")])
-EXTRACTORS = [f"pipeline.extractors.{name}" for name in built_in()]
-VERSIONS = Path(__file__).parent / "extractor_versions.json"
-CONTRACT = {  # what every extractor is made with, and computes nothing
-    f"pipeline.{name}"
-    for name in ("clip", "device", "digest", "errors", "extractor", "field", "trace", "weights")
+# From the lowest on: a room imports from itself and from those before it, and no other.
+ROOMS: dict[str, list[str]] = {
+    "pipeline": [
+        "errors", "messages", "system", "io", "dataset", "media", "weights", "sample", "html",
+        "stage", "faces", "encoders", "extractors", "store", "dag", "inspect", "checks", "formats",
+        "runner", "cli",
+    ],
+    "model": [
+        "metrics", "step", "data", "network", "layers", "networks", "registry", "training", "runs",
+        "inference", "experiments", "report", "cli",
+    ],
+}  # fmt: skip
+ONLY: dict[str, str | tuple[str, ...]] = {  # who may import what
+    "av": "pipeline.media",
+    "dask": "pipeline.runner.dask_engine",
+    "distributed": "pipeline.runner.dask_engine",
+    "zarr": "pipeline.store",
+    "jinja2": "pipeline.html",
+    "click": ("pipeline.cli", "model.cli", "pipeline.__main__"),
 }
+MODULES = {
+    ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path
+    for top in ROOMS
+    for path in sorted((ROOT / top).rglob("*.py"))
+}
+EXTRACTORS = [f"pipeline.extractors.{name}" for name in built_in()]
+VERSIONS = ROOT / "tests/extractor_versions.json"
+CONTRACT = {  # what every extractor is made with, and computes nothing
+    "pipeline.dataset.clip", "pipeline.errors", "pipeline.io.hashing", "pipeline.stage.extractor",
+    "pipeline.stage.field", "pipeline.system.device", "pipeline.system.spans",
+    "pipeline.weights.resolve",
+}  # fmt: skip
 
 
-def imported(path: Path, top_level_only: bool = False) -> set[str]:
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    nodes = tree.body if top_level_only else list(ast.walk(tree))
+def imported(path: Path) -> set[str]:
     names = set()
-    for node in nodes:
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
@@ -31,67 +54,58 @@ def imported(path: Path, top_level_only: bool = False) -> set[str]:
     return names
 
 
-def under(names: set[str], package: str) -> set[str]:
-    return {name for name in names if name == package or name.startswith(f"{package}.")}
+def is_in(name: str, packages: str | tuple[str, ...]) -> bool:
+    places = (packages,) if isinstance(packages, str) else packages
+    return any(name == place or name.startswith(f"{place}.") for place in places)
 
 
-@pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(ROOT)))
-def test_imports_run_one_way(path: Path) -> None:
-    names = imported(path)
-    if path.is_relative_to(ROOT / "pipeline"):
-        assert not under(names, "model")
-        if path.stem != "cluster":
-            assert not under(names, "dask")
-            assert not under(names, "distributed")
-        if path.stem not in ("store", "chunks"):
-            assert not under(names, "zarr")
-        if path.parent.stem != "media" and path.stem not in ("sample", "codecs"):
-            assert not under(names, "av")
-    if path.is_relative_to(ROOT / "pipeline/extractors"):
-        assert not under(names, "pipeline.store")
-        assert not under(names, "pipeline.run")
-        others = under(names, "pipeline.extractors") - {"pipeline.extractors"}
-        assert not others, "an extractor knows no other"
-    is_command = path.stem == "cli" or path.parent.name == "commands"
-    if path.is_relative_to(ROOT / "model") and not is_command:
-        allowed = {
-            "cache",
-            "device",
-            "errors",
-            "digest",
-            "files",
-            "machine",
-            "prose",
-            "recipe",
-            "settings_table",
-            "source_code",
-            "threads",
-            "weights",
-        }
-        if path.parent.stem == "report":  # which tells of the clips and of the extraction too
-            allowed |= {"clip", "extractor", "grouped", "page", "status", "steps"}
-        if path.stem in ("options", "console"):
-            allowed |= {"cli", "console"}
-        if path.stem == "predict":
-            allowed |= {"clip", "extract", "extractor", "new_clips"}
-        modules = {".".join(name.split(".")[:2]) for name in under(names, "pipeline")}
-        assert modules <= {"pipeline", *(f"pipeline.{name}" for name in allowed)}
+def test_every_file_has_a_room() -> None:
+    rooms = {tuple(name.split(".")[:2]) for name in MODULES if "." in name}
+    known = {(top, room) for top, rooms in ROOMS.items() for room in rooms}
+    assert rooms == known | {("pipeline", "__main__"), ("model", "__main__")}
+
+
+@pytest.mark.parametrize("module", [name for name in MODULES if name.count(".") > 1])
+def test_a_room_imports_from_lower_rooms_alone(module: str) -> None:
+    top, room = module.split(".")[:2]
+    lower = ROOMS[top][: ROOMS[top].index(room) + 1]
+    allowed = [f"{top}.{name}" for name in lower]
+    if top == "model":
+        allowed.append("pipeline")
+    ours = {name for name in imported(MODULES[module]) if is_in(name, ("pipeline", "model"))}
+    assert not {name for name in ours - {top} if not is_in(name, tuple(allowed))}
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_a_library_that_one_room_is_for_is_known_there_alone(module: str) -> None:
+    names = imported(MODULES[module])
+    for library, place in ONLY.items():
+        assert is_in(module, place) or not {name for name in names if is_in(name, library)}
+
+
+def test_an_extractor_knows_no_other() -> None:
+    for extractor in EXTRACTORS:
+        others = {n for n in imported(MODULES[extractor]) if n.startswith("pipeline.extractors.")}
+        assert not others
 
 
 def test_there_is_no_circle_of_imports() -> None:
-    def name(path: Path) -> str:
-        parts = path.relative_to(ROOT).with_suffix("").parts
-        return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
-
-    modules = {name(p): imported(p, top_level_only=True) for p in MODULES}
-    graph = {m: {n for n in names if n in modules and n != m} for m, names in modules.items()}
-    for package in ("pipeline", "model"):  # a package's __init__ only offers names
-        for needs in graph.values():
-            needs.discard(package)
+    graph = {module: _imported_at_once(path) for module, path in MODULES.items()}
     done: set[str] = set()
-    while ready := {m for m in graph if m not in done and graph[m] <= done}:
+    while ready := {m for m in graph if m not in done and graph[m] <= done | {m}}:
         done |= ready
     assert done == set(graph)
+
+
+def _imported_at_once(path: Path) -> set[str]:
+    """Our modules that a file imports as it is itself; not those that types alone need."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    names = set()
+    for node in tree.body:
+        if isinstance(node, ast.ImportFrom) and node.module:
+            named = {f"{node.module}.{alias.name}" for alias in node.names} & set(MODULES)
+            names |= named or {node.module} & set(MODULES)
+    return names
 
 
 @pytest.mark.parametrize("extractor", EXTRACTORS)

@@ -7,13 +7,13 @@ from dataclasses import dataclass, field
 from itertools import combinations
 from typing import Any
 
+from model.data.features import CHANNELS, Samples, load_samples
 from model.experiments.experiment import Experiment
 from model.experiments.published import published
 from model.experiments.trainings import Entry
-from model.presets import preset
-from model.samples import CHANNELS, Samples, load_samples
-from pipeline.cache import Cache
+from model.training.presets import preset
 from pipeline.errors import UserError
+from pipeline.store.cache import Cache
 
 Channels = Mapping[str, Sequence[str]]
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from model.data.features import Samples
 from model.experiments.experiment import Experiment
 from model.experiments.published import order, published, title
 from model.experiments.trainings import Entry
-from model.names import names
-from model.presets import has_preset, preset
-from model.samples import Samples
+from model.networks import names
+from model.training.presets import has_preset, preset
 from pipeline.errors import UserError
 
 

@@ -6,15 +6,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from model.data.features import Samples
 from model.experiments import folder
 from model.experiments.finished import Finished
 from model.experiments.report import Report
 from model.experiments.table import CONSTANT, REFERENCE, Row, Table
 from model.experiments.trainings import Entry, Outcome, Show, run
 from model.metrics import TITLES
-from model.samples import Samples
 from pipeline.errors import UserError
-from pipeline.weights import RANDOM_MARK, random_note
+from pipeline.weights.resolve import RANDOM_MARK, random_note
 
 RECORDS = "trained"
 SELECTION = (

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from model.metrics import Metrics
-from model.run_folder import as_json, from_json
-from model.train import Trained
-from pipeline.digest import of_json
-from pipeline.files import Folder
+from model.runs.run_folder import as_json, from_json
+from model.training.loop import Trained
+from pipeline.io.folder import Folder
+from pipeline.io.hashing import of_json
 
 
 @dataclass(frozen=True)

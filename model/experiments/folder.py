@@ -8,13 +8,13 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from model import left_out
+from model.data import left_out
+from model.data.features import Samples
 from model.experiments import formats
 from model.experiments.report import Report
 from model.experiments.table import Table
-from model.run_folder import as_json
-from model.samples import Samples
-from pipeline.files import Folder
+from model.runs.run_folder import as_json
+from pipeline.io.folder import Folder
 
 
 def write(report: Report, samples: Samples) -> None:

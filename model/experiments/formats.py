@@ -1,12 +1,8 @@
-"""A table as Markdown, as LaTeX and on a terminal: best in bold, second underlined."""
+"""A table as Markdown and as LaTeX: best in bold, second underlined."""
 
 from __future__ import annotations
 
-import click
-from rich.text import Text
-
-from model.console import print_table
-from model.experiments.table import PUBLISHED, Row, Table
+from model.experiments.table import Row, Table
 
 BEST, SECOND = 1, 2
 _RESERVED = {c: "\\" + c for c in "_%&#$"}
@@ -42,24 +38,6 @@ def latex(table: Table) -> str:
     lines += [r"\bottomrule", r"\end{tabular}"]
     lines += [rf"\par\footnotesize {_escaped(note)}" for note in table.notes]
     return "\n".join([*lines, r"\end{table}"]) + "\n"
-
-
-def terminal(table: Table) -> None:
-    """Print it, with its notes."""
-    sections = [[_styled(table, row) for row in rows] for rows in table.sections()]
-    print_table(table.title, ["", *table.headings], sections)
-    for note in table.notes:
-        click.echo(note)
-
-
-def _styled(table: Table, row: Row) -> list[Text]:
-    styles = {BEST: "bold", SECOND: "underline"}
-    plain = "dim" if row.kind == PUBLISHED else ""
-    numbers = [
-        Text(table.cell(row, key), styles.get(table.rank(row, key) or 0, plain))
-        for key in table.columns
-    ]
-    return [Text(table.label(row), plain), *numbers]
 
 
 def _cells(table: Table, row: Row, best: str, second: str) -> list[str]:

@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 import torch
 
+from model.data.features import Samples
 from model.registry import find
-from model.samples import Samples
-from model.train import TrainSettings
-from pipeline import source_code
-from pipeline.device import require
+from model.training.loop import TrainSettings
+from pipeline.io import source_code
+from pipeline.system.device import require
 
-NO_NUMBERS = ("model.registry", "model.samples")
+NO_NUMBERS = ("model.registry", "model.data.features")
 
 
 def identity(
@@ -56,12 +56,12 @@ def code_digest(model: str) -> str:
 
     How features are loaded is left out, since they are digested themselves; so are other models.
     """
-    roots = ("model.train", find(model).__module__)
+    roots = ("model.training.loop", find(model).__module__)
     return source_code.code_digest(source_code.modules_of(roots, _counts))
 
 
 def _counts(module: str) -> bool:
-    return module.startswith(("model.", "pipeline.steps")) and module not in NO_NUMBERS
+    return module.startswith(("model.", "pipeline.stage.steps")) and module not in NO_NUMBERS
 
 
 def _device_name(setting: str) -> str:

@@ -12,7 +12,7 @@ from model.experiments.table import LOWER_IS_BETTER, MODEL, REFERENCE, Row, Tabl
 from model.metrics import TITLES
 from model.report.evidence import Evidence, Section
 from model.report.experiments import ExperimentFound
-from pipeline.page import charts
+from pipeline.html import charts
 
 OF_SCORES, OF_CLASSES = ("acc2", "corr", "mae"), ("acc3", "f1")  # the metrics that are drawn
 CLASSES = {1: "best", 2: "second"}

@@ -10,9 +10,9 @@ from statistics import fmean, pstdev
 from markupsafe import Markup
 
 from model.report.evidence import Evidence, Section
-from pipeline.clip import SPLITS, Clip
-from pipeline.page import charts
-from pipeline.page.numbers import plain
+from pipeline.dataset.clip import SPLITS, Clip
+from pipeline.html import charts
+from pipeline.html.numbers import plain
 
 DISTINCT = 15  # up to so many different scores have a column each
 LANGUAGES = {"zh": "Chinese", "en": "English"}

@@ -9,10 +9,10 @@ from typing import Any
 
 from model.report.experiments import ExperimentFound
 from model.report.runs import Run
-from pipeline.cache import Cache, StageView
-from pipeline.clip import Clip
-from pipeline.extractor import OK
-from pipeline.status import StageStatus
+from pipeline.dataset.clip import Clip
+from pipeline.stage.extractor import OK
+from pipeline.store.cache import Cache, StageView
+from pipeline.store.status import StageStatus
 
 NOT_TAKEN = ("extract", "runs")  # an option that a command does not have
 

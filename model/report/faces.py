@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from model.report.evidence import Evidence
-from pipeline.cache import StageView
 from pipeline.errors import DamagedError
-from pipeline.page import data_uri, strip
-from pipeline.steps import sample_indices
+from pipeline.html import data_uri, strip
+from pipeline.stage.steps import sample_indices
+from pipeline.store.cache import StageView
 
 STAGE, FIELD = "faces", "images"
 SIZE_PX = 72

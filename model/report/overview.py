@@ -9,8 +9,8 @@ from model.metrics import TITLES
 from model.report.dataset import LANGUAGES
 from model.report.evidence import Evidence, Section
 from model.report.runs import Run, chosen
-from pipeline.page.numbers import grouped, plain
-from pipeline.status import problems_at_source, random_stages
+from pipeline.html.numbers import grouped, plain
+from pipeline.store.status import problems_at_source, random_stages
 
 
 @dataclass(frozen=True)

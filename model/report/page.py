@@ -17,8 +17,8 @@ from model.report import (
     training,
 )
 from model.report.evidence import Evidence
-from pipeline.page import templates
-from pipeline.weights import RANDOM_MARK, random_note
+from pipeline.html import templates
+from pipeline.weights.resolve import RANDOM_MARK, random_note
 
 PARTS = (overview, dataset, coverage, health, training, comparisons, predictions, provenance)
 

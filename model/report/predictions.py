@@ -8,16 +8,16 @@ from dataclasses import dataclass
 import numpy as np
 from markupsafe import Markup
 
-from model import prediction
+from model.inference import prediction
+from model.inference.prediction import Prediction
 from model.metrics import Scale
 from model.network import CLASSES
-from model.prediction import Prediction
 from model.report.evidence import Evidence, Section
 from model.report.faces import Thumbnail, strips
 from model.report.runs import Run, chosen
-from model.run_folder import residuals
-from pipeline.page.numbers import plain
-from pipeline.page.plot import Plot, labelled
+from model.runs.run_folder import residuals
+from pipeline.html.numbers import plain
+from pipeline.html.plot import Plot, labelled
 
 CLIPS = 5  # best, and worst
 FACES = 6  # of each of them

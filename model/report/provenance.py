@@ -9,8 +9,8 @@ from typing import Any
 
 from model.report.evidence import Evidence, Section
 from model.report.runs import Run, chosen
-from pipeline.cache import StageView
-from pipeline.weights import random_note
+from pipeline.store.cache import StageView
+from pipeline.weights.resolve import random_note
 
 Facts = Sequence[tuple[str, str]]
 

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from model.data.features import random_stages
 from model.metrics import SCALES, Metrics, Scale
-from model.run_folder import (
+from model.runs.run_folder import (
     CURVE,
     METRICS,
     PREDICTIONS,
@@ -18,7 +19,6 @@ from model.run_folder import (
     read_json,
     read_rows,
 )
-from model.samples import random_stages
 from pipeline.errors import UserError
 
 SCORES = ("label", "prediction")  # columns of numbers where scores are predicted

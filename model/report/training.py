@@ -10,10 +10,10 @@ from markupsafe import Markup
 from model.metrics import NOT_SHARES, TITLES
 from model.report.evidence import Evidence, Section
 from model.report.runs import Run
-from model.run_folder import joins_as_now
-from pipeline.page import charts
-from pipeline.page.numbers import plain
-from pipeline.prose import listed
+from model.runs.run_folder import joins_as_now
+from pipeline.html import charts
+from pipeline.html.numbers import plain
+from pipeline.messages import listed
 
 MOST_CURVES = 9
 NAMED = 3  # clips that a run left out

@@ -9,12 +9,14 @@ import numpy as np
 from pydantic import Field as PydanticField
 from pydantic import model_validator
 
-from pipeline import openface
-from pipeline.checkpoint import find_file
-from pipeline.device import Device, device_of
-from pipeline.digest import of_json
+from pipeline.encoders import openface
+from pipeline.encoders.openface import AUS
+from pipeline.encoders.precision import Precision
+from pipeline.encoders.py_feat_pins import trusted
 from pipeline.errors import ClipError, UserError
-from pipeline.extractor import (
+from pipeline.faces.chip import Cut, chips, square, stretched
+from pipeline.io.hashing import of_json
+from pipeline.stage.extractor import (
     ClipInputs,
     ClipResult,
     Extractor,
@@ -23,15 +25,13 @@ from pipeline.extractor import (
     later,
     runtime,
 )
-from pipeline.face_chip import Cut, chips, square, stretched
-from pipeline.field import Field
-from pipeline.openface import AUS
-from pipeline.precision import Precision
-from pipeline.py_feat_pins import trusted
-from pipeline.weights import Source, Weights, find, load_once
+from pipeline.stage.field import Field
+from pipeline.system.device import Device, device_of
+from pipeline.weights.checkpoint import find_file
+from pipeline.weights.resolve import Source, Weights, find, load_once
 
 if TYPE_CHECKING:
-    from pipeline.py_feat import Detector
+    from pipeline.encoders.py_feat import Detector
 
 # py-feat's units are FACS's numbers, but a blink (45) it only knows as closed eyes (43).
 PY_FEAT_UNITS = tuple(43 if au == 45 else au for au in AUS)
@@ -182,7 +182,7 @@ class ActionUnits(Extractor):
     def features(self, faces: np.ndarray) -> np.ndarray:
         """uint8 rgb `faces` [n, px, px, 3], cut as py-feat does, to float32 [n, 34]."""
         # torch and py-feat, which needs seconds, are loaded where they are used.
-        from pipeline import py_feat
+        from pipeline.encoders import py_feat
 
         detector = self._detector()
         intensities = py_feat.confidences(detector, faces)[:, columns(detector.units)]
@@ -190,7 +190,7 @@ class ActionUnits(Extractor):
         return np.concatenate([presences, intensities], axis=1)
 
     def _detector(self) -> Detector:
-        from pipeline import py_feat, py_feat_random
+        from pipeline.encoders import py_feat, py_feat_random
 
         backend, device = self.settings.backend, device_of(self.settings.device)
         parts, precision = self._parts(), self.settings.precision

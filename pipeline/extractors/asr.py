@@ -6,16 +6,23 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from pipeline import transformer, whisper
-from pipeline.clip import Clip
-from pipeline.device import Device, device_of
+from pipeline.dataset.clip import Clip
+from pipeline.encoders import huggingface, whisper
 from pipeline.errors import ClipError, MissingModalityError
-from pipeline.extractor import ClipInputs, ClipResult, Extractor, StageSettings, by_content, runtime
-from pipeline.field import Field
-from pipeline.media.waveform import RATE_HZ, SAMPLES
-from pipeline.repository import SPEECH_TO_TEXT
-from pipeline.transcript import TRANSCRIPT, written
-from pipeline.weights import Source, Weights, find
+from pipeline.media.waveform import RATE_HZ
+from pipeline.stage.extractor import (
+    ClipInputs,
+    ClipResult,
+    Extractor,
+    StageSettings,
+    by_content,
+    runtime,
+)
+from pipeline.stage.field import SAMPLES, Field
+from pipeline.stage.transcript import TRANSCRIPT, written
+from pipeline.system.device import Device, device_of
+from pipeline.weights.repository import SPEECH_TO_TEXT
+from pipeline.weights.resolve import Source, Weights, find
 
 BLOCK = RATE_HZ // 10  # the quietest tenth of a second is where sound that is too long is cut
 SEARCHED = 5 * RATE_HZ  # from the last so many samples of a window
@@ -86,7 +93,7 @@ class Asr(Extractor):
         network.require(self.settings.language)
         cut = [windows(inputs.rows["samples"], network.window) for inputs in batch]
         parts = [part for of_clip in cut for part in of_clip]
-        size = transformer.batch_size(self.settings.batch_size, device)
+        size = huggingface.batch_size(self.settings.batch_size, device)
         texts = iter(
             text
             for start in range(0, len(parts), size)

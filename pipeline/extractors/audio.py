@@ -10,12 +10,11 @@ import numpy as np
 from pydantic import Field as PydanticField
 
 from pipeline import media
-from pipeline.clip import Clip
+from pipeline.dataset.clip import Clip
 from pipeline.errors import ClipError, MissingModalityError
-from pipeline.extractor import ClipInputs, ClipResult, Extractor, StageSettings
-from pipeline.field import Field
-from pipeline.media.time_limit import time_limit
-from pipeline.media.waveform import RATE_HZ, SAMPLES, SILENCE, normalised, placed, resampled
+from pipeline.media.waveform import RATE_HZ, SILENCE, normalised, placed, resampled
+from pipeline.stage.extractor import ClipInputs, ClipResult, Extractor, StageSettings, time_limit
+from pipeline.stage.field import SAMPLES, Field
 
 
 class Audio(Extractor):

@@ -12,10 +12,10 @@ from zlib import crc32
 
 import numpy as np
 
-from pipeline import transformer
-from pipeline.device import Device, device_of
+from pipeline.encoders import huggingface
+from pipeline.encoders.precision import Precision, as_floats, inference, lowered
 from pipeline.errors import ClipError, MissingModalityError, UserError
-from pipeline.extractor import (
+from pipeline.stage.extractor import (
     ClipInputs,
     ClipResult,
     Extractor,
@@ -24,12 +24,9 @@ from pipeline.extractor import (
     later,
     runtime,
 )
-from pipeline.field import Field
-from pipeline.precision import Precision, as_floats, inference, lowered
-from pipeline.repository import TEXT
-from pipeline.steps import Sampling, to_steps
-from pipeline.trace import span
-from pipeline.transcript import (
+from pipeline.stage.field import Field
+from pipeline.stage.steps import Sampling, to_steps
+from pipeline.stage.transcript import (
     TRANSCRIPT,
     UNKNOWN,
     doubt_of,
@@ -37,7 +34,10 @@ from pipeline.transcript import (
     unknown_share,
     whole_characters,
 )
-from pipeline.weights import Source, Weights, find, load_once
+from pipeline.system.device import Device, device_of
+from pipeline.system.spans import span
+from pipeline.weights.repository import TEXT
+from pipeline.weights.resolve import Source, Weights, find, load_once
 
 BATCH_TOKENS = 1 << 14
 # Of an embedding's rows; a published Indonesian BERT has the least, 30,521 tokens for 50,000 rows.
@@ -83,7 +83,7 @@ class Bert(Extractor):
 
     def writes(self) -> dict[str, Field]:
         """As wide as the checkpoint's config says; `unknown`: the share of tokens that are."""
-        width = transformer.hidden_size(self.weights(), RANDOM_WIDTH)
+        width = huggingface.hidden_size(self.weights(), RANDOM_WIDTH)
         return {"features": Field(("step", width), "float32"), "unknown": UNKNOWN}
 
     def weights(self) -> Weights:
@@ -117,8 +117,8 @@ class Bert(Extractor):
         """The last hidden states of each text, float32 [tokens, width]."""
         lengths = [len(text.ids) for text in texts]
         states: dict[int, np.ndarray] = {}
-        most = transformer.batch_size(self.settings.batch_size, device)
-        for indices in transformer.by_length(lengths, most, BATCH_TOKENS):
+        most = huggingface.batch_size(self.settings.batch_size, device)
+        for indices in huggingface.by_length(lengths, most, BATCH_TOKENS):
             ids = [texts[index].ids for index in indices]
             for index, hidden in zip(indices, self._forward(model, ids), strict=True):
                 states[index] = hidden[: lengths[index]]
@@ -284,7 +284,7 @@ def _loaded(weights: Weights, device: str, precision: Precision) -> tuple[Any, T
 
 
 def _checkpoint(weights: Weights, device: str) -> tuple[Any, Tokenizer]:
-    model = transformer.load("AutoModel", weights, device, may_lack=["pooler."])
+    model = huggingface.load("AutoModel", weights, device, may_lack=["pooler."])
     tokenizer = _own_tokenizer(weights)
     tokenizer.require_fit(weights, model.get_input_embeddings().num_embeddings)
     return model, tokenizer
@@ -298,14 +298,14 @@ def _own_tokenizer(weights: Weights) -> CheckpointTokenizer:
             f"weights {weights.id!r}: the vocabulary at {weights.path} is read with sentencepiece: "
             "pip install 'smp-sentiment[sentencepiece]'"
         )
-    tokenizer = transformer.loaded(
+    tokenizer = huggingface.loaded(
         "AutoTokenizer",
         weights,
         lambda kind: kind.from_pretrained(
             weights.path, local_files_only=True, trust_remote_code=False
         ),
     )
-    return CheckpointTokenizer(tokenizer, _most_tokens(transformer.config(weights)))
+    return CheckpointTokenizer(tokenizer, _most_tokens(huggingface.config(weights)))
 
 
 def _most_tokens(config: Mapping[str, Any]) -> float:
@@ -316,7 +316,7 @@ def _most_tokens(config: Mapping[str, Any]) -> float:
 
 
 def _random(weights: Weights, device: str) -> tuple[Any, Tokenizer]:
-    shape = transformer.named("BertConfig")(
+    shape = huggingface.named("BertConfig")(
         vocab_size=HashedWords.VOCABULARY,
         max_position_embeddings=HashedWords.LIMIT,
         pad_token_id=HashedWords.PAD,
@@ -325,8 +325,8 @@ def _random(weights: Weights, device: str) -> tuple[Any, Tokenizer]:
         num_attention_heads=2,
         intermediate_size=2 * RANDOM_WIDTH,
     )
-    kind = transformer.named("BertModel")
-    model = transformer.made_up(lambda: kind(shape, add_pooling_layer=False), device)
+    kind = huggingface.named("BertModel")
+    model = huggingface.made_up(lambda: kind(shape, add_pooling_layer=False), device)
     # A state is to tell its word before its place and its neighbours: nothing was learnt from them.
     model.embeddings.token_type_embeddings.weight.zero_()
     model.embeddings.position_embeddings.weight.mul_(0.2)

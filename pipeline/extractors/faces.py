@@ -12,23 +12,24 @@ import numpy as np
 from pydantic import Field as PydanticField
 from pydantic import model_validator
 
-from pipeline import media, weights
-from pipeline.alignment import SIZE_PX, align
-from pipeline.detections import Detections
-from pipeline.device import Device, device_of
+from pipeline import media
 from pipeline.errors import ClipError, UserError
-from pipeline.extractor import ClipInputs, ClipResult, Extractor, StageSettings, runtime
-from pipeline.face_quality import Levels, Quality, inside
-from pipeline.field import Field
-from pipeline.people import COLUMNS, Choice, choose
-from pipeline.scene_cuts import SceneCuts
-from pipeline.steps import sample_indices
-from pipeline.trace import span
-from pipeline.track import Face, Tracker
-from pipeline.windows import Window, windows
+from pipeline.faces.align import SIZE_PX, align
+from pipeline.faces.detections import Detections
+from pipeline.faces.people import COLUMNS, Choice, choose
+from pipeline.faces.quality import Levels, Quality, inside
+from pipeline.faces.scene_cuts import SceneCuts
+from pipeline.faces.tracker import Face, Tracker
+from pipeline.faces.windows import Window, windows
+from pipeline.stage.extractor import ClipInputs, ClipResult, Extractor, StageSettings, runtime
+from pipeline.stage.field import Field
+from pipeline.stage.steps import sample_indices
+from pipeline.system.device import Device, device_of
+from pipeline.system.spans import span
+from pipeline.weights import resolve
 
 if TYPE_CHECKING:
-    from pipeline.key_frames import KeyFrameDetector
+    from pipeline.faces.keyframes import KeyFrameDetector
 
 WEIGHTS_ID = "facenet-pytorch/mtcnn"
 FILES = ("?net.pt",)
@@ -121,11 +122,11 @@ class Faces(Extractor):
     def portion(self) -> int:
         return self.settings.batch_clips
 
-    def models(self) -> list[weights.Source]:
-        return [weights.Source(WEIGHTS_ID, FILES, path=_weights_folder())]
+    def models(self) -> list[resolve.Source]:
+        return [resolve.Source(WEIGHTS_ID, FILES, path=_weights_folder())]
 
-    def weights(self) -> weights.Weights:
-        return replace(weights.find(str(_weights_folder()), FILES), id=WEIGHTS_ID)
+    def weights(self) -> resolve.Weights:
+        return replace(resolve.find(str(_weights_folder()), FILES), id=WEIGHTS_ID)
 
     def extract(self, batch: Sequence[ClipInputs]) -> Iterable[ClipResult]:
         detector = self._detector()
@@ -140,12 +141,12 @@ class Faces(Extractor):
 
     def _detector(self) -> KeyFrameDetector:
         # torch and the networks are loaded where faces are made, not where a run is planned.
-        from pipeline.key_frames import KeyFrameDetector
-        from pipeline.mtcnn import Detector
-        from pipeline.mtcnn_networks import Networks
+        from pipeline.faces.keyframes import KeyFrameDetector
+        from pipeline.faces.mtcnn import Detector
+        from pipeline.faces.mtcnn_networks import Networks
 
         device = device_of(self.settings.device)
-        networks = weights.load_once((WEIGHTS_ID, device), lambda: Networks.load(device))
+        networks = resolve.load_once((WEIGHTS_ID, device), lambda: Networks.load(device))
         settings = self.settings
         cascade = Detector(networks, settings.min_face_px, settings.thresholds, settings.factor)
         return KeyFrameDetector(cascade, settings.min_iou)

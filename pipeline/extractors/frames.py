@@ -9,11 +9,16 @@ import numpy as np
 from pydantic import Field as PydanticField
 
 from pipeline import media
-from pipeline.clip import Clip
+from pipeline.dataset.clip import Clip
 from pipeline.errors import ClipError, MissingModalityError
-from pipeline.extractor import ClipInputs, ClipResult, StageSettings, StreamingExtractor
-from pipeline.field import Field
-from pipeline.media.time_limit import time_limit
+from pipeline.stage.extractor import (
+    ClipInputs,
+    ClipResult,
+    StageSettings,
+    StreamingExtractor,
+    time_limit,
+)
+from pipeline.stage.field import Field
 
 
 class Frames(StreamingExtractor):

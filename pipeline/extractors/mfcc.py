@@ -9,10 +9,10 @@ import numpy as np
 from pydantic import Field as PydanticField
 from pydantic import model_validator
 
-from pipeline.extractor import ClipInputs, ClipResult, Extractor, StageSettings
-from pipeline.field import Field
-from pipeline.media.waveform import RATE_HZ, SAMPLES
-from pipeline.steps import Sampling, to_steps
+from pipeline.media.waveform import RATE_HZ
+from pipeline.stage.extractor import ClipInputs, ClipResult, Extractor, StageSettings
+from pipeline.stage.field import SAMPLES, Field
+from pipeline.stage.steps import Sampling, to_steps
 
 
 class Mfcc(Extractor):

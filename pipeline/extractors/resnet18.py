@@ -12,11 +12,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from pydantic import Field as PydanticField
 
-from pipeline.alignment import SIZE_PX
-from pipeline.checkpoint import find_file
-from pipeline.device import Device, device_of
+from pipeline.encoders.precision import Precision
 from pipeline.errors import UserError
-from pipeline.extractor import (
+from pipeline.faces.align import SIZE_PX
+from pipeline.stage.extractor import (
     ClipInputs,
     ClipResult,
     Extractor,
@@ -25,10 +24,11 @@ from pipeline.extractor import (
     later,
     runtime,
 )
-from pipeline.field import Field
-from pipeline.precision import Precision
-from pipeline.repository import Wanted
-from pipeline.weights import Source, Weights, load_once
+from pipeline.stage.field import Field
+from pipeline.system.device import Device, device_of
+from pipeline.weights.checkpoint import find_file
+from pipeline.weights.repository import Wanted
+from pipeline.weights.resolve import Source, Weights, load_once
 
 if TYPE_CHECKING:
     import torch
@@ -108,33 +108,33 @@ class Resnet18(Extractor):
     def features(self, faces: np.ndarray) -> np.ndarray:
         """uint8 rgb `faces` [n, 112, 112, 3] to float32 [n, 512]."""
         # torch and torchvision are loaded where features are made, not where a run is planned.
-        from pipeline import resnet
+        from pipeline.encoders import resnet18
 
         network, settings = self._network(), self.settings
         size, how = settings.batch_size, (settings.input_px, settings.precision)
         batches = [faces[start : start + size] for start in range(0, len(faces), size)]
-        parts = [resnet.features(network, batch, *how) for batch in batches]
+        parts = [resnet18.features(network, batch, *how) for batch in batches]
         return np.concatenate([np.zeros((0, WIDTH), np.float32), *parts])
 
     def _network(self) -> torch.nn.Module:
-        from pipeline import resnet
+        from pipeline.encoders import resnet18
 
         found, device = self.weights(), device_of(self.settings.device)
         precision = self.settings.precision
 
         def build() -> torch.nn.Module:
             if found.path is None:
-                return resnet.at_random(device, precision)
-            return resnet.from_checkpoint(found.path, device, precision)
+                return resnet18.at_random(device, precision)
+            return resnet18.from_checkpoint(found.path, device, precision)
 
         return load_once(("resnet18", found.digest, device, precision), build)
 
 
 def _digest(checkpoint: Path) -> str:
     """Over the network's tensors alone; read where they aren't remembered."""
-    from pipeline import resnet
+    from pipeline.encoders import resnet18
 
-    return resnet.digest(checkpoint)
+    return resnet18.digest(checkpoint)
 
 
 def _imagenet() -> Path:

@@ -6,15 +6,15 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from pipeline.checkpoint import find_file
+from pipeline.encoders.segment import words
+from pipeline.encoders.word_vectors import Layout, RandomVectors, Vectors, WordVectors
 from pipeline.errors import ClipError, MissingModalityError
-from pipeline.extractor import ClipInputs, ClipResult, Extractor, StageSettings, by_content
-from pipeline.field import Field
-from pipeline.steps import Sampling, to_steps
-from pipeline.transcript import TRANSCRIPT, UNKNOWN, doubt_of, text_of, unknown_share
-from pipeline.weights import Source, Weights, load_once
-from pipeline.word_vectors import Layout, RandomVectors, Vectors, WordVectors
-from pipeline.words import words
+from pipeline.stage.extractor import ClipInputs, ClipResult, Extractor, StageSettings, by_content
+from pipeline.stage.field import Field
+from pipeline.stage.steps import Sampling, to_steps
+from pipeline.stage.transcript import TRANSCRIPT, UNKNOWN, doubt_of, text_of, unknown_share
+from pipeline.weights.checkpoint import find_file
+from pipeline.weights.resolve import Source, Weights, load_once
 
 FILES = ("*.txt", "*.vec", "*.bin")
 RANDOM_WIDTH = 64

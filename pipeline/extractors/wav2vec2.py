@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 from pydantic import Field as PydanticField
 
-from pipeline import transformer
-from pipeline.device import Device, device_of
+from pipeline.encoders import huggingface
+from pipeline.encoders.precision import FULL, Precision, as_floats, inference, lowered
 from pipeline.errors import UserError
-from pipeline.extractor import (
+from pipeline.media.waveform import FULL_SCALE, RATE_HZ
+from pipeline.stage.extractor import (
     ClipInputs,
     ClipResult,
     Extractor,
@@ -22,13 +23,12 @@ from pipeline.extractor import (
     later,
     runtime,
 )
-from pipeline.field import Field
-from pipeline.media.waveform import FULL_SCALE, RATE_HZ, SAMPLES
-from pipeline.precision import FULL, Precision, as_floats, inference, lowered
-from pipeline.repository import SOUND
-from pipeline.steps import Sampling, to_steps
-from pipeline.trace import span
-from pipeline.weights import Source, Weights, find, load_once
+from pipeline.stage.field import SAMPLES, Field
+from pipeline.stage.steps import Sampling, to_steps
+from pipeline.system.device import Device, device_of
+from pipeline.system.spans import span
+from pipeline.weights.repository import SOUND
+from pipeline.weights.resolve import Source, Weights, find, load_once
 
 BATCH_SAMPLES = 60 * RATE_HZ  # a forward pass keeps about 10 kB a sample of a large network
 RANDOM_WIDTH = 64
@@ -73,7 +73,7 @@ class Wav2vec2(Extractor):
 
     def writes(self) -> dict[str, Field]:
         """As wide as the checkpoint's config says."""
-        width = transformer.hidden_size(self.weights(), RANDOM_WIDTH)
+        width = huggingface.hidden_size(self.weights(), RANDOM_WIDTH)
         return {"features": Field(("step", width), "float32")}
 
     def weights(self) -> Weights:
@@ -98,9 +98,9 @@ class Wav2vec2(Extractor):
     def _states(self, network: Network, sounds: Sequence[np.ndarray]) -> list[np.ndarray]:
         """The last hidden states of each sound, float32 [frames, width]."""
         states: dict[int, np.ndarray] = {}
-        batches = transformer.by_length(
+        batches = huggingface.by_length(
             [len(sound) for sound in sounds],
-            transformer.batch_size(self.settings.batch_size, network.model.device.type),
+            huggingface.batch_size(self.settings.batch_size, network.model.device.type),
             BATCH_SAMPLES,
             equal=not network.masks,
         )
@@ -185,12 +185,12 @@ def _loaded(weights: Weights, device: str, precision: Precision = FULL) -> Netwo
 
 
 def _checkpoint(weights: Weights, device: str) -> Network:
-    kind = transformer.config(weights).get("model_type")
+    kind = huggingface.config(weights).get("model_type")
     if kind != "wav2vec2":
         raise UserError(f"weights {weights.id!r} are of a {kind!r} model, not of a 'wav2vec2'")
     # The mask embedding stands in for masked frames in training alone.
-    model = transformer.load("Wav2Vec2Model", weights, device, may_lack=["masked_spec_embed"])
-    normaliser = transformer.loaded(
+    model = huggingface.load("Wav2Vec2Model", weights, device, may_lack=["masked_spec_embed"])
+    normaliser = huggingface.loaded(
         "Wav2Vec2FeatureExtractor",
         weights,
         lambda kind: kind.from_pretrained(weights.path, local_files_only=True),
@@ -203,7 +203,7 @@ def _checkpoint(weights: Weights, device: str) -> Network:
 
 
 def _random(weights: Weights, device: str) -> Network:
-    shape = transformer.named("Wav2Vec2Config")(
+    shape = huggingface.named("Wav2Vec2Config")(
         hidden_size=RANDOM_WIDTH,
         num_hidden_layers=2,
         num_attention_heads=4,
@@ -215,6 +215,6 @@ def _random(weights: Weights, device: str) -> Network:
         num_conv_pos_embeddings=16,
         num_conv_pos_embedding_groups=4,
     )
-    kind = transformer.named("Wav2Vec2Model")
-    model = transformer.made_up(lambda: kind(shape), device)
-    return Network(model, transformer.named("Wav2Vec2FeatureExtractor")(do_normalize=True))
+    kind = huggingface.named("Wav2Vec2Model")
+    model = huggingface.made_up(lambda: kind(shape), device)
+    return Network(model, huggingface.named("Wav2Vec2FeatureExtractor")(do_normalize=True))

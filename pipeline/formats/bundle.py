@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.clip import Clip
+from pipeline.dataset.clip import Clip
 from pipeline.errors import UserError
-from pipeline.files import Folder
+from pipeline.io.folder import Folder
 
 
 @dataclass(frozen=True)

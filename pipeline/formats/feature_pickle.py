@@ -8,13 +8,13 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline import digest
-from pipeline.clip import SPLITS
+from pipeline.dataset.clip import SPLITS
 from pipeline.errors import UserError
-from pipeline.formats import mmsa, mult, restricted_pickle
+from pipeline.formats import mmsa, mult
 from pipeline.formats.source import Feature, Source, require_unique
 from pipeline.formats.spans import spans
 from pipeline.formats.split import Split
+from pipeline.io import hashing, restricted_pickle
 
 MODALITIES = {"vision": "visual", "audio": "audio", "text": "text"}
 
@@ -35,7 +35,7 @@ def read(path: Path) -> Source:
     return Source(
         path,
         dialect.FORMAT,
-        digest.of_file(path),
+        hashing.of_file(path),
         clips,
         _features(path, splits, present),
         tuple(f"the file has no {field}" for field in MODALITIES if field not in present),

@@ -11,15 +11,15 @@ from typing import Any, cast
 
 import numpy as np
 
-from pipeline.clip import Clip
-from pipeline.dataset import safe_id
-from pipeline.digest import FileDigests
+from pipeline.dataset.clip import Clip
+from pipeline.dataset.load import safe_id
 from pipeline.errors import ClipError, UserError
-from pipeline.formats import older_numpy, restricted_pickle
 from pipeline.formats.bundle import Bundle
 from pipeline.formats.source import Feature, Source, require_unique
 from pipeline.formats.split import Split
-from pipeline.transcript import whole_characters
+from pipeline.io import older_numpy, restricted_pickle
+from pipeline.io.hashing import FileDigests
+from pipeline.stage.transcript import whole_characters
 
 FORMAT = "merbench"
 LABELS, TRANSCRIPTS, FEATURES = "label.npz", "transcription-engchi-polish.csv", "features"

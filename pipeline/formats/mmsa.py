@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.clip import SPLITS, Clip
+from pipeline.dataset.clip import SPLITS, Clip
 from pipeline.errors import UserError
-from pipeline.formats import older_numpy
 from pipeline.formats.bundle import Bundle
 from pipeline.formats.split import JOINT, Split
+from pipeline.io import older_numpy
 
 FORMAT = "mmsa"
 OF_MODALITIES = ("T", "A", "V")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pipeline.clip import Clip
+from pipeline.dataset.clip import Clip
 from pipeline.errors import UserError
 from pipeline.formats.split import Split
 

@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.clip import SPLITS
+from pipeline.dataset.clip import SPLITS
 from pipeline.errors import UserError
 from pipeline.formats.bundle import Bundle
-from pipeline.transcript import whole_characters
+from pipeline.stage.transcript import whole_characters
 
 ROWS_A_GROUP = 256
 

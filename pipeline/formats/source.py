@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.clip import Clip
+from pipeline.dataset.clip import Clip
 from pipeline.errors import ClipError, MissingModalityError, UserError
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.dataset import safe_id
+from pipeline.dataset.load import safe_id
 from pipeline.errors import UserError
 
 JOINT = "$_$"  # between video and clip in an id

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from pipeline.encoders.huggingface import named
 from pipeline.errors import UserError
-from pipeline.transformer import named
 
 MOST_TOKENS = 512
 

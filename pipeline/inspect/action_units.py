@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from pipeline.encoders.openface import AUS
 from pipeline.inspect.finding import Finding
-from pipeline.openface import AUS
 
 # Source: Ekman and Friesen, Facial Action Coding System, 1978 and 2002.
 MEANING = {

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from pipeline.clips_table import Row
 from pipeline.errors import ClipError
+from pipeline.html import data_uri
 from pipeline.inspect.finding import Finding
 from pipeline.inspect.sound import SoundPanel
 from pipeline.inspect.source import Frame, frame_at
 from pipeline.inspect.timeline import Timeline, quality, timeline
-from pipeline.page import data_uri
+from pipeline.store.clips_table import Row
 
 WIDEST_PX = 960
 

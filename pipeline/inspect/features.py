@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from pipeline.html import data_uri
 from pipeline.inspect.finding import Finding
-from pipeline.page import data_uri
 
 TALLEST = 96
 PX_A_STEP = 24  # whole pixels a value, so that no browser blurs them

@@ -6,9 +6,9 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from pipeline.clips_table import Row
 from pipeline.inspect.finding import Finding
-from pipeline.weights import is_random
+from pipeline.store.clips_table import Row
+from pipeline.weights.resolve import is_random
 
 
 def provenance(finding: Finding, row: Row) -> list[tuple[str, str]]:

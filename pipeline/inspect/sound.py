@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from pipeline.html.numbers import plain
 from pipeline.inspect.finding import Finding
 from pipeline.media.waveform import FULL_SCALE, RATE_HZ
-from pipeline.page.numbers import plain
 
 COLUMNS = 480
 

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from pipeline import media
-from pipeline.clips_table import Row
-from pipeline.digest import FileDigests
 from pipeline.errors import ClipError
+from pipeline.io.hashing import FileDigests
+from pipeline.store.clips_table import Row
 
 PATIENCE_S = 60.0  # of decoding up to the frame: a page is not worth more
 

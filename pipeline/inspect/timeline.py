@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from pipeline.html.plot import labelled, ticks_within
 from pipeline.inspect.finding import Finding
 from pipeline.inspect.sound import SoundPanel
-from pipeline.page.plot import labelled, ticks_within
 
 MOST = 6  # people that are drawn, the largest first
 

@@ -7,15 +7,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from pipeline.encoders.segment import words
 from pipeline.errors import ClipError, UserError
 from pipeline.extractors import bert
 from pipeline.inspect.features import FeaturesPanel
 from pipeline.inspect.features import panel as features_panel
 from pipeline.inspect.finding import Finding
-from pipeline.repository import TEXT
-from pipeline.steps import sample_indices
-from pipeline.weights import find
-from pipeline.words import words
+from pipeline.stage.steps import sample_indices
+from pipeline.weights.repository import TEXT
+from pipeline.weights.resolve import find
 
 MOST_TOKENS = 600
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pipeline import transcript
-from pipeline.clip import Clip
-from pipeline.extractor import ClipInputs
+from pipeline.dataset.clip import Clip
 from pipeline.inspect.finding import Finding
+from pipeline.stage import transcript
+from pipeline.stage.extractor import ClipInputs
 
 MOST_CHARACTERS = 1000
 

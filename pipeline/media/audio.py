@@ -22,7 +22,7 @@ from pipeline.media.container import (
 )
 from pipeline.media.cut_off import UNFINISHED, is_unfinished
 from pipeline.media.time_limit import DEFAULT_S, TimeLimit
-from pipeline.trace import span
+from pipeline.system.spans import span
 
 SOUND_FILES = (".wav", ".wave", ".flac", ".ogg", ".opus", ".aif", ".aiff", ".au", ".caf")
 MALFORMED = 3  # libsndfile's code for a file of a known kind that is broken

@@ -5,20 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from pipeline.errors import ClipError
-from pipeline.extractor import runtime
 
 DEFAULT_S = 600.0  # a clip of ten minutes decodes in a few seconds
 
 Step = TypeVar("Step")
-
-
-def time_limit() -> Any:
-    """The setting `time_limit_s` of a stage that decodes: runtime-only."""
-    meaning = "How long decoding one clip may take, in seconds; what takes longer fails."
-    return runtime(DEFAULT_S, gt=0, description=meaning)
 
 
 @dataclass(frozen=True)

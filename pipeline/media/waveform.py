@@ -5,12 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from pipeline.errors import MissingModalityError
-from pipeline.field import Field
 
 RATE_HZ = 16_000
 FULL_SCALE = 32_768
 SILENCE = 0.5 / FULL_SCALE  # what no 16-bit sample can hold
-SAMPLES = Field(("sample",), "int16", "16 kHz mono", ragged=True)
 
 LACK_S = 0.05  # sound that ends no more than this before the picture is as long as the picture
 

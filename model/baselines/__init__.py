@@ -1,1 +1,0 @@
-"""The models that SMP is compared with, one file each; a new file here is a new model."""

@@ -1,0 +1,1 @@
+"""The commands that go from cached features to results."""

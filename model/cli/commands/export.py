@@ -1,0 +1,163 @@
+"""`smp export`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from pipeline.cli.group import Names
+from pipeline.errors import UserError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from pipeline.formats.bundle import Bundle
+    from pipeline.store.cache import Cache
+
+FORMATS = ("mmsa", "merbench", "safetensors", "parquet")
+LABELLED = ("mmsa", "merbench")  # the formats that have no way to say that a label is not known
+
+
+@click.command()
+@click.argument("dataset")
+@click.argument("out", type=click.Path(path_type=Path))
+@click.option("--format", "format_name", type=click.Choice(FORMATS), required=True)
+@click.option(
+    "--visual", type=Names(), help="Stages of the picture; by default resnet18,action_units."
+)
+@click.option("--audio", type=Names(), help="Stages of the sound; by default mfcc,wav2vec2.")
+@click.option("--text", type=Names(), help="Stages of the words; by default bert.")
+@click.option("--tokenizer", help="mmsa: of which BERT `text_bert` is; by default the stage's own.")
+@click.option("--cache", "cache_root", default="cache", show_default=True, help="Path or URL.")
+@click.option("--name", help="What the cache calls the dataset.")
+def export(
+    dataset: str,
+    out: Path,
+    format_name: str,
+    tokenizer: str | None,
+    cache_root: str,
+    name: str | None,
+    **stages: list[str] | None,
+) -> None:
+    """Write the cached features of DATASET to OUT for other tools.
+
+    mmsa: a pickle that MMSA's loader reads. merbench: a folder in MERBench's layout. safetensors:
+    a file. parquet: a folder that Hugging Face `datasets` reads. Where several stages make up a
+    modality they are side by side, as in training.
+    """
+    from pipeline.formats.bundle import whole
+    from pipeline.messages import counted
+    from pipeline.store.cache import locate, open_cache
+
+    if tokenizer and format_name != "mmsa":
+        raise UserError("--tokenizer goes with --format mmsa")
+    notes: list[str] = []
+    cache = open_cache(locate(dataset, cache_root, name))
+    bundle = _bundle(cache, _channels(cache, stages, notes), notes)
+    if format_name in LABELLED:
+        bundle = _labelled(bundle, notes)
+    with whole(out) as part:
+        _write(format_name, bundle, part, cache, tokenizer, notes)
+    for note in notes:
+        click.echo(f"note: {note}")
+    for modality, x in bundle.features.items():
+        click.echo(f"{modality}: {' + '.join(bundle.channels[modality])}, {x.shape[-1]} wide")
+    click.echo(f"{counted(len(bundle.clips), 'clip')} → {out}")
+
+
+def _channels(
+    cache: Cache, given: Mapping[str, list[str] | None], notes: list[str]
+) -> dict[str, list[str]]:
+    """Stages by modality: those that were named, else those that a training would take."""
+    from model.data.features import available
+
+    named = {modality: stages for modality, stages in given.items() if stages}
+    chosen = {**available(cache, notes), **named}
+    return {modality: list(stages) for modality, stages in chosen.items() if stages}
+
+
+def _bundle(cache: Cache, channels: Mapping[str, Sequence[str]], notes: list[str]) -> Bundle:
+    import numpy as np
+
+    from model.data.features import provenance, random_stages, read_modality
+    from pipeline.formats.bundle import Bundle
+    from pipeline.weights.resolve import random_note
+
+    if not channels:
+        raise UserError(f"{cache.name}: no features to export; run `{cache.command}` first")
+    features, lengths = {}, {}
+    for modality, stages in channels.items():
+        for stage in stages:
+            if cache[stage].width is None:
+                raise UserError(f"stage {stage!r} has no rows of [steps, width] to export")
+        x, n = read_modality([cache[stage] for stage in stages], np.ones(len(cache.clips), bool))
+        if partly := int(np.isnan(x).any(axis=(1, 2)).sum()):
+            notes.append(f"{modality}: {partly} clips lack one of {', '.join(stages)}, zeros there")
+        features[modality], lengths[modality] = np.nan_to_num(x, copy=False), n
+    made_from = provenance(cache, channels)
+    if note := random_note(random_stages(made_from)):
+        notes.append(note)
+    return Bundle(
+        name=cache.name,
+        language=cache.table.language,
+        clips=[cache.table.rows[number].clip for number in cache.table.present],
+        features=features,
+        lengths=lengths,
+        channels=channels,
+        provenance=made_from,
+    )
+
+
+def _labelled(bundle: Bundle, notes: list[str]) -> Bundle:
+    labelled = bundle.where([clip.label is not None for clip in bundle.clips])
+    if not labelled.clips:
+        raise UserError(f"{bundle.name}: no clip has a label, without which this format has none")
+    if left := len(bundle.clips) - len(labelled.clips):
+        notes.append(f"{left} of {len(bundle.clips)} clips have no label and are left out")
+    return labelled
+
+
+def _write(
+    format_name: str,
+    bundle: Bundle,
+    path: Path,
+    cache: Cache,
+    tokenizer: str | None,
+    notes: list[str],
+) -> None:
+    from pipeline.formats import merbench, mmsa, parquet, safetensors
+
+    if format_name == "mmsa":
+        mmsa.write(bundle, path, _text_bert(bundle, cache, tokenizer, notes))
+        if not mmsa.has_all_modalities(bundle.clips):
+            notes.append("some clip lacks label_T, label_A or label_V: MMSA can't read it as sims")
+    else:
+        writers = {"merbench": merbench, "safetensors": safetensors, "parquet": parquet}
+        writers[format_name].write(bundle, path)
+
+
+def _text_bert(
+    bundle: Bundle, cache: Cache, tokenizer: str | None, notes: list[str]
+) -> np.ndarray | None:
+    """The tokens by the tokenizer that was named, else by the text stage's own if it is here."""
+    from pipeline.formats.text_bert import text_bert
+
+    texts = [clip.text for clip in bundle.clips]
+    if tokenizer:
+        return text_bert(texts, tokenizer, download=True)
+    try:
+        return text_bert(texts, _own_tokenizer(cache, bundle.channels.get("text", ())), False)
+    except UserError as error:
+        notes.append(f"no text_bert, which MMSA's BERT models read ({error}); give --tokenizer")
+        return None
+
+
+def _own_tokenizer(cache: Cache, stages: Sequence[str]) -> str:
+    for stage in stages:
+        attributes = cache[stage].attributes
+        if attributes["extractor"] == "bert" and attributes["weights"]["id"] != "random":
+            return str(attributes["weights"]["id"])
+    raise UserError("none of the text's stages has a tokenizer")

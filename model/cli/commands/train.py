@@ -1,0 +1,165 @@
+"""`smp train`."""
+
+from __future__ import annotations
+
+import json
+from contextlib import nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from model.cli import completion
+from model.cli.options import given, of_data, of_training, open_dataset
+
+if TYPE_CHECKING:
+    from model.data.features import Samples
+    from model.training.loop import Trained, TrainSettings
+    from model.training.presets import Preset
+
+IN_RUN = ""  # no folder was named: events go to the run's
+
+# torch and rich take seconds to import, which `smp --help` must not: they are imported where used.
+
+
+@click.command()
+@click.argument("dataset", type=click.Path())
+@click.option(
+    "--model",
+    default="smp",
+    show_default=True,
+    shell_complete=completion.model,
+    help="Which model to train.",
+)
+@click.option("--seed", default=0, show_default=True, help="Same seed, same numbers.")
+@click.option(
+    "--tensorboard",
+    type=click.Path(file_okay=False),
+    metavar="[FOLDER]",
+    is_flag=False,
+    flag_value=IN_RUN,
+    help="Event files for TensorBoard: in FOLDER as it trains, without one in the run folder.",
+)
+@of_training
+@of_data
+def train(
+    dataset: str, model: str, seed: int, tensorboard: str | None, as_json: bool, **options: Any
+) -> None:
+    """Train a model on the cached features of DATASET, a folder, a manifest or a name.
+
+    Settings are those of the model's preset for the dataset's scale, but for options given here.
+    The epoch is chosen on the validation split; the test split is read once, after that.
+    """
+    from model.runs import run_folder
+    from model.training.presets import preset as find_preset
+    from model.training.tensorboard import replay, require_tensorboard
+
+    if tensorboard is not None:
+        require_tensorboard()
+    run_folder.require_writable(Path(options["runs"]))
+    _, samples = open_dataset(dataset, options)
+    preset = find_preset(model, samples.scale.name, options["preset"])
+    settings = preset.with_options({**given(options), "seed": seed})
+    if not as_json:
+        _print_samples(samples)
+        click.echo(f"{model}: {preset.told(settings)} ({preset.source})")
+    trained = _train(samples, settings, tensorboard)
+    folder = run_folder.save(trained, samples, settings, Path(options["runs"]), preset)
+    if tensorboard == IN_RUN:
+        replay(folder, settings, trained)
+    if as_json:
+        summary = _summary(trained, samples, settings, preset, folder)
+        click.echo(json.dumps(run_folder.as_json(summary)))
+    else:
+        _print_result(trained, samples, settings, folder)
+
+
+def _train(samples: Samples, settings: TrainSettings, tensorboard: str | None) -> Trained:
+    """Train, with a line of progress where someone is watching, and events where asked for."""
+    from model.cli.console import progress
+    from model.runs.run_folder import name_of
+    from model.training.loop import train as run
+    from model.training.tensorboard import Events
+
+    folder = Path(tensorboard or "") / name_of(samples, settings)
+    with (
+        progress(settings.epochs) as show,
+        Events.in_new_folder(folder, settings) if tensorboard else nullcontext() as events,
+    ):
+
+        def on_epoch(row: dict[str, float]) -> None:
+            show(row["epoch"], f"{settings.model}  validation loss {row['valid_loss']:.3f}")
+            if events:
+                events.epoch(row)
+
+        trained = run(samples, settings, on_epoch)
+        if events:
+            events.end(trained)
+    return trained
+
+
+def _summary(
+    trained: Trained, samples: Samples, settings: TrainSettings, preset: Preset, folder: Path
+) -> dict[str, Any]:
+    from model.data import left_out
+
+    return {
+        "run": str(folder),
+        "dataset": samples.name,
+        "model": settings.model,
+        "preset": preset.name,
+        "task": settings.task,
+        "seed": settings.seed,
+        "scale": samples.scale.name,
+        "best_epoch": trained.best_epoch,
+        "seconds": round(trained.seconds, 3),
+        "splits": samples.table(),
+        "left_out": left_out.to_json(samples.left_out),
+        **trained.metrics,
+        "references": trained.references,
+        "random_weights": samples.random_stages,
+        "notes": list(samples.notes),
+    }
+
+
+def _print_samples(samples: Samples) -> None:
+    from model.cli.console import print_table
+
+    rows = samples.table()
+    cells = [[split, *map(str, counts.values())] for split, counts in rows.items()]
+    columns = [column.replace("_", " ") for column in rows["train"]]
+    print_table(f"{samples.name}: labelled clips", ["split", *columns], [cells])
+    for note in samples.notes:
+        click.echo(f"note: {note}")
+
+
+def _print_result(
+    trained: Trained, samples: Samples, settings: TrainSettings, folder: Path
+) -> None:
+    from model.cli.console import print_table
+    from model.metrics import TITLES
+    from pipeline.weights.resolve import RANDOM_MARK, random_note
+
+    measured = trained.metrics["test"]
+    keys = [key for key in TITLES if key in measured]
+    name = settings.model + (f" {RANDOM_MARK}" if samples.random_stages else "")
+    rows = {name: measured, **trained.references}
+    cells = [[row, *(_cell(key, rows[row][key]) for key in keys)] for row in rows]
+    clips = samples.table()["test"]["clips"]
+    title = f"{samples.name}: the {clips} test clips (accuracies and F1 in %)"
+    print_table(title, ["", *(TITLES[key] for key in keys)], [cells])
+    if note := random_note(samples.random_stages):
+        click.echo(f"{RANDOM_MARK} {note}")
+    click.echo(
+        f"epoch {trained.best_epoch} of {len(trained.curve)} was chosen on validation; "
+        f"the test split was read once, after that ({trained.seconds:.1f} s)"
+    )
+    click.echo(f"run folder: {folder}")
+
+
+def _cell(key: str, value: float) -> str:
+    from model.metrics import NOT_SHARES
+
+    if value != value:  # nan
+        return "–"
+    return f"{value:.3f}" if key in NOT_SHARES else f"{100 * value:.2f}"

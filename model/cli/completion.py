@@ -1,0 +1,38 @@
+"""What a shell offers where a model or a preset is asked for; torch is not loaded to tell."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import click
+
+from model.networks import names
+
+
+def model(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+    """A model."""
+    return _beginning(incomplete, names())
+
+
+def models(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+    """The next of several models, with a comma between them."""
+    before, comma, last = incomplete.rpartition(",")
+    left = [name for name in names() if name not in before.split(",")]
+    return [before + comma + name for name in _beginning(last, left)]
+
+
+def preset(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+    """A preset of the model that was named; of any, where none was."""
+    # Imported here: every start of `smp` loads this module, and few ask for a preset.
+    from importlib.resources import files
+
+    import yaml
+
+    presets = yaml.safe_load((files("model.training") / "presets.yaml").read_text(encoding="utf-8"))
+    named = ctx.params.get("model")
+    of_each = [presets.get(named, {})] if named else presets.values()
+    return _beginning(incomplete, dict.fromkeys(name for own in of_each for name in own))
+
+
+def _beginning(incomplete: str, offered: Iterable[str]) -> list[str]:
+    return [name for name in offered if name.startswith(incomplete)]

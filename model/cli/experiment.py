@@ -1,0 +1,78 @@
+"""An experiment as a command conducts it: progress while it runs, its table, its exit code."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.text import Text
+
+from model.cli.console import print_table, progress
+from model.data.features import Samples
+from model.experiments.experiment import Experiment, conduct
+from model.experiments.formats import BEST, SECOND
+from model.experiments.report import Report
+from model.experiments.table import PUBLISHED, Row, Table
+from model.runs.run_folder import as_json
+from pipeline.cli.group import CLIPS_FAILED
+
+
+def tell(
+    experiment: Experiment,
+    samples: Samples,
+    options: Mapping[str, Any],
+    draw: Callable[[Report], Path] | None = None,
+) -> None:
+    """Conduct it with a command's options and print it; exits with 1 where an entry failed."""
+    seeds = range(options["seeds"])
+    runs, out = Path(options["runs"]), options["out"]
+    if not options["as_json"]:
+        for line in _presets(experiment):
+            click.echo(line)
+    with progress(len(experiment.entries) * len(seeds)) as show:
+        report = conduct(experiment, samples, seeds, runs, out, show)
+    chart = draw(report) if draw else None
+    if options["as_json"]:
+        click.echo(json.dumps(as_json(report.to_json())))
+    else:
+        print_paper_table(report.table)
+        click.echo(_counts(report))
+        click.echo(f"written: {report.folder}" + (f", with {chart.name}" if chart else ""))
+    if report.failed:
+        sys.exit(CLIPS_FAILED)
+
+
+def _presets(experiment: Experiment) -> list[str]:
+    """Which rows are trained by which preset."""
+    labels: dict[str, list[str]] = {}
+    for entry in experiment.entries:
+        labels.setdefault(entry.preset.told(entry.settings), []).append(entry.label)
+    return [f"{', '.join(own)}: {preset}" for preset, own in labels.items()]
+
+
+def _counts(report: Report) -> str:
+    trained = sum(len(outcome.trained) for outcome in report.outcomes)
+    found = sum(len(outcome.results) for outcome in report.outcomes) - trained
+    return f"{trained} trainings done now, {found} found as done before"
+
+
+def print_paper_table(table: Table) -> None:
+    """Print it with its notes, best in bold, second underlined."""
+    sections = [[_styled(table, row) for row in rows] for rows in table.sections()]
+    print_table(table.title, ["", *table.headings], sections)
+    for note in table.notes:
+        click.echo(note)
+
+
+def _styled(table: Table, row: Row) -> list[Text]:
+    styles = {BEST: "bold", SECOND: "underline"}
+    plain = "dim" if row.kind == PUBLISHED else ""
+    numbers = [
+        Text(table.cell(row, key), styles.get(table.rank(row, key) or 0, plain))
+        for key in table.columns
+    ]
+    return [Text(table.label(row), plain), *numbers]

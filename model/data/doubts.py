@@ -1,0 +1,46 @@
+"""Clips whose features stand but rest on a poor input, counted for who reads numbers of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from pipeline.store.cache import Cache
+
+
+def note(cache: Cache, channels: Mapping[str, Sequence[str]], kept: np.ndarray) -> str:
+    """How many of the clips that are `kept` [clips] are doubtful, by stage and split.
+
+    Empty where none is. channels: the stages that are trained on, by modality; a doubt is told
+    where it arose, in one of them or in what they need.
+    """
+    stages = [stage for chosen in channels.values() for stage in chosen]
+    splits = cache.clips["split"].to_numpy(dtype=str)
+    told = []
+    for name in _with_upstream(cache, stages):
+        is_doubtful = np.array([bool(doubt) for doubt in cache[name].doubts]) & kept
+        own = splits[is_doubtful].tolist()
+        by_split = ", ".join(f"{own.count(split)} {split}" for split in dict.fromkeys(own))
+        if own:
+            told.append(f"{name} ({by_split})")
+    return f"doubtful clips, whose features may mislead: {'; '.join(told)}" if told else ""
+
+
+def _with_upstream(cache: Cache, stages: Sequence[str]) -> list[str]:
+    """The stages and all that they need, as far as the cache still has just these."""
+    needed = {
+        name: identity["fingerprint"]
+        for stage in stages
+        for name, identity in _upstream(cache[stage].identity)
+    }
+    found = [n for n, known in needed.items() if n in cache and cache[n].fingerprint == known]
+    return [*dict.fromkeys([*found, *stages])]
+
+
+def _upstream(identity: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    for name, need in (identity.get("upstream") or {}).items():
+        yield from _upstream(need)
+        yield name, need

@@ -1,0 +1,148 @@
+"""A trained model on new clips: the run's own stages make the features, its network the score."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from functools import cached_property
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+import torch
+
+from model.data.batch import Batch
+from model.data.features import random_stages, read_modality
+from model.data.left_out import NOTHING, at_source
+from model.inference import prediction
+from model.inference.prediction import Prediction
+from model.metrics import SCALES
+from model.runs import run_folder
+from pipeline.dag.recipe import Recipe
+from pipeline.dataset.clip import Clip
+from pipeline.dataset.from_paths import of_file
+from pipeline.errors import UserError
+from pipeline.runner.extract import Started
+from pipeline.runner.new_clips import extract_clips
+from pipeline.stage.extractor import FAILED, OK
+from pipeline.store.cache import Cache, open_cache
+
+
+class TrainedModel:
+    """The model of a run folder with the stages that make its features: clips in, predictions out.
+
+    Its network, and those of the stages, stay in memory from call to call.
+    """
+
+    def __init__(self, run: str | Path, weights: Mapping[str, str] | None = None) -> None:
+        """weights: where the weights of a stage are, for those that lie elsewhere than they did.
+
+        Raises UserError where the folder is no run, or the stages would make other features here.
+        """
+        self.run = Path(run)
+        self.predictor = run_folder.load_model(self.run)
+        self.provenance = run_folder.read_json(self.run, run_folder.PROVENANCE)
+        data = run_folder.read_json(self.run, run_folder.SETTINGS)["data"]
+        self.channels: Mapping[str, Sequence[str]] = data["channels"]
+        self.scale = SCALES[data["scale"]]
+        extraction = self.provenance.get("extraction")
+        if not extraction:
+            raise UserError(
+                f"{run} does not say how its features were made from clips: they were imported, or "
+                "an earlier version trained it; train again on features of `smp extract`"
+            )
+        self.stages = Recipe.from_json(extraction).here(weights)
+
+    @property
+    def random_stages(self) -> list[str]:
+        """The stages with random weights on which its features rest: they tell little."""
+        return random_stages(self.provenance)
+
+    @cached_property
+    def residuals(self) -> np.ndarray:
+        """How far off the validation clips' scores were."""
+        return run_folder.read_residuals(self.run)
+
+    def dataset(self) -> dict[str, Clip]:
+        """The clips of the dataset that the model was trained on, by id; none without its cache."""
+        try:
+            table = open_cache(self.provenance["cache"]).table
+        except UserError:
+            return {}
+        return {table.rows[i].clip.id: table.rows[i].clip for i in table.present}
+
+    def __call__(
+        self,
+        clips: Iterable[str | Path | Clip],
+        cache: str | None = None,
+        started: Started = lambda plans: lambda outcome: None,
+    ) -> list[Prediction]:
+        """A prediction of every clip, in that order; all go through the stages together.
+
+        clips: paths of media, or clips with a text. cache: URL of a cache that keeps the features
+        for the next call; they are not kept where none is named. started: as in `extract`.
+        """
+        given = [clip if isinstance(clip, Clip) else of_file(clip) for clip in clips]
+        if not given:
+            return []
+        unique = _with_unique_ids(given)
+        ids = [clip.id for clip in unique]
+        with TemporaryDirectory(prefix="smp-predict-") as temporary:
+            features = extract_clips(unique, self.stages, cache or f"{temporary}/cache", started)
+            batch, unsaid = self._read(features, ids)
+        rows = [n for n, one in enumerate(unsaid) if not one.error]
+        said = dict(zip(rows, self._said(batch[torch.tensor(rows)]) if rows else [], strict=True))
+        return [
+            replace(said.get(n, one), clip=given[n].id, missing=one.missing)
+            for n, one in enumerate(unsaid)
+        ]
+
+    def _said(self, batch: Batch) -> list[Prediction]:
+        y = self.predictor.predict(batch)
+        if self.predictor.network.outputs > 1:
+            return list(prediction.of_classes(y))
+        return list(prediction.of_scores(y, self.residuals, self.scale))
+
+    def _read(self, cache: Cache, ids: Sequence[str]) -> tuple[Batch, list[Prediction]]:
+        """The clips as training reads them, and what is known of each before anything is said."""
+        place = {cache.table.rows[i].clip.id: n for n, i in enumerate(cache.table.present)}
+        order = [place[id] for id in ids]
+        every = np.full(len(place), True)
+        features, lengths = {}, {}
+        for modality, stages in self.channels.items():
+            x, n = read_modality([cache[stage] for stage in stages], every)
+            features[modality], lengths[modality] = (torch.from_numpy(a[order]) for a in (x, n))
+        views = [cache[stage.name] for stage in self.stages if stage.stored]
+        lacks = [{v.name: (v.states[n], v.reasons[n]) for v in views} for n in order]
+        batch = Batch(features, lengths)
+        pairs = zip(lacks, batch.has_any.tolist(), strict=True)
+        return batch, [self._unsaid(lack, has_any) for lack, has_any in pairs]
+
+    def _unsaid(self, states: Mapping[str, tuple[str, str]], has_any: bool) -> Prediction:
+        """What a clip lacks, and why nothing can be said of it if so, by each stage's state."""
+        names = {stage.name for stage in self.stages}
+        lacking = {
+            stage: at_source(reason, names)
+            for stage, (state, reason) in states.items()
+            if state != OK
+        }
+        failed = [reason for stage, reason in lacking.items() if states[stage][0] == FAILED]
+        missing: dict[str, str] = {}
+        for modality, stages in self.channels.items():
+            lacks = {stage: lacking[stage] for stage in stages if stage in lacking}
+            is_all = len(lacks) == len(stages)
+            missing |= {modality: lacks[stages[0]]} if is_all else lacks
+        if not failed and not has_any:
+            failed = [f"{NOTHING}: {'; '.join(missing.values()) or 'no steps'}"]
+        return Prediction("", missing=missing, error=failed[0] if failed else "")
+
+
+def _with_unique_ids(clips: Sequence[Clip]) -> list[Clip]:
+    """The same file may be given several times, with several texts."""
+    unique: dict[str, Clip] = {}
+    for clip in clips:
+        times, id = 1, clip.id
+        while id in unique:
+            times, id = times + 1, f"{clip.id} ({times + 1})"
+        unique[id] = replace(clip, id=id)
+    return list(unique.values())

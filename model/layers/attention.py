@@ -1,0 +1,104 @@
+"""Attention that never looks at padding, and the positions and layers that go with it."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from math import log
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from model.step.dropout import Dropout
+
+
+@lru_cache(maxsize=8)
+def positions(steps: int, width: int, device: torch.device | None = None) -> Tensor:
+    """Sine-cosine positions, float32 [steps, width]: sines at even columns, cosines at odd.
+
+    Kept between calls, so not to be written to.
+
+    Source: Vaswani et al. 2017, section 3.5; PE of eqs. (1)–(2) of Zhu and Yu.
+    """
+    step = torch.arange(steps, dtype=torch.float32)[:, None]
+    rate = torch.exp(torch.arange(0, width, 2, dtype=torch.float32) * (-log(10_000.0) / width))
+    angles = step * rate
+    return torch.stack([angles.sin(), angles.cos()], dim=-1).flatten(1)[:, :width].to(device)
+
+
+def masked_softmax(scores: Tensor, mask: Tensor) -> Tensor:
+    """Softmax over the last axis where `mask` is True; all zeros where nothing is True."""
+    lowest = torch.finfo(scores.dtype).min
+    return scores.masked_fill(~mask, lowest).softmax(dim=-1) * mask
+
+
+class MultiHeadAttention(nn.Module):
+    """Scaled dot-product attention of a target over a source: eq. (8) where they are one, or (9).
+
+    As in the paper Q, K, V and the output are linear maps without a bias. dropout: on the weights.
+    """
+
+    def __init__(self, width: int, heads: int, dropout: float = 0.0) -> None:
+        super().__init__()
+        self.heads = heads
+        self.dropout = dropout
+        self.query = nn.Linear(width, width, bias=False)
+        self.key = nn.Linear(width, width, bias=False)
+        self.value = nn.Linear(width, width, bias=False)
+        self.output = nn.Linear(width, width, bias=False)
+
+    def forward(self, target: Tensor, source: Tensor, mask: Tensor) -> Tensor:
+        """target [n, t, width], source [n, s, width], mask [n, s] of its real steps.
+
+        Returns [n, t, width]: zeros for a clip whose source has no real step at all.
+        """
+        mixed = F.scaled_dot_product_attention(
+            self._by_head(self.query(target)),
+            self._by_head(self.key(source)),
+            self._by_head(self.value(source)),
+            mask[:, None, None],
+            dropout_p=self.dropout if self.training else 0.0,
+        )
+        output: Tensor = self.output(mixed.transpose(1, 2).flatten(2))
+        return output
+
+    def _by_head(self, x: Tensor) -> Tensor:
+        """[n, steps, width] to [n, heads, steps, width / heads]."""
+        return x.unflatten(-1, (self.heads, -1)).transpose(1, 2)
+
+
+class FeedForward(nn.Module):
+    """ReLU(x W₁ + b₁) W₂ + b₂: eq. (11), with dropout after the ReLU where one is given."""
+
+    def __init__(
+        self, width: int, hidden: int, outputs: int | None = None, dropout: float = 0.0
+    ) -> None:
+        super().__init__()
+        self.inner = nn.Linear(width, hidden)
+        self.dropout = Dropout(dropout)
+        self.outer = nn.Linear(hidden, outputs or width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[..., width] to [..., outputs], by default as wide."""
+        y: Tensor = self.outer(self.dropout(self.inner(x).relu()))
+        return y
+
+
+class AttentionPool(nn.Module):
+    """One vector a clip: its real steps, weighted by softmax(vᵀ tanh(W h + b))."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.inner = nn.Linear(width, width)
+        self.score = nn.Linear(width, 1, bias=False)
+
+    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
+        """x [n, steps, width], mask [n, steps] to [n, width]; zeros where no step is real."""
+        scores = self.score(self.inner(x).tanh()).squeeze(-1)
+        return (masked_softmax(scores, mask)[:, None, :] @ x).squeeze(1)
+
+
+def mean_pool(x: Tensor, mask: Tensor) -> Tensor:
+    """The mean of the real steps: x [n, steps, width] to [n, width]; zeros where none is real."""
+    kept = x * mask[..., None]
+    return kept.sum(1) / mask.sum(1, keepdim=True).clamp(min=1)

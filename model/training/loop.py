@@ -1,0 +1,254 @@
+"""Training: one page from tensors to a model chosen on validation and measured on test."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from copy import deepcopy
+from dataclasses import dataclass
+from math import inf, isfinite
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from pydantic import BaseModel, ConfigDict, Field
+from torch import Tensor
+from torch.nn import functional as F
+from torch.nn.utils import clip_grad_norm_
+
+from model import metrics
+from model.data.batch import Batch, drop_features
+from model.data.features import SPLITS, Samples
+from model.data.scaler import Scaler
+from model.metrics import Metrics, Scale
+from model.network import CLASSES, Network
+from model.registry import build
+from model.step.adam import Adam
+from model.step.memory import keep_freed_memory
+from model.step.threads import one_thread
+from model.training.predictor import Predictor, in_chunks
+from pipeline.errors import UserError
+from pipeline.system import resources
+from pipeline.system.device import require
+from pipeline.system.threads import at_work
+
+Task = Literal["regression", "classification"]
+Curve = list[dict[str, float]]
+OnEpoch = Callable[[dict[str, float]], None]
+
+
+class TrainSettings(BaseModel):
+    """How to train."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+    model: str = "smp"
+    """Which model, by the name of its file."""
+
+    network: dict[str, Any] = {}
+    """The model's own settings, its defaults where not given."""
+
+    task: Task = "regression"
+    """A score, or one of negative, neutral, positive."""
+
+    epochs: int = Field(100, ge=1)
+    """How often every clip is seen, at most."""
+
+    batch: int = Field(64, ge=1)
+    """Clips a step."""
+
+    lr: float = Field(1e-3, gt=0)
+    """Adam's learning rate. The paper's 1e-5 is far too small for 100 epochs over cached features,
+    1e-3 converges well within them."""
+
+    weight_decay: float = Field(0.0, ge=0)
+    """Adam's weight decay."""
+
+    clip_norm: float = Field(1.0, gt=0)
+    """The norm to which the gradient is cut."""
+
+    feature_dropout: float = Field(0.0, ge=0, lt=1)
+    """The share of its features that each clip loses in a training step."""
+
+    patience: int | None = Field(None, ge=1)
+    """Stop after so many epochs without a better validation; null: go on to the end."""
+
+    seed: int = Field(0, ge=0)
+    """Same seed, same numbers."""
+
+    device: str = "auto"
+    """`auto` (cuda where there is one), `cpu`, `cuda`, `cuda:1` …"""
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A training's outcome.
+
+    curve: a row an epoch. best_epoch: the one with the smallest validation loss, whose weights
+    `predictor` has. predictions: by split, as `Predictor.predict` gives them, in clip order.
+    metrics: by split, `valid` and `test`. references: rows to compare `test` with.
+    """
+
+    predictor: Predictor
+    curve: Curve
+    best_epoch: int
+    predictions: Mapping[str, np.ndarray]
+    metrics: Mapping[str, Metrics]
+    references: Mapping[str, Metrics]
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What trainings on the same samples share, on the device: standardised features and targets.
+
+    scaler: as fitted on `train`. labels: the true scores of `valid`.
+    """
+
+    scaler: Scaler
+    inputs: Batch
+    targets: Tensor
+    valid_inputs: Batch
+    valid_targets: Tensor
+    labels: np.ndarray
+
+
+@one_thread()
+def train(
+    samples: Samples,
+    settings: TrainSettings,
+    on_epoch: OnEpoch = lambda row: None,
+) -> Trained:
+    """Train on `train`, choose the epoch on `valid`, then and only then read `test`.
+
+    The loss, which also chooses the epoch, is the MAE or the cross entropy. The same settings
+    on the same machine give the same bits; torch's own generators are left as they were.
+    """
+    with at_work(resources.cores()):
+        return train_prepared(prepare(samples, settings), samples, settings, on_epoch)
+
+
+def prepare(samples: Samples, settings: TrainSettings) -> Prepared:
+    """Standardise `train` and `valid`, once for all seeds."""
+    device = torch.device(require(settings.device))
+    fitted, held_out = samples.split("train"), samples.split("valid")
+    scaler = Scaler(samples.batch.widths).to(device)
+    scaler.fit(fitted.batch.to(device))
+    inputs, valid_inputs = (scaler(s.batch.to(device)) for s in (fitted, held_out))
+    targets, valid_targets = (
+        targets_of(s.labels, settings.task, samples.scale).to(device) for s in (fitted, held_out)
+    )
+    return Prepared(scaler, inputs, targets, valid_inputs, valid_targets, held_out.labels)
+
+
+def train_prepared(
+    prepared: Prepared, samples: Samples, settings: TrainSettings, on_epoch: OnEpoch
+) -> Trained:
+    """As `train`, on what `prepare` gave."""
+    started = time.perf_counter()
+    keep_freed_memory()
+    device = prepared.targets.device
+    with torch.random.fork_rng([device] if device.type == "cuda" else []):
+        torch.manual_seed(settings.seed)
+        network = untrained(samples, settings).to(device)
+        curve, best_epoch = _fit(network, prepared, samples.scale, settings, on_epoch)
+    # On the CPU, so that a reloaded model gives the same bits wherever it was trained.
+    predictor = Predictor(deepcopy(prepared.scaler), network).cpu()
+    predictions, measured, references = _judge(predictor, samples, settings.task)
+    seconds = time.perf_counter() - started
+    return Trained(predictor, curve, best_epoch, predictions, measured, references, seconds)
+
+
+def _fit(
+    network: Network,
+    prepared: Prepared,
+    scale: Scale,
+    settings: TrainSettings,
+    on_epoch: OnEpoch,
+) -> tuple[Curve, int]:
+    """The loop; leaves the best epoch's weights in `network`."""
+    inputs, targets, task = prepared.inputs, prepared.targets, settings.task
+    device = targets.device
+    optimizer = Adam(network.parameters(), settings.lr, settings.weight_decay)
+    order = torch.Generator().manual_seed(settings.seed)
+    best, best_epoch, best_loss = deepcopy(network.state_dict()), 0, inf
+    curve: Curve = []
+
+    for epoch in range(1, settings.epochs + 1):
+        network.train()
+        total = torch.zeros((), device=device)
+        for rows in torch.randperm(len(inputs), generator=order).to(device).split(settings.batch):
+            batch = drop_features(inputs[rows], settings.feature_dropout)
+            loss = loss_of(network(batch), targets[rows], task)
+            network.zero_grad()
+            loss.backward()
+            clip_grad_norm_(network.parameters(), settings.clip_norm, foreach=True)
+            optimizer.step()
+            total += loss.detach() * len(rows)
+
+        network.eval()
+        outputs = in_chunks(network, prepared.valid_inputs)
+        valid_loss = float(loss_of(outputs, prepared.valid_targets, task))
+        row = {"epoch": epoch, "train_loss": float(total) / len(inputs), "valid_loss": valid_loss}
+        if not (isfinite(row["train_loss"]) and isfinite(valid_loss)):
+            raise UserError(f"epoch {epoch}: the loss is not finite; try lr < {settings.lr:g}")
+        measured = measure(prepared.labels, _scores(outputs, task), task, scale, warn=False)
+        curve.append({**row, **{f"valid_{name}": value for name, value in measured.items()}})
+        on_epoch(curve[-1])
+        if valid_loss < best_loss:
+            best, best_epoch, best_loss = deepcopy(network.state_dict()), epoch, valid_loss
+        elif settings.patience and epoch - best_epoch >= settings.patience:
+            break
+
+    network.load_state_dict(best)
+    return curve, best_epoch
+
+
+def _judge(
+    predictor: Predictor, samples: Samples, task: Task
+) -> tuple[dict[str, np.ndarray], dict[str, Metrics], dict[str, Metrics]]:
+    """Predictions of every split, metrics of those not trained on, and what to compare with."""
+    splits = {name: samples.split(name) for name in SPLITS}
+    predictions = {name: predictor.predict(split.batch) for name, split in splits.items()}
+    measured = {
+        name: measure(splits[name].labels, predictions[name], task, samples.scale)
+        for name in ("valid", "test")
+    }
+    truth = splits["test"].labels
+    if task == "regression":
+        return predictions, measured, metrics.regression_references(truth, samples.scale)
+    classes = samples.scale.three_classes(truth)
+    return predictions, measured, metrics.classification_references(classes)
+
+
+def measure(
+    labels: np.ndarray, predicted: np.ndarray, task: Task, scale: Scale, warn: bool = True
+) -> Metrics:
+    """Metrics of what `Predictor.predict` gave against true scores [n]."""
+    if task == "regression":
+        return metrics.regression(labels, predicted, scale, warn)
+    return metrics.classification(scale.three_classes(labels), predicted.argmax(-1))
+
+
+def targets_of(labels: np.ndarray, task: Task, scale: Scale) -> Tensor:
+    """True scores [n] as the loss takes them: float32 [n, 1], or class numbers [n]."""
+    if task == "regression":
+        return torch.from_numpy(labels).float()[:, None]
+    return torch.from_numpy(scale.three_classes(labels))
+
+
+def loss_of(outputs: Tensor, targets: Tensor, task: Task) -> Tensor:
+    """The mean absolute error, or the cross entropy."""
+    return (
+        F.l1_loss(outputs, targets) if task == "regression" else F.cross_entropy(outputs, targets)
+    )
+
+
+def untrained(samples: Samples, settings: TrainSettings) -> Network:
+    """The model, freshly initialised from torch's generator."""
+    outputs = 1 if settings.task == "regression" else len(CLASSES)
+    return build(settings.model, samples.batch.widths, outputs, settings.network)
+
+
+def _scores(outputs: Tensor, task: Task) -> np.ndarray:
+    return (outputs.squeeze(-1) if task == "regression" else outputs).cpu().numpy()

@@ -1,0 +1,52 @@
+"""A trained model together with its standardisation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from model.data.batch import Batch
+from model.data.scaler import Scaler
+from model.network import Network
+from model.step.threads import one_thread, spread
+
+CHUNK = 256  # clips at a time
+
+
+class Predictor(nn.Module):
+    """A trained model: raw cached features in, scores or class probabilities out."""
+
+    def __init__(self, scaler: Scaler, network: Network) -> None:
+        super().__init__()
+        self.scaler = scaler
+        self.network = network
+
+    def forward(self, batch: Batch) -> Tensor:
+        """Raw features to [n, outputs]: a score, or a logit a class."""
+        y: Tensor = self.network(self.scaler(batch))
+        return y
+
+    @one_thread()
+    def predict(self, batch: Batch) -> np.ndarray:
+        """Float32 scores [n], or probabilities [n, classes] (the softmax of eq. 23).
+
+        The clips go through in equal chunks, on the device that the model is on.
+        """
+        self.eval()
+        device = next(self.parameters()).device
+        y = in_chunks(lambda chunk: self(chunk.to(device)), batch)
+        y = y.squeeze(-1) if self.network.outputs == 1 else y.softmax(-1)
+        return y.cpu().numpy()
+
+
+def in_chunks(outputs: Callable[[Batch], Tensor], batch: Batch) -> Tensor:
+    """`outputs` of `batch`, CHUNK clips at a time, without gradients."""
+
+    @torch.no_grad()
+    def of_chunk(start: int) -> Tensor:
+        return outputs(batch[start : start + CHUNK])
+
+    return torch.cat(spread(of_chunk, range(0, len(batch), CHUNK)))

@@ -1,0 +1,101 @@
+"""Named training settings for each model and scale of scores, as `presets.yaml` lists them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from importlib.resources import files
+from typing import Any
+
+import yaml
+from pydantic import ValidationError
+
+from model.metrics import SCALES
+from model.registry import find
+from model.training.loop import TrainSettings
+from pipeline.errors import UserError
+
+FILE = files("model.training") / "presets.yaml"
+
+
+@dataclass(frozen=True)
+class Preset:
+    """Settings to train `model` with on one scale. source: where they are from."""
+
+    name: str
+    model: str
+    scale: str
+    source: str
+    settings: TrainSettings
+
+    def with_options(self, given: Mapping[str, Any]) -> TrainSettings:
+        """These settings with those that the user gave in their place, all checked anew.
+
+        Raises UserError that names the setting as the commands' option.
+        """
+        try:
+            return TrainSettings(**{**self.settings.model_dump(), **given})
+        except ValidationError as error:
+            first = error.errors()[0]
+            option = f"--{first['loc'][0]}".replace("_", "-")
+            raise UserError(f"{option} {first['input']}: {first['msg'].lower()}") from None
+
+    def to_json(self, settings: TrainSettings) -> dict[str, Any]:
+        """For the record: which preset it was, and what `settings` have in place of its values."""
+        instead = self._instead(settings)
+        return {"name": self.name, "scale": self.scale, "source": self.source, "instead": instead}
+
+    def told(self, settings: TrainSettings) -> str:
+        """The same in a line for the user, who can't give a network's own settings."""
+        instead = self._instead(settings)
+        but = ", ".join(f"{key} {value}" for key, value in instead.items() if key != "network")
+        return f"preset {self.name!r} for {self.scale}" + (f", but {but}" if but else "")
+
+    def _instead(self, settings: TrainSettings) -> dict[str, Any]:
+        own, used = self.settings.model_dump(), settings.model_dump()
+        return {key: value for key, value in used.items() if value != own[key] and key != "seed"}
+
+
+def preset(model: str, scale: str, name: str | None = None) -> Preset:
+    """The preset `name` of `model`, by default its first, for a scale: "mosi" or "sims".
+
+    A model that has none gets the trainer's and its own defaults, as the preset "defaults".
+    Raises UserError for a model or a preset that is not there.
+    """
+    find(model)
+    known = load().get(model) or {"defaults": _defaults(model)}
+    chosen = name or next(iter(known))
+    if chosen not in known:
+        raise UserError(f"{model} has no preset {name!r}; there are {', '.join(known)}")
+    return known[chosen][scale]
+
+
+def has_preset(model: str, name: str) -> bool:
+    """Whether `model` has a preset of that name."""
+    return name in load().get(model, {})
+
+
+@lru_cache
+def load() -> dict[str, dict[str, dict[str, Preset]]]:
+    """Every preset, by model, name and scale; an error in the file is an error here."""
+    content = yaml.safe_load(FILE.read_text(encoding="utf-8"))
+    return {
+        model: {name: _by_scale(model, name, **entry) for name, entry in entries.items()}
+        for model, entries in content.items()
+    }
+
+
+def _by_scale(model: str, name: str, source: str, **by_scale: Any) -> dict[str, Preset]:
+    if by_scale.keys() != SCALES.keys():
+        raise ValueError(f"{FILE}: {model} {name} has {list(by_scale)}, not {list(SCALES)}")
+    presets = {}
+    for scale, values in by_scale.items():
+        settings = TrainSettings(model=model, **values)
+        find(model).Settings(**settings.network)
+        presets[scale] = Preset(name, model, scale, source, settings)
+    return presets
+
+
+def _defaults(model: str) -> dict[str, Preset]:
+    return _by_scale(model, "defaults", "the defaults of the code", **{s: {} for s in SCALES})

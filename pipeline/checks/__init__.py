@@ -1,0 +1,1 @@
+"""What is wrong before anything runs: datasets, clips, models, the machine."""

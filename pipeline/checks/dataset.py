@@ -1,0 +1,215 @@
+"""What is wrong with a dataset, found before hours are spent on it."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from pipeline import dataset
+from pipeline.checks.clip import Finding, Look, look
+from pipeline.dataset.clip import SOUNDS, SPLITS, VIDEOS, Clip
+from pipeline.errors import UserError
+from pipeline.io.hashing import UNREADABLE, FileDigests
+from pipeline.messages import printable
+from pipeline.system import resources
+
+PUBLISHED = {"CMU-MOSI": (1284, 229, 686), "CH-SIMS": (1368, 456, 457)}  # train, valid, test
+LIMIT, NARROW_LIMIT = 3.0, 1.0  # of scores: CMU-MOSI's and CH-SIMS's
+MOSTLY = 0.9  # of the scores within ±1: the others are then taken for slips
+SIGNS = {"negative": -1, "neutral": 0, "positive": 1}
+MEDIA = VIDEOS | SOUNDS
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class Counts:
+    """The clips of one split, and how many of them have what."""
+
+    clips: int = 0
+    labelled: int = 0
+    text: int = 0
+    pictures: int = 0
+    sound: int = 0
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class Checked:
+    """A dataset's clips by split, "" for those of none, and all that is wrong with it."""
+
+    name: str
+    splits: dict[str, Counts]
+    findings: tuple[Finding, ...]
+
+    @property
+    def fails(self) -> bool:
+        """Whether anything would fail."""
+        return any(finding.fails for finding in self.findings)
+
+    def to_json(self) -> dict[str, Any]:
+        """What `smp dataset check --json` prints."""
+        return {
+            "dataset": self.name,
+            "fails": self.fails,
+            "splits": {split: asdict(counts) for split, counts in self.splits.items()},
+            "published": {
+                name: dict(zip(SPLITS, sizes, strict=True)) for name, sizes in PUBLISHED.items()
+            },
+            "findings": [asdict(finding) for finding in self.findings],
+        }
+
+
+def check(
+    path: str | Path, decode: bool = False, progress: Progress = lambda done, of: None
+) -> Checked:
+    """Look at every row and every file of the dataset at `path`; nothing is written.
+
+    decode: decode all media, instead of opening it. progress: told clips done, of how many.
+    Raises UserError where there is no dataset.
+    """
+    table = dataset.table_of(path)
+    clips, findings = _read(path, table)
+    looks = list(_looked_at(clips.values(), decode, progress))
+    findings += [finding for seen in looks for finding in seen.findings]
+    findings += _of_scores(clips.values())
+    findings += _of_splits(clips.values())
+    findings += _twins(clips.values())
+    findings += _unnamed(clips.values(), table.parent)
+    told = (replace(f, where=printable(f.where), what=printable(f.what)) for f in findings)
+    return Checked(dataset.name_of(path), _counted(looks), tuple(told))
+
+
+def _read(path: str | Path, table: Path) -> tuple[dict[str, Clip], list[Finding]]:
+    """The clips by id, and what is wrong with the rows."""
+    clips: dict[str, Clip] = {}
+    first: dict[str, str] = {}
+    findings: list[Finding] = []
+    try:
+        for where, clip in dataset.entries(path):
+            if isinstance(clip, UserError):
+                what = str(clip).removeprefix(f"{where}: ")
+                findings.append(Finding("bad row", where, what, fails=True))
+            elif clip.id in clips:
+                what = f"id {clip.id!r} is there already, at {first[clip.id]}"
+                findings.append(Finding("duplicate id", where, what, fails=True))
+            else:
+                clips[clip.id], first[clip.id] = clip, where
+    except UserError as error:
+        findings.append(Finding("bad table", str(table), str(error), fails=True))
+    if not clips and not findings:
+        findings.append(Finding("bad table", str(table), "holds no clips", fails=True))
+    return clips, findings
+
+
+def _looked_at(clips: Iterable[Clip], decode: bool, progress: Progress) -> Iterator[Look]:
+    clips = list(clips)
+    has_media = any(clip.sound for clip in clips)
+    cores = resources.cores()
+    pool = ThreadPoolExecutor(cores if decode else 4 * cores)
+    try:
+        looks = pool.map(lambda clip: look(clip, decode, has_media), clips)
+        for done, found in enumerate(looks, 1):
+            progress(done, len(clips))
+            yield found
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _of_scores(clips: Iterable[Clip]) -> Iterator[Finding]:
+    """Scores beyond the scale, and annotations that say otherwise than the score."""
+    scores = [
+        (clip, name, score)
+        for clip in clips
+        for name, score in [("label", clip.label), *sorted(clip.labels.items())]
+        if score is not None
+    ]
+    within = sum(abs(score) <= NARROW_LIMIT for _, _, score in scores)
+    is_narrow = within < len(scores) and within >= MOSTLY * len(scores)
+    for clip, name, score in scores:
+        column = name if name == "label" else f"label_{name}"
+        if abs(score) > LIMIT:
+            what = f"{column} {score:g} is beyond ±{LIMIT:g}"
+            yield Finding("label out of scale", clip.id, what, fails=name == "label")
+        elif is_narrow and abs(score) > NARROW_LIMIT:
+            what = f"{column} {score:g}, where {within} of {len(scores)} are within ±1"
+            yield Finding("label out of scale", clip.id, what)
+        sign = SIGNS.get(clip.annotation.strip().lower())
+        if name == "label" and sign is not None and sign != (score > 0) - (score < 0):
+            what = f"annotation {clip.annotation!r}, but label {score:g}"
+            yield Finding("label and annotation disagree", clip.id, what)
+
+
+def _of_splits(clips: Iterable[Clip]) -> Iterator[Finding]:
+    """Splits without a labelled clip: training needs all three."""
+    clips = list(clips)
+    labelled = Counter(clip.split for clip in clips if clip.label is not None)
+    for split in SPLITS:
+        if clips and not labelled[split]:
+            yield Finding("empty split", split, "no labelled clip; training needs one in each")
+
+
+def _twins(clips: Iterable[Clip]) -> Iterator[Finding]:
+    """Clips whose video, or else whose sound, is another's byte for byte.
+
+    Only files of the same size are read.
+    """
+    by_size: dict[int, list[Clip]] = defaultdict(list)
+    for clip in clips:
+        place = clip.video or clip.audio
+        if place and os.path.isfile(place) and (size := os.path.getsize(place)):
+            by_size[size].append(clip)
+    digests = FileDigests()
+    by_content: dict[str, list[Clip]] = defaultdict(list)
+    for alike in by_size.values():
+        for clip in alike if len(alike) > 1 else ():
+            content = digests.see(clip.video or clip.audio or "").digest
+            if content and content != UNREADABLE:
+                by_content[content].append(clip)
+    digests.save()
+    for first, *others in by_content.values():
+        for clip in others:
+            is_leak = clip.split != first.split
+            splits = f" ({first.split}; this is {clip.split})" if is_leak else ""
+            kind = "leakage" if is_leak else "same content"
+            yield Finding(kind, clip.id, f"the same content as {first.id}{splits}")
+
+
+def _unnamed(clips: Iterable[Clip], root: Path) -> Iterator[Finding]:
+    """Media that lies where the clips' media lies, but is none of theirs."""
+    places = [place for clip in clips for place in (clip.video, clip.audio) if place]
+    named = {os.path.abspath(place) for place in places if "://" not in place}
+    folders = {os.path.dirname(place) for place in named}
+    raw = os.path.join(os.path.abspath(root), "Raw")
+    in_raw = any(os.path.dirname(folder) == raw for folder in folders)  # Raw/<video>/<clip>.mp4
+    if in_raw and os.path.isdir(raw):
+        folders |= {entry.path for entry in os.scandir(raw) if entry.is_dir()}
+    for folder in sorted(filter(os.path.isdir, folders)):
+        for name in sorted(os.listdir(folder)):
+            path = os.path.join(folder, name)
+            is_media = os.path.splitext(name)[1].lower() in MEDIA and not name.startswith(".")
+            if is_media and path not in named:
+                yield Finding("file without a row", path, "no row, or no good one, names it")
+
+
+def _counted(looks: Iterable[Look]) -> dict[str, Counts]:
+    by_split: dict[str, list[Look]] = {split: [] for split in SPLITS}
+    for seen in looks:
+        by_split.setdefault(seen.clip.split, []).append(seen)
+    return {split: _counts(of_split) for split, of_split in by_split.items()}
+
+
+def _counts(looks: Sequence[Look]) -> Counts:
+    return Counts(
+        clips=len(looks),
+        labelled=sum(seen.clip.label is not None for seen in looks),
+        text=sum(bool(seen.clip.text.strip()) for seen in looks),
+        pictures=sum(seen.pictures for seen in looks),
+        sound=sum(seen.sound for seen in looks),
+        seconds=round(sum(seen.seconds for seen in looks), 3),
+    )

@@ -1,0 +1,41 @@
+"""`smp doctor`."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import click
+
+from pipeline.cli.group import CLIPS_FAILED, OK
+
+
+@click.command()
+@click.option(
+    "--stages",
+    "stages_file",
+    type=click.Path(path_type=Path),
+    help="Whose models are looked for; by default ./stages.yaml, else the package's.",
+)
+@click.option("--cache", default="cache", show_default=True, help="Where there must be room.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+def doctor(stages_file: Path | None, cache: str, as_json: bool) -> None:
+    """What of this machine would keep extraction from working, and what to do about it.
+
+    Exit code 1 where there is a problem; a note is none.
+    """
+    from pipeline.checks.doctor import PROBLEM, findings
+    from pipeline.dag.stage import file_for
+
+    found = []
+    for one in findings(stages_file or file_for(Path(".")), cache):
+        found.append(one)
+        if not as_json:
+            click.echo(f"{one.state:<8} {one.name}: {one.found}")
+            if one.advice:
+                click.echo(f"{'':<8} → {one.advice}")
+    if as_json:
+        content = {"findings": [one.to_json() for one in found]}
+        click.echo(json.dumps(content, indent=2, ensure_ascii=False))
+    sys.exit(CLIPS_FAILED if any(one.state == PROBLEM for one in found) else OK)

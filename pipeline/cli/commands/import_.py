@@ -1,0 +1,99 @@
+"""`smp import`."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import click
+from click.core import ParameterSource
+
+from pipeline.cli.group import CLIPS_FAILED, OK, Names
+from pipeline.errors import UserError
+
+if TYPE_CHECKING:
+    from pipeline.formats.source import Source
+
+
+@click.command("import")
+@click.argument("path", type=click.Path(path_type=Path))
+@click.option("--cache", "cache_root", default="cache", show_default=True, help="Path or URL.")
+@click.option("--name", help="What the cache is called; by default as the file or folder.")
+@click.option(
+    "--sampling",
+    type=click.Choice(["uniform", "mean"]),
+    default="uniform",
+    show_default=True,
+    help="How longer sequences come to 32 steps.",
+)
+@click.option(
+    "--visual", type=Names(), help="MERBench: the folders of features that are of the picture."
+)
+@click.option("--audio", type=Names(), help="MERBench: those of the sound, as in hubert,wavlm.")
+@click.option("--text", type=Names(), help="MERBench: those of the words.")
+@click.option(
+    "--language",
+    type=click.Choice(["zh", "en"]),
+    help="MERBench: of the transcripts; by default Chinese where there are any.",
+)
+def import_(
+    path: Path,
+    cache_root: str,
+    name: str | None,
+    sampling: Literal["uniform", "mean"],
+    visual: list[str] | None,
+    audio: list[str] | None,
+    text: list[str] | None,
+    language: str | None,
+) -> None:
+    """Make a cache to train on from another tool's features at PATH.
+
+    PATH is a pickle of MMSA or in the dialect of MulT, MISA and MMIM, aligned or not, or a folder
+    in MERBench's layout: label.npz, transcription-engchi-polish.csv and features/. Nothing that a
+    pickle names is run. Train on it by its name, or by PATH.
+    """
+    from pipeline.cli.console import print_problems, print_stages
+    from pipeline.dataset.load import name_of
+    from pipeline.formats.import_cache import make_cache
+    from pipeline.messages import counted
+    from pipeline.store.cache import locate, open_cache
+    from pipeline.store.status import status
+
+    given = {"visual": visual or (), "audio": audio or (), "text": text or ()}
+    source = _source(path, given, language)
+    url, command = locate(path, cache_root, name), _command()
+    made, partitions = make_cache(source, url, name or name_of(path), sampling, command)
+    stages = status(open_cache(url))
+    print_stages(stages)
+    print_problems(stages, url, command)
+    for note in source.notes:
+        click.echo(f"note: {note}")
+    done = f"{made} of {partitions} partitions written" if made else "Nothing to do"
+    click.echo(f"{done}: {counted(len(source.clips), 'clip')}, {source.format} → {url}")
+    sys.exit(CLIPS_FAILED if any(stage.counts["failed"] for stage in stages) else OK)
+
+
+def _source(path: Path, given: Mapping[str, Sequence[str]], language: str | None) -> Source:
+    from pipeline.formats import feature_pickle, merbench
+
+    if path.is_dir():
+        return merbench.read(path, merbench.chosen(path, given), language)
+    if language or any(given.values()):
+        raise UserError("--visual, --audio, --text and --language go with a MERBench folder")
+    return feature_pickle.read(path)
+
+
+def _command() -> str:
+    """What was typed, for those who have to type it again."""
+    context = click.get_current_context()
+    words = ["smp", "import"]
+    for parameter in context.command.params:
+        name = str(parameter.name)
+        if context.get_parameter_source(name) is ParameterSource.COMMANDLINE:
+            value, is_option = context.params[name], isinstance(parameter, click.Option)
+            typed = ",".join(value) if isinstance(value, list) else str(value)
+            words += [*parameter.opts[:is_option], typed]
+    return shlex.join(words)

@@ -1,0 +1,95 @@
+"""`smp models`."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from pipeline.cli.group import CLIPS_FAILED, OK
+from pipeline.errors import UserError
+
+if TYPE_CHECKING:
+    from pipeline.checks.models import Model
+
+
+@click.command()
+@click.argument("action", type=click.Choice(["list", "pull"]), default="list")
+@click.option(
+    "--stages",
+    "stages_file",
+    type=click.Path(path_type=Path),
+    help="The stages file; by default ./stages.yaml, else the package's.",
+)
+@click.option(
+    "--language",
+    type=click.Choice(["en", "zh"]),
+    default="en",
+    show_default=True,
+    help="Of the dataset's texts, for settings that differ by it.",
+)
+@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+def models(action: str, stages_file: Path | None, language: str, as_json: bool) -> None:
+    """The models that a stages file needs: size, licence, whether they are here; or fetch them.
+
+    The hub's client is used: HF_HOME says where models are kept, HF_ENDPOINT which hub is asked,
+    and with HF_HUB_OFFLINE=1 none is. Exit code 1 where a model could not be fetched.
+    """
+    from pipeline.checks.models import needed
+    from pipeline.dag.stage import Stages, file_for
+
+    path = stages_file or file_for(Path("."))
+    found = needed(Stages.load(path, language), ask=action == "list")
+    errors: list[str] = []
+    if action == "pull":
+        found, errors = _pulled(found)
+    if as_json:
+        content = {"stages": str(path), "models": [m.to_json() for m in found], "errors": errors}
+        click.echo(json.dumps(content, indent=2, ensure_ascii=False))
+    else:
+        _print(found)
+    for error in errors:
+        click.echo(f"Error: {error}", err=True)
+    if action == "list" and not as_json and not all(model.is_here for model in found):
+        click.echo("To fetch what is not here: smp models pull")
+    sys.exit(CLIPS_FAILED if errors else OK)
+
+
+def _pulled(found: Sequence[Model]) -> tuple[list[Model], list[str]]:
+    """Each model fetched, the others too where one can't be."""
+    from pipeline.checks.models import fetch
+
+    pulled, errors = [], []
+    for model in found:
+        if not model.is_here:
+            click.echo(f"fetching {model.source.id} …", err=True)
+        try:
+            pulled.append(fetch(model))
+        except UserError as error:
+            pulled.append(model)
+            errors.append(str(error))
+    return pulled, errors
+
+
+def _print(found: Sequence[Model]) -> None:
+    from rich.table import Table
+
+    from pipeline.cli.console import print_whole
+
+    table = Table(box=None, pad_edge=False)
+    for heading in ("model", "stages", "kind", "here", "revision", "MB", "licence"):
+        table.add_column(heading, justify="right" if heading == "MB" else "left")
+    for m in found:
+        size = "–" if m.size_bytes is None else f"{m.size_bytes / 1e6:.1f}"
+        here, revision = "yes" if m.is_here else "no", (m.revision or "–")[:12]
+        here = "in part" if m.lacking else here
+        stages = ", ".join(m.stages)
+        table.add_row(m.source.id, stages, m.kind, here, revision, size, m.licence)
+    print_whole(table)
+    for m in found:
+        if m.lacking:
+            click.echo(f"{m.source.id} at {m.path} lacks {'; '.join(m.lacking)}")

@@ -1,0 +1,18 @@
+"""`smp sample`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+
+@click.command()
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.option("--clips", default=None, type=click.IntRange(min=48), help="How many.")
+def sample(folder: Path, clips: int | None) -> None:
+    """Write a small dataset of real faces, ready for `smp extract`, to FOLDER."""
+    from pipeline.sample.write import write_sample
+
+    write_sample(folder, **({} if clips is None else {"clips": clips}))
+    click.echo(f"wrote {folder}; next: smp extract {folder}")

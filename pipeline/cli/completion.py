@@ -1,0 +1,25 @@
+"""What a shell offers where only the stages file knows the answer."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+
+def stage_names(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+    """The stages of the stages file that the command would take; none where it can't be read."""
+    # Imported here: every start of `smp` loads this module, and few ask for a stage.
+    import yaml
+
+    from pipeline.dag.stage import file_for
+
+    # With an option that still lacks its value, click has not yet told arguments apart.
+    dataset = ctx.params.get("dataset") or next(iter(ctx.args), ".")
+    file = ctx.params.get("stages_file") or file_for(Path(dataset))
+    try:
+        content = yaml.safe_load(Path(file).read_text(encoding="utf-8"))
+        names = [str(name) for name in content["stages"]]
+    except (OSError, ValueError, TypeError, KeyError, yaml.YAMLError):
+        return []
+    return [name for name in names if name.startswith(incomplete)]

@@ -1,0 +1,162 @@
+"""The live display of a run: a bar a stage on a terminal, a line now and then elsewhere."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
+
+from pipeline.dag.plan import StagePlan
+from pipeline.runner import under_way
+from pipeline.runner.task import Outcome
+from pipeline.stage.extractor import FAILED
+from pipeline.system.periodic import LINE_EVERY_S, every
+
+BARS_EVERY_S = 0.5
+BASIS = 0.1  # of all the work; what is left is estimated from no less
+Start = Callable[[Sequence[StagePlan]], Callable[[Outcome], None]]
+
+
+@contextmanager
+def display(console: Console, line_every_s: float = LINE_EVERY_S) -> Iterator[Start]:
+    """What `extract` is given to show its progress with, for as long as the context lasts."""
+    under_way.forget()
+    if not console.is_terminal:
+        lines = _Lines(console)
+        with every(line_every_s, lines.show):
+            yield lines.begin
+        return
+    columns = (
+        TextColumn("{task.description:<14}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("clips  {task.fields[rate]:>12}  [red]{task.fields[failed]}[/red]"),
+        TextColumn("{task.fields[left]}"),
+    )
+    with Progress(*columns, console=console) as progress:
+        bars = _Bars(progress)
+        with every(BARS_EVERY_S, bars.show):
+            yield bars.begin
+
+
+class Tally:
+    """Clips done and failed of each stage, how fast, and how long the rest will take.
+
+    Clips count when they are through, in this process; of tasks in others when all of a task is.
+    """
+
+    def __init__(self, plans: Sequence[StagePlan]) -> None:
+        tasks = [task for plan in plans for task in plan.tasks]
+        self.rows = {(task.stage, task.partition): len(task.rows) for task in tasks}
+        self.totals = {p.stage: sum(len(task.rows) for task in p.tasks) for p in plans if p.tasks}
+        self.failed = dict.fromkeys(self.totals, 0)
+        self._busy_s = dict.fromkeys(self.totals, 0.0)
+        self._committed = dict.fromkeys(self.totals, 0)
+        self._over: set[under_way.Key] = set()
+        self._began = time.monotonic()
+
+    def count(self, outcome: Outcome) -> None:
+        """Take in what became of a task."""
+        stage = outcome.stage
+        self._over.add((stage, outcome.partition))
+        self._committed[stage] += outcome.rows
+        self._busy_s[stage] += outcome.seconds
+        self.failed[stage] += outcome.rows if outcome.error else outcome.counts.get(FAILED, 0)
+
+    @property
+    def elapsed_s(self) -> float:
+        return time.monotonic() - self._began
+
+    def done(self) -> dict[str, int]:
+        """How many clips of each stage are through."""
+        done = dict(self._committed)
+        for key, number in under_way.through().items():
+            if key in self.rows and key not in self._over:
+                done[key[0]] += min(number, self.rows[key])
+        return done
+
+    def left_s(self) -> float | None:
+        """By what a clip of each stage took so far; None while there is too little to go by.
+
+        Stages share the threads: what they were busy for, as a share of the time that went by, is
+        how many of them work at once.
+        """
+        busy_s, left_s = sum(self._busy_s.values()), 0.0
+        for stage, done in self.done().items():
+            left = self.totals[stage] - done
+            if left and not self._busy_s[stage]:
+                return None
+            left_s += left * self._busy_s[stage] / max(self._committed[stage], 1)
+        if busy_s < BASIS * (busy_s + left_s) or not busy_s:
+            return None
+        return left_s * self.elapsed_s / busy_s
+
+
+class _Bars:
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+        self._tally = Tally([])
+        self._bars: dict[str, TaskID] = {}
+
+    def begin(self, plans: Sequence[StagePlan]) -> Callable[[Outcome], None]:
+        self._tally = Tally(plans)
+        for stage, total in self._tally.totals.items():
+            bar = self._progress.add_task(stage, total=total, rate="", failed="", left="")
+            self._bars[stage] = bar
+        return self._tally.count
+
+    def show(self) -> None:
+        left_s = self._tally.left_s()
+        left = "" if left_s is None else f"about {_minutes(left_s)} left in all"
+        done = self._tally.done()
+        for stage, bar in list(self._bars.items()):
+            rate = done[stage] / max(self._tally.elapsed_s, 1e-9)
+            failed = self._tally.failed[stage]
+            self._progress.update(
+                bar,
+                completed=done[stage],
+                rate=f"{rate:.1f} clips/s" if done[stage] else "",
+                failed=f"{failed} failed" if failed else "",
+                left=left if stage == next(reversed(self._bars)) else "",
+            )
+
+
+class _Lines:
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._tally: Tally | None = None
+
+    def begin(self, plans: Sequence[StagePlan]) -> Callable[[Outcome], None]:
+        self._tally = Tally(plans)
+        return self._see
+
+    def _see(self, outcome: Outcome) -> None:
+        if self._tally:
+            self._tally.count(outcome)
+        if outcome.error:
+            self._print(f"{outcome.stage} partition {outcome.partition} failed: {outcome.error}")
+
+    def show(self) -> None:
+        tally = self._tally
+        if tally is None or not tally.totals:
+            return
+        done, left_s = tally.done(), tally.left_s()
+        stages = ", ".join(f"{stage} {done[stage]}/{of}" for stage, of in tally.totals.items())
+        failed = sum(tally.failed.values())
+        parts = [f"{stages} clips", f"{failed} failed" if failed else ""]
+        parts += [] if left_s is None else [f"about {_minutes(left_s)} left"]
+        self._print(f"{_minutes(tally.elapsed_s)}: {'; '.join(filter(None, parts))}")
+
+    def _print(self, line: str) -> None:
+        self._console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def _minutes(seconds: float) -> str:
+    """`40 s`, `12 min`, `3 h 20 min`."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60} min"

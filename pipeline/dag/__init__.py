@@ -1,0 +1,1 @@
+"""The stages of a dataset, their identities, and the plan of what lacks."""

@@ -1,0 +1,117 @@
+"""How cached features were made, so that the same can be made of other clips, and nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from pipeline.dag.changes import of_identity
+from pipeline.dag.stage import Stages, extractor_class
+from pipeline.errors import UserError
+from pipeline.store.cache import Cache, StageView
+
+Identity = Mapping[str, Any]
+FIELDS = {
+    "extractor", "version", "settings", "located", "weights", "weights_id", "needs", "steps",
+    "partition", "fingerprint",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """The stages behind some features, as the cache knows them.
+
+    stages: by name, each after what it needs: all that can change its results (`settings`,
+    `version`, the digest of its `weights` …) with the `fingerprint` over it, and in `located` the
+    settings that say where its weights were.
+    """
+
+    partition: int
+    steps: int
+    stages: Mapping[str, Identity]
+
+    @classmethod
+    def of(cls, cache: Cache, names: Sequence[str]) -> Recipe | None:
+        """Of the features of the stages `names`; None where they did not come from clips."""
+        attributes = {name: cache[name].attributes for name in names}
+        is_known = all("upstream" in one.get("identity", {}) for one in attributes.values())
+        if cache.imported_from or not is_known:  # made up, or of a cache of the first days
+            return None
+        stages: dict[str, Identity] = {}
+        for name in names:
+            for stage, identity in _with_upstream(name, attributes[name]["identity"]):
+                stages[stage] = _recorded(cache, stage, identity)
+        shape = next(iter(attributes.values()))
+        return cls(shape["partition"], shape["steps"], stages)
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any]) -> Recipe:
+        """What `to_json` gave; UserError where it is something else."""
+        try:
+            recipe = cls(**content)
+            lacking = {field for stage in recipe.stages.values() for field in FIELDS - stage.keys()}
+        except (TypeError, AttributeError) as error:
+            raise UserError(f"the record of the extraction is damaged: {error}") from error
+        if lacking:
+            raise UserError(f"the record of the extraction lacks {', '.join(sorted(lacking))}")
+        return recipe
+
+    def to_json(self) -> dict[str, Any]:
+        """All of it."""
+        return asdict(self)
+
+    def here(self, weights: Mapping[str, str] | None = None) -> Stages:
+        """The stages on this machine, ready to run.
+
+        weights: where the weights of a stage are, for those that lie elsewhere here. Raises
+        UserError that names the stage and both values where anything would come out otherwise.
+        """
+        if unknown := sorted((weights or {}).keys() - self.stages.keys()):
+            raise UserError(f"no stage {unknown[0]!r}; there are {', '.join(self.stages)}")
+        stages = Stages(self._spec(weights or {}), where="the run's stages")
+        try:
+            found = stages.identities(stages.chosen(()))
+        except UserError as error:
+            elsewhere = "if they lie elsewhere here, give --weights STAGE=WHERE"
+            raise UserError(f"{error}; {elsewhere}") from error
+        for name, recorded in self.stages.items():
+            # What a stage needs comes before it and is told by itself.
+            was, now = ({**identity, "needs": {}} for identity in (recorded, found[name]))
+            if was["fingerprint"] != now["fingerprint"]:
+                prints = f"fingerprint: {was['fingerprint'][:8]} → {now['fingerprint'][:8]}"
+                differing = "; ".join(of_identity(was, now)) or prints
+                raise UserError(
+                    f"stage {name!r} is not what the model was trained on: {differing} here; use "
+                    "the code and the weights of then, or train on features of now"
+                )
+        return stages
+
+    def _spec(self, weights: Mapping[str, str]) -> dict[str, Any]:
+        boxes = {}
+        for name, stage in self.stages.items():
+            kind = extractor_class(name, stage["extractor"])
+            # A setting at its default is left out: some may be given with others alone.
+            defaults = kind.Settings.model_construct().model_dump(mode="json")
+            settings = {**stage["settings"], **stage["located"]}
+            given = {k: v for k, v in settings.items() if k not in defaults or defaults[k] != v}
+            instead = {"weights": weights[name]} if name in weights else {}
+            needs = list(stage["needs"])
+            boxes[name] = {"extractor": stage["extractor"], "needs": needs, **given, **instead}
+        return {"partition": self.partition, "steps": self.steps, "stages": boxes}
+
+
+def _with_upstream(name: str, identity: Identity) -> Iterator[tuple[str, Identity]]:
+    """A stage after all that it needs; what several need comes several times."""
+    for need, upstream in identity["upstream"].items():
+        yield from _with_upstream(need, upstream)
+    yield name, identity
+
+
+def _recorded(cache: Cache, stage: str, identity: Identity) -> Identity:
+    try:
+        settings = StageView(cache.url, stage, identity, cache.table).attributes["settings"]
+    except UserError:  # what is streamed has no store
+        settings = {}
+    located = {k: v for k, v in settings.items() if k not in identity["settings"]}
+    return {**{k: v for k, v in identity.items() if k != "upstream"}, "located": located}

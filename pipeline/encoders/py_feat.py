@@ -1,0 +1,202 @@
+"""py-feat's action-unit networks and classifiers on faces cut as it cuts them."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol, cast
+from zipfile import BadZipFile
+
+import numpy as np
+import torch
+from scipy.spatial import QhullError
+from scipy.special import expit
+from skops.io import get_untrusted_types, loads
+
+from pipeline.encoders.precision import FULL, Precision, lowered
+from pipeline.encoders.torchcodec_stand_in import torchcodec_if_need_be
+from pipeline.errors import ClipError, UserError
+from pipeline.faces.chip import STRETCHED_PX
+from pipeline.system.spans import span
+from pipeline.weights.checkpoint import read_tensors
+
+# py-feat sets this to 1 for the whole process unless it is set; torch's number changes nothing.
+os.environ.setdefault("OMP_NUM_THREADS", str(torch.get_num_threads()))
+
+with torchcodec_if_need_be():
+    from feat.au_detectors.StatLearning.SL_test import SVMClassifier, XGBClassifier
+    from feat.landmark_detectors.mobilefacenet_test import MobileFaceNet
+    from feat.multitask.inference import MultitaskModel
+    from feat.utils.face_mask import extract_hog_features_batched
+    from feat.utils.image_operations import HOGLayer
+
+# Always so many faces at once: a face's last bits then don't depend on those beside it. They
+# matter here, where landmarks are cut to whole pixels and trees branch at thresholds.
+FACES = 32
+POINTS = 68
+CLASSIFIERS = {"xgb": XGBClassifier, "svm": SVMClassifier}
+# What a file of py-feat's may rebuild besides the types of scikit-learn and numpy.
+SKOPS_TYPES = {
+    "feat.au_detectors.StatLearning.SL_test.SVMClassifier",
+    "feat.au_detectors.StatLearning.SL_test.XGBClassifier",
+    "xgboost.core.Booster",
+    "xgboost.sklearn.XGBClassifier",
+}
+PARTS = tuple(
+    f"{what}_{of}" for of in ("upper", "lower", "full") for what in ("scaler", "pca_model")
+)
+
+
+class Detector(Protocol):
+    """Something that says how sure it is that action units are to be seen."""
+
+    @property
+    def units(self) -> tuple[int, ...]:
+        """Their FACS numbers, one for each column."""
+
+    def confidences(self, faces: torch.Tensor) -> np.ndarray:
+        """float32 rgb `faces` [32, 3, px, px] of 0..1 to [32, units] of 0..1."""
+
+
+@span("network")
+def confidences(detector: Detector, faces: np.ndarray) -> np.ndarray:
+    """uint8 rgb `faces` [n, px, px, 3] to float32 [n, units] of 0..1."""
+    rows = [np.zeros((0, len(detector.units)))]
+    for start in range(0, len(faces), FACES):
+        batch = faces[start : start + FACES]
+        full = np.concatenate([batch, np.repeat(batch[-1:], FACES - len(batch), axis=0)])
+        x = torch.from_numpy(full).permute(0, 3, 1, 2).float() / 255
+        rows.append(detector.confidences(x)[: len(batch)])
+    return np.concatenate(rows).clip(0, 1).astype(np.float32)
+
+
+@dataclass(frozen=True)
+class Classical:
+    """68 landmarks, the HOG of the face inside their hull, then one classifier a unit.
+
+    Source: py-feat's `Detectorv1.forward`; Cheong et al., Affective Science 2023.
+    """
+
+    landmarks: torch.nn.Module
+    classifier: XGBClassifier | SVMClassifier
+    hog: HOGLayer
+    units: tuple[int, ...]
+
+    @classmethod
+    def of(cls, landmarks: torch.nn.Module, loaded: Any, device: str) -> Classical:
+        """With the parts of a trained `loaded`, one of py-feat's two classifiers."""
+        parts = {part: getattr(loaded, part) for part in PARTS}
+        classifier, each = type(loaded)(), dict(loaded.classifiers)
+        names = getattr(classifier, "au_keys", sorted(each, key=unit_of))  # as its columns are
+        if lacking := [name for name in names if name not in each]:
+            raise UserError(f"the trained {type(loaded).__name__} lacks {', '.join(lacking)}")
+        if isinstance(classifier, SVMClassifier):
+            each = {name: _Sureness(each[name]) for name in names}
+        else:
+            parts["calibrators"] = getattr(loaded, "calibrators", None)
+        classifier.load_weights(**parts, classifiers=each)
+        return cls(landmarks, classifier, hog_layer(device), tuple(map(unit_of, names)))
+
+    def confidences(self, faces: torch.Tensor) -> np.ndarray:
+        with torch.inference_mode():
+            points, _ = self.landmarks(faces)
+        hog, pixels = hog_inside(faces, points, self.hog)
+        # In float64: how BLAS adds up depends on where memory lies, in float32 by a last bit that
+        # is seen afterwards.
+        return cast(np.ndarray, self.classifier.detect_au(hog.astype(np.float64), [pixels]))
+
+
+@dataclass(frozen=True)
+class _Sureness:
+    """An SVM whose `predict`, all that py-feat asks for, is the logistic of its signed distance."""
+
+    svm: Any
+
+    def predict(self, rows: np.ndarray) -> np.ndarray:
+        return cast(np.ndarray, expit(self.svm.decision_function(rows)))
+
+
+@dataclass(frozen=True)
+class Multitask:
+    """py-feat's one network for everything about a face. Source: py-feat's `Detectorv2`."""
+
+    model: MultitaskModel
+
+    @classmethod
+    def load(cls, path: Path, device: str, precision: Precision = FULL) -> Multitask:
+        """From a .safetensors file alone: py-feat would unpickle any other."""
+        if path.suffix != ".safetensors":
+            raise UserError(f"{path} is no .safetensors file, and no other is loaded for multitask")
+        try:
+            with torch.random.fork_rng(devices=[]):
+                amp = precision != FULL
+                model = MultitaskModel(device=device, weights_path=str(path), amp=amp)
+        except Exception as error:  # py-feat and safetensors raise many kinds on a foreign file
+            reason = " ".join(str(error).split())[:300]
+            raise UserError(f"{path} is no multitask checkpoint of py-feat's: {reason}") from error
+        model.model = lowered(model.model, precision)
+        return cls(model)
+
+    @property
+    def units(self) -> tuple[int, ...]:
+        return tuple(map(unit_of, self.model.au_names))
+
+    def confidences(self, faces: torch.Tensor) -> np.ndarray:
+        return cast(np.ndarray, self.model(faces).au)
+
+
+def unit_of(name: str) -> int:
+    """The FACS number in names such as AU4 and AU04."""
+    return int(name.removeprefix("AU"))
+
+
+def hog_layer(device: str) -> HOGLayer:
+    """HOG with py-feat's settings: 5408 values of a 112×112 face."""
+    to = torch.device(device)  # py-feat knows few devices by name
+    return HOGLayer(8, 8, 2, block_normalization="L2-Hys", feature_vector=True, device=to).to(to)
+
+
+def hog_inside(
+    faces: torch.Tensor, points: torch.Tensor, layer: HOGLayer
+) -> tuple[np.ndarray, list[np.ndarray]]:
+    """HOG [n, 5408] within the landmarks, and the landmarks in the picture that it is of.
+
+    points: [n, 136] of 0..1, x and y in turn. Raises ClipError where they enclose nothing.
+    """
+    try:
+        return cast(Any, extract_hog_features_batched(faces.to(points.device), points, layer))
+    except (QhullError, torch.linalg.LinAlgError) as error:  # type: ignore[attr-defined]
+        raise ClipError("the landmarks found in a face lie on one line or point") from error
+
+
+def landmark_network(device: str) -> MobileFaceNet:
+    """MobileFaceNet as py-feat builds it for 68 landmarks."""
+    return MobileFaceNet([STRETCHED_PX, STRETCHED_PX], 2 * POINTS, device=device)
+
+
+def load_landmarks(path: Path, device: str) -> torch.nn.Module:
+    """The landmark network with the checkpoint at `path`."""
+    with torch.random.fork_rng(devices=[]):
+        network = landmark_network(device)
+    tensors = read_tensors(path, network.state_dict(), "MobileFaceNet of py-feat's")
+    network.load_state_dict(tensors, strict=False)  # without counts of batches seen
+    return network.eval().requires_grad_(False).to(device)
+
+
+def load_classifier(path: Path, backend: str, trusted_sha256: str) -> Any:
+    """py-feat's trained classifier in a skops file with that digest, and of known types only."""
+    content = path.read_bytes()
+    digest = hashlib.sha256(content).hexdigest()
+    if digest != trusted_sha256:
+        raise UserError(f"{path} has SHA-256 {digest}, not the trusted {trusted_sha256}")
+    try:
+        if foreign := sorted(set(get_untrusted_types(data=content)) - SKOPS_TYPES):
+            raise UserError(f"{path} would rebuild {', '.join(foreign)}, which py-feat doesn't use")
+        loaded = loads(content, trusted=sorted(SKOPS_TYPES))
+    except (OSError, ValueError, KeyError, BadZipFile) as error:
+        raise UserError(f"{path} can't be read as a skops file: {error}") from error
+    if not isinstance(loaded, CLASSIFIERS[backend]):
+        raise UserError(f"{path} holds a {type(loaded).__name__}, not py-feat's for {backend}")
+    return loaded

@@ -1,0 +1,79 @@
+"""ResNet18 up to the 512 values before its classifier, from whatever checkpoint holds one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import cast
+
+import numpy as np
+import torch
+from torch.nn import functional as F
+from torchvision.models import resnet18
+
+from pipeline.encoders.huggingface import made_up
+from pipeline.encoders.precision import FULL, Precision, as_floats, inference, lowered
+from pipeline.system.spans import span
+from pipeline.weights.checkpoint import read_tensors
+from pipeline.weights.tensors import digest_of
+
+MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # rgb, of ImageNet
+# A backbone cut out with `nn.Sequential(*resnet.children())` numbers its parts instead.
+NUMBERED = {"conv1": "0", "bn1": "1", **{f"layer{i}": str(i + 3) for i in (1, 2, 3, 4)}}
+
+
+def from_checkpoint(path: Path, device: str, precision: Precision = FULL) -> torch.nn.Module:
+    """The backbone in a .pt, .pth or .safetensors file; raises UserError unless all of it is."""
+    network = at_random("cpu")
+    state = {name: tensor.float() for name, tensor in backbone_in(path).items()}
+    network.load_state_dict(state, strict=False)  # the counts of batches seen are not needed
+    return cast(torch.nn.Module, lowered(network.to(device), precision))
+
+
+def at_random(device: str, precision: Precision = FULL) -> torch.nn.Module:
+    """The whole architecture with seeded weights."""
+
+    def build() -> torch.nn.Module:
+        network = resnet18(weights=None)
+        network.fc = torch.nn.Identity()
+        return network
+
+    return cast(torch.nn.Module, lowered(made_up(build, device), precision))
+
+
+@span("network")
+def features(
+    network: torch.nn.Module, faces: np.ndarray, input_px: int, precision: Precision = FULL
+) -> np.ndarray:
+    """uint8 rgb `faces` [n, h, w, 3] to float32 [n, 512]."""
+    device = next(network.parameters()).device
+    x = torch.from_numpy(faces).to(device).permute(0, 3, 1, 2).float() / 255
+    if x.shape[-2:] != (input_px, input_px):
+        size = (input_px, input_px)
+        x = F.interpolate(x, size, mode="bilinear", align_corners=False, antialias=True)
+    mean, std = (torch.tensor(of_rgb, device=device).view(3, 1, 1) for of_rgb in (MEAN, STD))
+    with inference(precision, device):
+        return cast(np.ndarray, as_floats(network((x - mean) / std)))
+
+
+def digest(path: Path) -> str:
+    """Over the backbone in a checkpoint file, by torchvision's names, whatever is around it."""
+    return digest_of(backbone_in(path))
+
+
+def backbone_in(path: Path) -> dict[str, torch.Tensor]:
+    """The tensors of a ResNet18 backbone by torchvision's names, whatever the file calls them.
+
+    Raises UserError where one is missing or has another shape, where there is more than one
+    backbone or a deeper one.
+    """
+    with torch.device("meta"):
+        wanted = {**resnet18(weights=None).state_dict()}
+    wanted = {name: tensor for name, tensor in wanted.items() if not name.startswith("fc.")}
+    # All that a ResNet18 has is in a ResNet34 too, which has a third block in this layer.
+    deeper = "layer2.2.bn2.weight"
+    return read_tensors(path, wanted, "ResNet18", other_names=[_numbered], without=[deeper])
+
+
+def _numbered(name: str) -> str:
+    part, rest = name.split(".", 1)
+    return f"{NUMBERED[part]}.{rest}"

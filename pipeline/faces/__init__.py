@@ -1,0 +1,1 @@
+"""Faces: detected, followed, judged and aligned."""

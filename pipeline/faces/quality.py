@@ -1,0 +1,187 @@
+"""How much the faces of a clip can be relied on: measures of them, and levels for doubt."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+from pydantic import Field as PydanticField
+
+from pipeline.faces.align import TEMPLATE_PX
+from pipeline.faces.likeness import INNER
+from pipeline.faces.tracker import Face
+from pipeline.stage.extractor import StageSettings
+from pipeline.stage.field import Field
+
+EYES_PX = TEMPLATE_PX[1, 0] - TEMPLATE_PX[0, 0]  # from eye to eye in an aligned face
+# The five points of a face from the front, in distances between the eyes: x to the right, y down,
+# z towards the camera. x and y are the template's; z is that of an average head, where the tip of
+# the nose stands 0.5 before the eyes and the corners of the mouth 0.1.
+DEPTH = np.array([0.0, 0.0, 0.5, 0.1, 0.1])
+HEAD = np.column_stack([TEMPLATE_PX / EYES_PX, DEPTH])
+HEAD = HEAD - HEAD.mean(axis=0)
+
+
+class Levels(StageSettings):
+    """Below (or above) which a clip's faces are doubtful."""
+
+    probability: float = PydanticField(0.9, ge=0, le=1)
+    """The least mean probability."""
+
+    coverage: float = PydanticField(0.25, ge=0, le=1)
+    """The least share of the frames that show the face."""
+
+    eyes_px: float = PydanticField(12, ge=0)
+    """The least distance between the eyes, in pixels of the video."""
+
+    sharpness: float = PydanticField(0.01, ge=0)
+    """The least sharpness."""
+
+    turned_deg: float = PydanticField(60, ge=0)
+    """How far the head may be turned to the side, or up and down."""
+
+    inside: float = PydanticField(0.8, ge=0, le=1)
+    """The least share of the face's box that lies within the picture."""
+
+    runner_up: float = PydanticField(0.8, ge=0)
+    """How large the next person may be, as a share of who is followed."""
+
+    damaged: float = PydanticField(0.1, ge=0, le=1)
+    """The largest share of the pictures that may be damaged."""
+
+
+@dataclass(frozen=True)
+class Quality:
+    """Medians over a clip's sampled faces, but for the first two and the last two.
+
+    probability: the mean, coverage: the share of the frames that show the face; eyes_px: between
+    the eyes; sharpness: see below; yaw, pitch and roll: how far the head is turned, without sign;
+    inside: the share of the box within the picture; runner_up: see `people.Choice`; damaged: the
+    share of the pictures.
+    """
+
+    probability: float
+    coverage: float
+    eyes_px: float
+    sharpness: float
+    yaw_deg: float
+    pitch_deg: float
+    roll_deg: float
+    inside: float
+    runner_up: float
+    damaged: float
+
+    FIELDS: ClassVar[dict[str, tuple[str, str]]] = {  # as they are stored: whose, and the unit
+        "mean_probability": ("probability", ""),
+        "coverage": ("coverage", ""),
+        "eye_distance": ("eyes_px", "px"),
+        "sharpness": ("sharpness", ""),
+        "yaw": ("yaw_deg", "deg"),
+        "pitch": ("pitch_deg", "deg"),
+        "roll": ("roll_deg", "deg"),
+        "inside": ("inside", ""),
+        "runner_up": ("runner_up", ""),
+        "damaged": ("damaged", ""),
+    }
+
+    @classmethod
+    def of(
+        cls,
+        faces: Sequence[Face],
+        coverage: float,
+        mean: float,
+        runner_up: float,
+        damaged: float = 0.0,
+    ) -> Quality:
+        """faces: those that are sampled. mean: the probability of all."""
+        angles = np.abs([pose(face.landmarks) for face in faces])
+        eyes = [float(np.hypot(*(face.landmarks[1] - face.landmarks[0]))) for face in faces]
+        yaw, pitch, roll = np.median(angles, axis=0).tolist()
+        sharp = float(np.median([sharpness(face.image) for face in faces]))
+        inside = float(np.median([face.inside for face in faces]))
+        return cls(
+            mean,
+            coverage,
+            float(np.median(eyes)),
+            sharp,
+            yaw,
+            pitch,
+            roll,
+            inside,
+            runner_up,
+            damaged,
+        )
+
+    @classmethod
+    def fields(cls) -> dict[str, Field]:
+        """As they are stored."""
+        return {name: Field((), "float32", unit=unit) for name, (_, unit) in cls.FIELDS.items()}
+
+    def rows(self) -> dict[str, np.ndarray]:
+        """The values of those fields."""
+        return {
+            name: np.array(getattr(self, attribute), np.float32)
+            for name, (attribute, _) in self.FIELDS.items()
+        }
+
+    def doubt(self, levels: Levels) -> str:
+        """What lies beyond its level, with both; "" where nothing does."""
+        at_least = (
+            (self.coverage, levels.coverage, "face in {:.0%} of the frames (at least {:.0%})"),
+            (self.probability, levels.probability, "mean probability {:.2f} (at least {:g})"),
+            (self.eyes_px, levels.eyes_px, "{:.0f} px between the eyes (at least {:g})"),
+            (self.sharpness, levels.sharpness, "sharpness {:.3f} (at least {:g})"),
+            (self.inside, levels.inside, "{:.0%} of the face in the picture (at least {:.0%})"),
+        )
+        turned = max(self.yaw_deg, self.pitch_deg)
+        at_most = (
+            (turned, levels.turned_deg, "head turned by {:.0f}° (at most {:g}°)"),
+            (self.runner_up, levels.runner_up, "another person {:.0%} as large (at most {:.0%})"),
+            (self.damaged, levels.damaged, "{:.0%} of the pictures are damaged (at most {:.0%})"),
+        )
+        found = [said.format(value, level) for value, level, said in at_least if value < level]
+        found += [said.format(value, level) for value, level, said in at_most if value > level]
+        return ", ".join(found).replace("%", " %")
+
+
+def pose(landmarks: np.ndarray) -> tuple[float, float, float]:
+    """Yaw, pitch and roll in degrees from five landmarks [5, 2] px: a rough estimate.
+
+    The head of the average is laid over them in scaled orthographic projection. Yaw is positive
+    where the nose points to the viewer's right, pitch where it points down, roll where the head is
+    turned clockwise.
+    """
+    points = landmarks - landmarks.mean(axis=0)
+    (across, down), *_ = np.linalg.lstsq(HEAD, points, rcond=None)[0].T[None]
+    across, down = _unit(across), _unit(down)
+    yaw = np.arcsin(np.clip(across[2], -1, 1))
+    pitch = np.arcsin(np.clip(down[2], -1, 1))
+    roll = np.arctan2(down[0] - across[1], across[0] + down[1])
+    return float(np.degrees(yaw)), float(np.degrees(pitch)), float(np.degrees(roll))
+
+
+def _unit(vector: np.ndarray) -> np.ndarray:
+    return np.asarray(vector / max(float(np.linalg.norm(vector)), 1e-9))
+
+
+def sharpness(image: np.ndarray) -> float:
+    """The variance of the Laplacian of an aligned face over the variance of its brightness.
+
+    So neither light nor contrast counts, and a face that was enlarged to be aligned is blurred.
+    """
+    # OpenCV is loaded where faces are made, not where a run is planned.
+    import cv2
+
+    grey = cv2.cvtColor(np.ascontiguousarray(image[INNER]), cv2.COLOR_RGB2GRAY)
+    grey = grey.astype(np.float32)
+    return float(cv2.Laplacian(grey, cv2.CV_32F).var() / max(float(grey.var()), 1.0))
+
+
+def inside(box: np.ndarray, size: tuple[int, int]) -> float:
+    """The share of a box, x1 y1 x2 y2 px, that lies within a picture of that height and width."""
+    limits = np.array([size[1], size[0]], np.float64)
+    low, high = np.clip(box[:2], 0, limits), np.clip(box[2:], 0, limits)
+    whole = float(np.prod(np.maximum(box[2:] - box[:2], 0)))
+    return float(np.prod(high - low)) / whole if whole else 0.0

@@ -1,0 +1,59 @@
+"""The document around a page: templates that escape all they are given, style and script within."""
+
+from __future__ import annotations
+
+import webbrowser
+from collections.abc import Sequence
+from functools import partial
+from importlib.resources import files
+from importlib.resources.abc import Traversable
+from pathlib import Path
+
+from jinja2 import Environment, FunctionLoader, StrictUndefined
+from markupsafe import Markup
+
+from pipeline.html.numbers import grouped, plain
+from pipeline.io.folder import Folder
+
+FRAME = files("pipeline.html")
+
+
+def templates(folder: Traversable) -> Environment:
+    """The templates in `folder`, which may extend `frame.html` and import from `parts.html`.
+
+    Everything that a template prints is escaped, but for `Markup`; a name that it was not given is
+    an error. `frame.html` has the blocks title, kicker, heading, lead, navigation and content, and
+    `style` for rules of a page's own. Filters: `grouped` (12,345) and `plain` (0.12, –).
+    """
+    folders = (folder, FRAME)
+    made = Environment(
+        loader=FunctionLoader(partial(_text, folders)),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    made.globals["source"] = partial(_source, folders)
+    made.filters.update(grouped=grouped, plain=plain)
+    return made
+
+
+def write_page(html: str, path: Path, show: bool = False) -> Path:
+    """Write a page to `path`, in one step, and return that; show: in the user's browser too."""
+    Folder(path.parent).write(path.name, html.encode(errors="backslashreplace"))
+    if show:
+        webbrowser.open(path.absolute().as_uri())
+    return path
+
+
+def _text(folders: Sequence[Traversable], name: str) -> str | None:
+    """The file of that name in the first folder that has it."""
+    found = (folder / name for folder in folders if (folder / name).is_file())
+    return next((file.read_text(encoding="utf-8") for file in found), None)
+
+
+def _source(folders: Sequence[Traversable], name: str) -> Markup:
+    """A style sheet or a script as it is: it is ours, and never holds what a user wrote."""
+    text = _text(folders, name)
+    assert text is not None, name
+    return Markup(text)

@@ -1,0 +1,72 @@
+"""What a person is told: counts, lists, and many alike reasons in few lines."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+# Line ends, control characters and lone surrogates: they tear a report, or can't be written at all.
+UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+PATH_AT_END = re.compile(
+    r": (?:\w+://|/)[^;:]*(?=$|;)"
+)  # as errors name their file; it may hold spaces
+PATH = re.compile(r"(?:\w+://|(?<![\w.])/)[^\s;,'\"]+[^\s;,'\":)]")
+NUMBER = re.compile(r"\d+(?:\.\d+)?")
+EXAMPLES = 3  # clips that are named of a group
+
+
+def printable(text: str) -> str:
+    """`text` with what would tear a report written as an escape."""
+    return UNPRINTABLE.sub(lambda found: ascii(found[0])[1:-1], text)
+
+
+def counted(number: int, noun: str) -> str:
+    """`1 clip`, `2 clips`."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def listed(names: Sequence[object], most: int) -> str:
+    """`a, b, c and 2 more`, of which `most` are named."""
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(map(str, names[:most])) + more
+
+
+def folded(message: str, clip: str = "") -> str:
+    """The message without a clip's id, paths and numbers: the same for all that say the same."""
+    plain = PATH.sub("…", PATH_AT_END.sub("", message))
+    plain = re.sub(rf"(?<![\w/]){re.escape(clip)}(?![\w/])", "…", plain) if clip else plain
+    return NUMBER.sub("N", plain)
+
+
+@dataclass(frozen=True)
+class Group:
+    """Clips with the same reason but for ids, paths and numbers; reason: without what differs."""
+
+    reason: str
+    clips: tuple[str, ...]
+
+    def line(self, state: str) -> str:
+        """`a: failed, reason` or, for several, `failed, reason: 214 clips, e.g. a, b, c`."""
+        if len(self.clips) == 1:
+            return f"{self.clips[0]}: {state}, {self.reason}"
+        some = listed(self.clips, EXAMPLES) if len(self.clips) <= EXAMPLES else self._examples()
+        return f"{state}, {self.reason}: {counted(len(self.clips), 'clip')}, {some}"
+
+    def _examples(self) -> str:
+        return "e.g. " + ", ".join(self.clips[:EXAMPLES])
+
+
+def grouped(reasons: Iterable[tuple[str, str]]) -> list[Group]:
+    """Groups of (clip, reason), the largest first, else in the order of their first clips."""
+    alike: dict[str, list[tuple[str, str]]] = defaultdict(list)
+    for clip, reason in reasons:
+        alike[folded(reason, clip)].append((clip, reason))
+    groups = [_group(shared, members) for shared, members in alike.items()]
+    return sorted(groups, key=lambda group: -len(group.clips))
+
+
+def _group(shared: str, members: Sequence[tuple[str, str]]) -> Group:
+    said = {reason for _, reason in members}
+    return Group(said.pop() if len(said) == 1 else shared, tuple(clip for clip, _ in members))

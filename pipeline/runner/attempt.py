@@ -1,0 +1,139 @@
+"""A batch of clips through its extractor, and whose fault it is where that raises."""
+
+from __future__ import annotations
+
+import errno
+import gc
+import sys
+import traceback
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from pipeline.dag.stage import Stage
+from pipeline.errors import ClipError, StageError, UserError
+from pipeline.messages import folded
+from pipeline.runner import under_way
+from pipeline.stage.extractor import ClipInputs, ClipResult, Extractor
+from pipeline.system.device import is_broken, is_out_of_memory
+from pipeline.system.threads import spread
+
+OF_THE_MACHINE = {
+    errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EIO,
+    errno.ESTALE, errno.ETIMEDOUT, errno.ENOTCONN, errno.ECONNRESET, errno.ECONNREFUSED,
+    errno.EHOSTUNREACH, errno.ENETUNREACH, errno.ENETDOWN, errno.ENODEV, errno.ENXIO,
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Trouble:
+    """What stands against a clip that no `ClipError` names. kind: the same where only clips differ.
+
+    reason: one line.
+    """
+
+    reason: str
+    kind: str
+
+    @classmethod
+    def of(cls, error: Exception, clip: str) -> Trouble:
+        """Of an error that was not foreseen: its type and message."""
+        reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
+        return cls(reason, folded(reason, clip))
+
+
+class Attempt:
+    """One batch of a stage. traces: is given the traceback of each kind of trouble."""
+
+    def __init__(self, stage: Stage, inputs: Sequence[ClipInputs], traces: dict[str, str]) -> None:
+        self._stage, self._inputs, self._traces = stage, inputs, traces
+
+    def results(self) -> list[ClipResult]:
+        """One checked result a clip, in their order.
+
+        Raises UserError, or what a disk or memory raised, where no clip is at fault: a device or
+        the machine failed, or every one of several clips is in the same trouble.
+        """
+        found = self._found(self._stage, self._inputs)
+        troubles = [one for one in found if isinstance(one, Trouble)]
+        if len(troubles) == len(found) > 1 and len({one.kind for one in troubles}) == 1:
+            raise StageError(
+                f"all of {len(found)} clips fail alike ({troubles[0].reason}), so it is no clip's "
+                "fault and none is marked failed; mend the stage or what it uses and run again"
+            )
+        return [ClipResult.failed(x.reason) if isinstance(x, Trouble) else x for x in found]
+
+    def _found(self, stage: Stage, inputs: Sequence[ClipInputs]) -> list[ClipResult | Trouble]:
+        """A result for each clip, or its trouble.
+
+        Where memory runs out the batch is halved; where it raises otherwise, the clips are tried
+        one by one.
+        """
+        if not inputs:
+            return []
+        try:
+            return [_finite(result) for result in _in_portions(stage.make(), inputs)]
+        except UserError:
+            raise
+        except Exception as raised:
+            trace = traceback.format_exc()
+            error = raised.with_traceback(None)  # its frames hold memory that the next try needs
+        if is_out_of_memory(error):
+            _free_memory()
+            return self._in_halves(stage, inputs, str(error))
+        trouble = Trouble.of(error, inputs[0].clip.id)
+        if is_broken(error) or isinstance(error, ImportError):
+            self._traces[trouble.kind] = trace
+            raise StageError(f"{trouble.reason}; no clip's fault: mend it and run again")
+        if len(inputs) > 1:
+            return [result for one in inputs for result in self._found(stage, [one])]
+        if isinstance(error, ClipError):
+            return [ClipResult.of(error)]
+        if getattr(error, "errno", None) in OF_THE_MACHINE:
+            raise error
+        self._traces[trouble.kind] = trace
+        return [trouble]
+
+    def _in_halves(
+        self, stage: Stage, inputs: Sequence[ClipInputs], error: str
+    ) -> list[ClipResult | Trouble]:
+        """Of half the clips and then of the other half, in batches of half the size."""
+        settings = stage.settings.with_smaller_batches()
+        if len(inputs) == 1 and settings == stage.settings:
+            clip = inputs[0].clip.id
+            raise MemoryError(f"out of memory with one clip, {clip!r}: {error or 'RAM'}")
+        smaller, middle = replace(stage, settings=settings), -(-len(inputs) // 2)
+        return [
+            *self._found(smaller, inputs[:middle]),
+            *self._found(smaller, inputs[middle:]),
+        ]
+
+
+def _in_portions(extractor: Extractor, inputs: Sequence[ClipInputs]) -> list[ClipResult]:
+    """The extractor's results; of clips that it takes portion by portion, on several threads."""
+    size = extractor.portion() or len(inputs)
+    portions = [inputs[i : i + size] for i in range(0, len(inputs), size)]
+    tick = under_way.ticked()
+    parts = spread(lambda portion: [tick(r) for r in extractor.extract(portion)], portions)
+    results = [result for part in parts for result in part]
+    if len(results) != len(inputs):
+        raise TypeError(f"{len(results)} results for {len(inputs)} clips")
+    return results
+
+
+def _finite(result: ClipResult) -> ClipResult | Trouble:
+    """The result, or that it holds a number that is none: it would poison a training run."""
+    for name, row in result.rows.items():
+        if np.asarray(row).dtype.kind == "f" and not np.isfinite(row).all():
+            reason = f"{name!r} holds NaN or infinite values"
+            return Trouble(reason, reason)
+    return result
+
+
+def _free_memory() -> None:
+    """Give back what nothing refers to any more, on the accelerator too."""
+    gc.collect()
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_initialized():
+        torch.cuda.empty_cache()

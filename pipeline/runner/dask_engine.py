@@ -1,0 +1,386 @@
+"""The one file that knows dask: the tasks of a plan on threads, processes or a cluster."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from functools import lru_cache
+from multiprocessing import resource_tracker
+from queue import Empty, SimpleQueue
+from typing import Any
+
+import dask
+from distributed import (
+    Client,
+    Future,
+    KilledWorker,
+    LocalCluster,
+    Nanny,
+    Scheduler,
+    SpecCluster,
+    Worker,
+    get_worker,
+)
+from distributed.client import FutureCancelledError
+from distributed.comm import CommClosedError
+
+from pipeline.dag.plan import Task, TaskId
+from pipeline.dag.stage import Stages, uses_accelerator
+from pipeline.errors import UserError
+from pipeline.runner.queue import TaskQueue
+from pipeline.runner.stop import Stop
+from pipeline.runner.task import Outcome, blocked, execute, failure
+from pipeline.runner.worker_check import Muster, UnfitWorkerError
+from pipeline.system import resources
+from pipeline.system.device import device_of
+from pipeline.system.spans import span
+
+TASKS_A_THREAD = 2  # in flight: one that runs and one that waits
+LOOK_EVERY_S = 2.0  # for workers that came or went
+EMPTY_FOR_S = 4.0  # without workers, until that is told
+LOCAL_CONFIG = {
+    "distributed.scheduler.allowed-failures": 0,  # a task whose worker died runs alone next
+    "distributed.worker.profile.enabled": False,  # nobody looks at its samples
+}
+QUIET = logging.CRITICAL  # what matters to a user is in the outcomes
+ON_LOOPBACK = "127.0.0.1:0"  # a free port that other machines don't see
+SCHEDULER_LOST = (FutureCancelledError, CommClosedError)
+
+log = logging.getLogger(__name__)
+
+
+class DaskEngine:
+    """Runs tasks on dask and yields their outcomes as they come.
+
+    workers: None for threads in this process, else that many processes; scheduler: the address of
+    a cluster that is there already; tell: called once with the address of the dashboard, where
+    there are other processes to look at and a dashboard. Raises UserError where no scheduler
+    answers, and where a worker does not see the cache or would compute something else.
+    """
+
+    def __init__(
+        self,
+        workers: int | None = None,
+        scheduler: str | None = None,
+        tell: Callable[[str], object] = lambda line: None,
+    ) -> None:
+        self.workers = workers
+        self.scheduler = scheduler
+        self.tell = tell
+
+    def __call__(self, tasks: Sequence[Task], stop: Stop) -> Iterator[Outcome]:
+        with ExitStack() as stack:
+            with span("start workers"):
+                client = stack.enter_context(self._client())
+            if address := _dashboard(client):
+                self.tell(f"dask's dashboard: {address}")
+            muster, workers = Muster.of(tasks), _Workers(client)
+            run = _Run(client, tasks, muster, stop, workers)
+            try:
+                with span("call up workers"):
+                    workers.look()
+                    _call_up(client, muster, workers.gpu)
+                yield from run
+            except SCHEDULER_LOST:
+                # The client tells at length of every attempt to connect again; ours is told below.
+                logging.getLogger("distributed.client").setLevel(logging.CRITICAL)
+                yield from run.lost(f"the dask scheduler at {self.scheduler} went away")
+
+    @contextmanager
+    def _client(self) -> Iterator[Client]:
+        if self.scheduler:
+            with self._connected(self.scheduler) as client:
+                yield client
+            return
+        with (
+            dask.config.set(LOCAL_CONFIG),
+            _started(self.workers) as cluster,
+            Client(cluster, set_as_default=False) as client,
+        ):
+            yield client
+
+    def _connected(self, address: str) -> Client:
+        try:
+            return Client(address, set_as_default=False)
+        except (OSError, ValueError) as error:
+            raise UserError(
+                f"no dask scheduler answers at {address!r} ({error}); start one with "
+                "`dask scheduler` and its workers with `dask worker ADDRESS`"
+            ) from None
+
+
+@contextmanager
+def _deaf_to_interrupts() -> Iterator[None]:
+    """Have threads and processes that are begun within never see the Ctrl-C of a terminal.
+
+    It goes to all processes, but whether the workers may finish is this one's decision. They
+    inherit the mask, those too that dask begins later in a dead one's place.
+    """
+    resource_tracker.ensure_running()  # which unblocks the signal where it is begun later
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _started(workers: int | None) -> LocalCluster | SpecCluster:
+    with _deaf_to_interrupts():
+        return _threads() if workers is None else _processes(workers)
+
+
+def _threads() -> LocalCluster:
+    """One worker in this process, with a thread a core."""
+    return LocalCluster(
+        n_workers=1,
+        threads_per_worker=resources.cores(),
+        processes=False,
+        resources={"GPU": 1} if device_of("auto") == "cuda" else {},
+        dashboard_address=ON_LOOPBACK,
+        scheduler_kwargs={"dashboard": False},
+        memory_limit=0,  # no limit of dask's own
+        silence_logs=QUIET,
+    )
+
+
+def _processes(workers: int) -> SpecCluster:
+    options = worker_options(workers)
+    scheduler = {"host": "127.0.0.1", "dashboard_address": ON_LOOPBACK}
+    return SpecCluster(
+        workers={i: {"cls": Nanny, "options": option} for i, option in enumerate(options)},
+        scheduler={"cls": Scheduler, "options": scheduler},
+        silence_logs=QUIET,
+    )
+
+
+def worker_options(workers: int) -> list[dict[str, Any]]:
+    """Of each process: one thread; the first few have an accelerator each, as far as they go."""
+    every = {"nthreads": 1, "memory_limit": 0, "silence_logs": QUIET}
+    options: list[dict[str, Any]] = [dict(every) for _ in range(workers)]
+    accelerators = _accelerators() if device_of("auto") == "cuda" else []
+    for option, accelerator in zip(options, accelerators, strict=False):
+        option |= {"resources": {"GPU": 1}, "env": {"CUDA_VISIBLE_DEVICES": accelerator}}
+    return options
+
+
+def _dashboard(client: Client) -> str:
+    """Where the cluster's dashboard is; "" where it has none, as without bokeh."""
+
+    # Sent as code, not by name: a scheduler needs nothing of this project's.
+    def is_served(dask_scheduler: Scheduler) -> bool:
+        return bool(dask_scheduler.http_application.applications)
+
+    return client.dashboard_link if client.run_on_scheduler(is_served) else ""
+
+
+class _Run:
+    """The tasks of a plan on their way through a cluster, in a bounded window.
+
+    The window is ours, as tasks that hold a resource bypass dask's own queue. A task whose worker
+    dies is given out again by dask. One that dask gives up runs once more with nothing beside it,
+    as it may only have waited behind the one that kills; if its worker dies then too, the task has
+    failed and the run goes on.
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        tasks: Sequence[Task],
+        muster: Muster,
+        stop: Stop,
+        workers: _Workers,
+    ) -> None:
+        self._client = client
+        self._muster = muster
+        self._stop = stop
+        self._workers = workers
+        stages = Stages(tasks[0].spec)
+        self._accelerated = {stage.name for stage in stages if uses_accelerator(stage)}
+        self._queue = TaskQueue(tasks)
+        self._running: dict[Future, Task] = {}
+        self._suspects: list[Task] = []
+        self._alone: set[TaskId] = set()
+        self._failed: set[TaskId] = set()
+        self._finished: SimpleQueue[Future] = SimpleQueue()
+
+    def __iter__(self) -> Iterator[Outcome]:
+        while self._queue:
+            self._workers.look()
+            if not self._stop.asked:
+                self._submit()
+            elif not self._running:
+                return
+            outcome = self._next()
+            if outcome is None:
+                continue
+            done = outcome.partition, outcome.stage
+            if outcome.error:
+                self._failed.add(done)
+            self._queue.done(done)
+            yield outcome
+
+    def lost(self, reason: str) -> Iterator[Outcome]:
+        """The outcomes of what was under way when the scheduler was lost."""
+        yield from (failure(task, reason) for task in self._running.values())
+
+    def _submit(self) -> None:
+        is_one_alone = any(task.id in self._alone for task in self._running.values())
+        threads = 0 if is_one_alone else self._workers.threads
+        while len(self._running) < TASKS_A_THREAD * threads and (task := self._queue.take(threads)):
+            self._give_out(task)
+        if self._suspects and not self._running:
+            self._alone.add(self._suspects[0].id)
+            self._give_out(self._suspects.pop(0))
+
+    def _give_out(self, task: Task) -> None:
+        is_blocked = self._failed.intersection(task.waits_for)
+        work = (blocked, task) if is_blocked else (_work, task, self._muster)
+        holds = {"GPU": 1} if task.stage in self._accelerated and self._workers.gpu else None
+        future = self._client.submit(*work, pure=False, resources=holds)
+        self._running[future] = task
+        future.add_done_callback(self._finished.put)
+
+    def _next(self) -> Outcome | None:
+        """The next outcome; None where none came for a while, or a task has to run again."""
+        try:
+            future = self._finished.get(timeout=LOOK_EVERY_S)
+        except Empty:
+            return None
+        task = self._running[future]
+        try:
+            # Not `future.status`: a result is lost, and made again, with the worker that has it.
+            outcome: Outcome = future.result(timeout=LOOK_EVERY_S)
+        except TimeoutError:
+            future.add_done_callback(self._finished.put)
+            return None
+        except (UnfitWorkerError, *SCHEDULER_LOST):
+            raise
+        except KilledWorker:
+            del self._running[future]
+            if task.id not in self._alone:
+                self._suspects.append(task)
+                return None
+            return failure(task, _killed(task))
+        except Exception as error:
+            outcome = failure(task, f"{type(error).__name__}: {' '.join(str(error).split())}")
+        del self._running[future]
+        return outcome
+
+
+class _Workers:
+    """A cluster's threads and whether it has accelerators, looked up every few seconds.
+
+    Where none answers for a moment, the threads that there were stand: tasks wait at the scheduler.
+    """
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self._looked = float("-inf")
+        self._empty_since: float | None = None
+        self._told = False
+        self.threads = 0
+        self.gpu = False
+
+    def look(self) -> None:
+        """Look again, where the last time is a while ago; say so where there are no workers."""
+        if time.monotonic() - self._looked < LOOK_EVERY_S:
+            return
+        threads, gpu = _counted(self._client)
+        self._looked = time.monotonic()
+        if threads:
+            self.threads, self.gpu = threads, gpu
+            self._empty_since, self._told = None, False
+            return
+        self._empty_since = self._empty_since or self._looked
+        if self._looked - self._empty_since >= EMPTY_FOR_S and not self._told:
+            address = self._client.scheduler.address
+            log.warning("%s has no workers: waiting; `dask worker %s` is one", address, address)
+            self._told = True
+
+
+def _counted(client: Client) -> tuple[int, bool]:
+    """How many threads the workers have in all, and whether one declares an accelerator.
+
+    Not `client.scheduler_info()`: between asking and reading, the client's own periodic look, which
+    asks for no workers, may put its answer in that one's place.
+    """
+
+    # Sent as code, not by name: a scheduler needs nothing of this project's.
+    def count(dask_scheduler: Scheduler) -> tuple[int, bool]:
+        workers = dask_scheduler.workers.values()
+        return sum(w.nthreads for w in workers), any("GPU" in w.resources for w in workers)
+
+    counted: tuple[int, bool] = client.run_on_scheduler(count)
+    return counted
+
+
+def _call_up(client: Client, muster: Muster, gpu: bool) -> None:
+    """Ask every worker whether it can work for the run; wait for what an earlier run left there.
+
+    gpu: whether workers declare accelerators; then only those are asked for devices. A worker that
+    joins later is asked before its first task.
+    """
+    told = False
+    while True:
+        answers = client.run(_answer, muster, gpu, on_error="return")
+        for address, answer in answers.items():
+            if isinstance(answer, UserError):
+                raise answer
+            if isinstance(answer, Exception):
+                reason = f"{type(answer).__name__}: {' '.join(str(answer).split())}"
+                raise UserError(
+                    f"the worker {address} can't run tasks ({reason}); start it in an environment "
+                    "with the same smp-sentiment"
+                )
+        if not (left := sum(answers.values())):
+            return
+        if not told:
+            log.warning("waiting for %d partitions that a run before this left under way", left)
+        told = True
+        time.sleep(LOOK_EVERY_S / 4)
+
+
+_under_way: list[str] = []  # in this worker process: the cache of each task
+
+
+def _answer(muster: Muster, gpu: bool, dask_worker: Worker) -> int:
+    _checked(muster)
+    if not gpu or "GPU" in dask_worker.state.total_resources:
+        muster.check_devices()
+    return _under_way.count(muster.cache_url)
+
+
+def _work(task: Task, muster: Muster) -> Outcome:
+    _checked(muster)
+    _under_way.append(muster.cache_url)
+    try:
+        return execute(task, get_worker().state.nthreads)
+    finally:
+        _under_way.remove(muster.cache_url)
+
+
+@lru_cache(maxsize=8)
+def _checked(muster: Muster) -> None:
+    """Once a process; what raises is not remembered."""
+    muster.check()
+
+
+def _killed(task: Task) -> str:
+    clips = ", ".join(row.clip.id for row in task.rows)
+    return (
+        f"its worker died every time it ran, last with nothing beside it; one of its clips ({clips}"
+        ") kills it, or it lacks memory"
+    )
+
+
+def _accelerators() -> list[str]:
+    """The devices that this process may use, as CUDA_VISIBLE_DEVICES names them."""
+    # torch is heavy, and known to be there only once a device was found.
+    import torch
+
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    return visible.split(",") if visible else [str(i) for i in range(torch.cuda.device_count())]

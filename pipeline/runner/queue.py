@@ -1,0 +1,50 @@
+"""The tasks of a plan in the order in which they begin: what is ready, and what goes first."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from graphlib import TopologicalSorter
+from heapq import heappop, heappush
+
+from pipeline.dag.plan import Task, TaskId
+
+
+class TaskQueue:
+    """Gives each task once, after those that it waits for.
+
+    Partitions go in their order, but a stage that others need goes ahead of them, by as many
+    partitions as there are threads: at the end of a run, when the last long tasks have begun, there
+    is other work left for the threads beside them.
+    """
+
+    def __init__(self, tasks: Sequence[Task]) -> None:
+        self._tasks = {task.id: task for task in tasks}
+        self._sorter = TopologicalSorter(
+            {task.id: [id for id in task.waits_for if id in self._tasks] for task in tasks}
+        )
+        self._sorter.prepare()
+        self._ready: list[tuple[int, TaskId]] = []
+        self._needs = {task.stage: task.needs for task in tasks}
+        self._heights: dict[str, int] = {}
+
+    def __bool__(self) -> bool:
+        """Whether there are tasks that are not done."""
+        return self._sorter.is_active()
+
+    def take(self, threads: int = 0) -> Task | None:
+        """The task to begin next, None where none is ready. threads: that work at once."""
+        for id in self._sorter.get_ready():
+            partition, stage = id
+            heappush(self._ready, (partition - threads * self._height(stage), id))
+        return self._tasks[heappop(self._ready)[1]] if self._ready else None
+
+    def done(self, id: TaskId) -> None:
+        """What waits for the task may begin."""
+        self._sorter.done(id)
+
+    def _height(self, stage: str) -> int:
+        """How many stages there are one after the other that wait for this one."""
+        if stage not in self._heights:
+            takers = [taker for taker, needs in self._needs.items() if stage in needs]
+            self._heights[stage] = max((1 + self._height(taker) for taker in takers), default=0)
+        return self._heights[stage]

@@ -1,0 +1,1 @@
+"""The contract of an extractor: settings, fields, inputs and results."""

@@ -1,0 +1,1 @@
+"""What stages wrote: zarr stores, their commits, and reading them."""

@@ -1,0 +1,250 @@
+"""The read side: a dataset's cached features as arrays, in the order of its clips."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from pipeline.dataset.load import name_of
+from pipeline.errors import DamagedError, UserError
+from pipeline.io.folder import Folder
+from pipeline.io.hashing import sealed, unsealed
+from pipeline.store.clips_table import ClipsTable
+from pipeline.store.commit import Commit, RowState
+from pipeline.weights.resolve import random_among
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from pipeline.store.store import Store
+
+CURRENT_FILE = "current.json"
+
+
+def locate(dataset: str | Path, cache_root: str = "cache", name: str | None = None) -> str:
+    """The URL of a dataset's cache, from its folder, its manifest, its name or the cache itself."""
+    if Folder(str(dataset)).has(CURRENT_FILE):
+        return str(dataset)
+    return f"{cache_root.rstrip('/')}/{name or name_of(dataset)}"
+
+
+def store_url(cache_url: str, stage: str, fingerprint: str) -> str:
+    """Where a stage's store at a fingerprint lies: different settings live side by side."""
+    return f"{cache_url}/{stage}/{fingerprint[:8]}.zarr"
+
+
+def cache_of(store_url: str) -> str:
+    """The URL of the cache in which a store lies."""
+    return store_url.rsplit("/", 2)[0]
+
+
+def current(folder: Folder) -> dict[str, dict[str, Any]]:
+    """The identity of every stage as last extracted, by name."""
+    content = folder.read(CURRENT_FILE)
+    try:
+        return unsealed(content) if content is not None else {}
+    except ValueError as error:
+        where = f"{folder.url}/{CURRENT_FILE}"
+        raise DamagedError(f"{where} is damaged ({error}); `smp extract` makes it again") from None
+
+
+def last_known(folder: Folder) -> dict[str, dict[str, Any]]:
+    """`current`, or nothing where its file is damaged: the next extraction makes it again."""
+    try:
+        return current(folder)
+    except DamagedError:
+        return {}
+
+
+def set_current(folder: Folder, identities: Mapping[str, Mapping[str, Any]]) -> None:
+    """Have readers find these stages, and no other."""
+    content = sealed(identities, indent=1)
+    if folder.read(CURRENT_FILE) != content:
+        folder.write(CURRENT_FILE, content)
+
+
+def open_cache(url: str | Path) -> Cache:
+    """Open a dataset's cache, `cache/<dataset>`. Raises UserError where nothing was extracted."""
+    return Cache(str(url))
+
+
+class Cache(Mapping[str, "StageView"]):
+    """A dataset's stages by name, as last extracted, and its clips."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url.rstrip("/")
+        folder = Folder(self.url)
+        table = ClipsTable.read(folder)
+        if table is None:
+            raise UserError(
+                f"{self.url}: nothing extracted yet; run `smp extract` or `smp import` first"
+            )
+        self.table = table
+        self.identities = current(folder)
+
+    @property
+    def name(self) -> str:
+        """The dataset's name."""
+        return self.table.name
+
+    @property
+    def stages(self) -> list[str]:
+        """The names of the stages that have a store."""
+        return list(self.identities)
+
+    @property
+    def command(self) -> str:
+        """What makes the features, and makes them again where they are lost."""
+        return self.table.command
+
+    @property
+    def imported_from(self) -> str | None:
+        """The file or folder of another tool whose features these are, if any."""
+        return self.table.root if self.table.imported else None
+
+    @property
+    def modalities(self) -> dict[str, str]:
+        """By stage, the modality that an imported feature is of: `visual`, `audio` or `text`."""
+        if not self.table.imported:
+            return {}
+        return {name: one["settings"]["modality"] for name, one in self.identities.items()}
+
+    @cached_property
+    def clips(self) -> pd.DataFrame:
+        """The clips, in the order of every array that is read: id, text, label, split, …"""
+        # pandas takes a second to import, and only a table needs it.
+        import pandas as pd
+
+        clips = [self.table.rows[i].clip for i in self.table.present]
+        # As objects: with pyarrow installed, pandas' own strings refuse lone surrogates.
+        columns = {n: pd.Series([getattr(c, n) for c in clips], dtype=object) for n in _COLUMNS}
+        modalities = sorted({name for clip in clips for name in clip.labels})
+        scores = {f"label_{m}": [c.labels.get(m, np.nan) for c in clips] for m in modalities}
+        table = pd.DataFrame({**columns, **scores})
+        return table.astype({"label": "float64"})
+
+    def __getitem__(self, stage: str) -> StageView:
+        if stage not in self.identities:
+            known = ", ".join(self.identities) or "none"
+            raise UserError(f"{self.url}: no stage {stage!r}; extracted: {known}")
+        return StageView(self.url, stage, self.identities[stage], self.table)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.identities)
+
+    def __len__(self) -> int:
+        return len(self.identities)
+
+    def __contains__(self, stage: object) -> bool:
+        return stage in self.identities
+
+
+_COLUMNS = ("id", "text", "label", "split", "annotation", "video", "audio")
+
+
+class StageView:
+    """One stage's features; every array's first axis is the clips, in the order of the table."""
+
+    def __init__(
+        self, cache_url: str, name: str, identity: Mapping[str, Any], table: ClipsTable
+    ) -> None:
+        self.name = name
+        self.identity = identity
+        self.fingerprint: str = identity["fingerprint"]
+        self.url = store_url(cache_url, name, self.fingerprint)
+        self._reads = identity["reads"]
+        self._table = table
+
+    @property
+    def random_weights(self) -> list[str]:
+        """The stages with random weights on which the features rest: this one, what it needs."""
+        return random_among(self.name, self.identity)
+
+    @cached_property
+    def store(self) -> Store:
+        """The store behind the view."""
+        # zarr is imported only where arrays are read.
+        from pipeline.store.store import Store
+
+        return Store(self.url)
+
+    @property
+    def attributes(self) -> dict[str, Any]:
+        """Provenance: settings, extractor version, weights, library versions, upstream."""
+        return self.store.attributes
+
+    @cached_property
+    def commits(self) -> dict[int, Commit]:
+        """The store's commits by partition, damaged ones among them."""
+        return self.store.commits()
+
+    @cached_property
+    def committed(self) -> dict[int, RowState]:
+        """By row number, the states of the present clips whose committed content is today's."""
+        keys = self._table.keys(self._reads)
+        size = self.store.partition
+        states = {
+            (number, row.key): row for number, commit in self.commits.items() for row in commit.rows
+        }
+        wanted = {number: (number // size, keys[number]) for number in self._table.present}
+        return {number: states[key] for number, key in wanted.items() if key in states}
+
+    def _states(self) -> list[RowState]:
+        for number in self._table.present:
+            if number not in self.committed:
+                id = self._table.rows[number].clip.id
+                done = "imported" if self._table.imported else "extracted"
+                raise UserError(
+                    f"stage {self.name!r}: clip {id!r} is not {done} yet; "
+                    f"run `{self._table.command}`"
+                )
+        return list(self.committed.values())
+
+    @cached_property
+    def lengths(self) -> np.ndarray:
+        """How many of the steps are real, int64 [clips]; 0 where the clip has no features."""
+        return np.array([state.length for state in self._states()], np.int64)
+
+    @cached_property
+    def states(self) -> np.ndarray:
+        """The state of each clip, [clips]: "ok", "missing" or "failed"."""
+        return np.array([state.state for state in self._states()], dtype=str)
+
+    @cached_property
+    def reasons(self) -> list[str]:
+        """Why a clip has no features, or a note; empty otherwise."""
+        return [state.reason for state in self._states()]
+
+    @cached_property
+    def doubts(self) -> list[str]:
+        """Why a clip's features may mislead, poor as their input was; empty otherwise."""
+        return [state.doubt for state in self._states()]
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The shape of what `read` gives by default: `(clips, steps, width)`, say."""
+        field = next(iter(self.store.fields.values()))
+        return (len(self._table.present), *field.shape(self.store.steps))
+
+    @property
+    def width(self) -> int | None:
+        """How many values a step has; None where the first field is no feature of each step."""
+        return next(iter(self.store.fields.values())).width
+
+    def read(self, field: str | None = None, out: np.ndarray | None = None) -> np.ndarray:
+        """A field of all clips, by default the first: `[clips, steps, width]` float32, say.
+
+        Zero where padded and where a clip has no features. out: where to put them, an array of
+        that shape or a view of one. Raises UserError where clips were not extracted yet.
+        """
+        self._states()
+        rows = np.array(self._table.present, np.int64)
+        whole = len(rows) == self.store.clips and bool((rows == np.arange(len(rows))).all())
+        if whole:
+            return self.store.read(field, out)
+        values = self.store.read(field)
+        return np.take(values, rows, axis=0, out=out)

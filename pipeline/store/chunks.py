@@ -1,0 +1,76 @@
+"""How arrays are encoded, and a local one read whole: each chunk by one thread to its place."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import google_crc32c
+import numpy as np
+import zarr
+from numcodecs.blosc import Blosc
+from zarr.codecs import BloscCodec, BytesCodec, Crc32cCodec
+
+from pipeline.system.threads import spread
+
+CHECKSUM_BYTES = 4
+
+
+def encoding(dtype: str) -> dict[str, Any]:
+    """Compressed, checked against bit rot; what was never written reads as NaN, not as zero.
+
+    For zarr's `create_array`.
+    """
+    kind = np.dtype(dtype)
+    return {
+        "dtype": kind.name,
+        "fill_value": np.nan if kind.kind == "f" else 0,
+        "compressors": [
+            BloscCodec(cname="lz4", clevel=5, shuffle="shuffle", typesize=kind.itemsize),
+            Crc32cCodec(),
+        ],
+        "config": {"write_empty_chunks": True},
+    }
+
+
+def is_readable(array: zarr.Array[Any]) -> bool:
+    """Whether `read` knows an array: chunks of whole rows, in our `encoding`."""
+    codecs = (*array.filters, array.serializer, *array.compressors)
+    return (
+        array.shards is None
+        and array.chunks[1:] == array.shape[1:]
+        and [type(codec) for codec in codecs] == [BytesCodec, BloscCodec, Crc32cCodec]
+        and codecs[0] in (BytesCodec(endian="little"), BytesCodec(endian=None))
+    )
+
+
+def read(array: zarr.Array[Any], folder: Path, out: np.ndarray) -> None:
+    """Put all rows of the array in `folder` into `out`; what was never written is its fill value.
+
+    zarr checks and copies one chunk after the other, in its event loop; here that is spread over
+    the threads that `system.threads` grants. Raises ValueError or RuntimeError for a chunk that
+    is not what was written.
+    """
+    size = array.chunks[0]
+
+    def read_chunk(number: int) -> None:
+        rows = out[number * size : (number + 1) * size]
+        key = array.metadata.encode_chunk_key((number, *[0] * (array.ndim - 1)))
+        try:
+            content = (folder / key).read_bytes()
+        except FileNotFoundError:
+            rows[...] = array.fill_value
+            return
+        rows[...] = _decoded(content, array).reshape(array.chunks)[: len(rows)]
+
+    spread(read_chunk, range(array.cdata_shape[0]))
+
+
+def _decoded(content: bytes, array: zarr.Array[Any]) -> np.ndarray:
+    """The values of a chunk, flat. Raises ValueError where the checksum is another."""
+    whole = np.frombuffer(content, np.uint8)
+    encoded, checksum = whole[:-CHECKSUM_BYTES], content[-CHECKSUM_BYTES:]
+    found = google_crc32c.value(encoded).to_bytes(CHECKSUM_BYTES, "little")
+    if found != checksum:
+        raise ValueError(f"checksum {found.hex()} is not the stored {checksum.hex()}")
+    return np.frombuffer(Blosc().decode(encoded), array.dtype)

@@ -1,0 +1,111 @@
+"""How far a dataset's extraction is: by stage, partitions, clips and what is wrong with which."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from pipeline.stage.extractor import FAILED, MISSING, OK
+from pipeline.store.cache import Cache, StageView
+from pipeline.weights.resolve import RANDOM_MARK
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A clip that a stage has no features of. state: "missing" or "failed"."""
+
+    clip: str
+    state: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class StageStatus:
+    """One stage.
+
+    partitions: (done, all); width: of the first field; notes: on ok clips; doubts: why
+    the features of some may mislead; damaged: the commits that can't be believed, by partition: it
+    is to be made again. weights: the id of its own, if it has any; random_weights: the stages with
+    random ones on which its features rest.
+    """
+
+    stage: str
+    fingerprint: str
+    partitions: tuple[int, int]
+    counts: dict[str, int]
+    problems: tuple[Problem, ...]
+    notes: tuple[tuple[str, str], ...]
+    doubts: tuple[tuple[str, str], ...]
+    width: int | None
+    size_bytes: int
+    damaged: dict[int, str] = field(default_factory=dict)
+    weights: str | None = None
+    random_weights: tuple[str, ...] = ()
+
+    @property
+    def marked(self) -> str:
+        """Its name, marked where its features rest on random weights."""
+        return f"{self.stage} {RANDOM_MARK}" if self.random_weights else self.stage
+
+    def to_json(self) -> dict[str, Any]:
+        """The stage's entry in `smp status --json`."""
+        return {
+            "fingerprint": self.fingerprint,
+            "partitions": list(self.partitions),
+            "clips": self.counts,
+            "problems": [{"clip": p.clip, "reason": p.reason} for p in self.problems],
+            "notes": [{"clip": clip, "note": note} for clip, note in self.notes],
+            "doubtful": [{"clip": clip, "doubt": doubt} for clip, doubt in self.doubts],
+            "width": self.width,
+            "bytes": self.size_bytes,
+            "weights": self.weights,
+            "random_weights": list(self.random_weights),
+            "damaged": [{"partition": n, "what": what} for n, what in self.damaged.items()],
+        }
+
+
+def status(cache: Cache) -> list[StageStatus]:
+    """The state of every stage as last extracted."""
+    return [_stage_status(cache, view) for view in cache.values()]
+
+
+def random_stages(stages: Sequence[StageStatus]) -> list[str]:
+    """The stages with random weights on which features of any of `stages` rest."""
+    return list(dict.fromkeys(name for stage in stages for name in stage.random_weights))
+
+
+def problems_at_source(stages: list[StageStatus]) -> list[tuple[str, Problem]]:
+    """Stage and problem, each where it arose: what only follows from it downstream is left out."""
+    names = tuple(f"{stage.stage}: " for stage in stages)
+    return [
+        (stage.stage, problem)
+        for stage in stages
+        for problem in stage.problems
+        if not problem.reason.startswith(names)
+    ]
+
+
+def _stage_status(cache: Cache, view: StageView) -> StageStatus:
+    rows, table = view.committed, cache.table
+    size = view.store.partition
+    partitions = {number // size for number in range(len(table.rows))}
+    lacking = {number // size for number in table.present if number not in rows}
+    ids = {number: table.rows[number].clip.id for number in rows}
+    states = list(rows.values())
+    return StageStatus(
+        stage=view.name,
+        fingerprint=view.fingerprint,
+        partitions=(len(partitions - lacking), len(partitions)),
+        counts={s: sum(row.state == s for row in states) for s in (OK, MISSING, FAILED)},
+        problems=tuple(
+            Problem(ids[n], row.state, row.reason) for n, row in rows.items() if row.state != OK
+        ),
+        notes=tuple((ids[n], r.reason) for n, r in rows.items() if r.state == OK and r.reason),
+        doubts=tuple((ids[n], row.doubt) for n, row in rows.items() if row.doubt),
+        width=view.width,
+        size_bytes=view.store.folder.size_bytes(),
+        damaged={n: commit.damage for n, commit in view.commits.items() if commit.damage},
+        weights=view.identity.get("weights_id"),
+        random_weights=tuple(view.random_weights),
+    )

@@ -1,0 +1,73 @@
+"""Where networks run: what a device may be called, which one is meant, and whether it works."""
+
+from __future__ import annotations
+
+import re
+import socket
+from functools import lru_cache
+from typing import Annotated
+
+from pydantic import AfterValidator
+
+from pipeline.errors import UserError
+from pipeline.system.spans import span
+
+NAMES = re.compile(r"auto|cpu|mps|(cuda|xpu)(:\d+)?")
+OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "ALLOC_FAILED")  # as torch says it
+BROKEN = re.compile(  # what torch and the libraries below it say of a device, not of an input
+    r"(CUDA|CUDNN|CUBLAS|CUFFT|CUSOLVER|CUSPARSE|NCCL|HIP|MIOpen|MPS|XPU)( driver)? error|"
+    r"NVIDIA driver|not compiled with \w+ enabled|no \w+ GPUs are available|no kernel image|"
+    r"invalid device|at start of device string|cannot access accelerator device",
+    re.IGNORECASE,
+)
+
+
+def _named(name: str) -> str:
+    if not NAMES.fullmatch(name):
+        raise ValueError("no device is called so; say auto, cpu, cuda or, of several, cuda:1")
+    return name
+
+
+Device = Annotated[str, AfterValidator(_named)]
+
+
+def device_of(setting: str) -> str:
+    """`auto` to "cuda" where there is one, else "cpu"; anything else as it is."""
+    if setting != "auto":
+        return setting
+    # torch is heavy and a plan does without it.
+    with span("import"):
+        import torch
+
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+@lru_cache
+def require(setting: str) -> str:
+    """The device that is meant, having computed something; UserError, one line, where it can't."""
+    device = device_of(setting)
+    if device == "cpu":
+        return device
+    import torch
+
+    try:
+        torch.ones(1, device=device).add(1).item()
+    except Exception as error:  # every kind of device has its own errors
+        said = re.split(r"\.\s|\.?\n|\.$", str(error).strip())[0] or type(error).__name__
+        raise UserError(
+            f"device {device!r} can't be used on {socket.gethostname()}: {said}; set `device` to "
+            "auto or cpu, or see what `smp doctor` says of the GPU"
+        ) from None
+    return device
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether memory ran out, the machine's or the accelerator's; torch is not loaded to ask."""
+    of_torch = isinstance(error, RuntimeError) and any(w in str(error) for w in OUT_OF_MEMORY)
+    return isinstance(error, MemoryError) or of_torch
+
+
+def is_broken(error: BaseException) -> bool:
+    """Whether a device or its driver failed, which is no clip's fault."""
+    told = isinstance(error, RuntimeError | AssertionError) and BROKEN.search(str(error))
+    return type(error).__name__ == "AcceleratorError" or bool(told)

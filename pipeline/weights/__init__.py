@@ -1,0 +1,1 @@
+"""Weights of networks: found, fetched, read and digested."""

@@ -1,0 +1,94 @@
+"""Progress counts clips, also within partitions, and is told now and then, whoever listens."""
+
+import io
+import time
+
+import pytest
+from rich.console import Console
+
+from pipeline.cli.progress import Tally, display
+from pipeline.runner import under_way
+from pipeline.runner.task import Outcome, run_serially
+from tests.conftest import Transcripts
+
+
+class Plan:
+    """What a tally looks at of a stage's plan."""
+
+    def __init__(self, stage: str, partitions: int, rows: int) -> None:
+        self.stage = stage
+        self.tasks = [Todo(stage, n, [None] * rows) for n in range(partitions)]
+
+
+class Todo:
+    def __init__(self, stage: str, partition: int, rows: list[None]) -> None:
+        self.stage, self.partition, self.rows = stage, partition, rows
+
+
+def outcome(stage: str, partition: int, seconds: float, **more: object) -> Outcome:
+    return Outcome(stage, partition, 8, {"ok": 8}, seconds, **more)  # type: ignore[arg-type]
+
+
+def test_clips_of_a_task_under_way_count_and_no_clip_counts_twice() -> None:
+    under_way.forget()
+    tally = Tally([Plan("faces", 2, 8)])  # type: ignore[list-item]
+    with under_way.task("faces", 0):
+        tick = under_way.ticked()
+        for clip in range(3):
+            tick(clip)
+        assert tally.done() == {"faces": 3}
+        for clip in range(20):  # some were tried again
+            tick(clip)
+        assert tally.done() == {"faces": 8}
+    tally.count(outcome("faces", 0, 1.0))
+    assert tally.done() == {"faces": 8}
+
+
+def test_no_time_left_is_told_before_there_is_something_to_go_by() -> None:
+    under_way.forget()
+    tally = Tally([Plan("faces", 30, 8), Plan("bert", 2, 8)])  # type: ignore[list-item]
+    assert tally.left_s() is None
+    tally.count(outcome("bert", 0, 0.1))
+    assert tally.left_s() is None  # nothing is known of faces
+    tally.count(outcome("faces", 0, 10.0))
+    assert tally.left_s() is None  # a thirtieth of the work
+    for partition in range(1, 15):
+        tally.count(outcome("faces", partition, 10.0))
+    left_s = tally.left_s()
+    assert left_s is not None
+    assert left_s == pytest.approx(tally.elapsed_s, rel=0.05)  # half of it
+
+
+def lines_of(transcripts: Transcripts, line_every_s: float, clips: int) -> list[str]:
+    transcripts.texts(["!slow"] * clips)
+    said = io.StringIO()
+    with display(Console(file=said, width=200), line_every_s) as started:
+        transcripts.extract(run_serially, started=started)
+    return said.getvalue().splitlines()
+
+
+def test_a_line_is_told_now_and_then_while_one_partition_runs(transcripts: Transcripts) -> None:
+    transcripts.stages(
+        16, letters={"extractor": "tests.support.toys.letters", "calls": str(transcripts.calls)}
+    )
+    lines = lines_of(transcripts, 0.1, 8)
+    counts = [line.split("letters ")[1].split("/8")[0] for line in lines]
+    assert len(set(counts)) > 2, lines
+    assert counts == sorted(counts)
+    assert "doubled 0/8 clips" in lines[0]
+
+
+def test_a_short_run_says_nothing(transcripts: Transcripts) -> None:
+    assert lines_of(transcripts, 10.0, 1) == []
+
+
+def test_a_terminal_has_a_bar(transcripts: Transcripts) -> None:
+    transcripts.texts(["one", "two"])
+    said = io.StringIO()
+    console = Console(file=said, force_terminal=True, width=120)
+    with display(console) as started:
+        begun = time.monotonic()
+        transcripts.extract(started=started)
+        assert time.monotonic() - begun < 30
+    assert "letters" in said.getvalue()
+    assert "clips" in said.getvalue()

@@ -1,0 +1,246 @@
+"""A whole corpus of bad and odd clips through `smp extract`: each comes out as the table says."""
+
+import json
+import os
+import re
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from model.cli.group import main
+from pipeline import open_cache
+from pipeline.cli.console import print_problems
+from pipeline.dataset.clip import Clip
+from pipeline.extractors.audio import Audio
+from pipeline.extractors.frames import Frames
+from pipeline.media.time_limit import TimeLimit
+from pipeline.stage.extractor import ClipInputs, ClipResult
+from pipeline.store.cache import Cache, StageView
+from pipeline.store.status import status
+from tests.support.bad_media.cases import CASES, NEIGHBOURS, REFUSED, UNEVEN_S, Case
+from tests.support.bad_media.making import good, plain
+from tests.support.paths import ROOT
+
+STAGES = ROOT / "pipeline/sample/stages.yaml"
+COMMAND = [sys.executable, "-c", "from model.cli.group import main; main()"]
+HANGS_S = 400  # of what takes a tenth of that on a quiet machine
+MEMORY_GB = 4  # of which the libraries take 1.4
+VARIANTS = 120
+CORPUS = [case for case in CASES if case.can_be_made()]
+Line = tuple[str, str, str, str]  # case, stage, expected, seen
+
+
+def extracted(cases: Sequence[Case], folder: Path) -> tuple[Cache, str]:
+    """The cache of one extraction in a process of its own, and what that printed."""
+    rows = [case.row(folder / f"{number:03d}") for number, case in enumerate(cases)]
+    (folder / "corpus.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    arguments = ["extract", "corpus.jsonl", "--stages", str(STAGES), "--cache", "cache"]
+    done = subprocess.run(
+        [*COMMAND, *arguments], cwd=folder, capture_output=True, text=True, timeout=HANGS_S
+    )
+    is_any_failed = any("failed" in case.faces + case.audio for case in cases)
+    assert done.returncode == is_any_failed, done.stderr
+    return open_cache(folder / "cache" / "corpus"), done.stdout
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> tuple[Cache, str]:
+    """The bad clips with a good one among every few of them."""
+    mixed = list(CORPUS)
+    for number, neighbour in enumerate(NEIGHBOURS):
+        mixed.insert(number * 17, neighbour)
+    return extracted(mixed, tmp_path_factory.mktemp("corpus"))
+
+
+def number_of(cache: Cache, name: str) -> int:
+    return list(cache.clips["id"]).index(name)
+
+
+def result(stage: StageView, number: int) -> ClipResult:
+    """All that the store holds of a clip."""
+    partition, row = divmod(number, stage.store.partition)
+    return list(stage.store.rows(partition))[row]
+
+
+def seen(stage: StageView, number: int) -> str:
+    """A clip's outcome in the words of the table: state, number or reason, without the path."""
+    reason = re.sub(r": /.*", "", stage.reasons[number])
+    if stage.states[number] != "ok":
+        return f"{stage.states[number]}: {reason}"
+    size = f"{stage.lengths[number]}"
+    if stage.name == "audio":
+        size = f"{stage.read('duration_s')[number]:.2f} s"
+    return ", ".join(filter(None, [f"ok {size}", reason]))
+
+
+def is_as_expected(expected: str, seen: str) -> bool:
+    return re.fullmatch(re.escape(expected).replace("…", ".*"), seen) is not None
+
+
+def lines(cache: Cache, cases: Sequence[Case]) -> list[Line]:
+    """One line a case and stage."""
+    return [
+        (case.name, name, getattr(case, name), seen(cache[name], number_of(cache, case.name)))
+        for case in cases
+        for name in ("faces", "audio", "bert")
+    ]
+
+
+def printed(table: Sequence[Line]) -> str:
+    """The lines that say more than "as in a good clip"; one of each clip at least."""
+    heading: Line = ("case", "stage", "expected", "seen")
+    plain = {getattr(Case(""), stage) for stage in ("faces", "audio", "bert")}
+    told = [line for line in table if line[2] not in plain or line[3] != line[2]]
+    as_good = {line[0]: (line[0], "all", "as in a good clip", "") for line in table}
+    for line in told:
+        as_good.pop(line[0], None)
+    shown = [*told, *((name, "all", e, "ok, all of it") for name, _, e, _ in as_good.values())]
+    shown.sort(key=lambda line: [entry[0] for entry in table].index(line[0]))
+    widths = [max(len(line[i]) for line in [heading, *shown]) for i in range(3)]
+    texts, last = [], ""
+    for line in [heading, *shown]:
+        cells = ("" if line[0] == last else line[0], *line[1:])
+        texts.append("  ".join(c.ljust(w) for c, w in zip(cells, [*widths, 0], strict=True)))
+        last = line[0]
+    return "\n".join(texts)
+
+
+@pytest.mark.slow
+def test_every_clip_comes_out_as_the_table_says(
+    corpus: tuple[Cache, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    cache, _ = corpus
+    table = lines(cache, [*NEIGHBOURS, *CORPUS])
+    peak_gb = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1e6
+    with capsys.disabled():
+        print(f"\n\n{printed(table)}\n\n{len(cache.clips)} clips, {peak_gb:.1f} GB at the most\n")
+    assert [line for line in table if not is_as_expected(*line[2:])] == []
+    assert peak_gb < MEMORY_GB
+
+
+@pytest.mark.slow
+def test_faces_from_damaged_pictures_are_doubtful(corpus: tuple[Cache, str]) -> None:
+    cache, _ = corpus
+    stage, number = cache["faces"], number_of(cache, "noise in the middle tenth")
+    assert "60 % of the pictures are damaged (at most 10 %)" in stage.doubts[number]
+    assert stage.doubts[number_of(cache, NEIGHBOURS[0].name)] == ""
+
+
+@pytest.mark.slow
+def test_the_features_of_neighbours_do_not_change_by_a_bit(
+    corpus: tuple[Cache, str], tmp_path: Path
+) -> None:
+    among_bad, _ = corpus
+    alone, _ = extracted(NEIGHBOURS, tmp_path)
+    for case in NEIGHBOURS:
+        here, there = number_of(alone, case.name), number_of(among_bad, case.name)
+        for name in alone:
+            one, other = result(alone[name], here), result(among_bad[name], there)
+            assert (one.state, one.length, one.reason) == (other.state, other.length, other.reason)
+            assert one.rows.keys() == other.rows.keys()
+            for field, values in one.rows.items():
+                np.testing.assert_array_equal(values, other.rows[field], f"{case.name}: {name}")
+
+
+@pytest.mark.slow
+def test_every_bad_clip_is_listed_on_a_line_of_its_own(
+    corpus: tuple[Cache, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    cache, _ = corpus
+    print_problems(status(cache), "", all_of_them=True)
+    report = capsys.readouterr().out
+    failed = [case for case in CORPUS if "failed" in case.faces]
+    for case in failed:
+        assert len(re.findall(rf"^  {re.escape(case.name)}: failed, .*$", report, re.M)) >= 1
+    assert r"gone, a newline in the name: failed, video not found" in report
+    assert r"a\nb.mp4" in report
+
+
+@pytest.mark.slow
+def test_odd_pictures_give_the_right_faces_at_the_right_times(corpus: tuple[Cache, str]) -> None:
+    faces = corpus[0]["faces"]
+    turned, uneven, late, two, first = (
+        number_of(corpus[0], name)
+        for name in (
+            "turned by 90°",
+            "variable frame rate",
+            "face only at the end",
+            "two people",
+            "good",
+        )
+    )
+    images, landmarks = faces.read("images").astype(float), faces.read("landmarks")
+    eyes_y, mouth_y = landmarks[turned, :20, :2, 1], landmarks[turned, :20, 3:, 1]
+    assert (eyes_y.max(axis=1) < mouth_y.min(axis=1)).all(), "upright"
+    assert np.abs(images[turned, :20] - images[first, :20]).mean() < 8, "and the same face"
+    np.testing.assert_allclose(faces.read("times")[uneven, :12], UNEVEN_S, atol=1e-3)
+    assert faces.read("times")[late, 0] > 3
+    assert (faces.read("boxes")[two, :20, 2] < 480).all(), "the larger of two, who is on the left"
+    for name in ("grey", "10 bit", "alpha", "HEVC", "VP9, WebM", "MPEG-4 part 2, AVI", "4K"):
+        number = number_of(corpus[0], name)
+        assert np.abs(images[number, 0] - images[first, 0]).mean() < 25, name
+
+
+@pytest.mark.parametrize(("name", "content", "expected"), REFUSED, ids=[r[0] for r in REFUSED])
+def test_a_bad_dataset_is_refused_with_file_and_line(
+    tmp_path: Path, name: str, content: bytes, expected: str
+) -> None:
+    (tmp_path / "data.csv").write_bytes(content)
+    arguments = ["extract", "data.csv", "--stages", STAGES, "--cache", "cache"]
+    arguments[1], arguments[-1] = tmp_path / "data.csv", tmp_path / "cache"
+    done = CliRunner().invoke(main, [str(argument) for argument in arguments])
+    assert done.exit_code == 2
+    (line,) = done.output.splitlines()
+    assert is_as_expected(expected, line), line
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_getscheduler"), reason="as POSIX has it")
+def test_no_encoder_leaves_the_tests_with_a_real_time_thread(tmp_path: Path) -> None:
+    before = os.sched_getscheduler(0)
+    case = next(case for case in CASES if case.name == "AV1")
+    if case.video is not None and case.can_be_made():
+        case.video(tmp_path / "clip.mp4")
+    assert os.sched_getscheduler(0) == before
+
+
+def test_a_clip_over_the_time_limit_fails_and_says_how_to_wait_longer(tmp_path: Path) -> None:
+    good(plain(50, 64, 48))(tmp_path / "clip.mp4")
+    inputs = ClipInputs(Clip("a", video=str(tmp_path / "clip.mp4")))
+    for kind, stage in ((Frames, "frames"), (Audio, "audio")):
+        (result,) = kind(kind.Settings(time_limit_s=1e-6)).extract([inputs])
+        assert result.state == "failed"
+        assert result.reason.startswith(
+            "decoding took longer than the limit of 1e-06 s; to wait longer, raise "
+            f"`time_limit_s` of {stage} in stages.yaml and run `smp extract --retry`: /"
+        )
+        (result,) = kind(kind.Settings()).extract([inputs])
+        assert result.state == "ok"
+        assert "time_limit_s" not in kind.Settings().affecting_results()
+
+
+def test_the_time_limit_counts_decoding_and_not_what_is_done_with_it() -> None:
+    for _ in TimeLimit("frames", 0.05).within(range(3), "clip.mp4"):
+        time.sleep(0.04)
+
+
+@pytest.mark.slow
+def test_no_random_damage_is_worse_than_a_clip_that_fails(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.support.bad_media.fuzz", str(tmp_path), str(VARIANTS)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=HANGS_S,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    found = json.loads(done.stdout.splitlines()[-1])
+    assert sum(found["outcomes"].values()) == VARIANTS
+    assert found["slowest_s"] < 20
+    assert {"pictures, sound ok", "none, sound failed"} <= set(found["outcomes"])
