@@ -134,7 +134,7 @@ def test_the_limits_of_a_container_count(tmp_path: Path, monkeypatch: pytest.Mon
 
 def test_torch_is_loaded_only_where_there_is_a_driver() -> None:
     code = (
-        "import sys; from pipeline import doctor; doctor.DRIVER_SIGNS = ()\n"
+        "import sys; from pipeline.checks import doctor; doctor.DRIVER_SIGNS = ()\n"
         "doctor.shutil.which = lambda name: None\n"
         "print(doctor.gpu().state, 'torch' in sys.modules)\n"
         "doctor.shutil.which = lambda name: name\n"
