@@ -18,8 +18,9 @@ from pipeline.checks.doctor import NOTE, OK, PROBLEM
 from pipeline.media import codecs
 from pipeline.sample.write import STAGES
 from pipeline.system import resources
+from tests.support.paths import ROOT
 
-SAMPLE = Path(doctor.__file__).with_name(f"sample_{STAGES}")
+SAMPLE = ROOT / "pipeline/sample" / STAGES
 
 
 @pytest.fixture(autouse=True)
