@@ -39,8 +39,8 @@ EXTRACTORS = [f"pipeline.extractors.{name}" for name in built_in()]
 VERSIONS = ROOT / "tests/extractor_versions.json"
 CONTRACT = {  # what every extractor is made with, and computes nothing
     "pipeline.dataset.clip", "pipeline.errors", "pipeline.io.hashing", "pipeline.stage.extractor",
-    "pipeline.stage.field", "pipeline.system.device", "pipeline.system.spans",
-    "pipeline.weights.resolve",
+    "pipeline.stage.field", "pipeline.stage.result", "pipeline.stage.settings",
+    "pipeline.system.device", "pipeline.system.spans", "pipeline.weights.resolve",
 }  # fmt: skip
 
 

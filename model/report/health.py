@@ -12,7 +12,7 @@ from model.report.evidence import Evidence, Section
 from pipeline.errors import DamagedError
 from pipeline.html import charts
 from pipeline.messages import listed
-from pipeline.stage.extractor import OK
+from pipeline.stage.result import OK
 from pipeline.store.cache import StageView
 from pipeline.weights.resolve import RANDOM_MARK
 

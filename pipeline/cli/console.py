@@ -15,7 +15,7 @@ from rich.progress import Progress
 from rich.table import Table
 
 from pipeline.messages import Group, counted, grouped
-from pipeline.stage.extractor import DOUBTFUL, FAILED, MISSING
+from pipeline.stage.result import DOUBTFUL, FAILED, MISSING
 from pipeline.store.status import Problem, StageStatus, problems_at_source, random_stages
 from pipeline.system.periodic import LINE_EVERY_S, every
 from pipeline.weights.resolve import RANDOM_MARK, random_note

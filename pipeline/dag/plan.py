@@ -14,7 +14,7 @@ from pipeline.dataset.load import Dataset
 from pipeline.io.folder import Folder
 from pipeline.io.hashing import Seen
 from pipeline.messages import counted
-from pipeline.stage.extractor import FAILED, OK
+from pipeline.stage.result import FAILED, OK
 from pipeline.store.cache import last_known, store_url
 from pipeline.store.clips_table import ClipsTable, Row, merged
 from pipeline.store.commit import Commit, RowState

@@ -19,8 +19,9 @@ from pydantic import ValidationError
 from pipeline import extractors
 from pipeline.errors import UserError
 from pipeline.io.hashing import of_json
-from pipeline.stage.extractor import Extractor, StageSettings, StreamingExtractor
+from pipeline.stage.extractor import Extractor, StreamingExtractor
 from pipeline.stage.field import Field
+from pipeline.stage.settings import StageSettings
 from pipeline.stage.steps import STEPS
 from pipeline.system import device
 from pipeline.weights.resolve import Weights

@@ -21,8 +21,10 @@ from pipeline.faces.quality import Levels, Quality, inside
 from pipeline.faces.scene_cuts import SceneCuts
 from pipeline.faces.tracker import Face, Tracker
 from pipeline.faces.windows import Window, windows
-from pipeline.stage.extractor import ClipInputs, ClipResult, Extractor, StageSettings, runtime
+from pipeline.stage.extractor import Extractor
 from pipeline.stage.field import Field
+from pipeline.stage.result import ClipInputs, ClipResult
+from pipeline.stage.settings import StageSettings, runtime
 from pipeline.stage.steps import sample_indices
 from pipeline.system.device import Device, device_of
 from pipeline.system.spans import span

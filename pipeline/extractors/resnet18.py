@@ -15,16 +15,10 @@ from pydantic import Field as PydanticField
 from pipeline.encoders.precision import Precision
 from pipeline.errors import UserError
 from pipeline.faces.align import SIZE_PX
-from pipeline.stage.extractor import (
-    ClipInputs,
-    ClipResult,
-    Extractor,
-    StageSettings,
-    by_content,
-    later,
-    runtime,
-)
+from pipeline.stage.extractor import Extractor
 from pipeline.stage.field import Field
+from pipeline.stage.result import ClipInputs, ClipResult
+from pipeline.stage.settings import StageSettings, by_content, runtime, unless_default
 from pipeline.system.device import Device, device_of
 from pipeline.weights.checkpoint import find_file
 from pipeline.weights.repository import Wanted
@@ -64,7 +58,7 @@ class Resnet18(Extractor):
         input_px: int = PydanticField(224, ge=32, le=1024)
         """Faces are resized to this square; 224 is what ResNets are trained on."""
 
-        precision: Precision = later("float32")
+        precision: Precision = unless_default("float32")
         """Of the network's products; bfloat16 is faster on most devices and a little less exact."""
 
         batch_size: int = runtime(64, ge=1)

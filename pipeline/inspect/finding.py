@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from pipeline.errors import DamagedError, UserError
-from pipeline.stage.extractor import OK
 from pipeline.stage.field import Field
+from pipeline.stage.result import OK
 from pipeline.store.cache import Cache, StageView
 from pipeline.store.clips_table import ClipsTable
 from pipeline.store.commit import RowState

@@ -15,7 +15,8 @@ from pipeline.dag.stage import Stage
 from pipeline.errors import ClipError, StageError, UserError
 from pipeline.messages import folded
 from pipeline.runner import under_way
-from pipeline.stage.extractor import ClipInputs, ClipResult, Extractor
+from pipeline.stage.extractor import Extractor
+from pipeline.stage.result import ClipInputs, ClipResult
 from pipeline.system.device import is_broken, is_out_of_memory
 from pipeline.system.threads import spread
 

@@ -21,7 +21,7 @@ from pipeline.runner.attempt import Attempt
 from pipeline.runner.inputs import gather
 from pipeline.runner.queue import TaskQueue
 from pipeline.runner.stop import Stop
-from pipeline.stage.extractor import ClipInputs, ClipResult
+from pipeline.stage.result import ClipInputs, ClipResult
 from pipeline.store.cache import store_url
 from pipeline.store.commit import Commit
 from pipeline.store.store import Store

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from pipeline.stage.extractor import FAILED, MISSING, OK
+from pipeline.stage.result import FAILED, MISSING, OK
 from pipeline.store.cache import Cache, StageView
 from pipeline.weights.resolve import RANDOM_MARK
 

@@ -17,8 +17,8 @@ from zarr.storage import FsspecStore, LocalStore, WrapperStore
 from pipeline.errors import DamagedError, UserError
 from pipeline.io import hashing
 from pipeline.io.folder import STORAGE_OPTIONS, Folder, make_folder, sync
-from pipeline.stage.extractor import OK, ClipResult
 from pipeline.stage.field import Field
+from pipeline.stage.result import OK, ClipResult
 from pipeline.stage.steps import pad
 from pipeline.store import chunks
 from pipeline.store.commit import Commit, RowState

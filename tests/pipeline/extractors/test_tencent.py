@@ -20,7 +20,7 @@ from pipeline.encoders.segment import words
 from pipeline.encoders.word_vectors import Layout, WordVectors
 from pipeline.errors import UserError
 from pipeline.extractors.tencent import Tencent, of_word
-from pipeline.stage.extractor import ClipInputs, ClipResult
+from pipeline.stage.result import ClipInputs, ClipResult
 from pipeline.stage.transcript import written
 from pipeline.weights import resolve
 

@@ -8,8 +8,8 @@ import pytest
 import zarr
 
 from pipeline.errors import DamagedError, UserError
-from pipeline.stage.extractor import ClipResult
 from pipeline.stage.field import Field
+from pipeline.stage.result import ClipResult
 from pipeline.store.store import Store
 
 FIELDS = {
