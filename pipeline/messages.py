@@ -22,6 +22,11 @@ def printable(text: str) -> str:
     return UNPRINTABLE.sub(lambda found: ascii(found[0])[1:-1], text)
 
 
+def one_line(error: BaseException) -> str:
+    """What an error says, without line ends; its kind where it says nothing."""
+    return " ".join(str(error).split()) or type(error).__name__
+
+
 def counted(number: int, noun: str) -> str:
     """`1 clip`, `2 clips`."""
     return f"{number} {noun}{'' if number == 1 else 's'}"

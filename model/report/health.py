@@ -14,7 +14,7 @@ from pipeline.html import charts
 from pipeline.messages import listed
 from pipeline.stage.result import OK
 from pipeline.store.cache import StageView
-from pipeline.weights.resolve import RANDOM_MARK
+from pipeline.weights.random_weights import RANDOM_MARK
 
 EXPLODING = 1000.0  # times what the stage's median channel reaches
 HUGE = 1e6  # whatever the others reach

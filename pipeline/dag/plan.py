@@ -11,8 +11,8 @@ from pipeline.dag.changes import AGAIN, Before, Lack
 from pipeline.dag.stage import Stage, Stages
 from pipeline.dataset.clip import Clip
 from pipeline.dataset.load import Dataset
+from pipeline.io.file_digests import Seen
 from pipeline.io.folder import Folder
-from pipeline.io.hashing import Seen
 from pipeline.messages import counted
 from pipeline.stage.result import FAILED, OK
 from pipeline.store.cache import last_known, store_url

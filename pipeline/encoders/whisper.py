@@ -13,7 +13,8 @@ import numpy as np
 from pipeline.encoders import huggingface
 from pipeline.errors import UserError
 from pipeline.media.waveform import FULL_SCALE, RATE_HZ
-from pipeline.weights.resolve import Weights, load_once
+from pipeline.weights.registry import load_once
+from pipeline.weights.resolve import Weights
 
 # They tell whoever calls the library how to call it; no user can act on them.
 NOISY = ("transformers.generation.utils", "transformers.models.whisper.generation_whisper")

@@ -22,7 +22,8 @@ from pipeline.stage.result import ClipInputs, ClipResult
 from pipeline.stage.settings import StageSettings, by_content, runtime, unless_default
 from pipeline.system.device import Device, device_of
 from pipeline.weights.checkpoint import find_file
-from pipeline.weights.resolve import Source, Weights, find, load_once
+from pipeline.weights.registry import load_once
+from pipeline.weights.resolve import Source, Weights, find
 
 if TYPE_CHECKING:
     from pipeline.encoders.py_feat import Detector

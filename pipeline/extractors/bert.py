@@ -30,8 +30,9 @@ from pipeline.stage.transcript import (
 )
 from pipeline.system.device import Device, device_of
 from pipeline.system.spans import span
+from pipeline.weights.registry import load_once
 from pipeline.weights.repository import TEXT
-from pipeline.weights.resolve import Source, Weights, find, load_once
+from pipeline.weights.resolve import Source, Weights, find
 
 BATCH_TOKENS = 1 << 14
 # Of an embedding's rows; a published Indonesian BERT has the least, 30,521 tokens for 50,000 rows.

@@ -16,7 +16,8 @@ from pipeline.stage.settings import StageSettings, by_content
 from pipeline.stage.steps import Sampling, to_steps
 from pipeline.stage.transcript import TRANSCRIPT, UNKNOWN, doubt_of, text_of, unknown_share
 from pipeline.weights.checkpoint import find_file
-from pipeline.weights.resolve import Source, Weights, load_once
+from pipeline.weights.registry import load_once
+from pipeline.weights.resolve import Source, Weights
 
 FILES = ("*.txt", "*.vec", "*.bin")
 RANDOM_WIDTH = 64

@@ -21,8 +21,9 @@ from pipeline.stage.settings import StageSettings, by_content, runtime, unless_d
 from pipeline.stage.steps import Sampling, to_steps
 from pipeline.system.device import Device, device_of
 from pipeline.system.spans import span
+from pipeline.weights.registry import load_once
 from pipeline.weights.repository import SOUND
-from pipeline.weights.resolve import Source, Weights, find, load_once
+from pipeline.weights.resolve import Source, Weights, find
 
 BATCH_SAMPLES = 60 * RATE_HZ  # a forward pass keeps about 10 kB a sample of a large network
 RANDOM_WIDTH = 64

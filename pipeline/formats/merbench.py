@@ -18,7 +18,7 @@ from pipeline.formats.bundle import Bundle
 from pipeline.formats.source import Feature, Source, require_unique
 from pipeline.formats.split import Split
 from pipeline.io import older_numpy, restricted_pickle
-from pipeline.io.hashing import FileDigests
+from pipeline.io.file_digests import FileDigests
 from pipeline.stage.transcript import whole_characters
 
 FORMAT = "merbench"
@@ -64,9 +64,8 @@ def read(root: Path, modalities: Mapping[str, str], language: str | None = None)
     folders = {name: root / FEATURES / name for name in modalities}
     files = [file for folder in folders.values() for file in sorted(folder.rglob("*.npy"))]
     tables = [path for path in (root / LABELS, root / TRANSCRIPTS) if path.exists()]
-    digests = FileDigests()
-    digest = digests.of_tree([*tables, *files], root)
-    digests.save()
+    with FileDigests() as digests:
+        digest = digests.of_tree([*tables, *files], root)
     ids = [clip.id for clip in clips]
     features = {name: _feature(folders[name], m, ids) for name, m in modalities.items()}
     return Source(root, FORMAT, digest, clips, features)

@@ -15,7 +15,7 @@ from pipeline.stage.result import OK
 from pipeline.store.cache import Cache, StageView
 from pipeline.store.clips_table import ClipsTable
 from pipeline.store.commit import RowState
-from pipeline.weights.resolve import random_among
+from pipeline.weights.random_weights import random_among
 
 NOT_EXTRACTED, DAMAGED = "not extracted", "damaged"
 LONG_FIELDS = {"pixels", "times"}  # of kept frames: a whole video, which no page can show

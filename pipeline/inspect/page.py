@@ -16,7 +16,7 @@ from pipeline.inspect.provenance import provenance
 from pipeline.stage.result import OK
 from pipeline.store.cache import Cache
 from pipeline.store.clips_table import Row
-from pipeline.weights.resolve import RANDOM_MARK, random_note
+from pipeline.weights.random_weights import RANDOM_MARK, random_note
 
 # By extractor, what makes its panel from the finding and the clip's text as the stage was given it.
 PANELS: Mapping[str, Callable[[Finding, str], object]] = {

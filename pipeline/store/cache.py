@@ -15,7 +15,7 @@ from pipeline.io.folder import Folder
 from pipeline.io.hashing import sealed, unsealed
 from pipeline.store.clips_table import ClipsTable
 from pipeline.store.commit import Commit, RowState
-from pipeline.weights.resolve import random_among
+from pipeline.weights.random_weights import random_among
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -8,7 +8,7 @@ from typing import Any
 
 from pipeline.stage.result import FAILED, MISSING, OK
 from pipeline.store.cache import Cache, StageView
-from pipeline.weights.resolve import RANDOM_MARK
+from pipeline.weights.random_weights import RANDOM_MARK
 
 
 @dataclass(frozen=True)

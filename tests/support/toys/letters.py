@@ -15,7 +15,7 @@ from pipeline.stage.field import Field
 from pipeline.stage.result import ClipInputs, ClipResult
 from pipeline.stage.settings import StageSettings, runtime
 from pipeline.stage.steps import to_steps
-from pipeline.weights.resolve import load_once
+from pipeline.weights.registry import load_once
 
 
 class Letters(Extractor):
