@@ -22,9 +22,13 @@ def printable(text: str) -> str:
     return UNPRINTABLE.sub(lambda found: ascii(found[0])[1:-1], text)
 
 
-def one_line(error: BaseException) -> str:
-    """What an error says, without line ends; its kind where it says nothing."""
-    return " ".join(str(error).split()) or type(error).__name__
+def one_line(error: BaseException, with_kind: bool = False) -> str:
+    """What an error says, without line ends; its kind where it says nothing.
+
+    with_kind: its kind before it, for what nobody wrote for people to read.
+    """
+    message, kind = " ".join(str(error).split()), type(error).__name__
+    return f"{kind}: {message}" if with_kind and message else message or kind
 
 
 def counted(number: int, noun: str) -> str:

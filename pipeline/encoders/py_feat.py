@@ -19,6 +19,7 @@ from pipeline.encoders.precision import FULL, Precision, lowered
 from pipeline.encoders.torchcodec_stand_in import torchcodec_if_need_be
 from pipeline.errors import ClipError, UserError
 from pipeline.faces.chip import STRETCHED_PX
+from pipeline.messages import one_line
 from pipeline.system.spans import span
 from pipeline.weights.checkpoint import read_tensors
 
@@ -134,7 +135,7 @@ class Multitask:
                 amp = precision != FULL
                 model = MultitaskModel(device=device, weights_path=str(path), amp=amp)
         except Exception as error:  # py-feat and safetensors raise many kinds on a foreign file
-            reason = " ".join(str(error).split())[:300]
+            reason = one_line(error)[:300]
             raise UserError(f"{path} is no multitask checkpoint of py-feat's: {reason}") from error
         model.model = lowered(model.model, precision)
         return cls(model)

@@ -19,6 +19,7 @@ from pipeline.formats.source import Feature, Source, require_unique
 from pipeline.formats.split import Split
 from pipeline.io import older_numpy, restricted_pickle
 from pipeline.io.file_digests import FileDigests
+from pipeline.messages import one_line
 from pipeline.stage.transcript import whole_characters
 
 FORMAT = "merbench"
@@ -94,7 +95,7 @@ def _corpus(path: Path, name: str) -> dict[str, Any]:
             shape, _, dtype = header(file)
             content = restricted_pickle.load(cast(Any, file), where) if dtype.hasobject else None
     except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
-        raise UserError(f"{where} can't be read: {' '.join(str(error).split())}") from error
+        raise UserError(f"{where} can't be read: {one_line(error)}") from error
     corpus = content.item() if isinstance(content, np.ndarray) and shape == () else None
     if not isinstance(corpus, dict):
         raise UserError(f"{where}: expected a dict of clips")

@@ -16,6 +16,7 @@ from functools import lru_cache
 from pipeline.dag.plan import Task, TaskId
 from pipeline.dag.stage import Stage, Stages, require_devices
 from pipeline.errors import DamagedError, StageError, UserError
+from pipeline.messages import one_line
 from pipeline.runner import under_way
 from pipeline.runner.attempt import Attempt
 from pipeline.runner.inputs import gather
@@ -126,8 +127,7 @@ def _executed(task: Task) -> Outcome:
 
 def _in_words(error: Exception) -> str:
     """The error in one line, with its type where nobody wrote the message for people to read."""
-    message, kind = " ".join(str(error).split()), type(error).__name__
-    return message or kind if isinstance(error, FORESEEN) else f"{kind}: {message}"
+    return one_line(error, with_kind=not isinstance(error, FORESEEN))
 
 
 def _make(task: Task, traces: dict[str, str]) -> Commit:

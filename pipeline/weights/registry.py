@@ -40,5 +40,5 @@ def _built(build: Callable[[], Model]) -> Model:
     except Exception as error:
         if is_out_of_memory(error):
             raise
-        reason = f"{type(error).__name__}: {one_line(error)}"
+        reason = one_line(error, with_kind=True)
         raise StageError(f"its model can't be loaded: {reason}; see `smp models`") from error
