@@ -22,7 +22,7 @@ from pipeline.weights.random_weights import RANDOM_MARK, random_note
 
 if TYPE_CHECKING:
     from pipeline.dag.plan import Plan
-    from pipeline.system.chrome_trace import Busy
+    from pipeline.system.utilisation import Busy
 
 MOST_LINES = 20  # of one stage's problems
 
