@@ -207,7 +207,9 @@ class StageView:
     @cached_property
     def lengths(self) -> np.ndarray:
         """How many of the steps are real, int64 [clips]; 0 where the clip has no features."""
-        return np.array([state.length for state in self._states()], np.int64)
+        lengths = np.array([state.length for state in self._states()], np.int64)
+        self.store.require_lengths(lengths, self._table.present)
+        return lengths
 
     @cached_property
     def states(self) -> np.ndarray:

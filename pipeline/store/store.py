@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 import zarr
+from zarr.abc.buffer import Buffer
 from zarr.abc.store import Store as ZarrStore
 from zarr.buffer.cpu import NDBuffer
-from zarr.core.buffer import Buffer
 from zarr.storage import FsspecStore, LocalStore, WrapperStore
 
 from pipeline.errors import DamagedError, UserError
@@ -27,6 +27,8 @@ CHUNK_BYTES = 16 << 20
 RAGGED_CHUNK_BYTES = 4 << 20
 FORMAT = 2
 COMMITS = "commits"
+LENGTHS = "lengths"  # the array that says how many steps of each clip are real
+OTHER_LENGTHS = "its lengths are not those of its commits"
 METADATA = "metadata.json"  # the commit of what zarr itself knows of the store
 
 
@@ -127,7 +129,7 @@ class Store:
     @property
     def clips(self) -> int:
         """Rows, committed or not."""
-        return int(self._array("lengths").shape[0])
+        return int(self._array(LENGTHS).shape[0])
 
     @cached_property
     def _zarr(self) -> _Noted:
@@ -144,7 +146,7 @@ class Store:
 
     def _fit(self, clips: int) -> None:
         """Create the arrays that lack, resize those that are short. Rows never go away."""
-        self._fit_array("lengths", Field((), "int32"), clips)
+        self._fit_array(LENGTHS, Field((), "int32"), clips)
         for name, field in self.fields.items():
             if field.ragged:
                 self._fit_array(f"{name}/offsets", Field((2,), "int64"), clips)
@@ -183,8 +185,7 @@ class Store:
         self.folder.remove(commit_file(partition))
         self._zarr.digests.clear()
         rows = slice(partition * self.partition, partition * self.partition + len(results))
-        lengths = np.array([result.length for result in results], np.int32)
-        self._write_rows("lengths", rows, lengths)
+        self._write_rows(LENGTHS, rows, np.array([result.length for result in results], np.int32))
         for name, field in self.fields.items():
             values = [self._row(name, field, result) for result in results]
             if field.ragged:
@@ -289,8 +290,17 @@ class Store:
         there = set(self.folder.files())
         for partition, commit in self.commits().items():
             self._require(partition, [file for file in commit.files if file not in there])
+        array = self._array(name)
+        return self._read_to(np.empty(array.shape, array.dtype) if out is None else out, name)
+
+    def require_lengths(self, lengths: np.ndarray, rows: Sequence[int]) -> None:
+        """Raise DamagedError unless `rows` are stored as so long: what the commits say of them."""
+        stored = self._read_to(np.empty(self.clips, np.int32), LENGTHS)
+        if (stored[np.array(rows, np.int64)] != lengths).any():
+            raise self._damaged(OTHER_LENGTHS)
+
+    def _read_to(self, out: np.ndarray, name: str) -> np.ndarray:
         array, path = self._array(name), self.folder.path
-        out = np.empty(array.shape, array.dtype) if out is None else out
         try:
             if path is not None and chunks.is_readable(array):
                 chunks.read(array, path / name, out)
@@ -330,8 +340,11 @@ class Store:
         """The results at `rows`, all of one partition, in these states."""
         try:
             columns = {name: self._column(name, rows) for name in names or self.fields}
+            lengths = np.asarray(self._array(LENGTHS)[rows])
         except (ValueError, RuntimeError, KeyError) as error:
             raise self._damaged(str(error), rows.start // self.partition) from None
+        if lengths.tolist() != [state.length for state in states]:
+            raise self._damaged(OTHER_LENGTHS, rows.start // self.partition)
         for index, row in enumerate(states):
             values = {name: self._cut(name, columns[name][index], row.length) for name in columns}
             yield ClipResult(row.state, values, row.length, row.reason, row.doubt)
@@ -376,7 +389,7 @@ class _Noted(WrapperStore[ZarrStore]):
 def _metadata_files(fields: Mapping[str, Field]) -> list[str]:
     """The files of a store that belong to no partition."""
     ragged = [name for name, field in fields.items() if field.ragged]
-    folders = ["lengths", *fields, *(f"{name}/offsets" for name in ragged)]
+    folders = [LENGTHS, *fields, *(f"{name}/offsets" for name in ragged)]
     return ["zarr.json", *(f"{folder}/zarr.json" for folder in folders)]
 
 
