@@ -10,6 +10,7 @@ from typing import Any
 from pipeline.dataset.language import HAN
 from pipeline.errors import UserError
 from pipeline.io.user_cache import user_cache
+from pipeline.system.process import silence
 from pipeline.weights.registry import load_once
 
 WORD = re.compile(r"\w+(?:['’-]\w+)*|[^\w\s]")  # marks stand alone: they carry sentiment
@@ -35,7 +36,7 @@ def _jieba() -> Any:
         raise UserError(
             'Chinese words are found with jieba: pip install "smp-sentiment[chinese]"'
         ) from error
-    jieba.setLogLevel("ERROR")
+    silence("jieba")
     tokenizer = jieba.Tokenizer()
     # It keeps its dictionary where it finds it again; by default where everyone can write.
     folder = user_cache("jieba")

@@ -21,6 +21,7 @@ from pipeline.io import older_numpy, restricted_pickle
 from pipeline.io.file_digests import FileDigests
 from pipeline.messages import one_line
 from pipeline.stage.transcript import whole_characters
+from pipeline.system.process import allow_long_csv_fields
 
 FORMAT = "merbench"
 LABELS, TRANSCRIPTS, FEATURES = "label.npz", "transcription-engchi-polish.csv", "features"
@@ -106,6 +107,7 @@ def _transcripts(path: Path, language: str | None) -> dict[str, str]:
     if not path.exists():
         return {}
     columns = [COLUMNS[language]] if language else list(COLUMNS.values())
+    allow_long_csv_fields()
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             rows = list(csv.DictReader(file))
