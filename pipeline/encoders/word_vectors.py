@@ -15,7 +15,7 @@ from zlib import crc32
 import numpy as np
 
 from pipeline.errors import UserError
-from pipeline.io.folder import atomic_write, sweep
+from pipeline.io.atomic_write import atomic_write, sweep
 from pipeline.io.user_cache import user_cache
 
 FLOAT_BYTES = 4

@@ -15,7 +15,7 @@ from pydantic import Field as PydanticField
 from pipeline.encoders.precision import Precision
 from pipeline.errors import UserError
 from pipeline.faces.align import SIZE_PX
-from pipeline.io.folder import atomic_write
+from pipeline.io.atomic_write import atomic_write
 from pipeline.stage.extractor import Extractor
 from pipeline.stage.field import Field
 from pipeline.stage.result import ClipInputs, ClipResult

@@ -12,7 +12,7 @@ import numpy as np
 
 from pipeline.dataset.clip import Clip
 from pipeline.errors import UserError
-from pipeline.io.folder import atomic_write, sweep
+from pipeline.io.atomic_write import atomic_write, sweep
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from pipeline.errors import UserError
-from pipeline.io.folder import atomic_write, sweep
+from pipeline.io.atomic_write import atomic_write, sweep
 from pipeline.io.hashing import of_file, of_json
 from pipeline.io.user_cache import user_cache
 

@@ -21,7 +21,7 @@ from uuid import uuid4
 
 import psutil
 
-from pipeline.store.store import LENGTHS
+from pipeline.store.layout import LENGTHS
 from tests.support.paths import ROOT
 
 POINT, NTH, TOKEN, WORKER_ONLY = "CRASH_POINT", "CRASH_NTH", "CRASH_TOKEN", "CRASH_WORKER_ONLY"
