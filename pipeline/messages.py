@@ -9,9 +9,8 @@ from dataclasses import dataclass
 
 # Line ends, control characters and lone surrogates: they tear a report, or can't be written at all.
 UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
-PATH_AT_END = re.compile(
-    r": (?:\w+://|/)[^;:]*(?=$|;)"
-)  # as errors name their file; it may hold spaces
+# As errors name their file at their end, where it may hold spaces, and elsewhere.
+PATH_AT_END = re.compile(r": (?:\w+://|/)[^;:]*(?=$|;)")
 PATH = re.compile(r"(?:\w+://|(?<![\w.])/)[^\s;,'\"]+[^\s;,'\":)]")
 NUMBER = re.compile(r"\d+(?:\.\d+)?")
 EXAMPLES = 3  # clips that are named of a group
@@ -60,11 +59,8 @@ class Group:
         """`a: failed, reason` or, for several, `failed, reason: 214 clips, e.g. a, b, c`."""
         if len(self.clips) == 1:
             return f"{self.clips[0]}: {state}, {self.reason}"
-        some = listed(self.clips, EXAMPLES) if len(self.clips) <= EXAMPLES else self._examples()
+        some = "e.g. " * (len(self.clips) > EXAMPLES) + ", ".join(self.clips[:EXAMPLES])
         return f"{state}, {self.reason}: {counted(len(self.clips), 'clip')}, {some}"
-
-    def _examples(self) -> str:
-        return "e.g. " + ", ".join(self.clips[:EXAMPLES])
 
 
 def grouped(reasons: Iterable[tuple[str, str]]) -> list[Group]:

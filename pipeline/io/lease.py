@@ -6,7 +6,6 @@ import json
 import logging
 import os
 import socket
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -17,6 +16,7 @@ import psutil
 
 from pipeline.errors import UserError
 from pipeline.io.folder import Folder
+from pipeline.system.periodic import every
 
 LEASE_FILE = ".lease"
 BEAT_S = 20.0  # between two signs of life
@@ -74,7 +74,6 @@ class Lease:
         self._folder = folder
         self._holder = Holder.this()
         self._lost: str | None = None
-        self._released = threading.Event()
 
     def check(self) -> None:
         """Raise UserError where another run took the cache over: this one was taken for dead."""
@@ -105,25 +104,22 @@ class Lease:
     @contextmanager
     def beating(self) -> Iterator[Lease]:
         """Give signs of life for as long as the context lasts; the name is gone afterwards."""
-        thread = threading.Thread(target=self._beat, name="lease", daemon=True)
-        thread.start()
         try:
-            yield self
+            with every(BEAT_S, self._beat):
+                yield self
         finally:
-            self._released.set()
-            thread.join()
             with suppress(OSError, UserError):  # it goes stale by itself
                 if self._is_mine():
                     self._folder.remove(LEASE_FILE)
 
     def _beat(self) -> None:
-        while not self._released.wait(BEAT_S):
-            # A disk that is full or storage that does not answer is asked again.
-            with suppress(OSError, UserError):
-                if not self._is_mine():
-                    self._lost = str(holder(self._folder) or "someone who removed its lease")
-                    return
+        # A disk that is full or storage that does not answer is asked again.
+        with suppress(OSError, UserError):
+            if self._is_mine():
                 self._folder.write(LEASE_FILE, self._content())
+            else:
+                other = holder(self._folder) or "someone who removed its lease"
+                self._lost = self._lost or str(other)
 
     def _is_mine(self) -> bool:
         current = holder(self._folder)
@@ -149,6 +145,7 @@ def _machine() -> str:
 
 
 def refusal(folder: Folder, other: Holder | None) -> UserError:
+    """What a run is told that finds the cache held."""
     who = other or "a run that is just starting"
     return UserError(
         f"{folder.url} is in use by {who}; wait for it, or stop it: a run that is gone is taken "

@@ -35,7 +35,7 @@ def load(file: IO[bytes], where: str) -> Any:
         ) from None
     except Exception as error:  # what is damaged can fail anywhere
         raise UserError(
-            f"{where}: not a whole pickle ({one_line(error)}); fetch it again"
+            f"{where}: not a pickle, or a damaged one ({one_line(error)}); get it again"
         ) from None
 
 

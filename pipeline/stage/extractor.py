@@ -57,7 +57,7 @@ class Extractor(ABC):
         """
 
     def does_without(self, clip: Clip) -> bool:
-        """Whether the clip's result takes nothing from upstream: what lacks there is no lack here.
+        """Whether the clip's result takes nothing from upstream, and needs nothing to be there.
 
         It is given no rows then.
         """

@@ -52,7 +52,7 @@ class ClipResult:
 
     @classmethod
     def missing(cls, reason: str) -> ClipResult:
-        """A clip that lacks this modality."""
+        """A clip without this modality."""
         return cls(MISSING, reason=reason)
 
     @classmethod

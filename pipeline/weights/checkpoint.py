@@ -67,8 +67,8 @@ def read_tensors(
 
     Reads .safetensors and torch's format, in which the network may be wrapped in dictionaries and
     objects of any kind, none of which is run, under any names before its own. Of several networks
-    that fit, averaged weights (`ema`, `swa`) come after others. Raises UserError where one lacks,
-    has another shape or can't be told from a second one.
+    that fit, averaged weights (`ema`, `swa`) come after others. Raises UserError where one is
+    missing, has another shape or can't be told from a second one.
     """
     found = all_tensors(path)
     needed = {name: t for name, t in wanted.items() if not name.endswith("num_batches_tracked")}
