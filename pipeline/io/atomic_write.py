@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import shutil
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from glob import escape
 from pathlib import Path
 from uuid import uuid4
@@ -39,8 +40,9 @@ def atomic_write(path: Path, replace: bool = True) -> Iterator[Path]:
 def sweep(path: Path) -> None:
     """Remove what processes left that died, over a day ago, in an `atomic_write` of `path`."""
     for part in path.parent.glob(f".{escape(path.name)}.*.partial"):
-        if time.time() - part.stat().st_mtime > DAY_S:
-            remove(part)
+        with suppress(FileNotFoundError):  # another process was faster
+            if time.time() - part.stat().st_mtime > DAY_S:
+                remove(part)
 
 
 def remove(path: Path) -> None:
@@ -60,9 +62,12 @@ def make_folder(path: Path) -> None:
 
 
 def sync(path: Path) -> None:
-    """Flush a local file or folder to the disk."""
+    """Flush a local file or folder to the disk; some network file systems flush no folders."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP) or not path.is_dir():
+            raise
     finally:
         os.close(descriptor)
