@@ -244,9 +244,7 @@ class StageView:
         that shape or a view of one. Raises UserError where clips were not extracted yet.
         """
         self._states()
-        rows = np.array(self._table.present, np.int64)
-        whole = len(rows) == self.store.clips and bool((rows == np.arange(len(rows))).all())
-        if whole:
+        rows = self._table.present
+        if rows == list(range(self.store.clips)):
             return self.store.read(field, out)
-        values = self.store.read(field)
-        return np.take(values, rows, axis=0, out=out)
+        return np.take(self.store.read(field), rows, axis=0, out=out)
