@@ -68,7 +68,10 @@ def set_current(folder: Folder, identities: Mapping[str, Mapping[str, Any]]) -> 
 
 
 def open_cache(url: str | Path) -> Cache:
-    """Open a dataset's cache, `cache/<dataset>`. Raises UserError where nothing was extracted."""
+    """Open a dataset's cache, `cache/<dataset>`, as it is now; open it again after an extraction.
+
+    Raises UserError where nothing was extracted.
+    """
     return Cache(str(url))
 
 
@@ -85,6 +88,7 @@ class Cache(Mapping[str, "StageView"]):
             )
         self.table = table
         self.identities = current(folder)
+        self._views: dict[str, StageView] = {}
 
     @property
     def name(self) -> str:
@@ -131,7 +135,9 @@ class Cache(Mapping[str, "StageView"]):
         if stage not in self.identities:
             known = ", ".join(self.identities) or "none"
             raise UserError(f"{self.url}: no stage {stage!r}; extracted: {known}")
-        return StageView(self.url, stage, self.identities[stage], self.table)
+        if stage not in self._views:
+            self._views[stage] = StageView(self.url, stage, self.identities[stage], self.table)
+        return self._views[stage]
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.identities)
