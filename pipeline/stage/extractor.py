@@ -18,7 +18,7 @@ from pipeline.weights.resolve import Source, Weights
 class Extractor(ABC):
     """The code behind a stage: made from validated settings, cheap to make, free of state.
 
-    Heavy models are loaded inside `extract` through `weights.load_once`, never kept on the object:
+    Heavy models are loaded inside `extract` through `load_once`, never kept on the object:
     an extractor is built anew in every task.
 
     Attributes
