@@ -19,7 +19,7 @@ from pipeline.dataset.clip import Clip
 from pipeline.extractors.faces import Faces
 from pipeline.faces.align import TEMPLATE_PX, similarity
 from pipeline.faces.chip import chips, square, stretched
-from pipeline.stage.extractor import OK, ClipInputs, ClipResult
+from pipeline.stage.result import OK, ClipInputs, ClipResult
 from tests.pipeline.faces.test_chip import by_detector_v1, by_detector_v2
 
 CHIN = 0.98  # of the box's height: MTCNN's boxes end at the chin

@@ -31,7 +31,7 @@ from pipeline.faces.likeness import SAME_LATER, SAME_NEXT, look, unit
 from pipeline.faces.mtcnn import Detector
 from pipeline.faces.mtcnn_networks import Networks
 from pipeline.media.write_mp4 import write_mp4
-from pipeline.stage.extractor import ClipInputs
+from pipeline.stage.result import ClipInputs
 
 # Where the videos themselves are cut. The dip to white in debate_cuts has no cut in it.
 REAL_CUTS = {"face_noface": (72,), "noface_face": (96, 168)}

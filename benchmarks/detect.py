@@ -36,7 +36,7 @@ from pipeline.faces.tracker import best_pairs, iou
 from pipeline.faces.windows import windows
 from pipeline.media import frames
 from pipeline.media.write_mp4 import write_mp4
-from pipeline.stage.extractor import ClipInputs
+from pipeline.stage.result import ClipInputs
 
 MORE_FOOTAGE = Path(__file__).parents[2] / "shared/data"
 SIZES = {"360p": (640, 360), "720p": (1280, 720), "1080p": (1920, 1080)}

@@ -8,8 +8,8 @@ import numpy as np
 
 from pipeline.dataset.clip import Clip
 from pipeline.io.folder import Folder
-from pipeline.stage.extractor import ClipResult
 from pipeline.stage.field import Field
+from pipeline.stage.result import ClipResult
 from pipeline.store.cache import set_current, store_url
 from pipeline.store.clips_table import ClipsTable, Row
 from pipeline.store.store import Store

@@ -26,7 +26,8 @@ from pipeline.encoders.openface import AUS
 from pipeline.media.waveform import normalised
 from pipeline.sample import voice
 from pipeline.sample.sentences import LEVELS, sentence
-from pipeline.stage.extractor import ClipInputs, Extractor
+from pipeline.stage.extractor import Extractor
+from pipeline.stage.result import ClipInputs
 from tests.support.aligned_faces import clips_of
 
 SECONDS = 4.0  # about the mean of a CMU-MOSI clip

@@ -29,7 +29,7 @@ from pipeline.runner.dask_engine import DaskEngine
 from pipeline.runner.extract import Observer, extract
 from pipeline.runner.task import Engine
 from pipeline.system import resources
-from pipeline.system.chrome_trace import busy
+from pipeline.system.utilisation import busy
 
 SIZES = (50, 200, 500, 2000)
 PARTITION = 32

@@ -2,18 +2,40 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from pipeline.dataset.clip import Clip
+    from pipeline.errors import ClipError, MissingModalityError, UserError
+    from pipeline.stage.extractor import Extractor
+    from pipeline.stage.field import Field
+    from pipeline.stage.result import ClipInputs, ClipResult
+    from pipeline.stage.settings import StageSettings, by_content, runtime
     from pipeline.store.cache import Cache, open_cache
 
-__all__ = ["Cache", "open_cache"]
+__all__ = [
+    "Cache", "Clip", "ClipError", "ClipInputs", "ClipResult", "Extractor", "Field",
+    "MissingModalityError", "StageSettings", "UserError", "by_content", "open_cache", "runtime",
+]  # fmt: skip
+_PLACES = {
+    "dataset.clip": ("Clip",),
+    "errors": ("ClipError", "MissingModalityError", "UserError"),
+    "stage.extractor": ("Extractor",),
+    "stage.field": ("Field",),
+    "stage.result": ("ClipInputs", "ClipResult"),
+    "stage.settings": ("StageSettings", "by_content", "runtime"),
+    "store.cache": ("Cache", "open_cache"),
+}
 
 
 def __getattr__(name: str) -> Any:
     """What is offered here, when it is asked for: `smp --help` must not pay for numpy."""
-    if name not in __all__:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from pipeline.store import cache
+    for place, names in _PLACES.items():
+        if name in names:
+            return getattr(import_module(f"{__name__}.{place}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
-    return getattr(cache, name)
+
+def __dir__() -> list[str]:
+    return [*globals(), *__all__]

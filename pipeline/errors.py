@@ -10,11 +10,11 @@ class MissingModalityError(ClipError):
 
 
 class UserError(Exception):
-    """What a user can mend: one line that names the thing, both values and the way out."""
+    """What a user can fix: one line that names the thing, both values and the way out."""
 
 
 class StageError(UserError):
-    """What went wrong is the stage's or the machine's, no clip's: nothing of it is committed."""
+    """The stage or the machine is at fault, and no clip: nothing of it is committed."""
 
 
 class DamagedError(UserError):

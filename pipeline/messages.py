@@ -9,9 +9,8 @@ from dataclasses import dataclass
 
 # Line ends, control characters and lone surrogates: they tear a report, or can't be written at all.
 UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
-PATH_AT_END = re.compile(
-    r": (?:\w+://|/)[^;:]*(?=$|;)"
-)  # as errors name their file; it may hold spaces
+# As errors name their file at their end, where it may hold spaces, and elsewhere.
+PATH_AT_END = re.compile(r": (?:\w+://|/)[^;:]*(?=$|;)")
 PATH = re.compile(r"(?:\w+://|(?<![\w.])/)[^\s;,'\"]+[^\s;,'\":)]")
 NUMBER = re.compile(r"\d+(?:\.\d+)?")
 EXAMPLES = 3  # clips that are named of a group
@@ -20,6 +19,15 @@ EXAMPLES = 3  # clips that are named of a group
 def printable(text: str) -> str:
     """`text` with what would tear a report written as an escape."""
     return UNPRINTABLE.sub(lambda found: ascii(found[0])[1:-1], text)
+
+
+def one_line(error: BaseException, with_kind: bool = False) -> str:
+    """What an error says, without line ends; its kind where it says nothing.
+
+    with_kind: its kind before it, for what nobody wrote for people to read.
+    """
+    message, kind = " ".join(str(error).split()), type(error).__name__
+    return f"{kind}: {message}" if with_kind and message else message or kind
 
 
 def counted(number: int, noun: str) -> str:
@@ -51,11 +59,8 @@ class Group:
         """`a: failed, reason` or, for several, `failed, reason: 214 clips, e.g. a, b, c`."""
         if len(self.clips) == 1:
             return f"{self.clips[0]}: {state}, {self.reason}"
-        some = listed(self.clips, EXAMPLES) if len(self.clips) <= EXAMPLES else self._examples()
+        some = "e.g. " * (len(self.clips) > EXAMPLES) + ", ".join(self.clips[:EXAMPLES])
         return f"{state}, {self.reason}: {counted(len(self.clips), 'clip')}, {some}"
-
-    def _examples(self) -> str:
-        return "e.g. " + ", ".join(self.clips[:EXAMPLES])
 
 
 def grouped(reasons: Iterable[tuple[str, str]]) -> list[Group]:

@@ -14,7 +14,7 @@ from model.experiments.table import CONSTANT, REFERENCE, Row, Table
 from model.experiments.trainings import Entry, Outcome, Show, run
 from model.metrics import TITLES
 from pipeline.errors import UserError
-from pipeline.weights.resolve import RANDOM_MARK, random_note
+from pipeline.weights.random_weights import RANDOM_MARK, random_note
 
 RECORDS = "trained"
 SELECTION = (

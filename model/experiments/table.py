@@ -9,7 +9,7 @@ from math import isnan
 from statistics import fmean, stdev
 
 from model.metrics import NOT_SHARES, TITLES, Metrics
-from pipeline.weights.resolve import RANDOM_MARK
+from pipeline.weights.random_weights import RANDOM_MARK
 
 MODEL, REFERENCE, PUBLISHED = "model", "reference", "published"
 LOWER_IS_BETTER = ("mae",)

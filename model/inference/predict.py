@@ -24,7 +24,7 @@ from pipeline.dataset.from_paths import of_file
 from pipeline.errors import UserError
 from pipeline.runner.extract import Started
 from pipeline.runner.new_clips import extract_clips
-from pipeline.stage.extractor import FAILED, OK
+from pipeline.stage.result import FAILED, OK
 from pipeline.store.cache import Cache, open_cache
 
 

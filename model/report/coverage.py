@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from model.report.evidence import Evidence, Section
 from model.report.faces import Thumbnail, thumbnails
 from pipeline.messages import grouped
-from pipeline.stage.extractor import DOUBTFUL, FAILED, MISSING, OK
+from pipeline.stage.result import DOUBTFUL, FAILED, MISSING, OK
 from pipeline.store.status import StageStatus, problems_at_source
 
 MOST_PROBLEMS = 5000  # rows of the table: the page stays within a few megabytes

@@ -10,7 +10,7 @@ from typing import Any
 from model.report.experiments import ExperimentFound
 from model.report.runs import Run
 from pipeline.dataset.clip import Clip
-from pipeline.stage.extractor import OK
+from pipeline.stage.result import OK
 from pipeline.store.cache import Cache, StageView
 from pipeline.store.status import StageStatus
 

@@ -12,9 +12,9 @@ from model.report.evidence import Evidence, Section
 from pipeline.errors import DamagedError
 from pipeline.html import charts
 from pipeline.messages import listed
-from pipeline.stage.extractor import OK
+from pipeline.stage.result import OK
 from pipeline.store.cache import StageView
-from pipeline.weights.resolve import RANDOM_MARK
+from pipeline.weights.random_weights import RANDOM_MARK
 
 EXPLODING = 1000.0  # times what the stage's median channel reaches
 HUGE = 1e6  # whatever the others reach

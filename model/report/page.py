@@ -18,7 +18,7 @@ from model.report import (
 )
 from model.report.evidence import Evidence
 from pipeline.html import templates
-from pipeline.weights.resolve import RANDOM_MARK, random_note
+from pipeline.weights.random_weights import RANDOM_MARK, random_note
 
 PARTS = (overview, dataset, coverage, health, training, comparisons, predictions, provenance)
 

@@ -10,7 +10,7 @@ from typing import Any
 from model.report.evidence import Evidence, Section
 from model.report.runs import Run, chosen
 from pipeline.store.cache import StageView
-from pipeline.weights.resolve import random_note
+from pipeline.weights.random_weights import random_note
 
 Facts = Sequence[tuple[str, str]]
 

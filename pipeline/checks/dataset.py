@@ -14,7 +14,7 @@ from pipeline import dataset
 from pipeline.checks.clip import Finding, Look, look
 from pipeline.dataset.clip import SOUNDS, SPLITS, VIDEOS, Clip
 from pipeline.errors import UserError
-from pipeline.io.hashing import UNREADABLE, FileDigests
+from pipeline.io.file_digests import UNREADABLE, FileDigests
 from pipeline.messages import printable
 from pipeline.system import resources
 
@@ -164,14 +164,13 @@ def _twins(clips: Iterable[Clip]) -> Iterator[Finding]:
         place = clip.video or clip.audio
         if place and os.path.isfile(place) and (size := os.path.getsize(place)):
             by_size[size].append(clip)
-    digests = FileDigests()
     by_content: dict[str, list[Clip]] = defaultdict(list)
-    for alike in by_size.values():
-        for clip in alike if len(alike) > 1 else ():
-            content = digests.see(clip.video or clip.audio or "").digest
-            if content and content != UNREADABLE:
-                by_content[content].append(clip)
-    digests.save()
+    with FileDigests() as digests:
+        for alike in by_size.values():
+            for clip in alike if len(alike) > 1 else ():
+                content = digests.see(clip.video or clip.audio or "").digest
+                if content and content != UNREADABLE:
+                    by_content[content].append(clip)
     for first, *others in by_content.values():
         for clip in others:
             is_leak = clip.split != first.split

@@ -133,8 +133,6 @@ def cores() -> Finding:
 def memory() -> Finding:
     """Memory that is free, within the limit of a container."""
     free = resources.free_bytes()
-    if free is None:
-        return Finding("memory", NOTE, "unknown", f"have {ENOUGH_MEMORY / GB:.0f} GB free")
     told = f"{free / GB:.1f} GB free"
     if free < LEAST_MEMORY:
         return Finding("memory", PROBLEM, told, "end other programs, or raise the limit")

@@ -10,8 +10,9 @@ from typing import Any
 from pipeline.dag.stage import Stages
 from pipeline.errors import UserError
 from pipeline.weights import hub
+from pipeline.weights.random_weights import RANDOM
 from pipeline.weights.repository import Wanted
-from pipeline.weights.resolve import RANDOM, Source
+from pipeline.weights.resolve import Source
 
 CARD = "README.md"
 LICENCES = {  # notes, not advice: the model's own card has the last word

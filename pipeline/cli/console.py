@@ -15,14 +15,14 @@ from rich.progress import Progress
 from rich.table import Table
 
 from pipeline.messages import Group, counted, grouped
-from pipeline.stage.extractor import DOUBTFUL, FAILED, MISSING
+from pipeline.stage.result import DOUBTFUL, FAILED, MISSING
 from pipeline.store.status import Problem, StageStatus, problems_at_source, random_stages
 from pipeline.system.periodic import LINE_EVERY_S, every
-from pipeline.weights.resolve import RANDOM_MARK, random_note
+from pipeline.weights.random_weights import RANDOM_MARK, random_note
 
 if TYPE_CHECKING:
     from pipeline.dag.plan import Plan
-    from pipeline.system.chrome_trace import Busy
+    from pipeline.system.utilisation import Busy
 
 MOST_LINES = 20  # of one stage's problems
 

@@ -12,7 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from pipeline.dag.plan import StagePlan
 from pipeline.runner import under_way
 from pipeline.runner.task import Outcome
-from pipeline.stage.extractor import FAILED
+from pipeline.stage.result import FAILED
 from pipeline.system.periodic import LINE_EVERY_S, every
 
 BARS_EVERY_S = 0.5

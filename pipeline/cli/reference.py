@@ -11,7 +11,8 @@ import yaml
 
 from pipeline.cli.settings_table import as_yaml, described, table
 from pipeline.dag.stage import DEFAULT_FILE, PARTITION, built_in, extractor_class
-from pipeline.stage.extractor import Extractor, StageSettings
+from pipeline.stage.extractor import Extractor
+from pipeline.stage.settings import StageSettings
 from pipeline.stage.steps import STEPS
 
 ABOUT = f"""\

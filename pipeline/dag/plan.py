@@ -11,10 +11,10 @@ from pipeline.dag.changes import AGAIN, Before, Lack
 from pipeline.dag.stage import Stage, Stages
 from pipeline.dataset.clip import Clip
 from pipeline.dataset.load import Dataset
+from pipeline.io.file_digests import Seen
 from pipeline.io.folder import Folder
-from pipeline.io.hashing import Seen
 from pipeline.messages import counted
-from pipeline.stage.extractor import FAILED, OK
+from pipeline.stage.result import FAILED, OK
 from pipeline.store.cache import last_known, store_url
 from pipeline.store.clips_table import ClipsTable, Row, merged
 from pipeline.store.commit import Commit, RowState

@@ -19,8 +19,10 @@ from pydantic import ValidationError
 from pipeline import extractors
 from pipeline.errors import UserError
 from pipeline.io.hashing import of_json
-from pipeline.stage.extractor import Extractor, StageSettings, StreamingExtractor
+from pipeline.messages import one_line
+from pipeline.stage.extractor import Extractor, StreamingExtractor
 from pipeline.stage.field import Field
+from pipeline.stage.settings import StageSettings
 from pipeline.stage.steps import STEPS
 from pipeline.system import device
 from pipeline.weights.resolve import Weights
@@ -101,7 +103,7 @@ class Stages:
         except OSError as error:
             raise UserError(f"{path} can't be read: {error.strerror}") from error
         except (yaml.YAMLError, UnicodeDecodeError) as error:
-            raise UserError(f"{path} is not YAML: {' '.join(str(error).split())}") from error
+            raise UserError(f"{path} is not YAML: {one_line(error)}") from error
         if not isinstance(spec, dict):
             raise UserError(f"{path}: expected `stages:` with one entry a stage")
         return cls(spec, language, str(path))

@@ -17,11 +17,11 @@ from pipeline.dataset.language import language_of
 from pipeline.dataset.mosi_archive import MosiArchive
 from pipeline.errors import UserError
 from pipeline.messages import UNPRINTABLE
+from pipeline.system.process import allow_long_csv_fields
 
 LAYOUT_COLUMNS = ("video_id", "clip_id", "text", "label", "annotation", "mode")
 LABELS = "label.csv"
 MANIFEST_COLUMNS = ("id", "text", "label", "split")
-csv.field_size_limit(1 << 24)  # a transcript of 10,000 words is a valid field
 
 
 @dataclass(frozen=True)
@@ -133,6 +133,7 @@ def rows(path: Path) -> Iterator[Row]:
 
 
 def _csv_rows(path: Path, text: str) -> Iterator[Row]:
+    allow_long_csv_fields()
     reader = csv.DictReader(io.StringIO(text, newline=""), strict=True)
     try:
         for row in reader:

@@ -10,6 +10,7 @@ from importlib import import_module
 from typing import Any, TypeVar
 
 from pipeline.errors import UserError
+from pipeline.messages import one_line
 from pipeline.system.spans import span
 from pipeline.weights.resolve import Weights
 
@@ -81,7 +82,7 @@ def loaded(class_name: str, weights: Weights, load: Callable[[Any], Loaded]) -> 
         except MemoryError:
             raise
         except Exception as error:  # the library raises many kinds on files that don't fit
-            reason = " ".join(str(error).split())[:300]
+            reason = one_line(error)[:300]
             raise UserError(
                 f"weights {weights.id!r} at {weights.path} can't be loaded: {reason}"
             ) from error

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, cast
@@ -19,11 +18,12 @@ from pipeline.encoders.precision import FULL, Precision, lowered
 from pipeline.encoders.torchcodec_stand_in import torchcodec_if_need_be
 from pipeline.errors import ClipError, UserError
 from pipeline.faces.chip import STRETCHED_PX
+from pipeline.messages import one_line
+from pipeline.system.process import keep_openmp_threads
 from pipeline.system.spans import span
 from pipeline.weights.checkpoint import read_tensors
 
-# py-feat sets this to 1 for the whole process unless it is set; torch's number changes nothing.
-os.environ.setdefault("OMP_NUM_THREADS", str(torch.get_num_threads()))
+keep_openmp_threads(torch.get_num_threads())
 
 with torchcodec_if_need_be():
     from feat.au_detectors.StatLearning.SL_test import SVMClassifier, XGBClassifier
@@ -134,7 +134,7 @@ class Multitask:
                 amp = precision != FULL
                 model = MultitaskModel(device=device, weights_path=str(path), amp=amp)
         except Exception as error:  # py-feat and safetensors raise many kinds on a foreign file
-            reason = " ".join(str(error).split())[:300]
+            reason = one_line(error)[:300]
             raise UserError(f"{path} is no multitask checkpoint of py-feat's: {reason}") from error
         model.model = lowered(model.model, precision)
         return cls(model)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 import warnings
+from contextlib import suppress
 from typing import Any
 
 from pipeline.dataset.language import HAN
 from pipeline.errors import UserError
-from pipeline.io.hashing import memory_folder
-from pipeline.weights.resolve import load_once
+from pipeline.io.user_cache import user_cache
+from pipeline.system.process import silence
+from pipeline.weights.registry import load_once
 
 WORD = re.compile(r"\w+(?:['’-]\w+)*|[^\w\s]")  # marks stand alone: they carry sentiment
 
@@ -34,9 +36,12 @@ def _jieba() -> Any:
         raise UserError(
             'Chinese words are found with jieba: pip install "smp-sentiment[chinese]"'
         ) from error
-    jieba.setLogLevel("ERROR")
+    silence("jieba")
     tokenizer = jieba.Tokenizer()
     # It keeps its dictionary where it finds it again; by default where everyone can write.
-    tokenizer.tmp_dir = str(memory_folder("jieba"))
+    folder = user_cache("jieba")
+    with suppress(OSError):  # a read-only home: nothing is kept
+        folder.mkdir(parents=True, exist_ok=True)
+    tokenizer.tmp_dir = str(folder)
     tokenizer.initialize()
     return tokenizer

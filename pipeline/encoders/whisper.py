@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import product
@@ -13,7 +12,9 @@ import numpy as np
 from pipeline.encoders import huggingface
 from pipeline.errors import UserError
 from pipeline.media.waveform import FULL_SCALE, RATE_HZ
-from pipeline.weights.resolve import Weights, load_once
+from pipeline.system.process import silence
+from pipeline.weights.registry import load_once
+from pipeline.weights.resolve import Weights
 
 # They tell whoever calls the library how to call it; no user can act on them.
 NOISY = ("transformers.generation.utils", "transformers.models.whisper.generation_whisper")
@@ -65,8 +66,7 @@ class Whisper:
 
 def loaded(weights: Weights, device: str) -> Whisper:
     """The network of a checkpoint in the hub's layout or a small random one, once a process."""
-    for name in NOISY:
-        logging.getLogger(name).setLevel(logging.ERROR)
+    silence(*NOISY)
     key = ("asr", weights.digest, device)
     build = _random if weights.random else _checkpoint
     return load_once(key, lambda: build(weights, device))

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import mmap
-import os
 from array import array
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
@@ -15,7 +15,8 @@ from zlib import crc32
 import numpy as np
 
 from pipeline.errors import UserError
-from pipeline.io.hashing import memory_folder
+from pipeline.io.atomic_write import atomic_write, sweep
+from pipeline.io.user_cache import user_cache
 
 FLOAT_BYTES = 4
 LONGEST_LINE = 1 << 20  # bytes; 200 numbers are 2,000 or so
@@ -75,7 +76,7 @@ class WordVectors:
         self.width = self.layout.width
         with path.open("rb") as file:
             self._file = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-        self._digests, self._places = self._index(memory_folder("vectors") / f"{digest}.npy")
+        self._digests, self._places = self._index(user_cache("vectors") / f"{digest}.npy")
 
     def of(self, word: str) -> np.ndarray | None:
         """As in `Vectors`; of a word that is there twice, the first."""
@@ -95,13 +96,10 @@ class WordVectors:
             return np.load(path, mmap_mode="r")
         except (OSError, ValueError):
             index = self._indexed()
-        part = path.with_suffix(f".{os.getpid()}.part")
-        try:
-            with part.open("wb") as file:
+        with suppress(OSError):  # a read-only home: it is made again the next time
+            sweep(path)
+            with atomic_write(path) as part, part.open("wb") as file:
                 np.save(file, index)
-            part.replace(path)
-        except OSError:  # a read-only home: it is made again the next time
-            part.unlink(missing_ok=True)
         return index
 
     def _indexed(self) -> np.ndarray:

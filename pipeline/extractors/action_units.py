@@ -16,19 +16,14 @@ from pipeline.encoders.py_feat_pins import trusted
 from pipeline.errors import ClipError, UserError
 from pipeline.faces.chip import Cut, chips, square, stretched
 from pipeline.io.hashing import of_json
-from pipeline.stage.extractor import (
-    ClipInputs,
-    ClipResult,
-    Extractor,
-    StageSettings,
-    by_content,
-    later,
-    runtime,
-)
+from pipeline.stage.extractor import Extractor
 from pipeline.stage.field import Field
+from pipeline.stage.result import ClipInputs, ClipResult
+from pipeline.stage.settings import StageSettings, by_content, runtime, unless_default
 from pipeline.system.device import Device, device_of
 from pipeline.weights.checkpoint import find_file
-from pipeline.weights.resolve import Source, Weights, find, load_once
+from pipeline.weights.registry import load_once
+from pipeline.weights.resolve import Source, Weights, find
 
 if TYPE_CHECKING:
     from pipeline.encoders.py_feat import Detector
@@ -109,7 +104,7 @@ class ActionUnits(Extractor):
         threshold: float = PydanticField(0.5, gt=0, lt=1)
         """Of a unit's confidence, from which on the unit counts as present."""
 
-        precision: Precision = later("float32")
+        precision: Precision = unless_default("float32")
         """Of the products of `multitask`; bfloat16 is mostly faster and a little less exact."""
 
         device: Device = runtime("auto")

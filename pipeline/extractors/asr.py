@@ -10,15 +10,10 @@ from pipeline.dataset.clip import Clip
 from pipeline.encoders import huggingface, whisper
 from pipeline.errors import ClipError, MissingModalityError
 from pipeline.media.waveform import RATE_HZ
-from pipeline.stage.extractor import (
-    ClipInputs,
-    ClipResult,
-    Extractor,
-    StageSettings,
-    by_content,
-    runtime,
-)
+from pipeline.stage.extractor import Extractor
 from pipeline.stage.field import SAMPLES, Field
+from pipeline.stage.result import ClipInputs, ClipResult
+from pipeline.stage.settings import StageSettings, by_content, runtime
 from pipeline.stage.transcript import TRANSCRIPT, written
 from pipeline.system.device import Device, device_of
 from pipeline.weights.repository import SPEECH_TO_TEXT

@@ -13,8 +13,10 @@ from pipeline import media
 from pipeline.dataset.clip import Clip
 from pipeline.errors import ClipError, MissingModalityError
 from pipeline.media.waveform import RATE_HZ, SILENCE, normalised, placed, resampled
-from pipeline.stage.extractor import ClipInputs, ClipResult, Extractor, StageSettings, time_limit
+from pipeline.stage.extractor import Extractor
 from pipeline.stage.field import SAMPLES, Field
+from pipeline.stage.result import ClipInputs, ClipResult
+from pipeline.stage.settings import StageSettings, time_limit
 
 
 class Audio(Extractor):

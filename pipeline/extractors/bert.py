@@ -15,16 +15,10 @@ import numpy as np
 from pipeline.encoders import huggingface
 from pipeline.encoders.precision import Precision, as_floats, inference, lowered
 from pipeline.errors import ClipError, MissingModalityError, UserError
-from pipeline.stage.extractor import (
-    ClipInputs,
-    ClipResult,
-    Extractor,
-    StageSettings,
-    by_content,
-    later,
-    runtime,
-)
+from pipeline.stage.extractor import Extractor
 from pipeline.stage.field import Field
+from pipeline.stage.result import ClipInputs, ClipResult
+from pipeline.stage.settings import StageSettings, by_content, runtime, unless_default
 from pipeline.stage.steps import Sampling, to_steps
 from pipeline.stage.transcript import (
     TRANSCRIPT,
@@ -36,8 +30,9 @@ from pipeline.stage.transcript import (
 )
 from pipeline.system.device import Device, device_of
 from pipeline.system.spans import span
+from pipeline.weights.registry import load_once
 from pipeline.weights.repository import TEXT
-from pipeline.weights.resolve import Source, Weights, find, load_once
+from pipeline.weights.resolve import Source, Weights, find
 
 BATCH_TOKENS = 1 << 14
 # Of an embedding's rows; a published Indonesian BERT has the least, 30,521 tokens for 50,000 rows.
@@ -70,7 +65,7 @@ class Bert(Extractor):
         sampling: Sampling = "uniform"
         """How long sequences come to the common steps: rows picked, or means of equal windows."""
 
-        precision: Precision = later("float32")
+        precision: Precision = unless_default("float32")
         """Of the network's products; bfloat16 is faster on most devices and a little less exact."""
 
         batch_size: int = runtime(32, ge=1)

@@ -21,12 +21,14 @@ from pipeline.faces.quality import Levels, Quality, inside
 from pipeline.faces.scene_cuts import SceneCuts
 from pipeline.faces.tracker import Face, Tracker
 from pipeline.faces.windows import Window, windows
-from pipeline.stage.extractor import ClipInputs, ClipResult, Extractor, StageSettings, runtime
+from pipeline.stage.extractor import Extractor
 from pipeline.stage.field import Field
+from pipeline.stage.result import ClipInputs, ClipResult
+from pipeline.stage.settings import StageSettings, runtime
 from pipeline.stage.steps import sample_indices
 from pipeline.system.device import Device, device_of
 from pipeline.system.spans import span
-from pipeline.weights import resolve
+from pipeline.weights import registry, resolve
 
 if TYPE_CHECKING:
     from pipeline.faces.keyframes import KeyFrameDetector
@@ -146,7 +148,7 @@ class Faces(Extractor):
         from pipeline.faces.mtcnn_networks import Networks
 
         device = device_of(self.settings.device)
-        networks = resolve.load_once((WEIGHTS_ID, device), lambda: Networks.load(device))
+        networks = registry.load_once((WEIGHTS_ID, device), lambda: Networks.load(device))
         settings = self.settings
         cascade = Detector(networks, settings.min_face_px, settings.thresholds, settings.factor)
         return KeyFrameDetector(cascade, settings.min_iou)

@@ -11,14 +11,10 @@ from pydantic import Field as PydanticField
 from pipeline import media
 from pipeline.dataset.clip import Clip
 from pipeline.errors import ClipError, MissingModalityError
-from pipeline.stage.extractor import (
-    ClipInputs,
-    ClipResult,
-    StageSettings,
-    StreamingExtractor,
-    time_limit,
-)
+from pipeline.stage.extractor import StreamingExtractor
 from pipeline.stage.field import Field
+from pipeline.stage.result import ClipInputs, ClipResult
+from pipeline.stage.settings import StageSettings, time_limit
 
 
 class Frames(StreamingExtractor):

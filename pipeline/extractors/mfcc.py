@@ -10,8 +10,10 @@ from pydantic import Field as PydanticField
 from pydantic import model_validator
 
 from pipeline.media.waveform import RATE_HZ
-from pipeline.stage.extractor import ClipInputs, ClipResult, Extractor, StageSettings
+from pipeline.stage.extractor import Extractor
 from pipeline.stage.field import SAMPLES, Field
+from pipeline.stage.result import ClipInputs, ClipResult
+from pipeline.stage.settings import StageSettings
 from pipeline.stage.steps import Sampling, to_steps
 
 

@@ -15,20 +15,16 @@ from pydantic import Field as PydanticField
 from pipeline.encoders.precision import Precision
 from pipeline.errors import UserError
 from pipeline.faces.align import SIZE_PX
-from pipeline.stage.extractor import (
-    ClipInputs,
-    ClipResult,
-    Extractor,
-    StageSettings,
-    by_content,
-    later,
-    runtime,
-)
+from pipeline.io.atomic_write import atomic_write
+from pipeline.stage.extractor import Extractor
 from pipeline.stage.field import Field
+from pipeline.stage.result import ClipInputs, ClipResult
+from pipeline.stage.settings import StageSettings, by_content, runtime, unless_default
 from pipeline.system.device import Device, device_of
 from pipeline.weights.checkpoint import find_file
+from pipeline.weights.registry import load_once
 from pipeline.weights.repository import Wanted
-from pipeline.weights.resolve import Source, Weights, load_once
+from pipeline.weights.resolve import Source, Weights
 
 if TYPE_CHECKING:
     import torch
@@ -64,7 +60,7 @@ class Resnet18(Extractor):
         input_px: int = PydanticField(224, ge=32, le=1024)
         """Faces are resized to this square; 224 is what ResNets are trained on."""
 
-        precision: Precision = later("float32")
+        precision: Precision = unless_default("float32")
         """Of the network's products; bfloat16 is faster on most devices and a little less exact."""
 
         batch_size: int = runtime(64, ge=1)
@@ -151,10 +147,8 @@ def _fetch_imagenet(path: Path, progress: bool = False) -> None:
 
     url = ResNet18_Weights.IMAGENET1K_V1.url
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part = path.with_suffix(f".{os.getpid()}")
-        download_url_to_file(url, str(part), path.stem.split("-")[1], progress)
-        part.replace(path)
+        with atomic_write(path) as part:
+            download_url_to_file(url, str(part), path.stem.split("-")[1], progress)
     except Exception as error:  # no network, no access, no space, another content
         raise UserError(
             f"weights {IMAGENET!r} not found: looked at {path} and {url} ({error}); "

@@ -9,12 +9,15 @@ import numpy as np
 from pipeline.encoders.segment import words
 from pipeline.encoders.word_vectors import Layout, RandomVectors, Vectors, WordVectors
 from pipeline.errors import ClipError, MissingModalityError
-from pipeline.stage.extractor import ClipInputs, ClipResult, Extractor, StageSettings, by_content
+from pipeline.stage.extractor import Extractor
 from pipeline.stage.field import Field
+from pipeline.stage.result import ClipInputs, ClipResult
+from pipeline.stage.settings import StageSettings, by_content
 from pipeline.stage.steps import Sampling, to_steps
 from pipeline.stage.transcript import TRANSCRIPT, UNKNOWN, doubt_of, text_of, unknown_share
 from pipeline.weights.checkpoint import find_file
-from pipeline.weights.resolve import Source, Weights, load_once
+from pipeline.weights.registry import load_once
+from pipeline.weights.resolve import Source, Weights
 
 FILES = ("*.txt", "*.vec", "*.bin")
 RANDOM_WIDTH = 64

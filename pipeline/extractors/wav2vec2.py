@@ -14,21 +14,16 @@ from pipeline.encoders import huggingface
 from pipeline.encoders.precision import FULL, Precision, as_floats, inference, lowered
 from pipeline.errors import UserError
 from pipeline.media.waveform import FULL_SCALE, RATE_HZ
-from pipeline.stage.extractor import (
-    ClipInputs,
-    ClipResult,
-    Extractor,
-    StageSettings,
-    by_content,
-    later,
-    runtime,
-)
+from pipeline.stage.extractor import Extractor
 from pipeline.stage.field import SAMPLES, Field
+from pipeline.stage.result import ClipInputs, ClipResult
+from pipeline.stage.settings import StageSettings, by_content, runtime, unless_default
 from pipeline.stage.steps import Sampling, to_steps
 from pipeline.system.device import Device, device_of
 from pipeline.system.spans import span
+from pipeline.weights.registry import load_once
 from pipeline.weights.repository import SOUND
-from pipeline.weights.resolve import Source, Weights, find, load_once
+from pipeline.weights.resolve import Source, Weights, find
 
 BATCH_SAMPLES = 60 * RATE_HZ  # a forward pass keeps about 10 kB a sample of a large network
 RANDOM_WIDTH = 64
@@ -60,7 +55,7 @@ class Wav2vec2(Extractor):
         """Longer sound goes through in windows of so many seconds, frame by frame the same ones,
         so that memory stays bounded; attention does not look beyond a window."""
 
-        precision: Precision = later("float32")
+        precision: Precision = unless_default("float32")
         """Of the network's products; bfloat16 is faster on most devices and a little less exact."""
 
         batch_size: int = runtime(16, ge=1)

@@ -12,8 +12,8 @@ from pydantic import Field as PydanticField
 from pipeline.faces.align import TEMPLATE_PX
 from pipeline.faces.likeness import INNER
 from pipeline.faces.tracker import Face
-from pipeline.stage.extractor import StageSettings
 from pipeline.stage.field import Field
+from pipeline.stage.settings import StageSettings
 
 EYES_PX = TEMPLATE_PX[1, 0] - TEMPLATE_PX[0, 0]  # from eye to eye in an aligned face
 # The five points of a face from the front, in distances between the eyes: x to the right, y down,

@@ -12,7 +12,7 @@ import numpy as np
 
 from pipeline.dataset.clip import Clip
 from pipeline.errors import UserError
-from pipeline.io.folder import Folder
+from pipeline.io.atomic_write import atomic_write, sweep
 
 
 @dataclass(frozen=True)
@@ -50,12 +50,6 @@ def whole(path: Path) -> Iterator[Path]:
     """
     if path.exists():
         raise UserError(f"{path} is there already; remove it or name another place")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.partial")
-    folder = Folder(part.parent)
-    folder.remove_all(part.name)
-    try:
+    sweep(path)
+    with atomic_write(path) as part:
         yield part
-        part.rename(path)
-    finally:
-        folder.remove_all(part.name)

@@ -15,8 +15,8 @@ from pipeline.formats.source import Feature, Source
 from pipeline.io import lock
 from pipeline.io.folder import Folder
 from pipeline.io.hashing import of_json, of_text
-from pipeline.stage.extractor import ClipResult
 from pipeline.stage.field import Field
+from pipeline.stage.result import ClipResult
 from pipeline.stage.steps import STEPS, Sampling, to_steps
 from pipeline.store.cache import set_current, store_url
 from pipeline.store.clips_table import ClipsTable, Row

@@ -18,8 +18,10 @@ from pipeline.formats.bundle import Bundle
 from pipeline.formats.source import Feature, Source, require_unique
 from pipeline.formats.split import Split
 from pipeline.io import older_numpy, restricted_pickle
-from pipeline.io.hashing import FileDigests
+from pipeline.io.file_digests import FileDigests
+from pipeline.messages import one_line
 from pipeline.stage.transcript import whole_characters
+from pipeline.system.process import allow_long_csv_fields
 
 FORMAT = "merbench"
 LABELS, TRANSCRIPTS, FEATURES = "label.npz", "transcription-engchi-polish.csv", "features"
@@ -64,9 +66,8 @@ def read(root: Path, modalities: Mapping[str, str], language: str | None = None)
     folders = {name: root / FEATURES / name for name in modalities}
     files = [file for folder in folders.values() for file in sorted(folder.rglob("*.npy"))]
     tables = [path for path in (root / LABELS, root / TRANSCRIPTS) if path.exists()]
-    digests = FileDigests()
-    digest = digests.of_tree([*tables, *files], root)
-    digests.save()
+    with FileDigests() as digests:
+        digest = digests.of_tree([*tables, *files], root)
     ids = [clip.id for clip in clips]
     features = {name: _feature(folders[name], m, ids) for name, m in modalities.items()}
     return Source(root, FORMAT, digest, clips, features)
@@ -95,7 +96,7 @@ def _corpus(path: Path, name: str) -> dict[str, Any]:
             shape, _, dtype = header(file)
             content = restricted_pickle.load(cast(Any, file), where) if dtype.hasobject else None
     except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
-        raise UserError(f"{where} can't be read: {' '.join(str(error).split())}") from error
+        raise UserError(f"{where} can't be read: {one_line(error)}") from error
     corpus = content.item() if isinstance(content, np.ndarray) and shape == () else None
     if not isinstance(corpus, dict):
         raise UserError(f"{where}: expected a dict of clips")
@@ -106,6 +107,7 @@ def _transcripts(path: Path, language: str | None) -> dict[str, str]:
     if not path.exists():
         return {}
     columns = [COLUMNS[language]] if language else list(COLUMNS.values())
+    allow_long_csv_fields()
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             rows = list(csv.DictReader(file))

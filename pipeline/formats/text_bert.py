@@ -8,6 +8,7 @@ import numpy as np
 
 from pipeline.encoders.huggingface import named
 from pipeline.errors import UserError
+from pipeline.messages import one_line
 
 MOST_TOKENS = 512
 
@@ -21,7 +22,7 @@ def text_bert(texts: Sequence[str], tokenizer: str, download: bool) -> np.ndarra
     try:
         loaded = named("AutoTokenizer").from_pretrained(tokenizer, local_files_only=not download)
     except (OSError, ValueError) as error:
-        reason = " ".join(str(error).split())[:200]
+        reason = one_line(error)[:200]
         raise UserError(f"no tokenizer {tokenizer!r} to be had: {reason}") from None
     rows = loaded(
         list(texts),

@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 
 from pipeline.errors import DamagedError, UserError
-from pipeline.stage.extractor import OK
 from pipeline.stage.field import Field
+from pipeline.stage.result import OK
 from pipeline.store.cache import Cache, StageView
 from pipeline.store.clips_table import ClipsTable
 from pipeline.store.commit import RowState
-from pipeline.weights.resolve import random_among
+from pipeline.weights.random_weights import random_among
 
 NOT_EXTRACTED, DAMAGED = "not extracted", "damaged"
 LONG_FIELDS = {"pixels", "times"}  # of kept frames: a whole video, which no page can show

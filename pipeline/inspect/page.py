@@ -13,10 +13,10 @@ from pipeline.html.numbers import plain
 from pipeline.inspect import action_units, faces, features, sound, tokens, transcript
 from pipeline.inspect.finding import Finding, findings, number_of
 from pipeline.inspect.provenance import provenance
-from pipeline.stage.extractor import OK
+from pipeline.stage.result import OK
 from pipeline.store.cache import Cache
 from pipeline.store.clips_table import Row
-from pipeline.weights.resolve import RANDOM_MARK, random_note
+from pipeline.weights.random_weights import RANDOM_MARK, random_note
 
 # By extractor, what makes its panel from the finding and the clip's text as the stage was given it.
 PANELS: Mapping[str, Callable[[Finding, str], object]] = {

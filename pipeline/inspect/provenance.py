@@ -8,7 +8,7 @@ from typing import Any
 
 from pipeline.inspect.finding import Finding
 from pipeline.store.clips_table import Row
-from pipeline.weights.resolve import is_random
+from pipeline.weights.random_weights import is_random
 
 
 def provenance(finding: Finding, row: Row) -> list[tuple[str, str]]:

@@ -10,7 +10,7 @@ import numpy as np
 
 from pipeline import media
 from pipeline.errors import ClipError
-from pipeline.io.hashing import FileDigests
+from pipeline.io.file_digests import FileDigests
 from pipeline.store.clips_table import Row
 
 PATIENCE_S = 60.0  # of decoding up to the frame: a page is not worth more
@@ -47,9 +47,8 @@ def _require_unchanged(path: str, then: str | None) -> None:
     """then: the file's digest when it was extracted, None where none was taken."""
     if then is None:
         return
-    digests = FileDigests()
-    now = digests.see(path).digest
-    digests.save()
+    with FileDigests() as digests:
+        now = digests.see(path).digest
     if now is None:
         raise ClipError(f"the source is gone: {path}")
     if now != then:

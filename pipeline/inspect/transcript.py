@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pipeline.dataset.clip import Clip
 from pipeline.inspect.finding import Finding
 from pipeline.stage import transcript
-from pipeline.stage.extractor import ClipInputs
+from pipeline.stage.result import ClipInputs
 
 MOST_CHARACTERS = 1000
 

@@ -11,6 +11,7 @@ from typing import IO, Any
 import numpy as np
 
 from pipeline.errors import UserError
+from pipeline.messages import one_line
 
 KINDS = "biufSUO"  # of an array's elements: numbers, texts, and lists of what is allowed itself
 
@@ -33,8 +34,9 @@ def load(file: IO[bytes], where: str) -> Any:
             "run what it names, so this one is not opened"
         ) from None
     except Exception as error:  # what is damaged can fail anywhere
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise UserError(f"{where}: not a whole pickle ({reason}); fetch it again") from None
+        raise UserError(
+            f"{where}: not a pickle, or a damaged one ({one_line(error)}); get it again"
+        ) from None
 
 
 def _load_bytearray(unpickler: Any) -> None:

@@ -13,9 +13,10 @@ import numpy as np
 
 from pipeline.dag.stage import Stage
 from pipeline.errors import ClipError, StageError, UserError
-from pipeline.messages import folded
+from pipeline.messages import folded, one_line
 from pipeline.runner import under_way
-from pipeline.stage.extractor import ClipInputs, ClipResult, Extractor
+from pipeline.stage.extractor import Extractor
+from pipeline.stage.result import ClipInputs, ClipResult
 from pipeline.system.device import is_broken, is_out_of_memory
 from pipeline.system.threads import spread
 
@@ -39,7 +40,7 @@ class Trouble:
     @classmethod
     def of(cls, error: Exception, clip: str) -> Trouble:
         """Of an error that was not foreseen: its type and message."""
-        reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
+        reason = one_line(error, with_kind=True)
         return cls(reason, folded(reason, clip))
 
 

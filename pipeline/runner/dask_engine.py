@@ -31,6 +31,7 @@ from distributed.comm import CommClosedError
 from pipeline.dag.plan import Task, TaskId
 from pipeline.dag.stage import Stages, uses_accelerator
 from pipeline.errors import UserError
+from pipeline.messages import one_line
 from pipeline.runner.queue import TaskQueue
 from pipeline.runner.stop import Stop
 from pipeline.runner.task import Outcome, blocked, execute, failure
@@ -266,7 +267,7 @@ class _Run:
                 return None
             return failure(task, _killed(task))
         except Exception as error:
-            outcome = failure(task, f"{type(error).__name__}: {' '.join(str(error).split())}")
+            outcome = failure(task, one_line(error, with_kind=True))
         del self._running[future]
         return outcome
 
@@ -331,7 +332,7 @@ def _call_up(client: Client, muster: Muster, gpu: bool) -> None:
             if isinstance(answer, UserError):
                 raise answer
             if isinstance(answer, Exception):
-                reason = f"{type(answer).__name__}: {' '.join(str(answer).split())}"
+                reason = one_line(answer, with_kind=True)
                 raise UserError(
                     f"the worker {address} can't run tasks ({reason}); start it in an environment "
                     "with the same smp-sentiment"

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import gc
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -23,6 +21,7 @@ from pipeline.store.cache import last_known, locate, set_current, store_url
 from pipeline.store.clips_table import ClipsTable
 from pipeline.store.store import Store
 from pipeline.system.libraries import versions
+from pipeline.system.process import uncollected
 from pipeline.system.spans import Recording, recorded, span
 
 Observer = Callable[[Outcome], None]
@@ -110,7 +109,7 @@ def bring_up_to_date(
         tasks = [replace(task, traced=traced) for stage_plan in plans for task in stage_plan.tasks]
         observe = started(plans)
         outcomes = []
-        with _uncollected():
+        with uncollected():
             for outcome in engine(tasks, stop) if tasks else ():
                 lease.check()
                 if outcome.no_place:
@@ -124,16 +123,6 @@ def bring_up_to_date(
     recordings = (recording, *of_tasks) if recording else ()
     seconds = time.perf_counter() - begun
     return Extraction(url, len(table.present), plans, tuple(outcomes), seconds, recordings)
-
-
-@contextmanager
-def _uncollected() -> Iterator[None]:
-    """Spare the garbage collector what there is, such as a plan: it would go over it many times."""
-    gc.freeze()
-    try:
-        yield
-    finally:
-        gc.unfreeze()
 
 
 def _make_stores(

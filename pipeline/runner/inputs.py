@@ -8,7 +8,8 @@ from typing import Any
 from pipeline.dag.plan import REMOVED, Task
 from pipeline.dag.stage import Stage, Stages
 from pipeline.errors import ClipError
-from pipeline.stage.extractor import OK, ClipInputs, ClipResult, StreamingExtractor
+from pipeline.stage.extractor import StreamingExtractor
+from pipeline.stage.result import OK, ClipInputs, ClipResult
 from pipeline.store.store import Store
 
 Given = Mapping[str, Any] | ClipResult

@@ -16,19 +16,20 @@ from functools import lru_cache
 from pipeline.dag.plan import Task, TaskId
 from pipeline.dag.stage import Stage, Stages, require_devices
 from pipeline.errors import DamagedError, StageError, UserError
+from pipeline.messages import one_line
 from pipeline.runner import under_way
 from pipeline.runner.attempt import Attempt
 from pipeline.runner.inputs import gather
 from pipeline.runner.queue import TaskQueue
 from pipeline.runner.stop import Stop
-from pipeline.stage.extractor import ClipInputs, ClipResult
+from pipeline.stage.result import ClipInputs, ClipResult
 from pipeline.store.cache import store_url
 from pipeline.store.commit import Commit
 from pipeline.store.store import Store
+from pipeline.system.process import one_thread_a_task
 from pipeline.system.spans import STAGE, Recording, recorded, span
 from pipeline.system.threads import at_work
 
-THREADS_A_TASK = 1
 FORESEEN = UserError | OSError | MemoryError  # their messages are for people
 NO_PLACE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS}
 
@@ -110,7 +111,7 @@ def execute(task: Task, threads: int = 1) -> Outcome:
 def _executed(task: Task) -> Outcome:
     started, traces = time.perf_counter(), dict[str, str]()
     try:
-        _limit_threads()
+        one_thread_a_task()
         commit = _make(task, traces)
     except Exception as error:
         if not isinstance(error, FORESEEN) or (isinstance(error, StageError) and not traces):
@@ -126,8 +127,7 @@ def _executed(task: Task) -> Outcome:
 
 def _in_words(error: Exception) -> str:
     """The error in one line, with its type where nobody wrote the message for people to read."""
-    message, kind = " ".join(str(error).split()), type(error).__name__
-    return message or kind if isinstance(error, FORESEEN) else f"{kind}: {message}"
+    return one_line(error, with_kind=not isinstance(error, FORESEEN))
 
 
 def _make(task: Task, traces: dict[str, str]) -> Commit:
@@ -204,17 +204,3 @@ def _overtaken(task: Task, rows: Iterable[int]) -> dict[int, ClipResult]:
         for file in task.rows[row].files
         if not file.is_unchanged()
     }
-
-
-@lru_cache(maxsize=1)
-@span("import")
-def _limit_threads() -> None:
-    """One thread a task: tasks run side by side, and every engine gives the same bits."""
-    # Imported here: a plan and a run that has nothing to do need neither.
-    import cv2
-    import torch
-    from threadpoolctl import threadpool_limits
-
-    threadpool_limits(THREADS_A_TASK, "blas")
-    torch.set_num_threads(THREADS_A_TASK)
-    cv2.setNumThreads(THREADS_A_TASK)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pipeline.dag.plan import Task
 from pipeline.dag.stage import Stages, require_devices
 from pipeline.errors import UserError
-from pipeline.io import lock
+from pipeline.io import lease
 from pipeline.io.folder import Folder
 from pipeline.store.cache import cache_of
 from pipeline.system import libraries
@@ -92,7 +92,7 @@ def _versions(spec: str) -> tuple[tuple[str, str], ...]:
 
 
 def _lease(cache_url: str) -> str:
-    holder = lock.holder(Folder(cache_url))
+    holder = lease.holder(Folder(cache_url))
     return holder.id if holder else ""
 
 

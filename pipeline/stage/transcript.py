@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from pipeline.stage.extractor import ClipInputs
 from pipeline.stage.field import Field
+from pipeline.stage.result import ClipInputs
 
 # From this share on a text is doubtful. Of CH-SIMS's 1,824 Chinese transcripts 99 % are above it
 # with the vocabulary of bert-base-uncased; with the right one, those of CMU-MOSI have none.

@@ -15,7 +15,7 @@ from pipeline.io.folder import Folder
 from pipeline.io.hashing import sealed, unsealed
 from pipeline.store.clips_table import ClipsTable
 from pipeline.store.commit import Commit, RowState
-from pipeline.weights.resolve import random_among
+from pipeline.weights.random_weights import random_among
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -68,7 +68,10 @@ def set_current(folder: Folder, identities: Mapping[str, Mapping[str, Any]]) -> 
 
 
 def open_cache(url: str | Path) -> Cache:
-    """Open a dataset's cache, `cache/<dataset>`. Raises UserError where nothing was extracted."""
+    """Open a dataset's cache, `cache/<dataset>`, as it is now; open it again after an extraction.
+
+    Raises UserError where nothing was extracted.
+    """
     return Cache(str(url))
 
 
@@ -85,6 +88,7 @@ class Cache(Mapping[str, "StageView"]):
             )
         self.table = table
         self.identities = current(folder)
+        self._views: dict[str, StageView] = {}
 
     @property
     def name(self) -> str:
@@ -131,7 +135,9 @@ class Cache(Mapping[str, "StageView"]):
         if stage not in self.identities:
             known = ", ".join(self.identities) or "none"
             raise UserError(f"{self.url}: no stage {stage!r}; extracted: {known}")
-        return StageView(self.url, stage, self.identities[stage], self.table)
+        if stage not in self._views:
+            self._views[stage] = StageView(self.url, stage, self.identities[stage], self.table)
+        return self._views[stage]
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.identities)
@@ -207,7 +213,9 @@ class StageView:
     @cached_property
     def lengths(self) -> np.ndarray:
         """How many of the steps are real, int64 [clips]; 0 where the clip has no features."""
-        return np.array([state.length for state in self._states()], np.int64)
+        lengths = np.array([state.length for state in self._states()], np.int64)
+        self.store.require_lengths(lengths, self._table.present)
+        return lengths
 
     @cached_property
     def states(self) -> np.ndarray:
@@ -242,9 +250,7 @@ class StageView:
         that shape or a view of one. Raises UserError where clips were not extracted yet.
         """
         self._states()
-        rows = np.array(self._table.present, np.int64)
-        whole = len(rows) == self.store.clips and bool((rows == np.arange(len(rows))).all())
-        if whole:
+        rows = self._table.present
+        if rows == list(range(self.store.clips)):
             return self.store.read(field, out)
-        values = self.store.read(field)
-        return np.take(values, rows, axis=0, out=out)
+        return np.take(self.store.read(field), rows, axis=0, out=out)

@@ -13,8 +13,8 @@ from pipeline.dataset.clip import Clip
 from pipeline.dataset.load import Dataset
 from pipeline.errors import DamagedError, UserError
 from pipeline.io import hashing
+from pipeline.io.file_digests import FileDigests, Seen
 from pipeline.io.folder import Folder
-from pipeline.io.hashing import Seen
 
 FILE = "clips.json"
 FORMAT = 1
@@ -158,18 +158,14 @@ def _renamed(kept: list[Row], added: list[Row]) -> list[Row]:
 
 
 def _digested(clips: Sequence[Clip]) -> list[Row]:
-    digests = hashing.FileDigests()
-
     def digested(clip: Clip) -> Row:
         media = {"video": clip.video, "audio": clip.audio}
         files = {part: digests.see(path) for part, path in media.items() if path}
         found = {part: file.digest for part, file in files.items() if file.digest}
         return Row(clip, {**found, "text": hashing.of_text(clip.text)}, files=files)
 
-    with ThreadPoolExecutor(max_workers=8) as pool:
-        rows = list(pool.map(digested, clips))
-    digests.save()
-    return rows
+    with FileDigests() as digests, ThreadPoolExecutor(max_workers=8) as pool:
+        return list(pool.map(digested, clips))
 
 
 def _entry(row: Row, root: str) -> dict[str, Any]:

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from pipeline.stage.extractor import FAILED, MISSING, OK
+from pipeline.stage.result import FAILED, MISSING, OK
 from pipeline.store.cache import Cache, StageView
-from pipeline.weights.resolve import RANDOM_MARK
+from pipeline.weights.random_weights import RANDOM_MARK
 
 
 @dataclass(frozen=True)

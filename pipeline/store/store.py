@@ -2,32 +2,32 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 import zarr
+from zarr.abc.buffer import Buffer
 from zarr.abc.store import Store as ZarrStore
 from zarr.buffer.cpu import NDBuffer
-from zarr.core.buffer import Buffer
 from zarr.storage import FsspecStore, LocalStore, WrapperStore
 
 from pipeline.errors import DamagedError, UserError
 from pipeline.io import hashing
-from pipeline.io.folder import STORAGE_OPTIONS, Folder, make_folder, sync
-from pipeline.stage.extractor import OK, ClipResult
+from pipeline.io.atomic_write import make_folder, sync
+from pipeline.io.folder import STORAGE_OPTIONS, Folder
 from pipeline.stage.field import Field
+from pipeline.stage.result import OK, ClipResult
 from pipeline.stage.steps import pad
-from pipeline.store import chunks
+from pipeline.store import chunks, layout
 from pipeline.store.commit import Commit, RowState
+from pipeline.store.layout import COMMITS, LENGTHS, METADATA, commit_file
 
 CHUNK_BYTES = 16 << 20
 RAGGED_CHUNK_BYTES = 4 << 20
 FORMAT = 2
-COMMITS = "commits"
-METADATA = "metadata.json"  # the commit of what zarr itself knows of the store
+OTHER_LENGTHS = "its lengths are not those of its commits"
 
 
 class Store:
@@ -55,14 +55,14 @@ class Store:
         clips: int,
         provenance: Mapping[str, Any],
     ) -> Store:
-        """Make the store, grow the one that is there to `clips` rows, mend its metadata."""
+        """Make the store, or grow the one that is there to `clips` rows and repair its metadata."""
         store = cls(url)
-        damaged = store.damaged_metadata()
-        if damaged is not None and not damaged and store.clips >= clips:
+        files = layout.metadata_files(fields)
+        damaged = store._damaged_metadata(files)
+        if not damaged and store.clips >= clips:
             return store
-        store.folder.remove(f"{COMMITS}/{METADATA}")
-        files = _metadata_files(fields)
-        for name in files if damaged is None else damaged:
+        store.folder.remove(METADATA)
+        for name in damaged:
             store.folder.remove(name)
         if store.folder.path is not None:
             make_folder(store.folder.path)
@@ -75,21 +75,27 @@ class Store:
             zarr.create_group(
                 store._zarr, attributes={**attributes, "fields": declared, **provenance}
             )
-        store._fit(clips)
+        for name, field in layout.arrays(store.fields).items():
+            store._fit(name, field, clips)
         store._sync(files)
         found = {name: hashing.of_bytes(store.folder.read(name) or b"") for name in files}
-        store.folder.write(f"{COMMITS}/{METADATA}", Commit(files=found).to_bytes())
+        store.folder.write(METADATA, Commit(files=found).to_bytes())
         return store
 
-    def damaged_metadata(self) -> list[str] | None:
-        """The metadata files that are not what was written; None where nothing vouches for them.
+    def _damaged_metadata(self, files: Sequence[str]) -> Sequence[str]:
+        """Those of zarr's own files that are not what was written.
 
-        Nothing does where a run died while it made or grew the store.
+        All are suspected where a run died while it made or grew the store.
         """
         commit = self.metadata_commit()
         if commit is None or commit.damage:
-            return None
-        return [name for name, known in commit.files.items() if _digest(self.folder, name) != known]
+            return files
+        contents = {name: self.folder.read(name) for name in commit.files}
+        return [
+            name
+            for name, content in contents.items()
+            if content is None or hashing.of_bytes(content) != commit.files[name]
+        ]
 
     @cached_property
     def group(self) -> zarr.Group:
@@ -127,7 +133,7 @@ class Store:
     @property
     def clips(self) -> int:
         """Rows, committed or not."""
-        return int(self._array("lengths").shape[0])
+        return int(self._array(LENGTHS).shape[0])
 
     @cached_property
     def _zarr(self) -> _Noted:
@@ -142,16 +148,8 @@ class Store:
             self._arrays[name] = array
         return self._arrays[name]
 
-    def _fit(self, clips: int) -> None:
-        """Create the arrays that lack, resize those that are short. Rows never go away."""
-        self._fit_array("lengths", Field((), "int32"), clips)
-        for name, field in self.fields.items():
-            if field.ragged:
-                self._fit_array(f"{name}/offsets", Field((2,), "int64"), clips)
-            else:
-                self._fit_array(name, field, clips)
-
-    def _fit_array(self, name: str, field: Field, clips: int) -> None:
+    def _fit(self, name: str, field: Field, clips: int) -> None:
+        """Create an array, or lengthen it where it is too short. Rows never go away."""
         group = name.rpartition("/")[0]
         if group and group not in self.group:  # made here: zarr makes it in no certain order
             self.group.create_group(group)
@@ -169,12 +167,9 @@ class Store:
             array.resize((clips, *array.shape[1:]))
 
     def _rows_a_chunk(self, field: Field) -> int:
-        fitting = (
-            rows
-            for rows in range(self.partition, 0, -1)
-            if self.partition % rows == 0 and rows * field.nbytes(self.steps) <= CHUNK_BYTES
-        )
-        return next(fitting, 1)
+        divisors = (n for n in range(self.partition, 0, -1) if self.partition % n == 0)
+        row_bytes = field.nbytes(self.steps)
+        return next((rows for rows in divisors if rows * row_bytes <= CHUNK_BYTES), 1)
 
     # ---- writing ---------------------------------------------------------------------------
 
@@ -183,8 +178,7 @@ class Store:
         self.folder.remove(commit_file(partition))
         self._zarr.digests.clear()
         rows = slice(partition * self.partition, partition * self.partition + len(results))
-        lengths = np.array([result.length for result in results], np.int32)
-        self._write_rows("lengths", rows, lengths)
+        self._write_rows(LENGTHS, rows, np.array([result.length for result in results], np.int32))
         for name, field in self.fields.items():
             values = [self._row(name, field, result) for result in results]
             if field.ragged:
@@ -220,13 +214,13 @@ class Store:
         joined = np.concatenate(values)
         chunk = max(1, RAGGED_CHUNK_BYTES // max(1, joined[:1].nbytes))
         self.group.create_array(
-            f"{name}/{_values_name(partition)}",
+            layout.values(name, partition),
             shape=joined.shape,
             chunks=(chunk, *joined.shape[1:]),
             overwrite=True,
             **chunks.encoding(joined.dtype.str),
         )[...] = joined
-        self._write_rows(f"{name}/offsets", rows, np.stack([starts, stops], axis=1))
+        self._write_rows(layout.offsets(name), rows, np.stack([starts, stops], axis=1))
 
     def _sync(self, files: Iterable[str]) -> None:
         """Have local files and the folders above on disk before a commit vouches for them."""
@@ -250,12 +244,12 @@ class Store:
         return {
             int(number[1]): Commit.from_bytes(content)
             for name, content in found.items()
-            if (number := _COMMIT.fullmatch(name))
+            if (number := layout.COMMIT.fullmatch(name))
         }
 
     def metadata_commit(self) -> Commit | None:
         """What vouches for zarr's own metadata; None while a run makes or grows the store."""
-        return self._commit(f"{COMMITS}/{METADATA}")
+        return self._commit(METADATA)
 
     def _commit(self, file: str) -> Commit | None:
         content = self.folder.read(file)
@@ -267,13 +261,11 @@ class Store:
         return number if number is not None and number * self.partition < self.clips else None
 
     def _number(self, file: str) -> int | None:
-        if found := _COMMIT.fullmatch(file.removeprefix(f"{COMMITS}/")):
+        if found := layout.COMMIT.fullmatch(file.removeprefix(f"{COMMITS}/")):
             return int(found[1])
-        if (found := _VALUES.match(file)) and found[1] in self.fields:
+        if (found := layout.VALUES.fullmatch(file)) and found[1] in self.fields:
             return int(found[2])
-        if (found := _CHUNK.fullmatch(file)) and f"{found[1]}/zarr.json" in _metadata_files(
-            self.fields
-        ):
+        if (found := layout.CHUNK.fullmatch(file)) and found[1] in layout.arrays(self.fields):
             return int(found[2]) * self._array(found[1]).chunks[0] // self.partition
         return None
 
@@ -289,6 +281,14 @@ class Store:
         there = set(self.folder.files())
         for partition, commit in self.commits().items():
             self._require(partition, [file for file in commit.files if file not in there])
+        return self._read(name, out)
+
+    def require_lengths(self, lengths: np.ndarray, rows: Sequence[int]) -> None:
+        """Raise DamagedError unless `rows` are stored as so long: what the commits say of them."""
+        if (self._read(LENGTHS)[list(rows)] != lengths).any():
+            raise self._damaged(OTHER_LENGTHS)
+
+    def _read(self, name: str, out: np.ndarray | None = None) -> np.ndarray:
         array, path = self._array(name), self.folder.path
         out = np.empty(array.shape, array.dtype) if out is None else out
         try:
@@ -305,56 +305,57 @@ class Store:
 
         Raises DamagedError where a chunk is gone or is not what was written.
         """
-        commit = self._vouched(partition)
-        start = partition * self.partition
-        yield from self._results(slice(start, start + len(commit.rows)), commit.rows, names)
+        states = self._vouched(partition).rows
+        yield from self._results(partition * self.partition, states, names)
 
     def row(self, number: int, names: Sequence[str] | None = None) -> ClipResult:
         """One row's result, as `rows` gives it; no more than its own chunks are read."""
         partition, index = divmod(number, self.partition)
-        state = self._vouched(partition).rows[index]
-        return next(self._results(slice(number, number + 1), (state,), names))
+        states = self._vouched(partition).rows[index : index + 1]
+        return next(self._results(number, states, names))
 
     def _vouched(self, partition: int) -> Commit:
         """The partition's commit, whose files are all there."""
         commit = self.commit(partition)
         if commit is None or commit.damage:
-            lack = "no commit" if commit is None else commit.damage
-            raise UserError(f"{self.folder.url}, partition {partition}: {lack}; run it again")
+            what = "no commit" if commit is None else commit.damage
+            raise UserError(f"{self.folder.url}, partition {partition}: {what}; run it again")
         self._require(partition, [file for file in commit.files if not self.folder.has(file)])
         return commit
 
     def _results(
-        self, rows: slice, states: Sequence[RowState], names: Sequence[str] | None
+        self, start: int, states: Sequence[RowState], names: Sequence[str] | None
     ) -> Iterator[ClipResult]:
-        """The results at `rows`, all of one partition, in these states."""
+        """The results of rows of one partition, from `start` on, in these states."""
+        rows, partition = slice(start, start + len(states)), start // self.partition
         try:
             columns = {name: self._column(name, rows) for name in names or self.fields}
+            lengths = np.asarray(self._array(LENGTHS)[rows]).tolist()
         except (ValueError, RuntimeError, KeyError) as error:
-            raise self._damaged(str(error), rows.start // self.partition) from None
+            raise self._damaged(str(error), partition) from None
+        if lengths != [state.length for state in states]:
+            raise self._damaged(OTHER_LENGTHS, partition)
         for index, row in enumerate(states):
             values = {name: self._cut(name, columns[name][index], row.length) for name in columns}
             yield ClipResult(row.state, values, row.length, row.reason, row.doubt)
 
-    def _require(self, partition: int, lacking: Sequence[str]) -> None:
+    def _require(self, partition: int, gone: Sequence[str]) -> None:
         """Refuse what zarr would read as never written."""
-        if lacking:
-            raise self._damaged(f"{lacking[0]} is gone", partition)
+        if gone:
+            raise self._damaged(f"{gone[0]} is gone", partition)
 
     def _damaged(self, what: str, partition: int | None = None) -> DamagedError:
-        where = (
-            self.folder.url if partition is None else f"{self.folder.url}, partition {partition}"
-        )
+        where = self.folder.url + ("" if partition is None else f", partition {partition}")
         cache = self.folder.url.rsplit("/", 2)[0]
         return DamagedError(f"{where} is damaged ({what}); run `smp verify {cache} --repair`")
 
     def _column(self, name: str, rows: slice) -> Sequence[np.ndarray]:
         if not self.fields[name].ragged:
             return list(np.asarray(self._array(name)[rows]))
-        partition = rows.start // self.partition
-        offsets = np.asarray(self._array(f"{name}/offsets")[rows])
+        offsets = np.asarray(self._array(layout.offsets(name))[rows])
         first, last = offsets.min(), offsets.max()
-        values = np.asarray(self._array(f"{name}/{_values_name(partition)}")[first:last])
+        stored = self._array(layout.values(name, rows.start // self.partition))
+        values = np.asarray(stored[first:last])
         return [values[start - first : stop - first] for start, stop in offsets]
 
     def _cut(self, name: str, row: np.ndarray, length: int) -> np.ndarray:
@@ -371,29 +372,3 @@ class _Noted(WrapperStore[ZarrStore]):
     async def set(self, key: str, value: Buffer) -> None:
         await super().set(key, value)
         self.digests[key] = hashing.of_bytes(memoryview(value.as_buffer_like()))
-
-
-def _metadata_files(fields: Mapping[str, Field]) -> list[str]:
-    """The files of a store that belong to no partition."""
-    ragged = [name for name, field in fields.items() if field.ragged]
-    folders = ["lengths", *fields, *(f"{name}/offsets" for name in ragged)]
-    return ["zarr.json", *(f"{folder}/zarr.json" for folder in folders)]
-
-
-def _digest(folder: Folder, name: str) -> str | None:
-    content = folder.read(name)
-    return None if content is None else hashing.of_bytes(content)
-
-
-_COMMIT = re.compile(r"(\d{5,})\.json")
-_VALUES = re.compile(r"([^/]+)/p(\d{5,})/(?:zarr\.json|c/\d+(?:/\d+)*)$")
-_CHUNK = re.compile(r"(.+)/c/(\d+)(?:/\d+)*")
-
-
-def commit_file(partition: int) -> str:
-    """Where a partition's commit lies in its store."""
-    return f"{COMMITS}/{partition:05d}.json"
-
-
-def _values_name(partition: int) -> str:
-    return f"p{partition:05d}"

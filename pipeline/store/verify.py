@@ -10,13 +10,15 @@ from typing import Any
 
 from pipeline.errors import DamagedError, UserError
 from pipeline.io import lock
-from pipeline.io.folder import PARTIAL, Folder
+from pipeline.io.atomic_write import PARTIAL
+from pipeline.io.folder import Folder
 from pipeline.io.hashing import of_bytes
 from pipeline.store.cache import CURRENT_FILE, current, last_known, store_url
 from pipeline.store.clips_table import FILE as CLIPS_FILE
 from pipeline.store.clips_table import ClipsTable
 from pipeline.store.commit import Commit
-from pipeline.store.store import METADATA, Store, commit_file
+from pipeline.store.layout import METADATA, commit_file
+from pipeline.store.store import Store
 
 FLIPPED, GONE, FOREIGN = "is not what was written", "is gone", "does not belong here"
 READERS = 8
@@ -136,7 +138,7 @@ def _look(cache: Folder, name: str, pool: ThreadPoolExecutor) -> _Look:
     faults = [Fault(name, n, commit_file(n), c.damage) for n, c in commits.items() if c.damage]
     if metadata is None or metadata.damage:
         what = GONE if metadata is None else metadata.damage
-        faults.append(Fault(name, None, f"commits/{METADATA}", what))
+        faults.append(Fault(name, None, METADATA, what))
     vouched = [
         (number, file, known)
         for number, commit in (*commits.items(), (None, metadata or Commit()))
@@ -161,7 +163,7 @@ def _foreign(store: Store, vouched: set[str]) -> Iterator[str]:
     """The files that no commit knows, but for what a partition without one left half done."""
     commits = {n: c for n, c in store.commits().items() if not c.damage}
     for file in store.folder.files():
-        if file in vouched or file == f"commits/{METADATA}" or PARTIAL.search(file):
+        if file in vouched or file == METADATA or PARTIAL.search(file):
             continue
         number = store.partition_of(file)
         is_commit = number is not None and file == commit_file(number)

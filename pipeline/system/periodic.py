@@ -18,7 +18,7 @@ def every(seconds: float, call: Callable[[], None]) -> Iterator[None]:
         while not over.wait(seconds):
             call()
 
-    thread = threading.Thread(target=run, name="progress", daemon=True)
+    thread = threading.Thread(target=run, daemon=True)
     thread.start()
     try:
         yield

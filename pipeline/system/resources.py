@@ -11,6 +11,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+import psutil
+
 CGROUP = Path("/sys/fs/cgroup")
 OWN_GROUPS = Path("/proc/self/cgroup")
 MOUNTS = {  # of version 1; the one below is of version 2, which may lie beside it
@@ -61,13 +63,9 @@ def cores_found() -> Cores:
     return Cores(there, min(there, allowed), min(_quotas(), default=None))
 
 
-def free_bytes() -> int | None:
-    """Memory that is free, within the limit of a container; None where nobody tells."""
-    free = None
-    with suppress(OSError, ValueError, IndexError):
-        lines = Path("/proc/meminfo").read_text().splitlines()
-        free = 1024 * next(int(x.split()[1]) for x in lines if x.startswith("MemAvailable:"))
-    return min([*_memory_left(), *([] if free is None else [free])], default=None)
+def free_bytes() -> int:
+    """Memory that is free, within the limit of a container."""
+    return min([int(psutil.virtual_memory().available), *_memory_left()])
 
 
 def answers(url: str) -> bool:
@@ -84,9 +82,8 @@ def answers(url: str) -> bool:
 def _quotas() -> Iterator[float]:
     """Cores' worth of time that this process's control groups may take."""
     for folder in _groups("cpu"):
-        with suppress(
-            OSError, ValueError, ZeroDivisionError
-        ):  # of version 2; "max" where there is no limit
+        # Of version 2; "max" where there is no limit.
+        with suppress(OSError, ValueError, ZeroDivisionError):
             share, period = map(int, (folder / "cpu.max").read_text().split())
             yield share / period
         share_v1, period_v1 = (_number(folder / f"cpu.cfs_{x}_us") for x in ("quota", "period"))

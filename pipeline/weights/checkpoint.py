@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline.errors import UserError
-from pipeline.io.hashing import FileDigests
+from pipeline.io.file_digests import FileDigests
+from pipeline.io.hashing import of_file
+from pipeline.weights.random_weights import RANDOM
 from pipeline.weights.repository import Files, Wanted
-from pipeline.weights.resolve import RANDOM, Weights, located
+from pipeline.weights.resolve import Weights, located
 from pipeline.weights.tensors import all_tensors
 
 if TYPE_CHECKING:
@@ -24,7 +26,7 @@ AVERAGED = re.compile(r"(^|[._])(ema|swa|averaged|shadow)", re.IGNORECASE)
 
 
 def find_file(
-    id: str, files: Files, revision: str | None = None, digest: Callable[[Path], str] | None = None
+    id: str, files: Files, revision: str | None = None, digest: Callable[[Path], str] = of_file
 ) -> Weights:
     """`weights.find`, down to the single file that is wanted.
 
@@ -37,10 +39,8 @@ def find_file(
     path = located(id, files, revision)
     if path.is_dir():
         path = _only(id, Wanted.of(files).files(path))
-    digests = FileDigests()
-    found = digests.of(path, digest) if digest else digests.of(path)
-    digests.save()
-    return Weights(id, path, found)
+    with FileDigests() as digests:
+        return Weights(id, path, digests.of(path, digest))
 
 
 def _only(id: str, files: Sequence[Path]) -> Path:
@@ -67,8 +67,8 @@ def read_tensors(
 
     Reads .safetensors and torch's format, in which the network may be wrapped in dictionaries and
     objects of any kind, none of which is run, under any names before its own. Of several networks
-    that fit, averaged weights (`ema`, `swa`) come after others. Raises UserError where one lacks,
-    has another shape or can't be told from a second one.
+    that fit, averaged weights (`ema`, `swa`) come after others. Raises UserError where one is
+    missing, has another shape or can't be told from a second one.
     """
     found = all_tensors(path)
     needed = {name: t for name, t in wanted.items() if not name.endswith("num_batches_tracked")}

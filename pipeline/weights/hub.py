@@ -45,14 +45,12 @@ def fetched(id: str, files: Files, revision: str | None = None, beside: Sequence
 def found(id: str, wanted: Wanted, revision: str | None, download: bool) -> Path:
     """The snapshot of a hub model with all that is wanted, fetched if it has to be and may be.
 
-    Raises UserError, one line: what lacks, where it was looked for, and how to get it.
+    Raises UserError, one line: what is missing, where it was looked for, and how to get it.
     """
     from huggingface_hub import constants
 
     here = snapshot(id, revision)
-    if here is not None and not wanted.lacking_in(here):
-        return here
-    if download and not constants.HF_HUB_OFFLINE:
+    if (here is None or wanted.lacking_in(here)) and download and not constants.HF_HUB_OFFLINE:
         # The hub's client raises many kinds, all of them "not to be had now".
         with suppress(Exception):
             here = fetched(id, wanted, revision)

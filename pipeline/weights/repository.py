@@ -85,10 +85,10 @@ class Wanted:
     def lacking_in(self, folder: Path) -> list[str]:
         """As `lacking`; also a shard that the list of shards names, and that list itself."""
         names = self.names(folder)
-        indices = [name for name in self.tensors(names) if name.endswith(INDEX)]
-        shards = [shard for index in indices for shard in shards_of(folder / index)]
-        missing = sorted(set(shards) - set(names))
-        if self.at_root and not indices and any("-of-" in name for name in self.tensors(names)):
+        chosen = self.tensors(names)
+        missing = sorted(set(_shards(folder, chosen)) - set(names))
+        has_list = any(name.endswith(INDEX) for name in chosen)
+        if self.at_root and not has_list and any("-of-" in name for name in chosen):
             missing = [f"the list of the shards (*{INDEX})"]
         return [*self.lacking(names), *missing]
 
@@ -104,9 +104,7 @@ class Wanted:
     def tensor_files(self, folder: Path) -> list[Path]:
         """Those of them that hold tensors, by the list of shards where there is one."""
         chosen = self.tensors(self.names(folder))
-        indices = [name for name in chosen if name.endswith(INDEX)]
-        shards = [shard for index in indices for shard in shards_of(folder / index)]
-        return [folder / name for name in (shards if indices else chosen)]
+        return [folder / name for name in _shards(folder, chosen) or chosen]
 
     def _fits(self, name: str, patterns: Sequence[str]) -> bool:
         path = PurePosixPath(name)
@@ -120,6 +118,11 @@ class Wanted:
 
 
 Files = Sequence[str] | Wanted
+
+
+def _shards(folder: Path, names: Iterable[str]) -> list[str]:
+    """The files that the lists of shards among `names` tell of."""
+    return [shard for name in names if name.endswith(INDEX) for shard in shards_of(folder / name)]
 
 
 def shards_of(index: Path) -> list[str]:

@@ -1,34 +1,24 @@
-"""Where a stage's weights are (random, a local path, a hub model) and one copy a process."""
+"""Where a stage's weights are (random, a local path, a hub model), and the digest of them."""
 
 from __future__ import annotations
 
 import json
-import threading
-from collections.abc import Callable, Hashable, Iterable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar, cast
 
-from pipeline.errors import StageError, UserError
-from pipeline.io.hashing import FileDigests, of_file, of_json
-from pipeline.system.device import is_out_of_memory
-from pipeline.system.spans import span
+from pipeline.errors import UserError
+from pipeline.io.file_digests import FileDigests
+from pipeline.io.hashing import of_file, of_json
 from pipeline.weights import hub
+from pipeline.weights.random_weights import RANDOM
 from pipeline.weights.repository import NETWORK, Files, Wanted
 from pipeline.weights.tensors import digest_of_file, joined
 
-RANDOM = "random"
-RANDOM_MARK = "*"
-"""Behind what rests on random weights, wherever it is named."""
 # What says where a checkpoint came from, and nothing of what it computes.
 UNUSED_KEYS = frozenset(
     ("_name_or_path", "name_or_path", "_commit_hash", "transformers_version", "architectures")
 ) | {"dtype", "torch_dtype"}  # all is loaded as float32
-
-Model = TypeVar("Model")
-_models: dict[Hashable, object] = {}
-_locks: dict[Hashable, threading.Lock] = {}
-_registry_lock = threading.Lock()
 
 
 @dataclass(frozen=True)
@@ -98,61 +88,13 @@ def located(
     return local
 
 
-def is_random(id: object) -> bool:
-    """Whether small seeded networks stand in for all, or a part, of the weights of that id."""
-    return RANDOM in str(id).split(" + ")
-
-
-def random_among(stage: str, identity: Mapping[str, Any]) -> list[str]:
-    """The stages whose weights are random, of `stage` and all that it needs, by its identity."""
-    needs = (identity.get("upstream") or {}).items()
-    found = [name for need, upstream in needs for name in random_among(need, upstream)]
-    return list(dict.fromkeys([*found, *[stage] * is_random(identity.get("weights_id"))]))
-
-
-def random_note(stages: Iterable[str]) -> str:
-    """What is said of numbers that rest on the random weights of some stages; empty for none."""
-    named = ", ".join(dict.fromkeys(stages))
-    return f"random weights in {named}: not the numbers that real weights give" if named else ""
-
-
-def load_once(key: Hashable, build: Callable[[], Model]) -> Model:
-    """The model under `key` (weights digest, dtype, device …), built once in this process.
-
-    Raises StageError for whatever `build` raises, which is no clip's fault, unless it is told
-    already, or memory ran out.
-    """
-    with _registry_lock:
-        lock = _locks.setdefault(key, threading.Lock())
-    with lock:
-        if key not in _models:
-            with span("load weights"):
-                _models[key] = _built(build)
-    return cast(Model, _models[key])
-
-
-def _built(build: Callable[[], Model]) -> Model:
-    try:
-        return build()
-    except UserError:
-        raise
-    except Exception as error:
-        if is_out_of_memory(error):
-            raise
-        reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
-        raise StageError(f"its model can't be loaded: {reason}; see `smp models`") from error
-
-
 def _digest(path: Path, wanted: Wanted) -> str:
-    digests = FileDigests()
-    if path.is_file():
-        digest = digests.of(path)
-    elif wanted.at_root:
-        digest = of_json(_content(path, wanted, digests))
-    else:
-        digest = digests.of_tree(wanted.files(path), path)
-    digests.save()
-    return digest
+    with FileDigests() as digests:
+        if path.is_file():
+            return digests.of(path)
+        if wanted.at_root:
+            return of_json(_content(path, wanted, digests))
+        return digests.of_tree(wanted.files(path), path)
 
 
 def _content(folder: Path, wanted: Wanted, digests: FileDigests) -> dict[str, str]:

@@ -11,7 +11,7 @@ import numpy as np
 from pipeline.dataset.clip import Clip
 from pipeline.faces.align import align
 from pipeline.faces.chip import Cut
-from pipeline.stage.extractor import ClipInputs
+from pipeline.stage.result import ClipInputs
 
 FEAT = importlib.util.find_spec("feat")
 assert FEAT is not None

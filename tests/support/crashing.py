@@ -21,11 +21,11 @@ from uuid import uuid4
 
 import psutil
 
+from pipeline.store.layout import LENGTHS
 from tests.support.paths import ROOT
 
 POINT, NTH, TOKEN, WORKER_ONLY = "CRASH_POINT", "CRASH_NTH", "CRASH_TOKEN", "CRASH_WORKER_ONLY"
 VOLATILE = {"log.jsonl", ".lock", ".lease"}  # times and who runs: all else has to be equal
-LENGTHS = "lengths"
 CHUNK, COMMIT = re.compile(r"/c/[\d/]+$"), re.compile(r"commits/\d+\.json$")
 
 

@@ -10,8 +10,8 @@ from click.testing import CliRunner
 from model.cli.group import main
 from pipeline.dataset.clip import Clip
 from pipeline.io.folder import Folder
-from pipeline.stage.extractor import ClipResult
 from pipeline.stage.field import Field
+from pipeline.stage.result import ClipResult
 from pipeline.store.cache import set_current, store_url
 from pipeline.store.clips_table import ClipsTable, Row
 from pipeline.store.store import Store

@@ -84,7 +84,7 @@ def _bundle(cache: Cache, channels: Mapping[str, Sequence[str]], notes: list[str
 
     from model.data.features import provenance, random_stages, read_modality
     from pipeline.formats.bundle import Bundle
-    from pipeline.weights.resolve import random_note
+    from pipeline.weights.random_weights import random_note
 
     if not channels:
         raise UserError(f"{cache.name}: no features to export; run `{cache.command}` first")

@@ -112,7 +112,7 @@ def _summary(model: TrainedModel, found: Sequence[Prediction]) -> dict[str, Any]
 def _print(model: TrainedModel, found: Sequence[Prediction]) -> None:
     from model.cli.console import print_table
     from pipeline.messages import counted, listed
-    from pipeline.weights.resolve import RANDOM_MARK, random_note
+    from pipeline.weights.random_weights import RANDOM_MARK, random_note
 
     said = [one for one in found if not one.error]
     mark = f" {RANDOM_MARK}" if model.random_stages else ""

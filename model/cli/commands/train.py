@@ -138,7 +138,7 @@ def _print_result(
 ) -> None:
     from model.cli.console import print_table
     from model.metrics import TITLES
-    from pipeline.weights.resolve import RANDOM_MARK, random_note
+    from pipeline.weights.random_weights import RANDOM_MARK, random_note
 
     measured = trained.metrics["test"]
     keys = [key for key in TITLES if key in measured]

@@ -172,7 +172,8 @@ def _engine(
 
 def _show_trace(path: Path, done: Extraction) -> None:
     from pipeline.cli.console import print_busy
-    from pipeline.system.chrome_trace import busy, write_trace
+    from pipeline.system.chrome_trace import write_trace
+    from pipeline.system.utilisation import busy
 
     write_trace(path, done.recordings)
     if lines := busy(done.recordings):

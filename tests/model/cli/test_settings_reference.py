@@ -14,7 +14,7 @@ from model.training.loop import TrainSettings
 from model.training.presets import load
 from pipeline.cli.settings_table import described, meaning
 from pipeline.dag.stage import built_in, extractor_class
-from pipeline.stage.extractor import StageSettings, runtime
+from pipeline.stage.settings import StageSettings, runtime
 from tests.support.paths import ROOT
 
 PAGE = ROOT / "docs/settings.md"

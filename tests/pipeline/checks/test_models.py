@@ -16,7 +16,7 @@ import yaml
 from pipeline.checks.models import BUILT_IN, DOWNLOAD, HUB, LICENCES, LOCAL, needed
 from pipeline.dag.stage import DEFAULT_FILE, Stages, built_in
 from pipeline.stage.extractor import Extractor
-from pipeline.weights.resolve import RANDOM
+from pipeline.weights.random_weights import RANDOM
 from tests.support import hub
 
 FILES = {

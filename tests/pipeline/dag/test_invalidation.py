@@ -22,7 +22,7 @@ from pipeline.errors import UserError
 from pipeline.extractors.action_units import HUB, LANDMARKS_FILE
 from pipeline.io.folder import Folder
 from pipeline.io.hashing import of_file
-from pipeline.stage.extractor import OK
+from pipeline.stage.result import OK
 from pipeline.store.cache import set_current
 from pipeline.store.commit import Commit, RowState
 

@@ -12,7 +12,7 @@ from click.testing import CliRunner, Result
 from model.cli.group import main
 from pipeline import open_cache
 from pipeline.dag.plan import Task
-from pipeline.io.hashing import FileDigests
+from pipeline.io.file_digests import FileDigests
 from pipeline.runner.stop import Stop
 from pipeline.runner.task import Outcome, run_serially
 from tests.conftest import Transcripts
@@ -354,7 +354,7 @@ def test_a_file_rewritten_in_place_with_its_time_restored_is_seen(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file, memory = tmp_path / "file", tmp_path / "memory.json"
-    monkeypatch.setattr("pipeline.io.hashing.CLOCK_S", -1.0)  # as if it had been still for long
+    monkeypatch.setattr("pipeline.io.file_digests.CLOCK_S", -1.0)  # remember new files at once
     file.write_text("a")
     assert not read_again(file, memory)
     before, first = file.stat(), FileDigests(memory).of(file)

@@ -9,8 +9,10 @@ import yaml
 
 from pipeline.dag.stage import DEFAULT_FILE, Stage, Stages, file_for
 from pipeline.errors import UserError
-from pipeline.stage.extractor import ClipInputs, ClipResult, Extractor, StageSettings, by_content
+from pipeline.stage.extractor import Extractor
 from pipeline.stage.field import Field
+from pipeline.stage.result import ClipInputs, ClipResult
+from pipeline.stage.settings import StageSettings, by_content
 
 LETTERS = {"extractor": "tests.support.toys.letters"}
 DOUBLED = {"extractor": "tests.support.toys.doubled", "needs": "letters"}

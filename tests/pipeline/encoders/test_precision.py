@@ -16,7 +16,8 @@ from pipeline.extractors.bert import Bert
 from pipeline.extractors.resnet18 import Resnet18
 from pipeline.extractors.wav2vec2 import Wav2vec2
 from pipeline.media.waveform import RATE_HZ
-from pipeline.stage.extractor import ClipInputs, Extractor
+from pipeline.stage.extractor import Extractor
+from pipeline.stage.result import ClipInputs
 from tests.support.aligned_faces import clips_of
 
 TOLERANCE = 0.02  # of a step's features, the median over all steps, as a share of their norm

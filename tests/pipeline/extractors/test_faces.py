@@ -26,7 +26,7 @@ from pipeline.faces.tracker import Face, Tracker, iou
 from pipeline.faces.windows import WINDOW_PX, windows
 from pipeline.media import frames
 from pipeline.media.write_mp4 import write_mp4
-from pipeline.stage.extractor import FAILED, MISSING, OK, ClipInputs, ClipResult
+from pipeline.stage.result import FAILED, MISSING, OK, ClipInputs, ClipResult
 from pipeline.stage.steps import sample_indices
 from tests.support.paths import SHARED
 

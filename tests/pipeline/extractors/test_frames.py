@@ -17,7 +17,7 @@ from pipeline.errors import ClipError, MissingModalityError
 from pipeline.extractors.frames import Frames
 from pipeline.media import frames
 from pipeline.media.write_mp4 import write_mp4
-from pipeline.stage.extractor import FAILED, MISSING, OK, ClipInputs
+from pipeline.stage.result import FAILED, MISSING, OK, ClipInputs
 from tests.support.bad_media.making import larger_midway
 
 FEAT = importlib.util.find_spec("feat")

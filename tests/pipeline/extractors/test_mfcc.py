@@ -7,7 +7,7 @@ from python_speech_features import delta, mfcc
 
 from pipeline.dataset.clip import Clip
 from pipeline.extractors.mfcc import Mfcc
-from pipeline.stage.extractor import ClipInputs
+from pipeline.stage.result import ClipInputs
 
 
 def noise(n, seed=0):

@@ -17,7 +17,7 @@ from torchvision.transforms.v2 import functional as transforms
 from pipeline.encoders import resnet18
 from pipeline.errors import UserError
 from pipeline.extractors.resnet18 import IMAGENET_FILE, Resnet18
-from pipeline.stage.extractor import OK, ClipInputs, ClipResult
+from pipeline.stage.result import OK, ClipInputs, ClipResult
 from tests.support.aligned_faces import aligned_faces, clips_of
 
 Tensors = dict[str, torch.Tensor]

@@ -20,9 +20,9 @@ from pipeline.encoders.segment import words
 from pipeline.encoders.word_vectors import Layout, WordVectors
 from pipeline.errors import UserError
 from pipeline.extractors.tencent import Tencent, of_word
-from pipeline.stage.extractor import ClipInputs, ClipResult
+from pipeline.stage.result import ClipInputs, ClipResult
 from pipeline.stage.transcript import written
-from pipeline.weights import resolve
+from pipeline.weights import registry
 
 WIDTH = 4
 KNOWN = ["</s>", "我", "喜欢", "电影", "影", "坏", "good", "film", "!", "hit the"]
@@ -120,7 +120,7 @@ def test_words_and_marks_are_told_apart() -> None:
 
 def test_jieba_reads_its_dictionary_where_no_one_else_writes(tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    monkeypatch.setattr(resolve, "_models", {})
+    monkeypatch.setattr(registry, "_models", {})
     words("我喜欢")
     assert [path.name for path in (tmp_path / "smp" / "jieba").iterdir()] == ["jieba.cache"]
 
@@ -134,7 +134,7 @@ def test_without_jieba_the_command_that_installs_it_is_told(monkeypatch) -> None
         return imported(name, *rest)
 
     monkeypatch.setattr(builtins, "__import__", without)
-    monkeypatch.setattr(resolve, "_models", {})
+    monkeypatch.setattr(registry, "_models", {})
     assert words("no Chinese") == ["no", "Chinese"]
     with pytest.raises(UserError, match=r'pip install "smp-sentiment\[chinese\]"'):
         words("我喜欢")

@@ -18,7 +18,7 @@ from pipeline.encoders import huggingface
 from pipeline.encoders.huggingface import by_length
 from pipeline.errors import UserError
 from pipeline.extractors.wav2vec2 import Network, Wav2vec2, _loaded
-from pipeline.stage.extractor import ClipInputs
+from pipeline.stage.result import ClipInputs
 from tests.support.paths import ROOT
 
 LENGTHS = [16_000, 16_000, 9_999, 24_321, 400, 16_400, 720]
@@ -286,7 +286,7 @@ def test_threads_that_all_come_first_load_one_network_each_and_agree():
 from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 from pipeline.dataset.clip import Clip
-from pipeline.stage.extractor import ClipInputs
+from pipeline.stage.result import ClipInputs
 from pipeline.extractors.bert import Bert
 from pipeline.extractors.wav2vec2 import Wav2vec2
 

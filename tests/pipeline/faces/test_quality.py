@@ -13,7 +13,7 @@ from pipeline.extractors.faces import Faces
 from pipeline.faces.align import SIZE_PX, TEMPLATE_PX
 from pipeline.faces.quality import HEAD, Levels, Quality, inside, pose, sharpness
 from pipeline.media import Pictures, frames
-from pipeline.stage.extractor import OK, ClipInputs, ClipResult
+from pipeline.stage.result import OK, ClipInputs, ClipResult
 
 FEAT = importlib.util.find_spec("feat")
 assert FEAT is not None

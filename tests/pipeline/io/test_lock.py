@@ -12,9 +12,10 @@ from pathlib import Path
 import pytest
 
 from pipeline.errors import UserError
-from pipeline.io import lock
+from pipeline.io import lease as leases
 from pipeline.io.folder import Folder
-from pipeline.io.lock import LEASE_FILE, STALE_S, Holder, held, holder
+from pipeline.io.lease import LEASE_FILE, STALE_S, Holder, holder
+from pipeline.io.lock import held
 from tests.support.processes import child, wait_until
 
 HOLD = """
@@ -86,7 +87,7 @@ def test_a_holder_of_this_machine_whose_process_is_gone_is_taken_over_at_once(
 def test_a_holder_that_was_taken_for_dead_stops(
     folder: Folder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(lock, "BEAT_S", 0.02)
+    monkeypatch.setattr(leases, "BEAT_S", 0.02)
     with held(folder) as lease:
         lease.check()
         first = on(folder)
@@ -105,7 +106,7 @@ def test_of_two_that_take_over_at_once_one_succeeds(
 ) -> None:
     """The other's lease comes between the removal of the stale one and ours."""
     leave(folder, elsewhere(time.time() - STALE_S - 1))
-    monkeypatch.setattr(lock, "SETTLE_S", 0.0)
+    monkeypatch.setattr(leases, "SETTLE_S", 0.0)
     remove = Folder.remove
 
     def remove_and_lose(self: Folder, name: str) -> None:

@@ -21,7 +21,7 @@ from pipeline.dataset.clip import Clip
 from pipeline.extractors.audio import Audio
 from pipeline.extractors.frames import Frames
 from pipeline.media.time_limit import TimeLimit
-from pipeline.stage.extractor import ClipInputs, ClipResult
+from pipeline.stage.result import ClipInputs, ClipResult
 from pipeline.store.cache import Cache, StageView
 from pipeline.store.status import status
 from tests.support.bad_media.cases import CASES, NEIGHBOURS, REFUSED, UNEVEN_S, Case

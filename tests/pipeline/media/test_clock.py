@@ -16,7 +16,7 @@ from pipeline.extractors.audio import Audio
 from pipeline.extractors.frames import Frames
 from pipeline.extractors.mfcc import Mfcc
 from pipeline.media.waveform import RATE_HZ
-from pipeline.stage.extractor import ClipInputs
+from pipeline.stage.result import ClipInputs
 from tests.support.media_files import write
 
 CLICK_S = 0.004  # it lasts 2 ms; the ends of lossy codecs' blocks smear it a little

@@ -14,7 +14,8 @@ import pytest
 from pipeline import open_cache
 from pipeline.errors import UserError
 from pipeline.io.folder import Folder
-from pipeline.io.lock import LEASE_FILE, held, holder
+from pipeline.io.lease import LEASE_FILE, holder
+from pipeline.io.lock import held
 from pipeline.runner.dask_engine import DaskEngine
 from pipeline.store.store import Store
 from tests.conftest import Transcripts

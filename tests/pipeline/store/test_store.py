@@ -8,8 +8,8 @@ import pytest
 import zarr
 
 from pipeline.errors import DamagedError, UserError
-from pipeline.stage.extractor import ClipResult
 from pipeline.stage.field import Field
+from pipeline.stage.result import ClipResult
 from pipeline.store.store import Store
 
 FIELDS = {
@@ -95,6 +95,17 @@ def test_a_chunk_that_is_gone_is_an_error_and_not_the_fill_value(tmp_path: Path)
         store.read("images")
     with pytest.raises(DamagedError, match="is gone"):
         list(store.rows(0))
+
+
+def test_lengths_other_than_those_of_the_commits_are_an_error(tmp_path: Path) -> None:
+    store = make(tmp_path)
+    store.write(1, ["a@1", "b@1"], [result(1, 3), ClipResult.missing("none")])
+    store.require_lengths(np.array([3, 0]), [2, 3])
+    zarr.open_array(tmp_path / "stage/0123abcd.zarr/lengths")[2:4] = [4, 0]
+    with pytest.raises(DamagedError, match=r"partition 1 is damaged .*lengths are not those"):
+        list(store.rows(1))
+    with pytest.raises(DamagedError, match="lengths are not those of its commits"):
+        store.require_lengths(np.array([3, 0]), [2, 3])
 
 
 def test_a_damaged_commit_vouches_for_nothing_and_says_so(tmp_path: Path) -> None:

@@ -10,9 +10,10 @@ import pytest
 from click.testing import CliRunner
 
 from model.cli.group import main
-from pipeline.system.chrome_trace import busy, write_trace
+from pipeline.system.chrome_trace import write_trace
 from pipeline.system.spans import HELP, STAGE, Recording, Sample, Span, recorded, span
 from pipeline.system.threads import at_work, spread
+from pipeline.system.utilisation import busy
 from tests.conftest import Transcripts
 
 S = 1_000_000_000

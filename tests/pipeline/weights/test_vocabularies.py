@@ -28,7 +28,7 @@ from transformers import (
 from pipeline.dataset.clip import Clip
 from pipeline.errors import UserError
 from pipeline.extractors.bert import Bert
-from pipeline.stage.extractor import ClipInputs, ClipResult
+from pipeline.stage.result import ClipInputs, ClipResult
 from pipeline.weights.repository import TEXT
 
 TEXTS = ["this is good", "I hate that film, it is bad!", "goodly"]

@@ -18,7 +18,7 @@ from pipeline import media
 from pipeline.dataset.clip import Clip
 from pipeline.errors import ClipError
 from pipeline.extractors.audio import Audio
-from pipeline.stage.extractor import ClipInputs
+from pipeline.stage.result import ClipInputs
 from tests.support.bad_media.making import encoded, filmed, good, scaled, spoken, wav
 
 

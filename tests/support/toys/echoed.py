@@ -2,8 +2,9 @@
 
 from collections.abc import Iterable, Sequence
 
-from pipeline.stage.extractor import ClipInputs, ClipResult, Extractor
+from pipeline.stage.extractor import Extractor
 from pipeline.stage.field import Field
+from pipeline.stage.result import ClipInputs, ClipResult
 
 
 class Echoed(Extractor):

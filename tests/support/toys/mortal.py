@@ -11,10 +11,12 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.stage.extractor import ClipInputs, ClipResult, Extractor, StageSettings, runtime
+from pipeline.stage.extractor import Extractor
 from pipeline.stage.field import Field
+from pipeline.stage.result import ClipInputs, ClipResult
+from pipeline.stage.settings import StageSettings, runtime
 from pipeline.system.device import Device
-from pipeline.weights.resolve import load_once
+from pipeline.weights.registry import load_once
 
 
 class Mortal(Extractor):

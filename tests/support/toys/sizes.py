@@ -5,8 +5,9 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.stage.extractor import ClipInputs, ClipResult, Extractor
+from pipeline.stage.extractor import Extractor
 from pipeline.stage.field import Field
+from pipeline.stage.result import ClipInputs, ClipResult
 
 
 class Sizes(Extractor):

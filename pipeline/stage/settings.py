@@ -1,0 +1,74 @@
+"""A stage's settings, and what of them enters the fingerprint."""
+
+from __future__ import annotations
+
+from typing import Any, Self
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from pipeline.media.time_limit import DEFAULT_S
+
+
+def runtime(default: Any, **limits: Any) -> Any:
+    """A setting that changes speed and never a result: it stays out of the fingerprint."""
+    return Field(default, json_schema_extra={"runtime": True}, **limits)
+
+
+def by_content(default: Any, **limits: Any) -> Any:
+    """A setting that says where weights are: in the fingerprint their digest stands for it."""
+    return Field(default, json_schema_extra={"by_content": True}, **limits)
+
+
+def unless_default(default: Any, **limits: Any) -> Any:
+    """A setting that is in the fingerprint unless it is the default.
+
+    For one that came when caches had been written as its default has it: they stay valid.
+    """
+    return Field(default, json_schema_extra={"unless_default": True}, **limits)
+
+
+def time_limit() -> Any:
+    """The setting `time_limit_s` of a stage that decodes: runtime-only."""
+    meaning = "How long decoding one clip may take, in seconds; what takes longer fails."
+    return runtime(DEFAULT_S, gt=0, description=meaning)
+
+
+class StageSettings(BaseModel):
+    """A stage's settings, each part of the fingerprint unless made by a function above.
+
+    What stands below a field says what it means; docs/settings.md is made from it.
+    """
+
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, validate_default=True, use_attribute_docstrings=True
+    )
+
+    @classmethod
+    def marked(cls, mark: str) -> set[str]:
+        """The names of the settings made by the function of that name."""
+        return {
+            name
+            for name, info in cls.model_fields.items()
+            if isinstance(info.json_schema_extra, dict) and info.json_schema_extra.get(mark)
+        }
+
+    @classmethod
+    def default(cls, name: str) -> Any:
+        """What a setting is where nobody sets it."""
+        return cls.model_fields[name].default
+
+    def affecting_results(self) -> dict[str, Any]:
+        """The settings that can change a result, normalised, for the fingerprint."""
+        left_out = self.marked("runtime") | self.marked("by_content")
+        names = self.marked("unless_default")
+        at_default = {name for name in names if getattr(self, name) == self.default(name)}
+        return self.model_dump(mode="json", exclude=left_out | at_default)
+
+    def provenance(self) -> dict[str, Any]:
+        """What a store says about itself: the same, and where the weights were found."""
+        return self.model_dump(mode="json", exclude=self.marked("runtime"))
+
+    def with_smaller_batches(self) -> Self:
+        """The settings with every runtime `batch_…` halved, at least 1: for less memory."""
+        names = [name for name in self.marked("runtime") if name.startswith("batch_")]
+        return self.model_copy(update={name: max(1, getattr(self, name) // 2) for name in names})

@@ -1,0 +1,46 @@
+"""Where in a store everything lies."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+from pipeline.stage.field import Field
+
+COMMITS = "commits"
+METADATA = f"{COMMITS}/metadata.json"  # the commit of what zarr itself knows of the store
+LENGTHS = "lengths"  # the array that says how many steps of each clip are real
+COMMIT = re.compile(r"(\d{5,})\.json")  # in the folder of commits
+VALUES = re.compile(r"([^/]+)/p(\d{5,})/(?:zarr\.json|c/\d+(?:/\d+)*)")
+CHUNK = re.compile(r"(.+)/c/(\d+)(?:/\d+)*")
+
+
+def commit_file(partition: int) -> str:
+    """A partition's commit."""
+    return f"{COMMITS}/{partition:05d}.json"
+
+
+def values(name: str, partition: int) -> str:
+    """The array of what the clips of a partition have in a ragged field, one after the other."""
+    return f"{name}/p{partition:05d}"
+
+
+def offsets(name: str) -> str:
+    """The array that says where in there a clip begins and ends."""
+    return f"{name}/offsets"
+
+
+def arrays(fields: Mapping[str, Field]) -> dict[str, Field]:
+    """The arrays with a row a clip, by path."""
+    found = {LENGTHS: Field((), "int32")}
+    for name, field in fields.items():
+        if field.ragged:
+            found[offsets(name)] = Field((2,), "int64")
+        else:
+            found[name] = field
+    return found
+
+
+def metadata_files(fields: Mapping[str, Field]) -> list[str]:
+    """The files that belong to no partition."""
+    return ["zarr.json", *(f"{path}/zarr.json" for path in {**arrays(fields), **fields})]
