@@ -22,7 +22,7 @@ from tests.support.processes import BIN
 
 DONE = "--- exit code"
 CLIPS = 35  # of the sample: the fewest with all three splits
-LANGUAGES = {"console", "python", "yaml", "csv", "", "bibtex"}
+LANGUAGES = {"console", "python", "yaml", "csv", "py", ""}  # `py`: signatures, not to be run
 # The sample is a smaller one, made before; trainings are short. An interrupted command gets Ctrl-C
 # after its first commit.
 SHELL = """
@@ -85,6 +85,16 @@ def test_links_lead_somewhere(page: Path) -> None:
         if heading:
             titles = re.findall(r"^#+ (.+)$", target.read_text(encoding="utf-8"), re.MULTILINE)
             assert heading in [re.sub(r"[^\w -]", "", t).lower().replace(" ", "-") for t in titles]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_files_and_tests_that_a_page_names_exist(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    named = re.findall(r"`((?:pipeline|model|tests|docs|benchmarks|examples)/[\w./]*)`", text)
+    assert [path for path in named if "NAME" not in path and not (ROOT / path).exists()] == []
+    every = "".join(file.read_text(encoding="utf-8") for file in (ROOT / "tests").rglob("*.py"))
+    tests = re.findall(r"`(test_\w+)`", text)
+    assert [name for name in tests if f"def {name}(" not in every] == []
 
 
 def test_every_page_is_in_the_index() -> None:

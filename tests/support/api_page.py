@@ -62,7 +62,7 @@ def document() -> str:
 def _entry(place: str, name: str, thing: Any) -> Iterator[str]:
     yield f"### `{name}`"
     kind = "" if inspect.isfunction(thing) else "class "
-    yield f"```python\nfrom {place} import {name}\n\n{kind}{name}{_signature(thing)}\n```"
+    yield f"```py\nfrom {place} import {name}\n\n{kind}{name}{_signature(thing)}\n```"
     yield _prose(inspect.getdoc(thing) or "")
     if members := list(_members(thing)):
         yield "\n".join(members)

@@ -51,7 +51,9 @@ class Command:
             if line.strip() in ("…", INTERRUPT, ""):
                 continue
             parts = [_pattern(part) for part in line.split("…")]
-            found = re.compile(rf"^\s*{'.*'.join(parts)}\s*?$", re.MULTILINE).search(output, at)
+            found = re.compile(rf"^[ \t]*{'.*'.join(parts)}[ \t]*$", re.MULTILINE).search(
+                output, at
+            )
             if not found:
                 return line
             at = found.end()
@@ -90,7 +92,7 @@ def links(page: Path) -> list[str]:
 
 
 def _pattern(text: str) -> str:
-    words = (re.escape(NUMBER.sub("\0", word)) for word in text.split(" "))
+    words = (re.escape(NUMBER.sub("\0", word)) for word in text.split())
     pattern = r"\s*".join(words).replace("partitions", "partitions?")
     return pattern.replace(re.escape("\0"), r"(-?\d+(\.\d+)?|[0-9a-f]{8})")
 
