@@ -11,7 +11,7 @@ from pathlib import Path
 from types import TracebackType
 
 from pipeline.io.folder import Folder
-from pipeline.runner.task import Outcome
+from pipeline.runner.types import Outcome
 
 FILE = "log.jsonl"
 FOLDER = "logs"

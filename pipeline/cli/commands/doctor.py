@@ -26,7 +26,7 @@ def doctor(stages_file: Path | None, cache: str, as_json: bool) -> None:
     Exit code 1 where there is a problem; a note is none.
     """
     from pipeline.checks.doctor import PROBLEM, findings
-    from pipeline.dag.stage import file_for
+    from pipeline.dag.spec import file_for
 
     found = []
     for one in findings(stages_file or file_for(Path(".")), cache):

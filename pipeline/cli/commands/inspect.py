@@ -62,7 +62,7 @@ def _identities(cache: Cache, stages_file: Path | None) -> dict[str, Mapping[str
     """Of the stages with a store that a stages file names; None where there is no file."""
     if stages_file is None:
         return None
-    from pipeline.dag.stage import Stages
+    from pipeline.dag.spec import Stages
 
     stages = Stages.load(stages_file, cache.table.language)
     found = stages.identities(stages)

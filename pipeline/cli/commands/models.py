@@ -40,7 +40,7 @@ def models(action: str, stages_file: Path | None, language: str, as_json: bool) 
     and with HF_HUB_OFFLINE=1 none is. Exit code 1 where a model could not be fetched.
     """
     from pipeline.checks.models import needed
-    from pipeline.dag.stage import Stages, file_for
+    from pipeline.dag.spec import Stages, file_for
 
     path = stages_file or file_for(Path("."))
     found = needed(Stages.load(path, language), ask=action == "list")

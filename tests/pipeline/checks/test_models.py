@@ -14,7 +14,8 @@ import pytest
 import yaml
 
 from pipeline.checks.models import BUILT_IN, DOWNLOAD, HUB, LICENCES, LOCAL, needed
-from pipeline.dag.stage import DEFAULT_FILE, Stages, built_in
+from pipeline.dag.spec import DEFAULT_FILE, Stages
+from pipeline.dag.stage import built_in
 from pipeline.stage.extractor import Extractor
 from pipeline.weights.resolve import RANDOM
 from tests.support import hub

@@ -10,10 +10,12 @@ from click.testing import CliRunner, Result
 from model.cli.group import main
 from pipeline import open_cache
 from pipeline.checks import doctor
-from pipeline.dag.stage import DEFAULT_FILE, Stages, built_in, extractor_class
+from pipeline.dag.spec import DEFAULT_FILE, Stages
+from pipeline.dag.stage import built_in, extractor_class
 from pipeline.errors import UserError
 from pipeline.runner.dask_engine import DaskEngine
-from pipeline.runner.task import Engine, run_serially
+from pipeline.runner.serial import run_serially
+from pipeline.runner.types import Engine
 from pipeline.system.device import is_broken, require
 from tests.conftest import Transcripts
 
