@@ -82,6 +82,7 @@ def extract(
 
     from pipeline.cli.progress import display
     from pipeline.dag.spec import file_for
+    from pipeline.messages import counted
     from pipeline.runner import engines
     from pipeline.runner.extract import RunOptions
     from pipeline.runner.extract import extract as run
@@ -101,8 +102,8 @@ def extract(
     if trace:
         _write_trace(trace, done)
     if done.left:
-        told = f"Stopped: {done.left} partitions were not run; to continue: {_command()}"
-        click.echo(told, err=True)
+        left = counted(done.left, "partition")
+        click.echo(f"Stopped: {left} left to run; to continue: {_command()}", err=True)
         code = 128 + stop.signal if stop.signal else CLIPS_FAILED
     sys.exit(code)
 

@@ -74,7 +74,7 @@ def test_a_plan_names_the_setting_and_both_values_and_knows_the_way_back(
     ]
     transcripts.extract()
     transcripts.stages(letters=LETTERS)
-    there = "nothing to do, these settings' store is there"
+    there = "nothing to do, extracted with these settings before"
     assert planned(transcripts) == [
         f"letters: {there} — settings.scale: 2.0 → 1.0",
         f"doubled: {there} — needs letters, whose settings.scale: 2.0 → 1.0",
