@@ -77,10 +77,8 @@ def print_plan(plan: Plan) -> None:
         if stage.tasks:
             click.echo(str(stage))
         elif stage.why:
-            why = "; ".join(stage.why)
-            click.echo(
-                f"{stage.stage}: nothing to do, extracted with these settings before — {why}"
-            )
+            extracted = "nothing to do, extracted with these settings before"
+            click.echo(f"{stage.stage}: {extracted} — {'; '.join(stage.why)}")
     due = len(plan.tasks)
     there = sum(stage.partitions for stage in plan.by_stage) - due
     todo = f"Would run {counted(due, 'partition')}" if due else "Nothing to do"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -104,7 +104,7 @@ def bring_up_to_date(
     with (
         recorded(options.traced) as recording,
         lock.held(folder) as lease,
-        RunLog(folder) as log,
+        closing(RunLog(folder)) as log,
     ):
         folder.sweep()  # of what an earlier run left that died
         plan = _planned(clips, stages_file, folder, options)

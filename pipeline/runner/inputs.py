@@ -1,4 +1,4 @@
-"""What a task's extractor is handed: each clip with the upstream fields that it takes."""
+"""What a task's extractor is given: each clip with the upstream fields that it takes."""
 
 from __future__ import annotations
 

@@ -3,14 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import click
-
-if TYPE_CHECKING:
-    from pipeline.store.cache import Cache
 
 LONGEST_NAME = 80
 
@@ -54,24 +49,19 @@ def inspect(
     CLIP is the id of a clip of DATASET. The page needs no network; its video frame is decoded again
     from the source.
     """
+    from pipeline.dag.spec import Stages
     from pipeline.html import write_page
     from pipeline.inspect.page import inspect as page_of
     from pipeline.store.cache import locate, open_cache
 
     cache = open_cache(locate(dataset, cache_root, name))
-    html = page_of(cache, clip, at_s, _identities(cache, stages_file))
+    identities = None
+    if stages_file:
+        identities = Stages.load(stages_file, cache.table.language).stored_identities()
+    html = page_of(cache, clip, at_s, identities)
     own = Path("runs", f"{_as_file_name(f'{cache.name}-{clip}')}.html")
     path = write_page(html, output or own, show)
     click.echo(f"Written: {path} ({path.stat().st_size / 1e6:.1f} MB)")
-
-
-def _identities(cache: Cache, stages_file: Path | None) -> dict[str, Mapping[str, Any]] | None:
-    """Of the stages with a store that a stages file names; None where there is no file."""
-    if stages_file is None:
-        return None
-    from pipeline.dag.spec import Stages
-
-    return dict(Stages.load(stages_file, cache.table.language).stored_identities())
 
 
 def _as_file_name(text: str) -> str:
