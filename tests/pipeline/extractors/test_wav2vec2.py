@@ -258,10 +258,10 @@ def test_a_checkpoint_that_does_not_say_how_to_normalise_is_refused(tmp_path):
 
 
 def test_random_weights_are_the_same_every_time_and_hear_a_difference():
-    from pipeline.weights import resolve
+    from pipeline.weights import registry
 
     first = features(SOUNDS[:3], weights="random")
-    resolve._models.clear()
+    registry._models.clear()
     torch.manual_seed(5)
     for a, b in zip(first, features(SOUNDS[:3], weights="random"), strict=True):
         np.testing.assert_array_equal(a, b)
