@@ -21,8 +21,8 @@ from pipeline.runner.stop import Stop
 from pipeline.runner.task import Engine, Outcome
 from pipeline.store.cache import last_known, locate, set_current, store_url
 from pipeline.store.clips_table import ClipsTable
+from pipeline.store.provenance import provenance
 from pipeline.store.store import Store
-from pipeline.system.libraries import versions
 from pipeline.system.spans import Recording, recorded, span
 
 Observer = Callable[[Outcome], None]
@@ -154,20 +154,6 @@ def _make_stores(
             stages.steps,
             stages.partition,
             len(table.rows),
-            _provenance(stage, identity),
+            provenance(stage.name, identity, stage.settings.provenance()),
         )
     set_current(folder, {**last_known(folder), **{s.name: identities[s.name] for s in stored}})
-
-
-def _provenance(stage: Stage, identity: Mapping[str, Any]) -> dict[str, Any]:
-    return {
-        "stage": stage.name,
-        "extractor": stage.extractor,
-        "version": stage.kind.version,
-        "settings": stage.settings.provenance(),
-        "weights": {"id": identity["weights_id"], "digest": identity["weights"]},
-        "needs": identity["needs"],
-        "fingerprint": identity["fingerprint"],
-        "identity": identity,
-        "libraries": versions(),
-    }
