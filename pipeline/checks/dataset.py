@@ -10,9 +10,10 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from pipeline import dataset
 from pipeline.checks.clip import Finding, Look, look
 from pipeline.dataset.clip import SOUNDS, SPLITS, VIDEOS, Clip
+from pipeline.dataset.ids import DuplicateIdError
+from pipeline.dataset.layouts import entries, name_of, table_of
 from pipeline.errors import UserError
 from pipeline.io.hashing import UNREADABLE, FileDigests
 from pipeline.messages import printable
@@ -73,33 +74,29 @@ def check(
     decode: decode all media, instead of opening it. progress: told clips done, of how many.
     Raises UserError where there is no dataset.
     """
-    table = dataset.table_of(path)
+    table = table_of(path)
     clips, findings = _read(path, table)
-    looks = list(_looked_at(clips.values(), decode, progress))
+    looks = list(_looked_at(clips, decode, progress))
     findings += [finding for seen in looks for finding in seen.findings]
-    findings += _of_scores(clips.values())
-    findings += _of_splits(clips.values())
-    findings += _twins(clips.values())
-    findings += _unnamed(clips.values(), table.parent)
+    findings += _of_scores(clips)
+    findings += _of_splits(clips)
+    findings += _twins(clips)
+    findings += _unnamed(clips, table.parent)
     told = (replace(f, where=printable(f.where), what=printable(f.what)) for f in findings)
-    return Checked(dataset.name_of(path), _counted(looks), tuple(told))
+    return Checked(name_of(path), _counted(looks), tuple(told))
 
 
-def _read(path: str | Path, table: Path) -> tuple[dict[str, Clip], list[Finding]]:
-    """The clips by id, and what is wrong with the rows."""
-    clips: dict[str, Clip] = {}
-    first: dict[str, str] = {}
+def _read(path: str | Path, table: Path) -> tuple[list[Clip], list[Finding]]:
+    """The clips, and what is wrong with the rows."""
+    clips: list[Clip] = []
     findings: list[Finding] = []
     try:
-        for where, clip in dataset.entries(path):
-            if isinstance(clip, UserError):
-                what = str(clip).removeprefix(f"{where}: ")
-                findings.append(Finding("bad row", where, what, fails=True))
-            elif clip.id in clips:
-                what = f"id {clip.id!r} is there already, at {first[clip.id]}"
-                findings.append(Finding("duplicate id", where, what, fails=True))
-            else:
-                clips[clip.id], first[clip.id] = clip, where
+        for where, clip in entries(path):
+            if isinstance(clip, Clip):
+                clips.append(clip)
+                continue
+            kind = "duplicate id" if isinstance(clip, DuplicateIdError) else "bad row"
+            findings.append(Finding(kind, where, str(clip).removeprefix(f"{where}: "), fails=True))
     except UserError as error:
         findings.append(Finding("bad table", str(table), str(error), fails=True))
     if not clips and not findings:
@@ -107,8 +104,7 @@ def _read(path: str | Path, table: Path) -> tuple[dict[str, Clip], list[Finding]
     return clips, findings
 
 
-def _looked_at(clips: Iterable[Clip], decode: bool, progress: Progress) -> Iterator[Look]:
-    clips = list(clips)
+def _looked_at(clips: Sequence[Clip], decode: bool, progress: Progress) -> Iterator[Look]:
     has_media = any(clip.sound for clip in clips)
     cores = resources.cores()
     pool = ThreadPoolExecutor(cores if decode else 4 * cores)
@@ -145,9 +141,8 @@ def _of_scores(clips: Iterable[Clip]) -> Iterator[Finding]:
             yield Finding("label and annotation disagree", clip.id, what)
 
 
-def _of_splits(clips: Iterable[Clip]) -> Iterator[Finding]:
+def _of_splits(clips: Sequence[Clip]) -> Iterator[Finding]:
     """Splits without a labelled clip: training needs all three."""
-    clips = list(clips)
     labelled = Counter(clip.split for clip in clips if clip.label is not None)
     for split in SPLITS:
         if clips and not labelled[split]:

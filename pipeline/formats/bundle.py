@@ -43,7 +43,7 @@ class Bundle:
 
 
 @contextmanager
-def whole(path: Path) -> Iterator[Path]:
+def atomic_output(path: Path) -> Iterator[Path]:
     """Where to write what is to be at `path`, file or folder: it is there only once it is whole.
 
     Raises UserError where something is there already.

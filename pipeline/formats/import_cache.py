@@ -11,7 +11,7 @@ from typing import Any
 from pipeline.dag.stage import PARTITION
 from pipeline.dataset.load import Dataset
 from pipeline.errors import ClipError, UserError
-from pipeline.formats.source import Feature, Source
+from pipeline.formats.feature_set import Feature, FeatureSet
 from pipeline.io import lock
 from pipeline.io.folder import Folder
 from pipeline.io.hashing import of_json, of_text
@@ -20,8 +20,8 @@ from pipeline.stage.field import Field
 from pipeline.stage.steps import STEPS, Sampling, to_steps
 from pipeline.store.cache import set_current, store_url
 from pipeline.store.clips_table import ClipsTable, Row
+from pipeline.store.provenance import provenance
 from pipeline.store.store import Store
-from pipeline.system.libraries import versions
 
 VERSION = 1  # raised whenever the same file gives other numbers
 EXTRACTOR = "import"
@@ -29,7 +29,11 @@ READS = ("file",)  # the part of a clip that its key is made from: the file that
 
 
 def make_cache(
-    source: Source, url: str, name: str, sampling: Sampling = "uniform", command: str = "smp import"
+    source: FeatureSet,
+    url: str,
+    name: str,
+    sampling: Sampling = "uniform",
+    command: str = "smp import",
 ) -> tuple[int, int]:
     """Bring the cache at `url` up to date: how many partitions that took, of how many.
 
@@ -50,7 +54,7 @@ def make_cache(
         return len(lacking), len(stores) * _partitions(table)
 
 
-def _table(source: Source, name: str, command: str, known: ClipsTable | None) -> ClipsTable:
+def _table(source: FeatureSet, name: str, command: str, known: ClipsTable | None) -> ClipsTable:
     rows = tuple(
         Row(clip, {"text": of_text(clip.text), READS[0]: source.digest}) for clip in source.clips
     )
@@ -66,7 +70,7 @@ def _table(source: Source, name: str, command: str, known: ClipsTable | None) ->
     return ClipsTable(name, language, str(root), rows, command)
 
 
-def _identity(source: Source, stage: str, sampling: Sampling) -> dict[str, Any]:
+def _identity(source: FeatureSet, stage: str, sampling: Sampling) -> dict[str, Any]:
     """All that can change a feature's numbers, in the words of an extracted stage's."""
     identity = {
         "extractor": EXTRACTOR,
@@ -92,26 +96,17 @@ def _identity(source: Source, stage: str, sampling: Sampling) -> dict[str, Any]:
     }
 
 
-def _make_store(source: Source, stage: str, identity: Mapping[str, Any], cache: Folder) -> Store:
-    provenance = {
-        "stage": stage,
-        "extractor": EXTRACTOR,
-        "version": VERSION,
-        "settings": identity["settings"],
-        "weights": {"id": None, "digest": None},
-        "needs": {},
-        "fingerprint": identity["fingerprint"],
-        "identity": identity,
-        "libraries": versions(),
-        "source": str(source.path.absolute()),
-    }
+def _make_store(
+    source: FeatureSet, stage: str, identity: Mapping[str, Any], cache: Folder
+) -> Store:
+    origin = str(source.path.absolute())
     return Store.create(
         store_url(cache.url, stage, identity["fingerprint"]),
         {"features": Field(("step", source.features[stage].width), "float32")},
         STEPS,
         PARTITION,
         len(source.clips),
-        provenance,
+        provenance(stage, identity, identity["settings"], source=origin),
     )
 
 

@@ -12,12 +12,12 @@ from typing import Any, cast
 import numpy as np
 
 from pipeline.dataset.clip import Clip
-from pipeline.dataset.load import safe_id
+from pipeline.dataset.ids import safe_id
 from pipeline.errors import ClipError, UserError
 from pipeline.formats.bundle import Bundle
-from pipeline.formats.source import Feature, Source, require_unique
-from pipeline.formats.split import Split
-from pipeline.io import older_numpy, restricted_pickle
+from pipeline.formats.feature_set import Feature, FeatureSet
+from pipeline.formats.pickled_split import PickledSplit
+from pipeline.io import pickle_io
 from pipeline.io.hashing import FileDigests
 from pipeline.stage.transcript import whole_characters
 
@@ -50,7 +50,7 @@ def chosen(root: Path, given: Mapping[str, Sequence[str]]) -> dict[str, str]:
     return dict(named)
 
 
-def read(root: Path, modalities: Mapping[str, str], language: str | None = None) -> Source:
+def read(root: Path, modalities: Mapping[str, str], language: str | None = None) -> FeatureSet:
     """Clips and features. modalities: the one of each folder of features that is to be read.
 
     language: of the transcripts, `zh` or `en`; by default Chinese where there are any. Labels are
@@ -58,7 +58,6 @@ def read(root: Path, modalities: Mapping[str, str], language: str | None = None)
     """
     texts = _transcripts(root / TRANSCRIPTS, language)
     clips = tuple(_clips(root / LABELS, texts))
-    require_unique(str(root / LABELS), clips)
     if not clips:
         raise UserError(f"{root / LABELS}: holds no clips")
     folders = {name: root / FEATURES / name for name in modalities}
@@ -69,14 +68,14 @@ def read(root: Path, modalities: Mapping[str, str], language: str | None = None)
     digests.save()
     ids = [clip.id for clip in clips]
     features = {name: _feature(folders[name], m, ids) for name, m in modalities.items()}
-    return Source(root, FORMAT, digest, clips, features)
+    return FeatureSet(root, FORMAT, digest, clips, features)
 
 
 def _clips(path: Path, texts: Mapping[str, str]) -> Iterator[Clip]:
     for split, corpus in CORPORA.items():
         entries = _corpus(path, corpus)
         scores = [x.get("val") if isinstance(x, dict) else x for x in entries.values()]
-        table = Split(split, f"{path}, {corpus}", {"id": list(entries), "val": scores})
+        table = PickledSplit(split, f"{path}, {corpus}", {"id": list(entries), "val": scores})
         for id, label in zip(table.ids, table.numbers("val"), strict=True):
             yield Clip(id, text=texts.get(id, ""), label=label, split=split)
 
@@ -93,7 +92,7 @@ def _corpus(path: Path, name: str) -> dict[str, Any]:
                 else np.lib.format.read_array_header_2_0
             )
             shape, _, dtype = header(file)
-            content = restricted_pickle.load(cast(Any, file), where) if dtype.hasobject else None
+            content = pickle_io.load(cast(Any, file), where) if dtype.hasobject else None
     except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
         raise UserError(f"{where} can't be read: {' '.join(str(error).split())}") from error
     corpus = content.item() if isinstance(content, np.ndarray) and shape == () else None
@@ -200,7 +199,7 @@ def _npy(corpus: dict[str, Any]) -> bytes:
     file = io.BytesIO()
     header = {"descr": "|O", "fortran_order": False, "shape": ()}
     np.lib.format.write_array_header_1_0(file, header)
-    file.writelines(older_numpy.dumps(np.array(corpus)))
+    file.writelines(pickle_io.dumps(np.array(corpus)))
     return file.getvalue()
 
 

@@ -128,7 +128,7 @@ def test_what_is_no_dataset_is_refused(tmp_path: Path) -> None:
         dataset.load(tmp_path)
     with pytest.raises(UserError, match="holds no clips"):
         dataset.load(label_csv(tmp_path / "d"))
-    with pytest.raises(UserError, match=r"label.csv:2: lacks text, label, split"):
+    with pytest.raises(UserError, match=r"label.csv:2: no column text, label, split"):
         dataset.load(label_csv(tmp_path / "d", "a,b", head="id,other"))
     (tmp_path / "gbk.csv").write_bytes("id,text,label,split\na,你好,1,train".encode("gbk"))
     with pytest.raises(UserError, match="gbk.csv:2: not UTF-8"):
