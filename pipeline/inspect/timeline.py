@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pipeline.html.plot import labelled, ticks_within
+from pipeline.html.charts import labelled, ticks_within
 from pipeline.inspect.finding import Finding
 from pipeline.inspect.sound import SoundPanel
 
