@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING
 import click
 
 from pipeline.cli.group import CLIPS_FAILED, OK
+from pipeline.messages import counted
 
 if TYPE_CHECKING:
-    from pipeline.checks.clip import Finding
-    from pipeline.checks.dataset import Checked
+    from pipeline.checks.clip import Issue
+    from pipeline.checks.dataset import CheckedDataset
 
-SHOWN = 10  # findings of a kind
+SHOWN = 10  # issues of a kind
 
 
 @click.group()
@@ -27,12 +28,12 @@ def dataset() -> None:
 @dataset.command()
 @click.argument("path", metavar="DATASET", type=click.Path(path_type=Path))
 @click.option("--decode", is_flag=True, help="Decode all media, instead of opening it.")
-@click.option("--all", "show_all", is_flag=True, help=f"More than {SHOWN} findings of a kind.")
+@click.option("--all", "show_all", is_flag=True, help=f"Show more than {SHOWN} issues of a kind.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
 def check(path: Path, decode: bool, show_all: bool, as_json: bool) -> None:
-    """What is missing, unreadable or inconsistent in DATASET, a folder or a manifest.
+    """Find what is missing, unreadable or inconsistent in DATASET, a folder or a manifest.
 
-    Exit code 1 where something would fail, 0 where there are at most things to judge.
+    Exit code 1 if there are errors, 0 if there are only warnings.
     """
     from pipeline.checks.dataset import check as run
     from pipeline.cli.console import counting
@@ -43,11 +44,11 @@ def check(path: Path, decode: bool, show_all: bool, as_json: bool) -> None:
         click.echo(json.dumps(checked.to_json(), indent=2, ensure_ascii=False))
     else:
         _print_splits(checked)
-        _print_findings(checked, None if show_all else SHOWN)
+        _print_issues(checked, None if show_all else SHOWN)
     sys.exit(CLIPS_FAILED if checked.fails else OK)
 
 
-def _print_splits(checked: Checked) -> None:
+def _print_splits(checked: CheckedDataset) -> None:
     from rich.table import Table
 
     from pipeline.checks.dataset import PUBLISHED
@@ -56,8 +57,8 @@ def _print_splits(checked: Checked) -> None:
 
     table = Table(box=None, pad_edge=False, title=checked.name, title_justify="left")
     table.add_column("split")
-    counted = ["clips", "labelled", "text", "pictures", "sound", "minutes"]
-    for heading in [*counted, *(f"{name} has" for name in PUBLISHED)]:
+    headings = ["clips", "labelled", "text", "pictures", "sound", "minutes"]
+    for heading in [*headings, *(f"{name} has" for name in PUBLISHED)]:
         table.add_column(heading, justify="right")
     for split, n in checked.splits.items():
         cells = [n.clips, n.labelled, n.text, n.pictures, n.sound, f"{n.seconds / 60:.1f}"]
@@ -67,16 +68,17 @@ def _print_splits(checked: Checked) -> None:
     print_whole(table)
 
 
-def _print_findings(checked: Checked, most: int | None) -> None:
-    by_kind: dict[tuple[bool, str], list[Finding]] = defaultdict(list)
-    for finding in checked.findings:
-        by_kind[not finding.fails, finding.kind].append(finding)
-    for (is_mild, kind), findings in sorted(by_kind.items()):
-        click.echo(f"{kind}: {len(findings)}{'' if is_mild else ', would fail'}")
-        for finding in findings[:most]:
-            click.echo(f"  {finding.where}: {finding.what}")
-        if more := len(findings) - len(findings[:most]):
+def _print_issues(checked: CheckedDataset, most: int | None) -> None:
+    by_kind: dict[tuple[bool, str], list[Issue]] = defaultdict(list)
+    for issue in checked.issues:
+        by_kind[not issue.fails, issue.kind].append(issue)
+    for (is_warning, kind), issues in sorted(by_kind.items()):
+        click.echo(f"{'warning' if is_warning else 'error'}: {kind}: {len(issues)}")
+        for issue in issues[:most]:
+            click.echo(f"  {issue.where}: {issue.what}")
+        if more := len(issues) - len(issues[:most]):
             click.echo(f"  … and {more} more; --all shows them")
-    failing = sum(finding.fails for finding in checked.findings)
-    rest = len(checked.findings) - failing
-    click.echo(f"{failing} would fail, {rest} to judge" if checked.findings else "All is well.")
+    errors = sum(issue.fails for issue in checked.issues)
+    warnings = len(checked.issues) - errors
+    summary = f"{counted(errors, 'error')}, {counted(warnings, 'warning')}"
+    click.echo(summary if checked.issues else "No problems found.")
