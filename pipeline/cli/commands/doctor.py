@@ -18,18 +18,18 @@ from pipeline.cli.group import CLIPS_FAILED, OK
     type=click.Path(path_type=Path),
     help="Whose models are looked for; by default ./stages.yaml, else the package's.",
 )
-@click.option("--cache", default="cache", show_default=True, help="Where there must be room.")
+@click.option("--cache", default="cache", show_default=True, help="Where there must be free space.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
 def doctor(stages_file: Path | None, cache: str, as_json: bool) -> None:
-    """What of this machine would keep extraction from working, and what to do about it.
+    """Check that this machine can run the pipeline.
 
-    Exit code 1 where there is a problem; a note is none.
+    Exit code 1 if there is a problem; notes are not problems.
     """
-    from pipeline.checks.doctor import PROBLEM, findings
+    from pipeline.checks.doctor import PROBLEM, checks
     from pipeline.dag.stage import file_for
 
     found = []
-    for one in findings(stages_file or file_for(Path(".")), cache):
+    for one in checks(stages_file or file_for(Path(".")), cache):
         found.append(one)
         if not as_json:
             click.echo(f"{one.state:<8} {one.name}: {one.found}")

@@ -30,14 +30,14 @@ if TYPE_CHECKING:
     type=click.Choice(["en", "zh"]),
     default="en",
     show_default=True,
-    help="Of the dataset's texts, for settings that differ by it.",
+    help="Language of the texts, for settings that depend on it.",
 )
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
 def models(action: str, stages_file: Path | None, language: str, as_json: bool) -> None:
-    """The models that a stages file needs: size, licence, whether they are here; or fetch them.
+    """List or download the models that a stages file needs.
 
-    The hub's client is used: HF_HOME says where models are kept, HF_ENDPOINT which hub is asked,
-    and with HF_HUB_OFFLINE=1 none is. Exit code 1 where a model could not be fetched.
+    HF_HOME sets where models are kept, HF_ENDPOINT which hub is asked, and HF_HUB_OFFLINE=1 that
+    none is. Exit code 1 if a model could not be downloaded.
     """
     from pipeline.checks.models import needed
     from pipeline.dag.stage import Stages, file_for
@@ -55,7 +55,7 @@ def models(action: str, stages_file: Path | None, language: str, as_json: bool) 
     for error in errors:
         click.echo(f"Error: {error}", err=True)
     if action == "list" and not as_json and not all(model.is_here for model in found):
-        click.echo("To fetch what is not here: smp models pull")
+        click.echo("To download what is not here: smp models pull")
     sys.exit(CLIPS_FAILED if errors else OK)
 
 
@@ -66,7 +66,7 @@ def _pulled(found: Sequence[Model]) -> tuple[list[Model], list[str]]:
     pulled, errors = [], []
     for model in found:
         if not model.is_here:
-            click.echo(f"fetching {model.source.id} …", err=True)
+            click.echo(f"downloading {model.source.id} …", err=True)
         try:
             pulled.append(fetch(model))
         except UserError as error:
@@ -86,10 +86,10 @@ def _print(found: Sequence[Model]) -> None:
     for m in found:
         size = "–" if m.size_bytes is None else f"{m.size_bytes / 1e6:.1f}"
         here, revision = "yes" if m.is_here else "no", (m.revision or "–")[:12]
-        here = "in part" if m.lacking else here
+        here = "in part" if m.missing else here
         stages = ", ".join(m.stages)
         table.add_row(m.source.id, stages, m.kind, here, revision, size, m.licence)
     print_whole(table)
     for m in found:
-        if m.lacking:
-            click.echo(f"{m.source.id} at {m.path} lacks {'; '.join(m.lacking)}")
+        if m.missing:
+            click.echo(f"{m.source.id} at {m.path} is missing {'; '.join(m.missing)}")

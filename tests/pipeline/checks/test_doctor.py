@@ -18,8 +18,9 @@ from pipeline.checks.doctor import NOTE, OK, PROBLEM
 from pipeline.media import codecs
 from pipeline.sample.write import STAGES
 from pipeline.system import resources
+from tests.support.paths import ROOT
 
-SAMPLE = Path(doctor.__file__).with_name(f"sample_{STAGES}")
+SAMPLE = ROOT / "pipeline/sample" / STAGES
 
 
 @pytest.fixture(autouse=True)
@@ -53,7 +54,7 @@ def test_models_that_are_nowhere_are_a_problem_and_what_to_do_is_told(
     stages.write_text("stages:\n  bert: {weights: own/net}\n")
     code, _, told = run("--stages", str(stages), "--cache", str(tmp_path))
     assert code == 1
-    assert f"problem  models: not here, of {stages}: own/net\n         → smp models pull" in told
+    assert f"problem  models: missing for {stages}: own/net\n         → run smp models pull" in told
     monkeypatch.setattr(resources, "answers", lambda url: True)
     code, found, _ = run("--stages", str(stages), "--cache", str(tmp_path), "--json")
     assert (code, found["models"]["state"], found["network"]["state"]) == (0, NOTE, OK)
@@ -134,7 +135,7 @@ def test_the_limits_of_a_container_count(tmp_path: Path, monkeypatch: pytest.Mon
 
 def test_torch_is_loaded_only_where_there_is_a_driver() -> None:
     code = (
-        "import sys; from pipeline import doctor; doctor.DRIVER_SIGNS = ()\n"
+        "import sys; from pipeline.checks import doctor; doctor.DRIVER_SIGNS = ()\n"
         "doctor.shutil.which = lambda name: None\n"
         "print(doctor.gpu().state, 'torch' in sys.modules)\n"
         "doctor.shutil.which = lambda name: name\n"

@@ -93,7 +93,7 @@ def test_what_is_pulled_is_what_is_needed_and_then_it_is_here(url: str, tmp_path
     assert (before["size_bytes"], before["licence"]) == (5005, "mit"), "as the hub says"
     pulled = smp(tmp_path, url, "pull", *where)
     assert pulled.returncode == 0, pulled.stderr
-    assert "fetching own/net" in pulled.stderr
+    assert "downloading own/net" in pulled.stderr
     snapshot = tmp_path / "hf/hub/models--own--net/snapshots" / hub.COMMIT
     assert names_in(snapshot) == {
         "config.json", "model.safetensors", "vocab.txt", "tokenizer_config.json", "README.md"
@@ -145,7 +145,7 @@ def test_what_lacks_of_a_model_that_is_here_is_told_and_then_fetched(
     snapshot = tmp_path / "hf/hub/models--own--net/snapshots" / hub.COMMIT
     (snapshot / "vocab.txt").unlink()  # as where someone loaded the network alone
     told = smp(tmp_path, NOWHERE, *where, HF_HUB_OFFLINE="1").stdout
-    assert f"own/net at {snapshot} lacks a vocabulary (tokenizer.json, vocab.txt" in told
+    assert f"own/net at {snapshot} is missing a vocabulary (tokenizer.json, vocab.txt" in told
     assert " in part " in told
     assert "smp models pull" in told
     after = smp(tmp_path, url, "pull", *where)
@@ -161,7 +161,9 @@ def test_what_a_folder_lacks_is_told(tmp_path: Path) -> None:
     done = smp(tmp_path, NOWHERE, "pull", "--stages", str(path))
     assert done.returncode == 1
     [error] = [line for line in done.stderr.splitlines() if line.startswith("Error: ")]
-    assert error.startswith(f"Error: {local} lacks a configuration (config.json); a vocabulary (")
+    assert error.startswith(
+        f"Error: {local} is missing a configuration (config.json); a vocabulary ("
+    )
 
 
 def test_one_that_cant_be_fetched_is_told_and_the_others_are_fetched(
@@ -177,8 +179,8 @@ def test_one_that_cant_be_fetched_is_told_and_the_others_are_fetched(
     done = smp(tmp_path, url, "pull", "--stages", str(path), "--json")
     assert done.returncode == 1
     assert "Error: own/absent: Client error '404 Not Found'" in done.stderr
-    assert "Error: own/bare: what the hub has of it lacks weights (model.safeten" in done.stderr
-    assert "Error: own/wordless: what the hub has of it lacks a vocabulary (token" in done.stderr
+    assert "Error: own/bare: on the hub it is missing weights (model.safeten" in done.stderr
+    assert "Error: own/wordless: on the hub it is missing a vocabulary (token" in done.stderr
     assert [id for id, model in done.models.items() if model["cached"]] == ["own/chinese"]
 
 
@@ -186,7 +188,7 @@ def test_one_that_cant_be_fetched_is_told_and_the_others_are_fetched(
     ("variables", "told"),
     [
         ({}, f"the hub at {NOWHERE} can't be reached"),
-        ({"HF_HUB_OFFLINE": "1"}, "HF_HUB_OFFLINE is set, so the hub is not asked; unset it"),
+        ({"HF_HUB_OFFLINE": "1"}, "HF_HUB_OFFLINE is set, so nothing is downloaded; unset it"),
     ],
 )
 def test_a_hub_out_of_reach_is_one_clear_line(

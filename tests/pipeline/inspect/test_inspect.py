@@ -43,7 +43,7 @@ SECONDS = 4.0
 STAGES = ("faces", "resnet18", "action_units", "audio", "mfcc", "wav2vec2", "bert")
 
 
-def film(path: Path, cut: footage.Cut, has_sound: bool = True) -> str:
+def film(path: Path, cut: footage.Excerpt, has_sound: bool = True) -> str:
     rng = np.random.default_rng(0)
     frames = list(footage.shown(cut, SECONDS, rng))
     spoken = voice.speak(SECONDS, 0.5, rng) if has_sound else None
@@ -55,11 +55,11 @@ def film(path: Path, cut: footage.Cut, has_sound: bool = True) -> str:
 def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A dataset `talks.jsonl` and its cache: a hostile clip, and three that lack something."""
     folder = tmp_path_factory.mktemp("inspect")
-    face = film(folder / "face.mp4", footage.CUTS[9])
+    face = film(folder / "face.mp4", footage.EXCERPTS[9])
     shutil.copy(folder / face, folder / "gone.mp4")
     clips = {
         HOSTILE: (face, LONG),
-        SILENT: (film(folder / "silent.mp4", footage.CUTS[8], has_sound=False), "A quiet one."),
+        SILENT: (film(folder / "silent.mp4", footage.EXCERPTS[8], has_sound=False), "A quiet one."),
         FACELESS: (film(folder / "faceless.mp4", footage.NO_FACE), ""),
         GONE: ("gone.mp4", "好坏 it was"),
     }
