@@ -137,13 +137,12 @@ def memory() -> Check:
     free = resources.free_bytes()
     if free is None:
         return Check("memory", NOTE, "unknown", f"have {ENOUGH_MEMORY / GB:.0f} GB free")
-    told = f"{free / GB:.1f} GB free"
-    if free < LEAST_MEMORY:
-        return Check("memory", PROBLEM, told, "close other programs, or raise the limit")
-    if free < ENOUGH_MEMORY:
-        advice = "run without --workers: each process takes up to 3 GB for its networks"
-        return Check("memory", NOTE, told, advice)
-    return Check("memory", OK, told)
+    state = _state(free, LEAST_MEMORY, ENOUGH_MEMORY)
+    advice = {
+        PROBLEM: "close other programs, or raise the limit",
+        NOTE: "run without --workers: each process takes up to 3 GB for its networks",
+    }
+    return Check("memory", state, f"{free / GB:.1f} GB free", advice.get(state, ""))
 
 
 def disk(cache: str) -> Check:
@@ -153,15 +152,18 @@ def disk(cache: str) -> Check:
     place = Path(cache).absolute()
     while not place.exists():
         place = place.parent
-    free = shutil.disk_usage(place).free
-    told = f"{free / GB:.1f} GB free for {cache} (on {place})"
     if not os.access(place, os.W_OK):
         advice = "give --cache a folder that is writable"
         return Check("disk", PROBLEM, f"{place} can't be written to", advice)
-    if free < ENOUGH_DISK:
-        advice = "a clip takes about 1 MB: free space (smp clean), or give another --cache"
-        return Check("disk", PROBLEM if free < LEAST_DISK else NOTE, told, advice)
-    return Check("disk", OK, told)
+    free = shutil.disk_usage(place).free
+    state = _state(free, LEAST_DISK, ENOUGH_DISK)
+    advice = "a clip takes about 1 MB: free space (smp clean), or give another --cache"
+    told = f"{free / GB:.1f} GB free for {cache} (on {place})"
+    return Check("disk", state, told, "" if state == OK else advice)
+
+
+def _state(free: float, least: float, enough: float) -> str:
+    return PROBLEM if free < least else NOTE if free < enough else OK
 
 
 def network() -> Check:

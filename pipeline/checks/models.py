@@ -94,10 +94,12 @@ def _looked_at(source: Source, stages: tuple[str, ...]) -> Model:
     here = path if path is not None and path.exists() else None
     wanted = Wanted.of(source.files)
     revision = here.name if here and kind == HUB else source.revision
-    size = sum(p.stat().st_size for p in _files(here, wanted)) if here else None
+    files = wanted.files(here) if here and here.is_dir() else [here] if here else []
+    size = sum(file.stat().st_size for file in files) if here else None
     licence = LICENCES.get(source.id) or (_card_licence(here) if here and kind == HUB else "")
+    unknown = {RANDOM: "–", HUB: "see its model card"}.get(kind, "see its source")
     missing = tuple(wanted.lacking_in(here)) if here and here.is_dir() else ()
-    return Model(stages, source, kind, revision, here, size, licence or _unknown(kind), missing)
+    return Model(stages, source, kind, revision, here, size, licence or unknown, missing)
 
 
 def _place(source: Source) -> tuple[str, Path | None]:
@@ -109,14 +111,6 @@ def _place(source: Source) -> tuple[str, Path | None]:
     if local.exists():
         return LOCAL, local
     return HUB, hub.snapshot(source.id, source.revision)
-
-
-def _files(path: Path, wanted: Wanted) -> list[Path]:
-    return [path] if path.is_file() else wanted.files(path)
-
-
-def _unknown(kind: str) -> str:
-    return {RANDOM: "–", HUB: "see its model card"}.get(kind, "see its source")
 
 
 def _card_licence(snapshot: Path) -> str:
@@ -138,14 +132,12 @@ def _asked(models: Iterable[Model]) -> Iterator[Model]:
 
     is_up = not constants.HF_HUB_OFFLINE
     for model in models:
-        if not is_up or model.kind != HUB or model.is_here:
-            yield model
-            continue
-        try:
-            yield _as_the_hub_says(model)
-        except Exception as error:  # the hub client raises many kinds
-            is_up = not _is_out_of_reach(error)
-            yield model
+        if is_up and model.kind == HUB and not model.is_here:
+            try:
+                model = _as_the_hub_says(model)
+            except Exception as error:  # the hub client raises many kinds
+                is_up = not _is_out_of_reach(error)
+        yield model
 
 
 def _as_the_hub_says(model: Model) -> Model:

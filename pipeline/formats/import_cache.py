@@ -48,10 +48,18 @@ def make_cache(
         table.write(folder)
         stores = {s: _make_store(source, s, one, folder) for s, one in identities.items()}
         set_current(folder, identities)
-        lacking = [(s, n) for s, store in stores.items() for n in _lacking(store, table)]
-        for stage, number in lacking:
-            _write(stores[stage], number, source.features[stage], table, sampling)
-        return len(lacking), len(stores) * _partitions(table)
+        keys = table.keys(READS)
+        parts = [keys[start : start + PARTITION] for start in range(0, len(keys), PARTITION)]
+        written = 0
+        for stage, store in stores.items():
+            commits = store.commits()
+            for number, part in enumerate(parts):
+                if number in commits and list(commits[number].keys) == part:
+                    continue
+                clips = range(number * PARTITION, number * PARTITION + len(part))
+                store.write(number, part, _results(source.features[stage], clips, sampling))
+                written += 1
+        return written, len(stores) * len(parts)
 
 
 def _table(source: FeatureSet, name: str, command: str, known: ClipsTable | None) -> ClipsTable:
@@ -108,28 +116,6 @@ def _make_store(
         len(source.clips),
         provenance(stage, identity, identity["settings"], source=origin),
     )
-
-
-def _partitions(table: ClipsTable) -> int:
-    return -(-len(table.rows) // PARTITION)
-
-
-def _keys(table: ClipsTable, number: int) -> list[str]:
-    return table.keys(READS)[number * PARTITION : (number + 1) * PARTITION]
-
-
-def _lacking(store: Store, table: ClipsTable) -> list[int]:
-    commits = store.commits()
-    whole = {n for n, commit in commits.items() if list(commit.keys) == _keys(table, n)}
-    return [n for n in range(_partitions(table)) if n not in whole]
-
-
-def _write(
-    store: Store, number: int, feature: Feature, table: ClipsTable, sampling: Sampling
-) -> None:
-    keys = _keys(table, number)
-    clips = range(number * PARTITION, number * PARTITION + len(keys))
-    store.write(number, keys, _results(feature, clips, sampling))
 
 
 def _results(feature: Feature, clips: Sequence[int], sampling: Sampling) -> list[ClipResult]:

@@ -80,30 +80,23 @@ FACE_LATE = Excerpt("train", "noface_face.mov", 0.4, (0.45, 0.50), 0.80, 0.0, 5.
 FACE_LEAVES = Excerpt("test", "face_noface.mov", 0.6, (0.45, 0.50), 0.80, 1.8, 4.4)
 
 
-def shown(excerpt: Excerpt, seconds: float, rng: np.random.Generator) -> Iterator[np.ndarray]:
+def shown(
+    excerpt: Excerpt, seconds: float, rng: np.random.Generator, once: bool = False
+) -> Iterator[np.ndarray]:
     """The excerpt as rgb frames [180, 320, 3], `seconds` long, to and fro where it is too short.
 
     Where it begins, how fast it plays, the light, the window and whether it is mirrored are drawn,
-    so that one excerpt serves several clips.
+    so that one excerpt serves several clips. once: it plays from its beginning to its end.
     """
     length_s = excerpt.end_s - excerpt.start_s
-    yield from _filmed(excerpt, seconds, rng.uniform(0, length_s), rng.uniform(*SPEED), rng)
-
-
-def shown_once(excerpt: Excerpt, seconds: float, rng: np.random.Generator) -> Iterator[np.ndarray]:
-    """The excerpt from its beginning to its end, within `seconds`."""
-    yield from _filmed(excerpt, seconds, 0.0, (excerpt.end_s - excerpt.start_s) / seconds, rng)
-
-
-def _filmed(
-    excerpt: Excerpt, seconds: float, begin_s: float, speed: float, rng: np.random.Generator
-) -> Iterator[np.ndarray]:
+    begin_s = 0.0 if once else rng.uniform(0, length_s)
+    speed = length_s / seconds if once else rng.uniform(*SPEED)
     times_s, pictures = _pictures(excerpt.file, round(HEIGHT_PX / excerpt.height))
     count = round(seconds * FPS)
     gain, is_mirrored = rng.uniform(*GAIN), rng.random() < 0.5
     first, last = rng.permutation(DRIFT)
     for number, zoom in enumerate(np.linspace(first, last, count)):
-        within_s = _reflected(begin_s + speed * number / FPS, excerpt.end_s - excerpt.start_s)
+        within_s = _reflected(begin_s + speed * number / FPS, length_s)
         index = int(np.abs(times_s - excerpt.start_s - within_s).argmin())
         frame = _window(pictures[index], excerpt.at, float(zoom))
         frame = frame[:, ::-1] if is_mirrored else frame

@@ -147,15 +147,13 @@ def _best_excerpt(split: str, score: float, used: Counter[Excerpt]) -> Excerpt:
 
 def _film(script: Script, path: Path, seed: int) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    show = footage.shown_once if script.special in STAGED else footage.shown
-    frames = show(script.excerpt, script.seconds, np.random.default_rng([seed, script.number, 1]))
-    rng = np.random.default_rng([seed, script.number, 2])
-    sound: np.ndarray | None = voice.speak(script.seconds, script.sound_score, rng)
+    for_frames, for_sound = (np.random.default_rng([seed, script.number, k]) for k in (1, 2))
+    once = script.special in STAGED
+    frames = footage.shown(script.excerpt, script.seconds, for_frames, once)
+    sound = voice.speak(script.seconds, script.sound_score, for_sound)
     if script.special == "silence":
         sound = np.zeros_like(sound)
-    if script.special == "no sound":
-        sound = None
-    write_mp4(path, frames, FPS, sound, voice.RATE_HZ)
+    write_mp4(path, frames, FPS, None if script.special == "no sound" else sound, voice.RATE_HZ)
 
 
 def _table(scripts: Sequence[Script]) -> str:

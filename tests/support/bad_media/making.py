@@ -33,8 +33,8 @@ Pictures = Sequence[np.ndarray]
 @cache
 def filmed(excerpt: Excerpt = LAUGHS, seconds: float = SECONDS) -> Pictures:
     """A real face, rgb [180, 320, 3], at FPS."""
-    show = footage.shown_once if excerpt in (FACE_LATE, NO_FACE) else footage.shown
-    return list(show(excerpt, seconds, np.random.default_rng(1)))
+    once = excerpt in (FACE_LATE, NO_FACE)
+    return list(footage.shown(excerpt, seconds, np.random.default_rng(1), once))
 
 
 @cache
