@@ -54,7 +54,7 @@ def with_table(clips: Sequence[Clip], path: Path) -> list[Clip]:
         audio = str(path.parent.absolute() / row["audio"]) if row.get("audio") else clip.audio
         told.append(replace(clip, text=row["text"], audio=audio))
     if not used:
-        raise UserError(f"{path}: no row is of a clip that was given, such as {clips[0].id}")
+        raise UserError(f"{path}: no row matches a given clip, such as {clips[0].id}")
     return told
 
 
@@ -91,7 +91,7 @@ def _table(path: Path) -> dict[str, TableRow]:
         # As it is written, and as a path from the table's folder.
         for name in {str(Path(key)), os.path.abspath(path.parent / key)}:
             if name in table:
-                raise UserError(f"{where}: {key!r} is there already, at {table[name][0]}")
+                raise UserError(f"{where}: {key!r} already appears at {table[name][0]}")
             table[name] = where, row
     return table
 

@@ -15,7 +15,7 @@ class DuplicateIdError(UserError):
 def require_new(first: dict[str, str], where: str, id: str) -> None:
     """Raise DuplicateIdError where `id` is in `first`: the ids so far, and where each was used."""
     if id in first:
-        raise DuplicateIdError(f"{where}: id {id!r} is there already, at {first[id]}")
+        raise DuplicateIdError(f"{where}: id {id!r} already appears at {first[id]}")
     first[id] = where
 
 

@@ -46,10 +46,10 @@ class Bundle:
 def atomic_output(path: Path) -> Iterator[Path]:
     """Where to write what is to be at `path`, file or folder: it is there only once it is whole.
 
-    Raises UserError where something is there already.
+    Raises UserError where something exists already.
     """
     if path.exists():
-        raise UserError(f"{path} is there already; remove it or name another place")
+        raise UserError(f"{path} already exists; remove it or choose another path")
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.name}.partial")
     folder = Folder(part.parent)

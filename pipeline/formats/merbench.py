@@ -176,7 +176,9 @@ def write(bundle: Bundle, root: Path) -> None:
     """
     names = [safe_id(clip.id, clip.id.replace("/", "_")) for clip in bundle.clips]
     if len(set(names)) < len(names):
-        raise UserError(f"{bundle.name}: two clips have one name once / is _; rename one of them")
+        raise UserError(
+            f"{bundle.name}: two clips get one name when / becomes _; rename one of them"
+        )
     for modality, features in bundle.features.items():
         folder = root / FEATURES / modality
         folder.mkdir(parents=True)

@@ -176,7 +176,7 @@ ROW_FAULTS = [
     ("v,2,hm,high,,test", "bad row", "label 'high' is not a number", True),
     ("v,2,hm,0", "bad row", "expected 6 columns", True),
     ("../x,2,hm,0,,test", "bad row", "leaves the dataset's folder", True),
-    ("v,1,again,0,,valid", "duplicate id", "id 'v/1' is there already, at ", True),
+    ("v,1,again,0,,valid", "duplicate id", "id 'v/1' already appears at ", True),
 ]
 
 

@@ -76,7 +76,7 @@ def test_a_manifest_is_read_from_csv_and_from_json_lines(tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("v,1,again,0,,train", r"label.csv:3: id 'v/1' is there already, at .*label.csv:2"),
+        ("v,1,again,0,,train", r"label.csv:3: id 'v/1' already appears at .*label.csv:2"),
         ("v,2,hm,0,,dev", r"label.csv:3: unknown split 'dev'; one of train, valid, test"),
         ("v,2,hm,high,,test", r"label.csv:3: label 'high' is not a number"),
         ("v,2,hm,-inf,,test", r"label.csv:3: label '-inf' is not a number"),

@@ -385,7 +385,7 @@ def test_what_is_there_is_not_overwritten_and_nothing_is_left_half_written(tmp_p
     assert list(tmp_path.iterdir()) == []
     with atomic_output(place) as part:
         part.write_text("all")
-    with pytest.raises(UserError, match="is there already"), atomic_output(place):
+    with pytest.raises(UserError, match="already exists"), atomic_output(place):
         raise AssertionError("not reached")
     assert place.read_text() == "all"
     assert [path.name for path in tmp_path.iterdir()] == ["out"]

@@ -189,7 +189,7 @@ WRONG: list[tuple[Callable[[dict[str, Any]], None], str]] = [
     (change("regression_labels", 3.0), "regression_labels is 3.0, expected one entry a clip"),
     (
         change("id", lambda x: [x[0], *x[:-1]]),
-        "id 'valid0/0' is there already, at talks",
+        "id 'valid0/0' already appears at talks",
     ),
     (change("id", lambda x: ["../../etc$_$passwd", *x[1:]]), "leaves the dataset's folder"),
     (change("id", None), "no field labels; has"),
@@ -392,7 +392,7 @@ class TestCache:
             split["id"] = [f"other{i}" for i in range(len(split["id"]))]
         path = feature_files.write(Path("other.pkl"), other)
         said = smp("import", path, code=2).stderr
-        assert "is there already, at other.pkl, train" in said  # in two splits
+        assert "already appears at other.pkl, train" in said  # in two splits
         for name, split in other.items():
             split["id"] = [f"{name}{id}" for id in split["id"]]
         feature_files.write(path, other)
