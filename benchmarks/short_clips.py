@@ -13,7 +13,7 @@ from pipeline.sample import footage, voice
 from pipeline.sample.sentences import sentence, supply
 
 SECONDS = 0.3
-CUTS = [cut for cut in footage.CUTS if cut.file == footage.WOMAN][::2]
+CUTS = [cut for cut in footage.EXCERPTS if cut.file == footage.WOMAN][::2]
 SAMPLE_STAGES = Path(footage.__file__).with_name("stages.yaml")
 
 

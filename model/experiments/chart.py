@@ -1,4 +1,4 @@
-"""An ablation's table as bars."""
+"""An ablation's table as bars, in a file for a paper: pages draw their own charts as SVG."""
 
 from __future__ import annotations
 

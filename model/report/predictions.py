@@ -16,8 +16,8 @@ from model.report.evidence import Evidence, Section
 from model.report.faces import Thumbnail, strips
 from model.report.runs import Run, chosen
 from model.runs.run_folder import residuals
+from pipeline.html.charts import Plot, labelled
 from pipeline.html.numbers import plain
-from pipeline.html.plot import Plot, labelled
 
 CLIPS = 5  # best, and worst
 FACES = 6  # of each of them

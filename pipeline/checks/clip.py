@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,14 +13,14 @@ from pipeline.dataset.clip import Clip
 from pipeline.errors import ClipError, MissingModalityError
 from pipeline.media.probe import Probe, probe
 
-FEW_FPS = 0.01  # all pictures are decoded, hardly any is converted
+FEW_FPS = 0.01  # every frame is decoded, hardly any is converted
 
 
 @dataclass(frozen=True)
-class Finding:
+class Issue:
     """One thing that is wrong. where: the clip, the line or the file.
 
-    fails: whether an extraction or a training would fail on it; else it is for the user to judge.
+    fails: an error, on which an extraction or a training would fail; else it is a warning.
     """
 
     kind: str
@@ -29,40 +30,43 @@ class Finding:
 
 
 @dataclass(frozen=True)
-class Look:
+class CheckedClip:
     """What one clip turned out to be. seconds: how long it lasts, 0 where nobody knows."""
 
     clip: Clip
     pictures: bool
     sound: bool
     seconds: float
-    findings: tuple[Finding, ...]
+    issues: tuple[Issue, ...]
 
 
-def look(clip: Clip, decode: bool, has_media: bool) -> Look:
+def check_clip(clip: Clip, decode: bool, has_media: bool) -> CheckedClip:
     """Open a clip's media, or with `decode` decode it. has_media: whether any clip has some."""
-    findings: list[Finding] = []
+    issues: list[Issue] = []
 
     def found(kind: str, what: str, fails: bool = False) -> None:
-        findings.append(Finding(kind, clip.id, what, fails))
+        issues.append(Issue(kind, clip.id, what, fails))
 
     probes: dict[str, Probe] = {}
-    for part, place in (("video", clip.video), ("audio", clip.audio)):
-        if place is None:
+    for part, path in (("video", clip.video), ("audio", clip.audio)):
+        if path is None:
+            continue
+        if "://" not in path and not os.path.exists(path):
+            near = _near(Path(path))
+            hint = f"; there is {near}" if near else ""
+            found("missing file", f"{part} not found: {path}{hint}", fails=True)
             continue
         try:
-            probes[part] = _probed(part, place)
-        except _AbsentError as error:
-            found("missing file", str(error), fails=True)
+            probes[part] = probe(path, part)
         except ClipError as error:
             found("unreadable", str(error), fails=True)
     pictures = "video" in probes and probes["video"].pictures
     of_sound = probes.get("audio" if clip.audio else "video")
     sound = of_sound is not None and of_sound.sound
     if "video" in probes and not pictures:
-        found("no pictures", f"no picture stream: {clip.video}")
+        found("no pictures", f"no video stream: {clip.video}")
     if of_sound and not sound:
-        found("no sound", f"no sound stream: {clip.sound}")
+        found("no sound", f"no audio stream: {clip.sound}")
     if has_media and clip.sound is None:
         found("no media", "the row names neither video nor audio")
     for reason in _undecodable(clip, pictures, sound) if decode else ():
@@ -70,26 +74,14 @@ def look(clip: Clip, decode: bool, has_media: bool) -> Look:
     if not clip.text.strip():
         found("empty text", "no transcript; the stage `asr` can write one")
     seconds = max((p.seconds or 0.0 for p in probes.values()), default=0.0)
-    return Look(clip, pictures, sound, seconds, tuple(findings))
-
-
-class _AbsentError(ClipError):
-    """There is no such file."""
-
-
-def _probed(part: str, path: str) -> Probe:
-    if "://" not in path and not os.path.exists(path):
-        near = _near(Path(path))
-        raise _AbsentError(f"{part} not found: {path}" + (f"; there is {near}" if near else ""))
-    return probe(path, part)
+    return CheckedClip(clip, pictures, sound, seconds, tuple(issues))
 
 
 def _undecodable(clip: Clip, pictures: bool, sound: bool) -> Iterator[str]:
-    """Why what the stages would decode does not."""
+    """Why the stages could not decode it."""
     if pictures and clip.video:
         try:
-            for _ in media.frames(clip.video, FEW_FPS):
-                pass
+            deque(media.frames(clip.video, FEW_FPS), maxlen=0)
         except ClipError as error:
             yield str(error)
     if sound and clip.sound:

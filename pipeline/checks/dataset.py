@@ -10,9 +10,10 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from pipeline import dataset
-from pipeline.checks.clip import Finding, Look, look
+from pipeline.checks.clip import CheckedClip, Issue, check_clip
 from pipeline.dataset.clip import SOUNDS, SPLITS, VIDEOS, Clip
+from pipeline.dataset.ids import DuplicateIdError
+from pipeline.dataset.layouts import entries, name_of, table_of
 from pipeline.errors import UserError
 from pipeline.io.file_digests import UNREADABLE, FileDigests
 from pipeline.messages import printable
@@ -40,17 +41,17 @@ class Counts:
 
 
 @dataclass(frozen=True)
-class Checked:
+class CheckedDataset:
     """A dataset's clips by split, "" for those of none, and all that is wrong with it."""
 
     name: str
     splits: dict[str, Counts]
-    findings: tuple[Finding, ...]
+    issues: tuple[Issue, ...]
 
     @property
     def fails(self) -> bool:
-        """Whether anything would fail."""
-        return any(finding.fails for finding in self.findings)
+        """Whether any of the issues is an error."""
+        return any(issue.fails for issue in self.issues)
 
     def to_json(self) -> dict[str, Any]:
         """What `smp dataset check --json` prints."""
@@ -61,67 +62,62 @@ class Checked:
             "published": {
                 name: dict(zip(SPLITS, sizes, strict=True)) for name, sizes in PUBLISHED.items()
             },
-            "findings": [asdict(finding) for finding in self.findings],
+            "findings": [asdict(issue) for issue in self.issues],
         }
 
 
 def check(
     path: str | Path, decode: bool = False, progress: Progress = lambda done, of: None
-) -> Checked:
+) -> CheckedDataset:
     """Look at every row and every file of the dataset at `path`; nothing is written.
 
     decode: decode all media, instead of opening it. progress: told clips done, of how many.
     Raises UserError where there is no dataset.
     """
-    table = dataset.table_of(path)
-    clips, findings = _read(path, table)
-    looks = list(_looked_at(clips.values(), decode, progress))
-    findings += [finding for seen in looks for finding in seen.findings]
-    findings += _of_scores(clips.values())
-    findings += _of_splits(clips.values())
-    findings += _twins(clips.values())
-    findings += _unnamed(clips.values(), table.parent)
-    told = (replace(f, where=printable(f.where), what=printable(f.what)) for f in findings)
-    return Checked(dataset.name_of(path), _counted(looks), tuple(told))
+    table = table_of(path)
+    clips, issues = _read(path, table)
+    checked = list(_checked(clips, decode, progress))
+    issues += [issue for one in checked for issue in one.issues]
+    issues += _of_scores(clips)
+    issues += _of_splits(clips)
+    issues += _twins(clips)
+    issues += _unnamed(clips, table.parent)
+    told = (replace(i, where=printable(i.where), what=printable(i.what)) for i in issues)
+    return CheckedDataset(name_of(path), _counted(checked), tuple(told))
 
 
-def _read(path: str | Path, table: Path) -> tuple[dict[str, Clip], list[Finding]]:
-    """The clips by id, and what is wrong with the rows."""
-    clips: dict[str, Clip] = {}
-    first: dict[str, str] = {}
-    findings: list[Finding] = []
+def _read(path: str | Path, table: Path) -> tuple[list[Clip], list[Issue]]:
+    """The clips, and what is wrong with the rows."""
+    clips: list[Clip] = []
+    issues: list[Issue] = []
     try:
-        for where, clip in dataset.entries(path):
-            if isinstance(clip, UserError):
-                what = str(clip).removeprefix(f"{where}: ")
-                findings.append(Finding("bad row", where, what, fails=True))
-            elif clip.id in clips:
-                what = f"id {clip.id!r} is there already, at {first[clip.id]}"
-                findings.append(Finding("duplicate id", where, what, fails=True))
-            else:
-                clips[clip.id], first[clip.id] = clip, where
+        for where, clip in entries(path):
+            if isinstance(clip, Clip):
+                clips.append(clip)
+                continue
+            kind = "duplicate id" if isinstance(clip, DuplicateIdError) else "bad row"
+            issues.append(Issue(kind, where, str(clip).removeprefix(f"{where}: "), fails=True))
     except UserError as error:
-        findings.append(Finding("bad table", str(table), str(error), fails=True))
-    if not clips and not findings:
-        findings.append(Finding("bad table", str(table), "holds no clips", fails=True))
-    return clips, findings
+        issues.append(Issue("bad table", str(table), str(error), fails=True))
+    if not clips and not issues:
+        issues.append(Issue("bad table", str(table), "holds no clips", fails=True))
+    return clips, issues
 
 
-def _looked_at(clips: Iterable[Clip], decode: bool, progress: Progress) -> Iterator[Look]:
-    clips = list(clips)
+def _checked(clips: Sequence[Clip], decode: bool, progress: Progress) -> Iterator[CheckedClip]:
     has_media = any(clip.sound for clip in clips)
     cores = resources.cores()
     pool = ThreadPoolExecutor(cores if decode else 4 * cores)
     try:
-        looks = pool.map(lambda clip: look(clip, decode, has_media), clips)
-        for done, found in enumerate(looks, 1):
+        checked = pool.map(lambda clip: check_clip(clip, decode, has_media), clips)
+        for done, one in enumerate(checked, 1):
             progress(done, len(clips))
-            yield found
+            yield one
     finally:
         pool.shutdown(cancel_futures=True)
 
 
-def _of_scores(clips: Iterable[Clip]) -> Iterator[Finding]:
+def _of_scores(clips: Iterable[Clip]) -> Iterator[Issue]:
     """Scores beyond the scale, and annotations that say otherwise than the score."""
     scores = [
         (clip, name, score)
@@ -135,26 +131,25 @@ def _of_scores(clips: Iterable[Clip]) -> Iterator[Finding]:
         column = name if name == "label" else f"label_{name}"
         if abs(score) > LIMIT:
             what = f"{column} {score:g} is beyond ±{LIMIT:g}"
-            yield Finding("label out of scale", clip.id, what, fails=name == "label")
+            yield Issue("label out of scale", clip.id, what, fails=name == "label")
         elif is_narrow and abs(score) > NARROW_LIMIT:
             what = f"{column} {score:g}, where {within} of {len(scores)} are within ±1"
-            yield Finding("label out of scale", clip.id, what)
+            yield Issue("label out of scale", clip.id, what)
         sign = SIGNS.get(clip.annotation.strip().lower())
         if name == "label" and sign is not None and sign != (score > 0) - (score < 0):
             what = f"annotation {clip.annotation!r}, but label {score:g}"
-            yield Finding("label and annotation disagree", clip.id, what)
+            yield Issue("label and annotation disagree", clip.id, what)
 
 
-def _of_splits(clips: Iterable[Clip]) -> Iterator[Finding]:
+def _of_splits(clips: Sequence[Clip]) -> Iterator[Issue]:
     """Splits without a labelled clip: training needs all three."""
-    clips = list(clips)
     labelled = Counter(clip.split for clip in clips if clip.label is not None)
     for split in SPLITS:
         if clips and not labelled[split]:
-            yield Finding("empty split", split, "no labelled clip; training needs one in each")
+            yield Issue("empty split", split, "no labelled clip; training needs one in each")
 
 
-def _twins(clips: Iterable[Clip]) -> Iterator[Finding]:
+def _twins(clips: Iterable[Clip]) -> Iterator[Issue]:
     """Clips whose video, or else whose sound, is another's byte for byte.
 
     Only files of the same size are read.
@@ -176,10 +171,10 @@ def _twins(clips: Iterable[Clip]) -> Iterator[Finding]:
             is_leak = clip.split != first.split
             splits = f" ({first.split}; this is {clip.split})" if is_leak else ""
             kind = "leakage" if is_leak else "same content"
-            yield Finding(kind, clip.id, f"the same content as {first.id}{splits}")
+            yield Issue(kind, clip.id, f"the same content as {first.id}{splits}")
 
 
-def _unnamed(clips: Iterable[Clip], root: Path) -> Iterator[Finding]:
+def _unnamed(clips: Iterable[Clip], root: Path) -> Iterator[Issue]:
     """Media that lies where the clips' media lies, but is none of theirs."""
     places = [place for clip in clips for place in (clip.video, clip.audio) if place]
     named = {os.path.abspath(place) for place in places if "://" not in place}
@@ -193,22 +188,20 @@ def _unnamed(clips: Iterable[Clip], root: Path) -> Iterator[Finding]:
             path = os.path.join(folder, name)
             is_media = os.path.splitext(name)[1].lower() in MEDIA and not name.startswith(".")
             if is_media and path not in named:
-                yield Finding("file without a row", path, "no row, or no good one, names it")
+                yield Issue("file without a row", path, "no valid row names it")
 
 
-def _counted(looks: Iterable[Look]) -> dict[str, Counts]:
-    by_split: dict[str, list[Look]] = {split: [] for split in SPLITS}
-    for seen in looks:
-        by_split.setdefault(seen.clip.split, []).append(seen)
-    return {split: _counts(of_split) for split, of_split in by_split.items()}
+def _counted(clips: Sequence[CheckedClip]) -> dict[str, Counts]:
+    splits = dict.fromkeys([*SPLITS, *(checked.clip.split for checked in clips)])
+    return {split: _counts([c for c in clips if c.clip.split == split]) for split in splits}
 
 
-def _counts(looks: Sequence[Look]) -> Counts:
+def _counts(clips: Sequence[CheckedClip]) -> Counts:
     return Counts(
-        clips=len(looks),
-        labelled=sum(seen.clip.label is not None for seen in looks),
-        text=sum(bool(seen.clip.text.strip()) for seen in looks),
-        pictures=sum(seen.pictures for seen in looks),
-        sound=sum(seen.sound for seen in looks),
-        seconds=round(sum(seen.seconds for seen in looks), 3),
+        clips=len(clips),
+        labelled=sum(c.clip.label is not None for c in clips),
+        text=sum(bool(c.clip.text.strip()) for c in clips),
+        pictures=sum(c.pictures for c in clips),
+        sound=sum(c.sound for c in clips),
+        seconds=round(sum(c.seconds for c in clips), 3),
     )

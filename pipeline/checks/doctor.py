@@ -1,4 +1,4 @@
-"""What of this machine helps or keeps extraction from working, and what to do about it."""
+"""Whether this machine can run the pipeline, and what to do where it can't."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ DRIVER_SIGNS = ("/dev/nvidia0", "/proc/driver/nvidia/version", "/dev/kfd", "/dev
 
 
 @dataclass(frozen=True)
-class Finding:
-    """One thing looked at. state: `ok`, `note`, or `problem`: extraction will not work."""
+class Check:
+    """One thing checked. state: `ok`, `note`, or `problem`: extraction will not work."""
 
     name: str
     state: str
@@ -37,18 +37,18 @@ class Finding:
         return asdict(self)
 
 
-def findings(stages_file: Path, cache: str) -> Iterator[Finding]:
-    """Look at everything that the stages of a file need, and at the place of a cache."""
-    for look in (packages, opencv, codecs, gpu, cores, memory):
-        yield look()
+def checks(stages_file: Path, cache: str) -> Iterator[Check]:
+    """Check everything that the stages of a file need, and the place of a cache."""
+    for check in (packages, opencv, codecs, gpu, cores, memory):
+        yield check()
     yield disk(cache)
     hub = network()
     yield hub
     yield models(stages_file, can_fetch=hub.state == OK)
 
 
-def packages() -> Finding:
-    """Python and every package that this one requires, held against its own limits."""
+def packages() -> Check:
+    """Python, and the version of every package that this one requires."""
     from packaging.requirements import Requirement
 
     wrong, seen = [], []
@@ -63,136 +63,142 @@ def packages() -> Finding:
             wrong.append(f"{wanted.name} {there} (needed: {wanted.specifier})")
     if wrong:
         advice = f"pip install --upgrade {PACKAGE}, in an environment of its own"
-        return Finding("packages", PROBLEM, "; ".join(wrong), advice)
+        return Check("packages", PROBLEM, "; ".join(wrong), advice)
     python = ".".join(map(str, sys.version_info[:3]))
-    return Finding("packages", OK, f"Python {python}, {', '.join(seen)}")
+    return Check("packages", OK, f"Python {python}, {', '.join(seen)}")
 
 
-def opencv() -> Finding:
-    """OpenCV, which links to libraries of the system."""
+def opencv() -> Check:
+    """OpenCV, which needs libraries of the system."""
     try:
         import cv2
     except ImportError as error:
-        advice = "apt-get install libgl1 libglib2.0-0, or what the system calls them"
-        return Finding("libGL", PROBLEM, f"OpenCV can't be loaded: {error}", advice)
-    return Finding("libGL", OK, f"OpenCV {cv2.__version__} finds its libraries")
+        advice = "apt-get install libgl1 libglib2.0-0, or your system's packages for them"
+        return Check("libGL", PROBLEM, f"OpenCV can't be loaded: {error}", advice)
+    return Check("libGL", OK, f"OpenCV {cv2.__version__} finds its libraries")
 
 
-def codecs() -> Finding:
+def codecs() -> Check:
     """What clips may be encoded in."""
     try:
         from pipeline.media.codecs import codecs as all_codecs
     except ImportError as error:
-        return Finding("codecs", PROBLEM, f"no decoding: {error}", "see libGL and packages")
+        return Check(
+            "codecs", PROBLEM, f"nothing can be decoded: {error}", "see libGL and packages"
+        )
     found = list(all_codecs())
     bad = {codec.name: codec.error for codec in found if codec.error}
     tried = [codec.name for codec in found if codec.tried and not codec.error]
     untried = [codec.name for codec in found if not codec.tried and not codec.error]
-    told = f"decoded {', '.join(tried)}; there, but not tried: {', '.join(untried) or 'none'}"
+    told = f"decoded {', '.join(tried)}; available but not tested: {', '.join(untried) or 'none'}"
     if not bad:
-        return Finding("codecs", OK, told)
+        return Check("codecs", OK, told)
     state = PROBLEM if bad.keys() & NEEDED_CODECS else NOTE
     failing = ", ".join(f"{name} ({error})" for name, error in bad.items())
     advice = "reinstall av and opencv-python from wheels; clips in these codecs fail until then"
-    return Finding("codecs", state, f"not decoded: {failing}; {told}", advice)
+    return Check("codecs", state, f"not decoded: {failing}; {told}", advice)
 
 
-def gpu() -> Finding:
-    """An accelerator, if one is to be seen; torch, which takes seconds, is loaded only then."""
+def gpu() -> Check:
+    """A GPU; torch, which takes seconds to load, is loaded only where there is a driver."""
     if not shutil.which("nvidia-smi") and not any(map(os.path.exists, DRIVER_SIGNS)):
-        advice = "nothing: every stage runs on processors, faces and wav2vec2 slower than on a GPU"
-        return Finding("GPU", NOTE, "none", advice)
+        advice = "not required: every stage runs on a CPU, faces and wav2vec2 more slowly"
+        return Check("GPU", NOTE, "none", advice)
     import torch
 
     built_for = torch.version.cuda or torch.version.hip
     if not torch.cuda.is_available():
         advice = "update the driver, or install the torch build for it (pytorch.org)"
-        return Finding("GPU", NOTE, f"a driver, but torch (CUDA {built_for}) can't use it", advice)
+        return Check("GPU", NOTE, f"a driver, but torch (CUDA {built_for}) can't use it", advice)
     try:
         device.require("cuda")
     except UserError as error:
-        advice = "set `device: cpu` in the stages file, or mend the driver or torch's build"
-        return Finding("GPU", PROBLEM, str(error).partition(";")[0], advice)
+        advice = "set `device: cpu` in the stages file, or fix the driver or torch's build"
+        return Check("GPU", PROBLEM, str(error).partition(";")[0], advice)
     names = []
     for number in range(torch.cuda.device_count()):
         about = torch.cuda.get_device_properties(number)
         names.append(f"{about.name}, {about.total_memory / GB:.0f} GB")
-    return Finding("GPU", OK, f"{'; '.join(names)} (torch for CUDA {built_for})")
+    return Check("GPU", OK, f"{'; '.join(names)} (torch for CUDA {built_for})")
 
 
-def cores() -> Finding:
-    """Cores that may be used, on each of which a run has a thread."""
+def cores() -> Check:
+    """The cores that may be used: a run has a thread on each."""
     found = resources.cores_found()
     threads = f"`smp extract` runs {counted(found.usable, 'thread')}, each on one"
     if limit := found.limit:
         told = f"{found.usable} of {found.there} may be used: limited by {limit}; {threads}"
-        return Finding("cores", NOTE, told, "raise that limit where more are free")
-    return Finding("cores", OK, f"{counted(found.there, 'core')}; {threads}")
+        return Check("cores", NOTE, told, "raise that limit if more cores are free")
+    return Check("cores", OK, f"{counted(found.there, 'core')}; {threads}")
 
 
-def memory() -> Finding:
-    """Memory that is free, within the limit of a container."""
+def memory() -> Check:
+    """Free memory, within the limit of a container."""
     free = resources.free_bytes()
-    told = f"{free / GB:.1f} GB free"
-    if free < LEAST_MEMORY:
-        return Finding("memory", PROBLEM, told, "end other programs, or raise the limit")
-    if free < ENOUGH_MEMORY:
-        advice = "run without --workers: each process takes up to 3 GB for its networks"
-        return Finding("memory", NOTE, told, advice)
-    return Finding("memory", OK, told)
+    if free is None:
+        return Check("memory", NOTE, "unknown", f"have {ENOUGH_MEMORY / GB:.0f} GB free")
+    state = _state(free, LEAST_MEMORY, ENOUGH_MEMORY)
+    advice = {
+        PROBLEM: "close other programs, or raise the limit",
+        NOTE: "run without --workers: each process takes up to 3 GB for its networks",
+    }
+    return Check("memory", state, f"{free / GB:.1f} GB free", advice.get(state, ""))
 
 
-def disk(cache: str) -> Finding:
-    """Room at the cache, and whether it can be written to."""
+def disk(cache: str) -> Check:
+    """Free space for the cache, and whether it can be written to."""
     if "://" in cache:
-        return Finding("disk", OK, f"{cache} is object storage, whose room nobody tells")
+        return Check("disk", OK, f"{cache} is object storage; its free space is unknown")
     place = Path(cache).absolute()
     while not place.exists():
         place = place.parent
-    free = shutil.disk_usage(place).free
-    told = f"{free / GB:.1f} GB free for {cache} (on {place})"
     if not os.access(place, os.W_OK):
-        advice = "give --cache a folder that can be written to"
-        return Finding("disk", PROBLEM, f"{place} can't be written to", advice)
-    if free < ENOUGH_DISK:
-        advice = "a clip takes about 1 MB: make room (smp clean), or give another --cache"
-        return Finding("disk", PROBLEM if free < LEAST_DISK else NOTE, told, advice)
-    return Finding("disk", OK, told)
+        advice = "give --cache a folder that is writable"
+        return Check("disk", PROBLEM, f"{place} can't be written to", advice)
+    free = shutil.disk_usage(place).free
+    state = _state(free, LEAST_DISK, ENOUGH_DISK)
+    advice = "a clip takes about 1 MB: free space (smp clean), or give another --cache"
+    told = f"{free / GB:.1f} GB free for {cache} (on {place})"
+    return Check("disk", state, told, "" if state == OK else advice)
 
 
-def network() -> Finding:
-    """Whether the hub is asked for models, and answers."""
+def _state(free: float, least: float, enough: float) -> str:
+    return PROBLEM if free < least else NOTE if free < enough else OK
+
+
+def network() -> Check:
+    """Whether models can be downloaded from the hub."""
     from huggingface_hub import constants
 
-    advice = "models that stages need must be here: see smp models"
+    advice = "the stages' models must be on this machine: see smp models"
     if constants.HF_HUB_OFFLINE:
-        return Finding("network", NOTE, "HF_HUB_OFFLINE is set: no hub is asked", advice)
+        return Check("network", NOTE, "HF_HUB_OFFLINE is set: nothing is downloaded", advice)
     if resources.answers(constants.ENDPOINT):
-        return Finding("network", OK, f"{constants.ENDPOINT} answers")
-    return Finding("network", NOTE, f"{constants.ENDPOINT} does not answer", advice)
+        return Check("network", OK, f"{constants.ENDPOINT} answers")
+    return Check("network", NOTE, f"{constants.ENDPOINT} does not answer", advice)
 
 
-def models(stages_file: Path, can_fetch: bool) -> Finding:
-    """Whether the models that the stages need are here or, if not, can be fetched."""
+def models(stages_file: Path, can_fetch: bool) -> Check:
+    """Whether the models that the stages need are on this machine, or can be downloaded."""
     from pipeline.checks.models import needed
     from pipeline.dag.spec import Stages
 
     try:
         found = needed(Stages.load(stages_file), ask=False)
     except UserError as error:
-        return Finding("models", PROBLEM, str(error), "mend the stages file")
+        return Check("models", PROBLEM, str(error), "fix the stages file")
     away = [model.source.id for model in found if not model.is_here]
     if not away:
-        return Finding("models", OK, f"all {len(found)} of {stages_file} are here")
-    told = f"not here, of {stages_file}: {', '.join(away)}"
+        return Check("models", OK, f"all {len(found)} of {stages_file} are on this machine")
+    told = f"missing for {stages_file}: {', '.join(away)}"
     if can_fetch:
-        advice = "they are fetched when first needed; ahead: smp models pull"
-        return Finding("models", NOTE, told, advice)
+        advice = "they are downloaded when first needed, or now: smp models pull"
+        return Check("models", NOTE, told, advice)
     advice = (
-        "smp models pull where there is a network, then copy its cache; or set `weights` to local "
-        "paths, or to random for a trial"
+        "run smp models pull on a machine with a network and copy its cache; or set `weights` to "
+        "local paths, or to random for a trial"
     )
-    return Finding("models", PROBLEM, told, advice)
+    return Check("models", PROBLEM, told, advice)
 
 
 def _version(name: str) -> str | None:

@@ -1,9 +1,9 @@
-"""The models that the stages need: which, how large, under what licence, here or yet to fetch."""
+"""The models that the stages need: size, licence, and whether they are on this machine."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -36,9 +36,9 @@ class Model:
     """A model that stages need.
 
     kind: `hub`, `local` (a path), `package` (comes with one), `download` (a file elsewhere) or
-    `random` (made up). revision: the commit of a hub model that is here, else the one asked for.
-    path: where it is, None where it is not. lacking: what of it is not there, for people.
-    size_bytes: of what is here, or of what would be fetched; None where nobody could be asked.
+    `random`. revision: the commit of a hub model that is here, else the one asked for. path: None
+    where it is not here. missing: the parts of it that are not, in words. size_bytes: of what is
+    here, or of what would be downloaded; None where that could not be asked.
     """
 
     stages: tuple[str, ...]
@@ -48,19 +48,20 @@ class Model:
     path: Path | None
     size_bytes: int | None
     licence: str
-    lacking: tuple[str, ...] = ()
+    missing: tuple[str, ...] = ()
 
     @property
     def is_here(self) -> bool:
-        """Whether nothing has to be fetched."""
-        return self.kind == RANDOM or (self.path is not None and not self.lacking)
+        """Whether nothing has to be downloaded."""
+        return self.kind == RANDOM or (self.path is not None and not self.missing)
 
     def to_json(self) -> dict[str, Any]:
         """Its entry in `smp models --json`."""
-        content = {k: v for k, v in asdict(self).items() if k not in ("source", "path", "stages")}
-        path = str(self.path) if self.path else None
-        here = {"cached": self.is_here, "path": path}
-        return {"id": self.source.id, "stages": list(self.stages), **content, **here}
+        names = ("stages", "kind", "revision", "size_bytes", "licence")
+        told = {name: getattr(self, name) for name in names}
+        path = self.path and str(self.path)
+        here = {"lacking": self.missing, "cached": self.is_here, "path": path}
+        return {"id": self.source.id, **told, **here}
 
 
 def needed(stages: Stages, ask: bool = True) -> list[Model]:
@@ -74,7 +75,7 @@ def needed(stages: Stages, ask: bool = True) -> list[Model]:
 
 
 def fetch(model: Model) -> Model:
-    """Have a model here; one that is, is left alone. Raises UserError where it can't be had."""
+    """Download a model unless it is here. Raises UserError where that fails."""
     if model.is_here:
         return model
     if model.kind == HUB:
@@ -82,22 +83,24 @@ def fetch(model: Model) -> Model:
     elif model.source.fetch is not None:
         model.source.fetch()
     elif model.kind == LOCAL:
-        raise UserError(f"{model.source.id} lacks {'; '.join(model.lacking)}; put it there")
+        raise UserError(f"{model.source.id} is missing {'; '.join(model.missing)}; add it")
     else:
         raise UserError(f"{model.source.id}: nothing at {model.source.path}; install its package")
     return _looked_at(model.source, model.stages)
 
 
 def _looked_at(source: Source, stages: tuple[str, ...]) -> Model:
-    """What can be told without asking anyone."""
+    """What is known without asking the hub."""
     kind, path = _place(source)
     here = path if path is not None and path.exists() else None
     wanted = Wanted.of(source.files)
     revision = here.name if here and kind == HUB else source.revision
-    size = sum(p.stat().st_size for p in _files(here, wanted)) if here else None
+    files = wanted.files(here) if here and here.is_dir() else [here] if here else []
+    size = sum(file.stat().st_size for file in files) if here else None
     licence = LICENCES.get(source.id) or (_card_licence(here) if here and kind == HUB else "")
-    lacking = tuple(wanted.lacking_in(here)) if here and here.is_dir() else ()
-    return Model(stages, source, kind, revision, here, size, licence or _unknown(kind), lacking)
+    unknown = {RANDOM: "–", HUB: "see its model card"}.get(kind, "see its source")
+    missing = tuple(wanted.lacking_in(here)) if here and here.is_dir() else ()
+    return Model(stages, source, kind, revision, here, size, licence or unknown, missing)
 
 
 def _place(source: Source) -> tuple[str, Path | None]:
@@ -109,14 +112,6 @@ def _place(source: Source) -> tuple[str, Path | None]:
     if local.exists():
         return LOCAL, local
     return HUB, hub.snapshot(source.id, source.revision)
-
-
-def _files(path: Path, wanted: Wanted) -> list[Path]:
-    return [path] if path.is_file() else wanted.files(path)
-
-
-def _unknown(kind: str) -> str:
-    return {RANDOM: "–", HUB: "see its card on the hub"}.get(kind, "see where it is from")
 
 
 def _card_licence(snapshot: Path) -> str:
@@ -138,14 +133,12 @@ def _asked(models: Iterable[Model]) -> Iterator[Model]:
 
     is_up = not constants.HF_HUB_OFFLINE
     for model in models:
-        if not is_up or model.kind != HUB or model.is_here:
-            yield model
-            continue
-        try:
-            yield _as_the_hub_says(model)
-        except Exception as error:  # the hub client raises many kinds
-            is_up = not _is_out_of_reach(error)
-            yield model
+        if is_up and model.kind == HUB and not model.is_here:
+            try:
+                model = _as_the_hub_says(model)
+            except Exception as error:  # the hub client raises many kinds
+                is_up = not _is_out_of_reach(error)
+        yield model
 
 
 def _as_the_hub_says(model: Model) -> Model:
@@ -164,7 +157,7 @@ def _from_hub(source: Source) -> None:
     from huggingface_hub import constants
 
     if constants.HF_HUB_OFFLINE:
-        raise UserError(f"{source.id}: HF_HUB_OFFLINE is set, so the hub is not asked; unset it")
+        raise UserError(f"{source.id}: HF_HUB_OFFLINE is set, so nothing is downloaded; unset it")
     try:
         found = hub.fetched(source.id, source.files, source.revision, [CARD])
     except UserError:
@@ -178,8 +171,8 @@ def _from_hub(source: Source) -> None:
             "HF_ENDPOINT to one that can, or run this on a machine with a network and copy its "
             f"{constants.HF_HUB_CACHE}"
         ) from error
-    if lacking := Wanted.of(source.files).lacking_in(found):
-        raise UserError(f"{source.id}: what the hub has of it lacks {'; '.join(lacking)}")
+    if missing := Wanted.of(source.files).lacking_in(found):
+        raise UserError(f"{source.id}: on the hub it is missing {'; '.join(missing)}")
 
 
 def _is_out_of_reach(error: BaseException) -> bool:

@@ -7,11 +7,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from pipeline import dataset
 from pipeline.dataset.clip import VIDEOS, Clip
+from pipeline.dataset.layouts import LABELS
+from pipeline.dataset.load import load
+from pipeline.dataset.tables import TABLES, TableRow, rows
 from pipeline.errors import UserError
 
-TABLES = {".csv", ".jsonl"}
 KEYS = ("file", "video", "id")  # the columns that may say which clip a row is of
 
 
@@ -53,14 +54,14 @@ def with_table(clips: Sequence[Clip], path: Path) -> list[Clip]:
         audio = str(path.parent.absolute() / row["audio"]) if row.get("audio") else clip.audio
         told.append(replace(clip, text=row["text"], audio=audio))
     if not used:
-        raise UserError(f"{path}: no row is of a clip that was given, such as {clips[0].id}")
+        raise UserError(f"{path}: no row matches a given clip, such as {clips[0].id}")
     return told
 
 
 def _named(name: str, known: Callable[[], Mapping[str, Clip]]) -> Iterator[Clip]:
     path = Path(name)
-    if (path / dataset.LABELS).is_file() or (path.suffix in TABLES and path.is_file()):
-        yield from dataset.load(path).clips
+    if (path / LABELS).is_file() or (path.suffix in TABLES and path.is_file()):
+        yield from load(path).clips
     elif path.is_dir():
         videos = sorted(p for p in path.rglob("*") if _is_video(p.relative_to(path)))
         if not videos:
@@ -76,12 +77,12 @@ def _is_video(path: Path) -> bool:
     return path.suffix.lower() in VIDEOS and not any(p.startswith(".") for p in path.parts)
 
 
-def _table(path: Path) -> dict[str, dataset.Row]:
+def _table(path: Path) -> dict[str, TableRow]:
     """Every row by the names that it may go by."""
     if not path.is_file():
         raise UserError(f"{path}: no such table")
-    table: dict[str, dataset.Row] = {}
-    for where, row in dataset.rows(path):
+    table: dict[str, TableRow] = {}
+    for where, row in rows(path):
         key = next((row[column] for column in KEYS if row.get(column)), "")
         if row.get("video_id") and row.get("clip_id"):
             key = f"{row['video_id']}/{row['clip_id']}"
@@ -90,7 +91,7 @@ def _table(path: Path) -> dict[str, dataset.Row]:
         # As it is written, and as a path from the table's folder.
         for name in {str(Path(key)), os.path.abspath(path.parent / key)}:
             if name in table:
-                raise UserError(f"{where}: {key!r} is there already, at {table[name][0]}")
+                raise UserError(f"{where}: {key!r} already appears at {table[name][0]}")
             table[name] = where, row
     return table
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from pipeline.dataset.tables import read_text
 from pipeline.errors import UserError
 
 VIDEO = Path("Video", "Segmented")
@@ -92,11 +93,7 @@ class MosiArchive:
 
 def _lines(path: Path) -> Iterator[tuple[str, tuple[str, str]]]:
     """The number of each segment, the place of its line and its text."""
-    try:
-        content = path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise UserError(f"{path}: not UTF-8 ({error.reason} at byte {error.start})") from error
-    for line, written in enumerate(content.split("\n"), 1):
+    for line, written in enumerate(read_text(path).split("\n"), 1):
         number, delimiter, text = written.partition(DELIMITER)
         if not written.strip():
             continue

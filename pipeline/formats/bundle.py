@@ -43,13 +43,13 @@ class Bundle:
 
 
 @contextmanager
-def whole(path: Path) -> Iterator[Path]:
+def atomic_output(path: Path) -> Iterator[Path]:
     """Where to write what is to be at `path`, file or folder: it is there only once it is whole.
 
-    Raises UserError where something is there already.
+    Raises UserError where something exists already.
     """
     if path.exists():
-        raise UserError(f"{path} is there already; remove it or name another place")
+        raise UserError(f"{path} already exists; remove it or choose another path")
     sweep(path)
     with atomic_write(path) as part:
         yield part

@@ -1,40 +1,39 @@
-"""A pickle of `train`, `valid` and `test`: opened safely, and read in the dialect it is in."""
+"""Pickles of `train`, `valid` and `test`, by MMSA or in the dialect of MulT, opened safely."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import chain
 from pathlib import Path
 
 import numpy as np
 
-from pipeline.dataset.clip import SPLITS
+from pipeline.dataset.clip import SPLITS, Clip
 from pipeline.errors import UserError
-from pipeline.formats import mmsa, mult
-from pipeline.formats.source import Feature, Source, require_unique
-from pipeline.formats.spans import spans
-from pipeline.formats.split import Split
-from pipeline.io import hashing, restricted_pickle
+from pipeline.formats import mmsa
+from pipeline.formats.feature_set import Feature, FeatureSet
+from pipeline.formats.lengths import real_rows
+from pipeline.formats.pickled_split import PickledSplit
+from pipeline.io import hashing, pickle_io
 
 MODALITIES = {"vision": "visual", "audio": "audio", "text": "text"}
 
 
-def read(path: Path) -> Source:
-    """The clips and features of an MMSA file or of one in the dialect of MulT.
+def read(path: Path) -> FeatureSet:
+    """The clips and features of a file.
 
     Raises UserError for what is not such a file: file, split, clip and field, and both values.
     """
     splits = _splits(path)
-    dialect = mmsa if all("regression_labels" in split for split in splits) else mult
-    clips = tuple(chain.from_iterable(dialect.clips(split) for split in splits))
-    require_unique(str(path), clips)
+    is_mmsa = all("regression_labels" in split for split in splits)
+    clips_of = mmsa.clips if is_mmsa else _mult_clips
+    clips = tuple(clip for split in splits for clip in clips_of(split))
     present = [field for field in MODALITIES if all(field in split for split in splits)]
     if not clips or not present:
-        lacks = "features: vision, audio, text" if clips else "clips"
-        raise UserError(f"{path}: holds no {lacks}")
-    return Source(
+        lacking = "features: vision, audio, text" if clips else "clips"
+        raise UserError(f"{path}: holds no {lacking}")
+    return FeatureSet(
         path,
-        dialect.FORMAT,
+        "mmsa" if is_mmsa else "mult",
         hashing.of_file(path),
         clips,
         _features(path, splits, present),
@@ -42,27 +41,37 @@ def read(path: Path) -> Source:
     )
 
 
-def _splits(path: Path) -> list[Split]:
+def _splits(path: Path) -> list[PickledSplit]:
     try:
         with open(path, "rb") as file:
-            content = restricted_pickle.load(file, str(path))
+            content = pickle_io.load(file, str(path))
     except OSError as error:
         raise UserError(f"{path} can't be read: {error.strerror}") from error
     named = content if isinstance(content, dict) else {}
     if not all(isinstance(named.get(name), dict) for name in SPLITS):
         holds = ", ".join(map(str, named)) if named else type(content).__name__
         raise UserError(f"{path}: expected a dict of train, valid and test; holds {holds}")
-    return [Split(name, f"{path}, {name}", named[name]) for name in SPLITS]
+    return [PickledSplit(name, f"{path}, {name}", named[name]) for name in SPLITS]
 
 
-def _features(path: Path, splits: Sequence[Split], fields: Sequence[str]) -> dict[str, Feature]:
+def _mult_clips(split: PickledSplit) -> list[Clip]:
+    """Clips as MulT, MISA and MMIM have them: `labels` [n, 1, 1] and `id`, no transcripts."""
+    if "labels" not in split:
+        raise UserError(
+            f"{split.where}: has neither regression_labels, as MMSA's files, nor labels, as MulT's"
+        )
+    labels = zip(split.ids, split.numbers("labels"), strict=True)
+    return [Clip(id, label=label, split=split.name) for id, label in labels]
+
+
+def _features(
+    path: Path, splits: Sequence[PickledSplit], fields: Sequence[str]
+) -> dict[str, Feature]:
     """Each field over all splits, every clip's rows cut to those that are real."""
     found: dict[str, list[np.ndarray]] = {field: [] for field in fields}
     for split in splits:
-        rows = {field: split.rows(field) for field in fields}
-        cuts = spans(split, rows)
-        for field in fields:
-            found[field] += [x[cut] for x, cut in zip(rows[field], cuts[field], strict=True)]
+        for field, rows in real_rows(split, fields).items():
+            found[field] += rows
     return {
         field: Feature(MODALITIES[field], _width(path, field, rows), rows.__getitem__)
         for field, rows in found.items()
@@ -70,7 +79,7 @@ def _features(path: Path, splits: Sequence[Split], fields: Sequence[str]) -> dic
 
 
 def _width(path: Path, field: str, rows: Sequence[np.ndarray]) -> int:
-    widths = list(dict.fromkeys(x.shape[1] for x in rows))
-    if len(widths) > 1:
-        raise UserError(f"{path}: {field} is {widths[0]} wide in one split, {widths[1]} in another")
-    return widths[0]
+    first, *others = dict.fromkeys(x.shape[1] for x in rows)
+    if others:
+        raise UserError(f"{path}: {field} is {first} wide in one split, {others[0]} in another")
+    return first

@@ -11,7 +11,7 @@ from typing import Any
 from pipeline.dag.spec import PARTITION
 from pipeline.dataset.load import Dataset
 from pipeline.errors import ClipError, UserError
-from pipeline.formats.source import Feature, Source
+from pipeline.formats.feature_set import Feature, FeatureSet
 from pipeline.io import lock
 from pipeline.io.folder import Folder
 from pipeline.io.hashing import of_json, of_text
@@ -20,8 +20,8 @@ from pipeline.stage.result import ClipResult
 from pipeline.stage.steps import STEPS, Sampling, to_steps
 from pipeline.store.cache import set_current, store_url
 from pipeline.store.clips_table import ClipsTable, Row
+from pipeline.store.provenance import provenance
 from pipeline.store.store import Store
-from pipeline.system.libraries import versions
 
 VERSION = 1  # raised whenever the same file gives other numbers
 EXTRACTOR = "import"
@@ -29,7 +29,11 @@ READS = ("file",)  # the part of a clip that its key is made from: the file that
 
 
 def make_cache(
-    source: Source, url: str, name: str, sampling: Sampling = "uniform", command: str = "smp import"
+    source: FeatureSet,
+    url: str,
+    name: str,
+    sampling: Sampling = "uniform",
+    command: str = "smp import",
 ) -> tuple[int, int]:
     """Bring the cache at `url` up to date: how many partitions that took, of how many.
 
@@ -44,13 +48,21 @@ def make_cache(
         table.write(folder)
         stores = {s: _make_store(source, s, one, folder) for s, one in identities.items()}
         set_current(folder, identities)
-        lacking = [(s, n) for s, store in stores.items() for n in _lacking(store, table)]
-        for stage, number in lacking:
-            _write(stores[stage], number, source.features[stage], table, sampling)
-        return len(lacking), len(stores) * _partitions(table)
+        keys = table.keys(READS)
+        parts = [keys[start : start + PARTITION] for start in range(0, len(keys), PARTITION)]
+        written = 0
+        for stage, store in stores.items():
+            commits = store.commits()
+            for number, part in enumerate(parts):
+                if number in commits and list(commits[number].keys) == part:
+                    continue
+                clips = range(number * PARTITION, number * PARTITION + len(part))
+                store.write(number, part, _results(source.features[stage], clips, sampling))
+                written += 1
+        return written, len(stores) * len(parts)
 
 
-def _table(source: Source, name: str, command: str, known: ClipsTable | None) -> ClipsTable:
+def _table(source: FeatureSet, name: str, command: str, known: ClipsTable | None) -> ClipsTable:
     rows = tuple(
         Row(clip, {"text": of_text(clip.text), READS[0]: source.digest}) for clip in source.clips
     )
@@ -66,7 +78,7 @@ def _table(source: Source, name: str, command: str, known: ClipsTable | None) ->
     return ClipsTable(name, language, str(root), rows, command)
 
 
-def _identity(source: Source, stage: str, sampling: Sampling) -> dict[str, Any]:
+def _identity(source: FeatureSet, stage: str, sampling: Sampling) -> dict[str, Any]:
     """All that can change a feature's numbers, in the words of an extracted stage's."""
     identity = {
         "extractor": EXTRACTOR,
@@ -92,49 +104,18 @@ def _identity(source: Source, stage: str, sampling: Sampling) -> dict[str, Any]:
     }
 
 
-def _make_store(source: Source, stage: str, identity: Mapping[str, Any], cache: Folder) -> Store:
-    provenance = {
-        "stage": stage,
-        "extractor": EXTRACTOR,
-        "version": VERSION,
-        "settings": identity["settings"],
-        "weights": {"id": None, "digest": None},
-        "needs": {},
-        "fingerprint": identity["fingerprint"],
-        "identity": identity,
-        "libraries": versions(),
-        "source": str(source.path.absolute()),
-    }
+def _make_store(
+    source: FeatureSet, stage: str, identity: Mapping[str, Any], cache: Folder
+) -> Store:
+    origin = str(source.path.absolute())
     return Store.create(
         store_url(cache.url, stage, identity["fingerprint"]),
         {"features": Field(("step", source.features[stage].width), "float32")},
         STEPS,
         PARTITION,
         len(source.clips),
-        provenance,
+        provenance(stage, identity, identity["settings"], source=origin),
     )
-
-
-def _partitions(table: ClipsTable) -> int:
-    return -(-len(table.rows) // PARTITION)
-
-
-def _keys(table: ClipsTable, number: int) -> list[str]:
-    return table.keys(READS)[number * PARTITION : (number + 1) * PARTITION]
-
-
-def _lacking(store: Store, table: ClipsTable) -> list[int]:
-    commits = store.commits()
-    whole = {n for n, commit in commits.items() if list(commit.keys) == _keys(table, n)}
-    return [n for n in range(_partitions(table)) if n not in whole]
-
-
-def _write(
-    store: Store, number: int, feature: Feature, table: ClipsTable, sampling: Sampling
-) -> None:
-    keys = _keys(table, number)
-    clips = range(number * PARTITION, number * PARTITION + len(keys))
-    store.write(number, keys, _results(feature, clips, sampling))
 
 
 def _results(feature: Feature, clips: Sequence[int], sampling: Sampling) -> list[ClipResult]:

@@ -12,12 +12,12 @@ from typing import Any, cast
 import numpy as np
 
 from pipeline.dataset.clip import Clip
-from pipeline.dataset.load import safe_id
+from pipeline.dataset.ids import safe_id
 from pipeline.errors import ClipError, UserError
 from pipeline.formats.bundle import Bundle
-from pipeline.formats.source import Feature, Source, require_unique
-from pipeline.formats.split import Split
-from pipeline.io import older_numpy, restricted_pickle
+from pipeline.formats.feature_set import Feature, FeatureSet
+from pipeline.formats.pickled_split import PickledSplit
+from pipeline.io import pickle_io
 from pipeline.io.file_digests import FileDigests
 from pipeline.messages import one_line
 from pipeline.stage.transcript import whole_characters
@@ -52,7 +52,7 @@ def chosen(root: Path, given: Mapping[str, Sequence[str]]) -> dict[str, str]:
     return dict(named)
 
 
-def read(root: Path, modalities: Mapping[str, str], language: str | None = None) -> Source:
+def read(root: Path, modalities: Mapping[str, str], language: str | None = None) -> FeatureSet:
     """Clips and features. modalities: the one of each folder of features that is to be read.
 
     language: of the transcripts, `zh` or `en`; by default Chinese where there are any. Labels are
@@ -60,7 +60,6 @@ def read(root: Path, modalities: Mapping[str, str], language: str | None = None)
     """
     texts = _transcripts(root / TRANSCRIPTS, language)
     clips = tuple(_clips(root / LABELS, texts))
-    require_unique(str(root / LABELS), clips)
     if not clips:
         raise UserError(f"{root / LABELS}: holds no clips")
     folders = {name: root / FEATURES / name for name in modalities}
@@ -70,14 +69,14 @@ def read(root: Path, modalities: Mapping[str, str], language: str | None = None)
         digest = digests.of_tree([*tables, *files], root)
     ids = [clip.id for clip in clips]
     features = {name: _feature(folders[name], m, ids) for name, m in modalities.items()}
-    return Source(root, FORMAT, digest, clips, features)
+    return FeatureSet(root, FORMAT, digest, clips, features)
 
 
 def _clips(path: Path, texts: Mapping[str, str]) -> Iterator[Clip]:
     for split, corpus in CORPORA.items():
         entries = _corpus(path, corpus)
         scores = [x.get("val") if isinstance(x, dict) else x for x in entries.values()]
-        table = Split(split, f"{path}, {corpus}", {"id": list(entries), "val": scores})
+        table = PickledSplit(split, f"{path}, {corpus}", {"id": list(entries), "val": scores})
         for id, label in zip(table.ids, table.numbers("val"), strict=True):
             yield Clip(id, text=texts.get(id, ""), label=label, split=split)
 
@@ -94,7 +93,7 @@ def _corpus(path: Path, name: str) -> dict[str, Any]:
                 else np.lib.format.read_array_header_2_0
             )
             shape, _, dtype = header(file)
-            content = restricted_pickle.load(cast(Any, file), where) if dtype.hasobject else None
+            content = pickle_io.load(cast(Any, file), where) if dtype.hasobject else None
     except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
         raise UserError(f"{where} can't be read: {one_line(error)}") from error
     corpus = content.item() if isinstance(content, np.ndarray) and shape == () else None
@@ -179,7 +178,9 @@ def write(bundle: Bundle, root: Path) -> None:
     """
     names = [safe_id(clip.id, clip.id.replace("/", "_")) for clip in bundle.clips]
     if len(set(names)) < len(names):
-        raise UserError(f"{bundle.name}: two clips have one name once / is _; rename one of them")
+        raise UserError(
+            f"{bundle.name}: two clips get one name when / becomes _; rename one of them"
+        )
     for modality, features in bundle.features.items():
         folder = root / FEATURES / modality
         folder.mkdir(parents=True)
@@ -202,7 +203,7 @@ def _npy(corpus: dict[str, Any]) -> bytes:
     file = io.BytesIO()
     header = {"descr": "|O", "fortran_order": False, "shape": ()}
     np.lib.format.write_array_header_1_0(file, header)
-    file.writelines(older_numpy.dumps(np.array(corpus)))
+    file.writelines(pickle_io.dumps(np.array(corpus)))
     return file.getvalue()
 
 

@@ -9,19 +9,21 @@ from typing import Any
 import numpy as np
 
 from pipeline.dataset.clip import SPLITS, Clip
+from pipeline.encoders.huggingface import named
 from pipeline.errors import UserError
 from pipeline.formats.bundle import Bundle
-from pipeline.formats.split import JOINT, Split
-from pipeline.io import older_numpy
+from pipeline.formats.pickled_split import JOINT, PickledSplit
+from pipeline.io import pickle_io
+from pipeline.messages import one_line
 
-FORMAT = "mmsa"
 OF_MODALITIES = ("T", "A", "V")
 ANNOTATIONS = ("Negative", "Neutral", "Positive")
+MOST_TOKENS = 512
 
 # ---- reading -----------------------------------------------------------------------------------
 
 
-def clips(split: Split) -> list[Clip]:
+def clips(split: PickledSplit) -> list[Clip]:
     """The clips of a split; a label NaN is no label."""
     columns = zip(
         split.ids,
@@ -37,7 +39,7 @@ def clips(split: Split) -> list[Clip]:
     ]
 
 
-def _labels(split: Split) -> list[dict[str, float]]:
+def _labels(split: PickledSplit) -> list[dict[str, float]]:
     """The scores of single modalities (CH-SIMS), by clip."""
     scores = {
         m: split.numbers(f"regression_labels_{m}")
@@ -66,7 +68,7 @@ def write(bundle: Bundle, path: Path, text_bert: np.ndarray | None = None) -> No
     for name in SPLITS:
         if not any(clip.split == name for clip in bundle.clips):
             raise UserError(f"{bundle.name}: no labelled clip is in {name}; MMSA reads all splits")
-    content = older_numpy.dumps({name: _fields(bundle, name, text_bert) for name in SPLITS})
+    content = pickle_io.dumps({name: _fields(bundle, name, text_bert) for name in SPLITS})
     with path.open("wb") as file:
         file.writelines(content)
 
@@ -77,7 +79,7 @@ def _fields(bundle: Bundle, name: str, text_bert: np.ndarray | None) -> dict[str
     lengths = {m: bundle.lengths[m][rows].clip(min=1).tolist() for m in ("audio", "visual")}
     labels = np.array([clip.label for clip in clips], np.float32)
     classes = 1 + np.sign(labels).astype(np.int64)
-    # An array comes first: `older_numpy` counts on it.
+    # An array comes first: `pickle_io.dumps` counts on it.
     arrays = {
         "vision": bundle.features["visual"][rows],
         "audio": bundle.features["audio"][rows],
@@ -109,3 +111,26 @@ def _of_modalities(clips: Sequence[Clip]) -> dict[str, np.ndarray]:
         f"regression_labels_{m}": np.array([clip.labels[m] for clip in clips], np.float32)
         for m in OF_MODALITIES
     }
+
+
+def text_bert(texts: Sequence[str], tokenizer: str, download: bool) -> np.ndarray:
+    """Token ids, mask and segments: int64 [texts, 3, tokens of the longest], padded at the end.
+
+    tokenizer: a BERT's, a folder or a hub id; download: whether it may be fetched. Raises
+    UserError where it can't be loaded.
+    """
+    try:
+        loaded = named("AutoTokenizer").from_pretrained(tokenizer, local_files_only=not download)
+    except (OSError, ValueError) as error:
+        reason = one_line(error)[:200]
+        raise UserError(f"tokenizer {tokenizer!r} can't be loaded: {reason}") from None
+    rows = loaded(
+        list(texts),
+        padding="longest",
+        truncation=True,
+        max_length=min(MOST_TOKENS, loaded.model_max_length),
+        return_token_type_ids=True,
+        return_tensors="np",
+    )
+    parts = [rows[name] for name in ("input_ids", "attention_mask", "token_type_ids")]
+    return np.stack(parts, axis=1).astype(np.int64)

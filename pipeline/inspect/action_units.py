@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from pipeline.encoders.openface import AUS
-from pipeline.inspect.finding import Finding
+from pipeline.inspect.stage_result import StageResult
 
 # Source: Ekman and Friesen, Facial Action Coding System, 1978 and 2002.
 MEANING = {
@@ -66,10 +66,10 @@ class UnitsPanel:
     template: str = "units"
 
 
-def panel(finding: Finding) -> UnitsPanel:
+def panel(result: StageResult) -> UnitsPanel:
     """The 17 units, as `action_units` wrote them: presences, then intensities."""
-    backend = finding.settings.get("backend")
-    presences, intensities = finding.rows["features"].T.reshape(2, len(AUS), -1)
+    backend = result.settings.get("backend")
+    presences, intensities = result.rows["features"].T.reshape(2, len(AUS), -1)
     units = tuple(
         Unit(
             f"AU{unit:02d}",
@@ -80,8 +80,8 @@ def panel(finding: Finding) -> UnitsPanel:
         )
         for i, unit in enumerate(AUS)
     )
-    return UnitsPanel(units, finding.steps or 0, is_confidence=backend != "openface")
+    return UnitsPanel(units, result.steps or 0, is_confidence=backend != "openface")
 
 
 def _weakness(unit: int) -> str:
-    return f"weak: F1 {WEAK[unit]:.2f} by its card" if unit in WEAK else ""
+    return f"weak: F1 {WEAK[unit]:.2f} on its model card" if unit in WEAK else ""

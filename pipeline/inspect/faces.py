@@ -9,17 +9,17 @@ import numpy as np
 
 from pipeline.errors import ClipError
 from pipeline.html import data_uri
-from pipeline.inspect.finding import Finding
 from pipeline.inspect.sound import SoundPanel
-from pipeline.inspect.source import Frame, frame_at
+from pipeline.inspect.stage_result import StageResult
 from pipeline.inspect.timeline import Timeline, quality, timeline
+from pipeline.inspect.video_frame import frame_at
 from pipeline.store.clips_table import Row
 
 WIDEST_PX = 960
 
 
 @dataclass(frozen=True)
-class Face:
+class AlignedFace:
     """An aligned face as it was stored."""
 
     step: int
@@ -28,7 +28,7 @@ class Face:
 
 
 @dataclass(frozen=True)
-class Setting:
+class FaceFrame:
     """The frame that a face was found in, in px of the video.
 
     box: left, top, width, height. points: the five landmarks, (x, y). shown: the size on the page.
@@ -46,9 +46,9 @@ class Setting:
 class FacesPanel:
     """chosen: which of the faces is shown in its frame. why_not: why none is."""
 
-    faces: tuple[Face, ...]
+    faces: tuple[AlignedFace, ...]
     chosen: int
-    setting: Setting | None
+    frame: FaceFrame | None
     why_not: str
     facts: tuple[tuple[str, str], ...]
     timeline: Timeline | None
@@ -56,53 +56,51 @@ class FacesPanel:
 
 
 def panel(
-    finding: Finding, row: Row, at_s: float | None = None, sound: SoundPanel | None = None
+    result: StageResult, row: Row, at_s: float | None = None, sound: SoundPanel | None = None
 ) -> FacesPanel:
     """at_s: the face nearest to that time is shown in its frame; by default the surest one."""
-    rows = finding.rows
+    rows = result.rows
     distance = -rows["probabilities"] if at_s is None else np.abs(rows["times"] - at_s)
     chosen = int(np.argmin(distance))
-    setting, why_not = None, ""
+    frame, why_not = None, ""
     try:
-        frame = frame_at(row, float(rows["times"][chosen]), finding.identity)
-        setting = _setting(frame, rows["boxes"][chosen], rows["landmarks"][chosen])
+        shown = frame_at(row, float(rows["times"][chosen]), result.identity)
+        frame = _frame(*shown, rows["boxes"][chosen], rows["landmarks"][chosen])
     except ClipError as error:
         why_not = str(error)
-    faces = zip(rows["times"].tolist(), rows["images"], strict=True)
+    faces = enumerate(zip(rows["times"].tolist(), rows["images"], strict=True), 1)
     return FacesPanel(
-        tuple(
-            Face(i, time_s, data_uri(rgb, quality=85)) for i, (time_s, rgb) in enumerate(faces, 1)
-        ),
+        tuple(AlignedFace(i, t_s, data_uri(rgb, quality=85)) for i, (t_s, rgb) in faces),
         chosen,
-        setting,
+        frame,
         why_not,
-        _facts(finding, chosen),
-        timeline(finding, sound),
+        _facts(result, chosen),
+        timeline(result, sound),
     )
 
 
-def _setting(frame: Frame, box: np.ndarray, points: np.ndarray) -> Setting:
-    height, width = frame.rgb.shape[:2]
+def _frame(time_s: float, rgb: np.ndarray, box: np.ndarray, points: np.ndarray) -> FaceFrame:
+    height, width = rgb.shape[:2]
     scale = WIDEST_PX / max(height, width)
     shown = (max(1, round(width * scale)), max(1, round(height * scale)))
-    small = cv2.resize(frame.rgb, shown, interpolation=cv2.INTER_AREA) if scale < 1 else frame.rgb
+    small = cv2.resize(rgb, shown, interpolation=cv2.INTER_AREA) if scale < 1 else rgb
     left, top, right, bottom = (round(float(edge), 1) for edge in box)
-    at = tuple((round(float(x), 1), round(float(y), 1)) for x, y in points)
     box_at = (left, top, round(right - left, 1), round(bottom - top, 1))
-    return Setting(data_uri(small), (width, height), shown, box_at, at, frame.time_s)
+    at = tuple((round(float(x), 1), round(float(y), 1)) for x, y in points)
+    return FaceFrame(data_uri(small), (width, height), shown, box_at, at, time_s)
 
 
-def _facts(finding: Finding, chosen: int) -> tuple[tuple[str, str], ...]:
-    rows = finding.rows
+def _facts(result: StageResult, chosen: int) -> tuple[tuple[str, str], ...]:
+    rows = result.rows
     left, top, right, bottom = rows["boxes"][chosen].tolist()
     begins_s, ends_s = rows["track_span"].tolist()
     return (
-        ("Shown", f"step {chosen + 1}, {rows['times'][chosen]:.2f} s"),
-        ("Face", f"{right - left:.0f} × {bottom - top:.0f} px"),
+        ("Face shown", f"step {chosen + 1}, {rows['times'][chosen]:.2f} s"),
+        ("Face size", f"{right - left:.0f} × {bottom - top:.0f} px"),
         ("Probability", f"{rows['probabilities'][chosen]:.3f}"),
         ("Track", f"{begins_s:.2f} to {ends_s:.2f} s, {int(rows['track_frames'])} faces"),
         ("Frames with a face", f"{int(rows['frames_with_face']):,}"),
-        ("Frames without", f"{int(rows['frames_without_face']):,}"),
+        ("Frames without a face", f"{int(rows['frames_without_face']):,}"),
         ("Tracks", f"{int(rows['tracks']):,}"),
         *quality(rows),
     )

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from pipeline.html import data_uri
-from pipeline.inspect.finding import Finding
+from pipeline.inspect.stage_result import StageResult
 
 TALLEST = 96
 PX_A_STEP = 24  # whole pixels a value, so that no browser blurs them
@@ -34,23 +34,23 @@ class FeaturesPanel:
     template: str = "features"
 
 
-def panel(finding: Finding) -> FeaturesPanel:
+def panel(result: StageResult) -> FeaturesPanel:
     """The stage's first field, [steps, width]."""
-    rows = finding.rows[next(iter(finding.fields))]
-    return _panel(finding, rows, [("All channels", rows)])
+    rows = result.rows[next(iter(result.fields))]
+    return _panel(result, rows, [("All channels", rows)])
 
 
-def mfcc_panel(finding: Finding) -> FeaturesPanel:
+def mfcc_panel(result: StageResult) -> FeaturesPanel:
     """Coefficients, first and second differences apart: they differ in scale and in meaning."""
-    rows = finding.rows["features"]
-    names = ("Coefficients", "Δ, their first difference", "ΔΔ, their second")
-    return _panel(finding, rows, list(zip(names, np.split(rows, 3, axis=1), strict=True)))
+    rows = result.rows["features"]
+    names = ("Coefficients", "Δ, first difference", "ΔΔ, second difference")
+    return _panel(result, rows, list(zip(names, np.split(rows, 3, axis=1), strict=True)))
 
 
 def _panel(
-    finding: Finding, rows: np.ndarray, parts: list[tuple[str, np.ndarray]]
+    result: StageResult, rows: np.ndarray, parts: list[tuple[str, np.ndarray]]
 ) -> FeaturesPanel:
-    steps = finding.steps or len(rows)
+    steps = result.steps or len(rows)
     norms = np.linalg.norm(rows.astype(np.float64), axis=1)
     return FeaturesPanel(
         tuple(Heat(title, _picture(part, steps), part.shape[1]) for title, part in parts),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from typing import Any
@@ -11,43 +11,41 @@ from pipeline.dataset.clip import Clip
 from pipeline.html import templates
 from pipeline.html.numbers import plain
 from pipeline.inspect import action_units, faces, features, sound, tokens, transcript
-from pipeline.inspect.finding import Finding, findings, number_of
 from pipeline.inspect.provenance import provenance
+from pipeline.inspect.stage_result import StageResult, results_of, row_number
 from pipeline.stage.result import OK
 from pipeline.store.cache import Cache
 from pipeline.store.clips_table import Row
 from pipeline.weights.random_weights import RANDOM_MARK, random_note
 
-# By extractor, what makes its panel from the finding and the clip's text as the stage was given it.
-PANELS: Mapping[str, Callable[[Finding, str], object]] = {
-    "action_units": lambda finding, text: action_units.panel(finding),
-    "audio": lambda finding, text: sound.panel(finding),
-    "mfcc": lambda finding, text: features.mfcc_panel(finding),
-    "asr": lambda finding, text: transcript.panel(finding),
-    "bert": tokens.panel,
-    "tencent": tokens.panel,
+# By extractor; faces and text need more than the stage's own result.
+PANELS: Mapping[str, Callable[[StageResult], object]] = {
+    "action_units": action_units.panel,
+    "audio": sound.panel,
+    "mfcc": features.mfcc_panel,
+    "asr": transcript.panel,
 }
 TITLES = {
     "faces": "Faces",
-    "resnet18": "Features of the faces",
+    "resnet18": "Face features",
     "action_units": "Action units",
-    "audio": "Sound",
+    "audio": "Audio",
     "mfcc": "MFCC",
-    "wav2vec2": "Features of the sound",
-    "asr": "Words that were heard",
-    "bert": "Tokens and their features",
-    "tencent": "Words and their vectors",
+    "wav2vec2": "Audio features",
+    "asr": "Recognised speech",
+    "bert": "Text features",
+    "tencent": "Word vectors",
 }
 
 
 @dataclass(frozen=True)
-class Section:
+class StageSection:
     """One stage on the page. panel: what to show of it, None where there is nothing."""
 
-    finding: Finding
+    result: StageResult
     title: str
     panel: object | None
-    provenance: Sequence[tuple[str, str]]
+    provenance: Iterable[tuple[str, str]]
 
 
 def inspect(
@@ -61,11 +59,11 @@ def inspect(
     at_s: when the face is that is shown in its frame. identities: of the stages to look at, by
     default those that were extracted last. Raises UserError where the cache has no such clip.
     """
-    number = number_of(cache.table, id)
+    number = row_number(cache.table, id)
     row = cache.table.rows[number]
-    found = findings(cache, number, identities)
+    found = results_of(cache, number, identities)
     sections = [
-        Section(f, _title(f), _panel(f, found, row, at_s), provenance(f, row)) for f in found
+        StageSection(f, _title(f), _panel(f, found, row, at_s), provenance(f, row)) for f in found
     ]
     return (
         templates(files("pipeline.inspect"))
@@ -80,29 +78,30 @@ def inspect(
             mark=RANDOM_MARK,
             random_note=random_note,
             random_stages=[n for f in found if f.state == OK for n in f.random_weights],
-            has_notes=any(s.finding.reason or s.finding.doubt for s in sections),
+            has_notes=any(f.reason or f.doubt for f in found),
         )
     )
 
 
-def _title(finding: Finding) -> str:
+def _title(result: StageResult) -> str:
     """In plain words for the built-in extractors, unless the stage has a name of its own."""
-    is_own = finding.stage != finding.extractor
-    return finding.stage if is_own else TITLES.get(finding.extractor, finding.stage)
+    is_own = result.stage != result.extractor
+    return result.stage if is_own else TITLES.get(result.extractor, result.stage)
 
 
 def _panel(
-    finding: Finding, found: Sequence[Finding], row: Row, at_s: float | None
+    result: StageResult, found: Sequence[StageResult], row: Row, at_s: float | None
 ) -> object | None:
-    if finding.state != OK:
+    if result.state != OK:
         return None
-    if finding.extractor == "faces":
+    if result.extractor == "faces":
         heard = next((f for f in found if f.extractor == "audio" and f.state == OK), None)
-        return faces.panel(finding, row, at_s, sound.panel(heard) if heard else None)
-    if finding.extractor in PANELS:
-        text = transcript.text_for(finding, found, row.clip)
-        return PANELS[finding.extractor](finding, text)
-    return features.panel(finding) if finding.width and finding.length else None
+        return faces.panel(result, row, at_s, sound.panel(heard) if heard else None)
+    if result.extractor in ("bert", "tencent"):
+        return tokens.panel(result, transcript.text_for(result, found, row.clip))
+    if result.extractor in PANELS:
+        return PANELS[result.extractor](result)
+    return features.panel(result) if result.width and result.length else None
 
 
 def _facts(clip: Clip) -> list[tuple[str, str]]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from pipeline.html.numbers import plain
-from pipeline.inspect.finding import Finding
+from pipeline.inspect.stage_result import StageResult
 from pipeline.media.waveform import FULL_SCALE, RATE_HZ
 
 COLUMNS = 480
@@ -24,9 +24,9 @@ class SoundPanel:
     template: str = "sound"
 
 
-def panel(finding: Finding) -> SoundPanel:
+def panel(result: StageResult) -> SoundPanel:
     """The samples as `audio` wrote them, after normalisation."""
-    samples = finding.rows["samples"]
+    samples = result.rows["samples"]
     peaks = envelope(samples)
     there = [f"{x} {-high:.3f}" for x, high in enumerate(peaks[:, 1])]
     back = [f"{x} {-low:.3f}" for x, low in reversed(list(enumerate(peaks[:, 0])))]
@@ -34,8 +34,8 @@ def panel(finding: Finding) -> SoundPanel:
     facts = (
         ("Duration", f"{seconds:.2f} s"),
         ("Samples", f"{len(samples):,} at {RATE_HZ // 1000} kHz, mono"),
-        ("Peak before normalisation", f"{plain(float(finding.rows['peak_dbfs']), 1)} dBFS"),
-        ("Peak now", f"{np.abs(peaks).max():.2f} of full scale"),
+        ("Peak before normalisation", f"{plain(float(result.rows['peak_dbfs']), 1)} dBFS"),
+        ("Peak after normalisation", f"{np.abs(peaks).max():.2f} of full scale"),
     )
     return SoundPanel(f"M{'L'.join(there + back)}Z", len(peaks), seconds, facts)
 

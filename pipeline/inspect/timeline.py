@@ -1,4 +1,4 @@
-"""Who is seen when: each person's tracks over the sound on one time axis, and the cuts."""
+"""The people of a clip over time: each one's tracks above the waveform, and the cuts."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pipeline.html.plot import labelled, ticks_within
-from pipeline.inspect.finding import Finding
+from pipeline.html.charts import labelled, ticks_within
 from pipeline.inspect.sound import SoundPanel
+from pipeline.inspect.stage_result import StageResult
 
 MOST = 6  # people that are drawn, the largest first
 
@@ -41,9 +41,9 @@ class Timeline:
     sound_columns: float
 
 
-def timeline(finding: Finding, sound: SoundPanel | None) -> Timeline | None:
+def timeline(result: StageResult, sound: SoundPanel | None) -> Timeline | None:
     """Of the stage faces; None where an older version of it kept no tracks."""
-    rows = finding.rows
+    rows = result.rows
     if "track_table" not in rows:
         return None
     table, cuts_s = rows["track_table"], rows["cut_times"].tolist()
@@ -76,15 +76,15 @@ def quality(rows: Mapping[str, np.ndarray]) -> tuple[tuple[str, str], ...]:
     of = {name: float(rows[name]) for name in rows if rows[name].ndim == 0}
     return (
         ("Mean probability", f"{of['mean_probability']:.3f}"),
-        ("Frames that show it", f"{100 * of['coverage']:.0f} %"),
-        ("Between the eyes", f"{of['eye_distance']:.0f} px"),
+        ("Frames with this person", f"{100 * of['coverage']:.0f} %"),
+        ("Distance between the eyes", f"{of['eye_distance']:.0f} px"),
         ("Sharpness", f"{of['sharpness']:.3f}"),
         (
-            "Head turned",
-            f"{of['yaw']:.0f}° sideways, {of['pitch']:.0f}° up or down, tilted {of['roll']:.0f}°",
+            "Head pose",
+            f"{of['yaw']:.0f}° yaw, {of['pitch']:.0f}° pitch, {of['roll']:.0f}° roll",
         ),
-        ("In the picture", f"{100 * of['inside']:.0f} % of the box"),
-        ("Next person", f"{100 * of['runner_up']:.0f} % as large"),
-        ("Damaged pictures", f"{100 * of['damaged']:.0f} %"),
+        ("Box inside the frame", f"{100 * of['inside']:.0f} %"),
+        ("Second person", f"{100 * of['runner_up']:.0f} % as large"),
+        ("Damaged frames", f"{100 * of['damaged']:.0f} %"),
         ("Cuts", f"{of['cuts']:.0f}"),
     )

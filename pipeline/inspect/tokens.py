@@ -12,7 +12,7 @@ from pipeline.errors import ClipError, UserError
 from pipeline.extractors import bert
 from pipeline.inspect.features import FeaturesPanel
 from pipeline.inspect.features import panel as features_panel
-from pipeline.inspect.finding import Finding
+from pipeline.inspect.stage_result import StageResult
 from pipeline.stage.steps import sample_indices
 from pipeline.weights.repository import TEXT
 from pipeline.weights.resolve import find
@@ -44,39 +44,39 @@ class TextPanel:
     template: str = "text"
 
 
-def panel(finding: Finding, text: str) -> TextPanel:
+def panel(result: StageResult, text: str) -> TextPanel:
     """The text as the stage split it, and its features."""
     found, why_not = [], ""
     try:
-        found = tokens(finding, text)
+        found = tokens(result, text)
     except (UserError, ClipError) as error:
         why_not = str(error)
     shown = tuple(found[:MOST_TOKENS])
-    return TextPanel(shown, len(found) - len(shown), why_not, features_panel(finding))
+    return TextPanel(shown, len(found) - len(shown), why_not, features_panel(result))
 
 
-def tokens(finding: Finding, text: str) -> list[Token]:
+def tokens(result: StageResult, text: str) -> list[Token]:
     """The tokens of `text` as the stage saw it, each with its steps.
 
     Raises UserError where the stage's weights are not here, are others by now, or do not give as
     many steps as were stored.
     """
-    spelled = words(text) if finding.extractor == "tencent" else _of_bert(finding, text)
-    sampling = finding.settings.get("sampling", "uniform")
-    taken = _taken(len(spelled), finding.steps or 0, sampling)
-    if len(taken) != finding.length:
-        raise UserError(f"{len(spelled)} tokens give {len(taken)} steps, not {finding.length}")
+    spelled = words(text) if result.extractor == "tencent" else _of_bert(result, text)
+    sampling = result.settings.get("sampling", "uniform")
+    taken = _taken(len(spelled), result.steps or 0, sampling)
+    if len(taken) != result.length:
+        raise UserError(f"{len(spelled)} tokens give {len(taken)} steps, not {result.length}")
     return [
         Token(word, tuple(step for step, of in enumerate(taken) if index in of))
         for index, word in enumerate(spelled)
     ]
 
 
-def _of_bert(finding: Finding, text: str) -> list[str]:
-    id, revision = finding.settings.get("weights", ""), finding.settings.get("revision")
+def _of_bert(result: StageResult, text: str) -> list[str]:
+    id, revision = result.settings.get("weights", ""), result.settings.get("revision")
     weights = find(id, TEXT, revision, download=False)
-    if weights.digest != finding.identity["weights"]:
-        raise UserError(f"weights {id!r} are others now than when the text was extracted")
+    if weights.digest != result.identity["weights"]:
+        raise UserError(f"weights {id!r} have changed since the text was extracted")
     return bert.spelled(weights, text)
 
 

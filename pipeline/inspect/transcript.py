@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pipeline.dataset.clip import Clip
-from pipeline.inspect.finding import Finding
+from pipeline.inspect.stage_result import StageResult
 from pipeline.stage import transcript
 from pipeline.stage.result import ClipInputs
 
@@ -23,7 +23,7 @@ class Transcript:
     template: str = "transcript"
 
 
-def of_clip(clip: Clip, found: Sequence[Finding]) -> Transcript:
+def of_clip(clip: Clip, found: Sequence[StageResult]) -> Transcript:
     """The dataset's transcript, or else what a stage heard."""
     heard = next((f for f in found if "transcript" in f.rows), None)
     if clip.text.strip() or heard is None:
@@ -31,14 +31,14 @@ def of_clip(clip: Clip, found: Sequence[Finding]) -> Transcript:
     return _shown(transcript.read(heard.rows["transcript"]), heard.stage)
 
 
-def panel(finding: Finding) -> Transcript:
+def panel(result: StageResult) -> Transcript:
     """The text that the stage hands on."""
-    return _shown(transcript.read(finding.rows["transcript"]))
+    return _shown(transcript.read(result.rows["transcript"]))
 
 
-def text_for(finding: Finding, found: Sequence[Finding], clip: Clip) -> str:
+def text_for(result: StageResult, found: Sequence[StageResult], clip: Clip) -> str:
     """The text that a stage was given."""
-    needs = finding.identity["needs"]
+    needs = result.identity["needs"]
     rows = [f.rows for f in found if f.stage in needs and "transcript" in f.rows]
     return transcript.text_of(ClipInputs(clip, rows[0] if rows else {}))
 

@@ -7,13 +7,10 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from pipeline import dataset
-from pipeline.dag.identity import StageIdentity
 from pipeline.dag.plan import Plan, StagePlan, prepare
 from pipeline.dag.spec import Stages
-from pipeline.dag.stage import Stage
 from pipeline.dag.task import Task
 from pipeline.dataset.load import Dataset
 from pipeline.io import lock
@@ -22,8 +19,8 @@ from pipeline.runner.log import RunLog
 from pipeline.runner.stop import Stop
 from pipeline.runner.types import Engine, Listener, Outcome
 from pipeline.store.cache import last_known, locate, set_current, store_url
+from pipeline.store.provenance import provenance
 from pipeline.store.store import Store
-from pipeline.system.libraries import versions
 from pipeline.system.process import uncollected
 from pipeline.system.spans import Recording, recorded, span
 
@@ -157,20 +154,6 @@ def _make_stores(plan: Plan, folder: Folder) -> None:
             stage.steps,
             plan.stages.partition,
             len(plan.table.rows),
-            _provenance(stage, identity),
+            provenance(name, identity, stage.settings.provenance()),
         )
     set_current(folder, {**last_known(folder), **identities})
-
-
-def _provenance(stage: Stage, identity: StageIdentity) -> dict[str, Any]:
-    return {
-        "stage": stage.name,
-        "extractor": stage.extractor,
-        "version": stage.kind.version,
-        "settings": stage.settings.provenance(),
-        "weights": {"id": identity["weights_id"], "digest": identity["weights"]},
-        "needs": identity["needs"],
-        "fingerprint": identity["fingerprint"],
-        "identity": identity,
-        "libraries": versions(),
-    }

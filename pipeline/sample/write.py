@@ -17,7 +17,7 @@ from pipeline.errors import UserError
 from pipeline.io.folder import Folder
 from pipeline.media.write_mp4 import write_mp4
 from pipeline.sample import footage, voice
-from pipeline.sample.footage import CUTS, FPS, Cut
+from pipeline.sample.footage import EXCERPTS, FPS, Excerpt
 from pipeline.sample.sentences import LANGUAGES, LEVELS, sentence
 
 VERSION = 1  # raise it whenever what is written changes
@@ -55,7 +55,7 @@ class Script:
     text: str
     text_score: float
     sound_score: float
-    cut: Cut
+    excerpt: Excerpt
     seconds: float
     special: str = ""
 
@@ -72,7 +72,7 @@ class Script:
         """Its line of label.csv; a modality that it lacks is neutral."""
         sign = (self.label > 0) - (self.label < 0)
         mood = ("Neutral", "Positive", "Negative")[sign]
-        scores = (self.label, self.text_score, self.sound_score, self.cut.score)
+        scores = (self.label, self.text_score, self.sound_score, self.excerpt.score)
         return [self.video_id, self.clip_id, self.text, *scores, mood, self.split]
 
     @property
@@ -100,7 +100,7 @@ def write_sample(folder: Path, clips: int = CLIPS, seed: int = 0) -> None:
     if not (folder / STAGES).exists():
         to.write(STAGES, (files("pipeline.sample") / "stages.yaml").read_bytes())
     # Clips of one source follow each other, so that it is decoded once.
-    for script in sorted(scripts, key=lambda s: (s.cut.file, s.cut.height, s.number)):
+    for script in sorted(scripts, key=lambda s: (s.excerpt.file, s.excerpt.height, s.number)):
         _film(script, folder / script.path, seed)
     to.write(LABELS, _table(scripts).encode())
 
@@ -112,12 +112,12 @@ def plan(clips: int = CLIPS, seed: int = 0) -> list[Script]:
     half of the clips: none of them tells all, the three together do.
     """
     said: Counter[tuple[str, float, str]] = Counter()
-    used: Counter[Cut] = Counter()
+    used: Counter[Excerpt] = Counter()
     return [_script(number, seed, said, used) for number in range(clips)]
 
 
 def _script(
-    number: int, seed: int, said: Counter[tuple[str, float, str]], used: Counter[Cut]
+    number: int, seed: int, said: Counter[tuple[str, float, str]], used: Counter[Excerpt]
 ) -> Script:
     video, place = divmod(number, len(LEVELS))
     split, label = SPLITS[video % len(SPLITS)], LEVELS[place]
@@ -130,32 +130,30 @@ def _script(
     text = sentence(split, text_score, language, said[split, text_score, language])
     said[split, text_score, language] += 1
     is_mute = quiet == "A" or special in ("no sound", "silence")
-    cut, seconds = STAGED.get(special) or (
-        _best_cut(split, 0.0 if quiet == "V" else label, used),
+    excerpt, seconds = STAGED.get(special) or (
+        _best_excerpt(split, 0.0 if quiet == "V" else label, used),
         round(float(np.random.default_rng([seed, number]).uniform(*SECONDS)), 1),
     )
-    used[cut] += 1
+    used[excerpt] += 1
     sound_score = 0.0 if is_mute else label
-    return Script(number, split, label, text, text_score, sound_score, cut, seconds, special)
+    return Script(number, split, label, text, text_score, sound_score, excerpt, seconds, special)
 
 
-def _best_cut(split: str, score: float, used: Counter[Cut]) -> Cut:
-    """The split's cut that looks most like `score`, less so the more often it has been used."""
-    cuts = [cut for cut in CUTS if cut.split == split]
-    return min(cuts, key=lambda cut: abs(cut.score - score) + 0.25 * used[cut])
+def _best_excerpt(split: str, score: float, used: Counter[Excerpt]) -> Excerpt:
+    """The split's excerpt that looks most like `score`, less so the more often it has been used."""
+    excerpts = [excerpt for excerpt in EXCERPTS if excerpt.split == split]
+    return min(excerpts, key=lambda excerpt: abs(excerpt.score - score) + 0.25 * used[excerpt])
 
 
 def _film(script: Script, path: Path, seed: int) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    show = footage.shown_once if script.special in STAGED else footage.shown
-    frames = show(script.cut, script.seconds, np.random.default_rng([seed, script.number, 1]))
-    rng = np.random.default_rng([seed, script.number, 2])
-    sound: np.ndarray | None = voice.speak(script.seconds, script.sound_score, rng)
+    for_frames, for_sound = (np.random.default_rng([seed, script.number, k]) for k in (1, 2))
+    once = script.special in STAGED
+    frames = footage.shown(script.excerpt, script.seconds, for_frames, once)
+    sound = voice.speak(script.seconds, script.sound_score, for_sound)
     if script.special == "silence":
         sound = np.zeros_like(sound)
-    if script.special == "no sound":
-        sound = None
-    write_mp4(path, frames, FPS, sound, voice.RATE_HZ)
+    write_mp4(path, frames, FPS, None if script.special == "no sound" else sound, voice.RATE_HZ)
 
 
 def _table(scripts: Sequence[Script]) -> str:

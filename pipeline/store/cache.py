@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pipeline.dataset.load import name_of
+from pipeline.dataset.layouts import name_of
 from pipeline.errors import DamagedError, UserError
 from pipeline.io.folder import Folder
 from pipeline.io.hashing import sealed, unsealed

@@ -16,7 +16,7 @@ from typing import IO, Any
 import torch
 
 from pipeline.errors import UserError
-from pipeline.io.restricted_pickle import Unpickler
+from pipeline.io.pickle_io import Unpickler
 
 DTYPES = {  # by the names of the storages that hold them
     "DoubleStorage": torch.float64,
@@ -171,17 +171,13 @@ class _BeforeZip(_File):
                 Unpickler(file).load()
             begin = file.tell()
             sizes: dict[str, int] = {}
-            _Unpickler(file, lambda storage, *_: _note(storage, sizes)).load()
+            _Unpickler(file, lambda at, *_: sizes.update({at.key: at.dtype.itemsize})).load()
             for key in Unpickler(file).load():
                 (numbers,) = struct.unpack("<q", file.read(8))
                 self.starts[key] = file.tell(), numbers * sizes[key]
                 file.seek(numbers * sizes[key], os.SEEK_CUR)
             file.seek(begin)
             return self.unpickler(file).load()
-
-
-def _note(storage: Any, sizes: dict[str, int]) -> None:
-    sizes[storage.key] = storage.dtype.itemsize
 
 
 class _Unpickler(Unpickler):
@@ -195,8 +191,9 @@ class _Unpickler(Unpickler):
             ("collections", "OrderedDict"): dict,
             ("torch._utils", "_rebuild_tensor"): tensor,
             ("torch._utils", "_rebuild_tensor_v2"): tensor,
-            ("torch._utils", "_rebuild_parameter"): _first,
-            ("torch._utils", "_rebuild_parameter_with_state"): _first,
+            # A parameter is its tensor.
+            ("torch._utils", "_rebuild_parameter"): lambda data, *_: data,
+            ("torch._utils", "_rebuild_parameter_with_state"): lambda data, *_: data,
             **{("torch", name): dtype for name, dtype in DTYPES.items()},
             ("torch.storage", "UntypedStorage"): torch.uint8,
         }
@@ -212,8 +209,3 @@ class _Unpickler(Unpickler):
         if kind != "storage" or not isinstance(what, torch.dtype) or any(view):
             return None
         return _Storage(str(key), what, int(numbers))
-
-
-def _first(data: Any, *_: Any) -> Any:
-    """A parameter is its tensor."""
-    return data

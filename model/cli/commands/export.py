@@ -48,7 +48,7 @@ def export(
     a file. parquet: a folder that Hugging Face `datasets` reads. Where several stages make up a
     modality they are side by side, as in training.
     """
-    from pipeline.formats.bundle import whole
+    from pipeline.formats.bundle import atomic_output
     from pipeline.messages import counted
     from pipeline.store.cache import locate, open_cache
 
@@ -59,7 +59,7 @@ def export(
     bundle = _bundle(cache, _channels(cache, stages, notes), notes)
     if format_name in LABELLED:
         bundle = _labelled(bundle, notes)
-    with whole(out) as part:
+    with atomic_output(out) as part:
         _write(format_name, bundle, part, cache, tokenizer, notes)
     for note in notes:
         click.echo(f"note: {note}")
@@ -143,7 +143,7 @@ def _text_bert(
     bundle: Bundle, cache: Cache, tokenizer: str | None, notes: list[str]
 ) -> np.ndarray | None:
     """The tokens by the tokenizer that was named, else by the text stage's own if it is here."""
-    from pipeline.formats.text_bert import text_bert
+    from pipeline.formats.mmsa import text_bert
 
     texts = [clip.text for clip in bundle.clips]
     if tokenizer:

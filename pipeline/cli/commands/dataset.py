@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING
 import click
 
 from pipeline.cli.group import CLIPS_FAILED, OK
+from pipeline.messages import counted
 
 if TYPE_CHECKING:
-    from pipeline.checks.clip import Finding
-    from pipeline.checks.dataset import Checked
+    from pipeline.checks.clip import Issue
+    from pipeline.checks.dataset import CheckedDataset
 
-SHOWN = 10  # findings of a kind
+SHOWN = 10  # issues of a kind
 
 
 @click.group()
@@ -44,11 +45,11 @@ def check(path: Path, decode: bool, show_all: bool, as_json: bool) -> None:
         click.echo(json.dumps(checked.to_json(), indent=2, ensure_ascii=False))
     else:
         _print_splits(checked)
-        _print_findings(checked, None if show_all else SHOWN)
+        _print_issues(checked, None if show_all else SHOWN)
     sys.exit(CLIPS_FAILED if checked.fails else OK)
 
 
-def _print_splits(checked: Checked) -> None:
+def _print_splits(checked: CheckedDataset) -> None:
     from rich.table import Table
 
     from pipeline.checks.dataset import PUBLISHED
@@ -68,19 +69,17 @@ def _print_splits(checked: Checked) -> None:
     print_whole(table)
 
 
-def _print_findings(checked: Checked, most: int | None) -> None:
-    from pipeline.messages import counted
-
-    by_kind: dict[tuple[bool, str], list[Finding]] = defaultdict(list)
-    for finding in checked.findings:
-        by_kind[not finding.fails, finding.kind].append(finding)
-    for (is_mild, kind), findings in sorted(by_kind.items()):
-        click.echo(f"{kind}: {len(findings)}{'' if is_mild else ', error'}")
-        for finding in findings[:most]:
-            click.echo(f"  {finding.where}: {finding.what}")
-        if more := len(findings) - len(findings[:most]):
+def _print_issues(checked: CheckedDataset, most: int | None) -> None:
+    by_kind: dict[tuple[bool, str], list[Issue]] = defaultdict(list)
+    for issue in checked.issues:
+        by_kind[not issue.fails, issue.kind].append(issue)
+    for (is_warning, kind), issues in sorted(by_kind.items()):
+        click.echo(f"{'warning' if is_warning else 'error'}: {kind}: {len(issues)}")
+        for issue in issues[:most]:
+            click.echo(f"  {issue.where}: {issue.what}")
+        if more := len(issues) - len(issues[:most]):
             click.echo(f"  … and {more} more; --all shows them")
-    failing = sum(finding.fails for finding in checked.findings)
-    rest = len(checked.findings) - failing
-    told = f"{counted(failing, 'error')}, {counted(rest, 'warning')}"
-    click.echo(told if checked.findings else "No problems found.")
+    errors = sum(issue.fails for issue in checked.issues)
+    warnings = len(checked.issues) - errors
+    summary = f"{counted(errors, 'error')}, {counted(warnings, 'warning')}"
+    click.echo(summary if checked.issues else "No problems found.")

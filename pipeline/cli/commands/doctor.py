@@ -25,11 +25,11 @@ def doctor(stages_file: Path | None, cache: str, as_json: bool) -> None:
 
     Every problem comes with a way to fix it. Exit code 1 if there is a problem; notes don't count.
     """
-    from pipeline.checks.doctor import PROBLEM, findings
+    from pipeline.checks.doctor import PROBLEM, checks
     from pipeline.dag.spec import file_for
 
     found = []
-    for one in findings(stages_file or file_for(Path(".")), cache):
+    for one in checks(stages_file or file_for(Path(".")), cache):
         found.append(one)
         if not as_json:
             click.echo(f"{one.state:<8} {one.name}: {one.found}")

@@ -15,7 +15,7 @@ from pipeline.cli.group import CLIPS_FAILED, OK, Names
 from pipeline.errors import UserError
 
 if TYPE_CHECKING:
-    from pipeline.formats.source import Source
+    from pipeline.formats.feature_set import FeatureSet
 
 
 @click.command("import")
@@ -56,7 +56,7 @@ def import_(
     executed. Train on the features by their name in the cache, or by PATH.
     """
     from pipeline.cli.console import print_problems, print_stages
-    from pipeline.dataset.load import name_of
+    from pipeline.dataset.layouts import name_of
     from pipeline.formats.import_cache import make_cache
     from pipeline.messages import counted
     from pipeline.store.cache import locate, open_cache
@@ -76,7 +76,7 @@ def import_(
     sys.exit(CLIPS_FAILED if any(stage.counts["failed"] for stage in stages) else OK)
 
 
-def _source(path: Path, given: Mapping[str, Sequence[str]], language: str | None) -> Source:
+def _source(path: Path, given: Mapping[str, Sequence[str]], language: str | None) -> FeatureSet:
     from pipeline.formats import feature_pickle, merbench
 
     if path.is_dir():

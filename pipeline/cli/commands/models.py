@@ -98,10 +98,10 @@ def _print(found: Sequence[Model]) -> None:
         table.add_column(heading, justify="right" if heading == "MB" else "left")
     for m in found:
         size = "–" if m.size_bytes is None else f"{m.size_bytes / 1e6:.1f}"
-        here = "in part" if m.lacking else "yes" if m.is_here else "no"
+        here = "in part" if m.missing else "yes" if m.is_here else "no"
         stages, revision = ", ".join(m.stages), (m.revision or "–")[:12]
         table.add_row(m.source.id, stages, m.kind, here, revision, size, m.licence)
     print_whole(table)
     for m in found:
-        if m.lacking:
-            click.echo(f"{m.source.id} at {m.path} is missing {'; '.join(m.lacking)}")
+        if m.missing:
+            click.echo(f"{m.source.id} at {m.path} is missing {'; '.join(m.missing)}")

@@ -418,8 +418,8 @@ class TestGiven:
         ("table", "told"),
         [
             ("id,text\n0001,one\n", "texts.csv:2: '0001' fits .*a/0001.MOV and .*b/0001.mp4"),
-            ("id,text\nz,one\n", "no row is of a clip that was given, such as "),
-            ("id,text\na/0001,one\na/0001,two\n", "texts.csv:3: .* is there already"),
+            ("id,text\nz,one\n", "no row matches a given clip, such as "),
+            ("id,text\na/0001,one\na/0001,two\n", "texts.csv:3: .* already appears"),
             ("name,text\na/0001,one\n", "texts.csv:2: expected columns id or file, and text"),
         ],
     )

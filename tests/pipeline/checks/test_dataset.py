@@ -11,7 +11,7 @@ import soundfile
 from click.testing import CliRunner, Result
 
 from model.cli.group import main
-from pipeline.checks.clip import look
+from pipeline.checks.clip import check_clip
 from pipeline.checks.dataset import check
 from pipeline.dataset.clip import Clip
 from tests.support.bad_media.cases import CASES
@@ -60,16 +60,16 @@ def smp(*arguments: object) -> Result:
 
 
 def found(folder: Path, decode: bool = False) -> dict[tuple[str, str], tuple[str, bool]]:
-    """Kind and place of each finding → what, and whether it would fail."""
-    findings = check(folder, decode).findings
-    kept = {(f.kind, f.where): (f.what, f.fails) for f in findings}
-    assert len(kept) == len(findings)
+    """Kind and place of each issue → what, and whether it would fail."""
+    issues = check(folder, decode).issues
+    kept = {(i.kind, i.where): (i.what, i.fails) for i in issues}
+    assert len(kept) == len(issues)
     return kept
 
 
 def test_a_sound_dataset_passes_with_its_counts(folder: Path) -> None:
     checked = check(folder, decode=True)
-    assert checked.findings == ()
+    assert checked.issues == ()
     counts = checked.splits["train"]
     assert (counts.clips, counts.labelled, counts.text) == (1, 1, 1)
     assert (counts.pictures, counts.sound) == (1, 1)
@@ -146,14 +146,14 @@ def test_of_all_bad_and_odd_clips_those_that_fail_are_found_and_no_others(tmp_pa
         clip = Clip(case.name, media.get("video"), media.get("audio"), "hm")
         does_fail = any(outcome.startswith("failed") for outcome in (case.faces, case.audio))
         opened, decoded = (
-            [finding.what for finding in look(clip, decode, True).findings if finding.fails]
+            [issue.what for issue in check_clip(clip, decode, True).issues if issue.fails]
             for decode in (False, True)
         )
         assert bool(decoded) == does_fail, (case.name, decoded)
         assert does_fail or not opened, (case.name, opened)
 
 
-def test_a_clip_that_lacks_pictures_or_sound_is_to_judge(folder: Path) -> None:
+def test_a_clip_without_pictures_or_sound_is_a_warning(folder: Path) -> None:
     raw = folder / "Raw" / "v"
     sound_alone("aac", "mp4")(raw / "1.mp4")
     good(plain(6, 64, 48), samples=None)(raw / "2.mp4")
@@ -176,7 +176,7 @@ ROW_FAULTS = [
     ("v,2,hm,high,,test", "bad row", "label 'high' is not a number", True),
     ("v,2,hm,0", "bad row", "expected 6 columns", True),
     ("../x,2,hm,0,,test", "bad row", "leaves the dataset's folder", True),
-    ("v,1,again,0,,valid", "duplicate id", "id 'v/1' is there already, at ", True),
+    ("v,1,again,0,,valid", "duplicate id", "id 'v/1' already appears at ", True),
 ]
 
 

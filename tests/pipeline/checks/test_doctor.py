@@ -54,7 +54,7 @@ def test_models_that_are_nowhere_are_a_problem_and_what_to_do_is_told(
     stages.write_text("stages:\n  bert: {weights: own/net}\n")
     code, _, told = run("--stages", str(stages), "--cache", str(tmp_path))
     assert code == 1
-    assert f"problem  models: not here, of {stages}: own/net\n         → smp models pull" in told
+    assert f"problem  models: missing for {stages}: own/net\n         → run smp models pull" in told
     monkeypatch.setattr(resources, "answers", lambda url: True)
     code, found, _ = run("--stages", str(stages), "--cache", str(tmp_path), "--json")
     assert (code, found["models"]["state"], found["network"]["state"]) == (0, NOTE, OK)

@@ -179,7 +179,9 @@ def test_what_a_folder_lacks_is_told(tmp_path: Path) -> None:
     done = smp(tmp_path, NOWHERE, "pull", "--stages", str(path))
     assert done.returncode == 1
     [error] = [line for line in done.stderr.splitlines() if line.startswith("Error: ")]
-    assert error.startswith(f"Error: {local} lacks a configuration (config.json); a vocabulary (")
+    assert error.startswith(
+        f"Error: {local} is missing a configuration (config.json); a vocabulary ("
+    )
 
 
 def test_one_that_cant_be_fetched_is_told_and_the_others_are_fetched(
@@ -195,8 +197,8 @@ def test_one_that_cant_be_fetched_is_told_and_the_others_are_fetched(
     done = smp(tmp_path, url, "pull", "--stages", str(path), "--json")
     assert done.returncode == 1
     assert "Error: own/absent: Client error '404 Not Found'" in done.stderr
-    assert "Error: own/bare: what the hub has of it lacks weights (model.safeten" in done.stderr
-    assert "Error: own/wordless: what the hub has of it lacks a vocabulary (token" in done.stderr
+    assert "Error: own/bare: on the hub it is missing weights (model.safeten" in done.stderr
+    assert "Error: own/wordless: on the hub it is missing a vocabulary (token" in done.stderr
     assert [id for id, model in done.models.items() if model["cached"]] == ["own/chinese"]
 
 
@@ -204,7 +206,7 @@ def test_one_that_cant_be_fetched_is_told_and_the_others_are_fetched(
     ("variables", "told"),
     [
         ({}, f"the hub at {NOWHERE} can't be reached"),
-        ({"HF_HUB_OFFLINE": "1"}, "HF_HUB_OFFLINE is set, so the hub is not asked; unset it"),
+        ({"HF_HUB_OFFLINE": "1"}, "HF_HUB_OFFLINE is set, so nothing is downloaded; unset it"),
     ],
 )
 def test_a_hub_out_of_reach_is_one_clear_line(

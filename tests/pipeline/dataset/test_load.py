@@ -76,7 +76,7 @@ def test_a_manifest_is_read_from_csv_and_from_json_lines(tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("v,1,again,0,,train", r"label.csv:3: id 'v/1' is there already, at .*label.csv:2"),
+        ("v,1,again,0,,train", r"label.csv:3: id 'v/1' already appears at .*label.csv:2"),
         ("v,2,hm,0,,dev", r"label.csv:3: unknown split 'dev'; one of train, valid, test"),
         ("v,2,hm,high,,test", r"label.csv:3: label 'high' is not a number"),
         ("v,2,hm,-inf,,test", r"label.csv:3: label '-inf' is not a number"),
@@ -128,7 +128,7 @@ def test_what_is_no_dataset_is_refused(tmp_path: Path) -> None:
         dataset.load(tmp_path)
     with pytest.raises(UserError, match="holds no clips"):
         dataset.load(label_csv(tmp_path / "d"))
-    with pytest.raises(UserError, match=r"label.csv:2: lacks text, label, split"):
+    with pytest.raises(UserError, match=r"label.csv:2: no column text, label, split"):
         dataset.load(label_csv(tmp_path / "d", "a,b", head="id,other"))
     (tmp_path / "gbk.csv").write_bytes("id,text,label,split\na,你好,1,train".encode("gbk"))
     with pytest.raises(UserError, match="gbk.csv:2: not UTF-8"):

@@ -22,7 +22,7 @@ from pipeline import open_cache
 from pipeline.dataset.clip import Clip
 from pipeline.errors import UserError
 from pipeline.formats import feature_pickle, merbench, mmsa, parquet, safetensors
-from pipeline.formats.bundle import Bundle, whole
+from pipeline.formats.bundle import Bundle, atomic_output
 from pipeline.store.cache import Cache
 from tests.conftest import Transcripts
 from tests.pipeline.extractors.test_bert import checkpoint
@@ -189,7 +189,7 @@ class TestMmsa:
         assert "no text_bert, which MMSA's BERT models read" in done.output
         assert "1 of 60 clips have no label and are left out" in done.output
         refused = smp("export", "talks", "b.pkl", "--format", "mmsa", "--tokenizer", "gone", code=2)
-        assert "no tokenizer 'gone' to be had" in refused.stderr
+        assert "tokenizer 'gone' can't be loaded" in refused.stderr
         assert not Path("b.pkl").exists()
 
     def test_what_mmsa_could_not_read_is_not_written(self):
@@ -375,7 +375,7 @@ def test_what_is_there_is_not_overwritten_and_nothing_is_left_half_written(tmp_p
     place = tmp_path / "out"
 
     def write_half() -> None:
-        with whole(place) as part:
+        with atomic_output(place) as part:
             part.mkdir()
             (part / "half").write_text("x")
             raise ZeroDivisionError
@@ -383,9 +383,9 @@ def test_what_is_there_is_not_overwritten_and_nothing_is_left_half_written(tmp_p
     with pytest.raises(ZeroDivisionError):
         write_half()
     assert list(tmp_path.iterdir()) == []
-    with whole(place) as part:
+    with atomic_output(place) as part:
         part.write_text("all")
-    with pytest.raises(UserError, match="is there already"), whole(place):
+    with pytest.raises(UserError, match="already exists"), atomic_output(place):
         raise AssertionError("not reached")
     assert place.read_text() == "all"
     assert [path.name for path in tmp_path.iterdir()] == ["out"]

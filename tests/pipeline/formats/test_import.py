@@ -19,12 +19,12 @@ from model.networks import names
 from pipeline import open_cache
 from pipeline.errors import ClipError, MissingModalityError, UserError
 from pipeline.formats import feature_pickle, merbench
-from pipeline.formats.source import Feature
+from pipeline.formats.feature_set import Feature
 from pipeline.stage.steps import pad, to_steps
 from pipeline.store.store import Store
 from pipeline.store.verify import verify
 from tests.conftest import Transcripts
-from tests.pipeline.io.test_restricted_pickle import Reduced
+from tests.pipeline.io.test_pickle_io import Reduced
 from tests.support import feature_files
 from tests.support.feature_files import WIDTHS, Splits
 
@@ -187,9 +187,12 @@ WRONG: list[tuple[Callable[[dict[str, Any]], None], str]] = [
     (change("regression_labels", lambda x: np.stack([x, x], 1)), "regression_labels has shape [2]"),
     (change("regression_labels", lambda x: [np.inf, *x[1:]]), "expected one number"),
     (change("regression_labels", 3.0), "regression_labels is 3.0, expected one entry a clip"),
-    (change("id", lambda x: [x[0], *x[:-1]]), "id 'valid0/0' is there twice"),
+    (
+        change("id", lambda x: [x[0], *x[:-1]]),
+        "id 'valid0/0' already appears at talks",
+    ),
     (change("id", lambda x: ["../../etc$_$passwd", *x[1:]]), "leaves the dataset's folder"),
-    (change("id", None), "lacks"),
+    (change("id", None), "no field labels; has"),
 ]
 
 
@@ -389,7 +392,7 @@ class TestCache:
             split["id"] = [f"other{i}" for i in range(len(split["id"]))]
         path = feature_files.write(Path("other.pkl"), other)
         said = smp("import", path, code=2).stderr
-        assert "is there twice" in said  # in two splits
+        assert "already appears at other.pkl, train" in said  # in two splits
         for name, split in other.items():
             split["id"] = [f"{name}{id}" for id in split["id"]]
         feature_files.write(path, other)

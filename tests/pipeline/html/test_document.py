@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from pipeline.html import charts, data_uri, strip, templates, write_page
+from pipeline.html.charts import count_ticks, labelled, nice_ticks
 from pipeline.html.numbers import grouped, plain
-from pipeline.html.plot import count_ticks, labelled, nice_ticks
 from tests.support.browser import PHONE, Browser
 
 HOSTILE = "</script><script>document.title = 'broken'</script><!-- \" ' & {{ 7 * 7 }}"

@@ -16,8 +16,14 @@ from pipeline.encoders.openface import AUS
 from pipeline.faces.align import align
 from pipeline.html import write_page
 from pipeline.inspect import action_units, features, page, sound, tokens
-from pipeline.inspect.finding import DAMAGED, NOT_EXTRACTED, Finding, findings, number_of
-from pipeline.inspect.source import frame_at
+from pipeline.inspect.stage_result import (
+    DAMAGED,
+    NOT_EXTRACTED,
+    StageResult,
+    results_of,
+    row_number,
+)
+from pipeline.inspect.video_frame import frame_at
 from pipeline.media.waveform import FULL_SCALE
 from pipeline.media.write_mp4 import write_mp4
 from pipeline.runner.extract import extract
@@ -37,7 +43,7 @@ SECONDS = 4.0
 STAGES = ("faces", "resnet18", "action_units", "audio", "mfcc", "wav2vec2", "bert")
 
 
-def film(path: Path, cut: footage.Cut, has_sound: bool = True) -> str:
+def film(path: Path, cut: footage.Excerpt, has_sound: bool = True) -> str:
     rng = np.random.default_rng(0)
     frames = list(footage.shown(cut, SECONDS, rng))
     spoken = voice.speak(SECONDS, 0.5, rng) if has_sound else None
@@ -49,11 +55,11 @@ def film(path: Path, cut: footage.Cut, has_sound: bool = True) -> str:
 def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A dataset `talks.jsonl` and its cache: a hostile clip, and three that lack something."""
     folder = tmp_path_factory.mktemp("inspect")
-    face = film(folder / "face.mp4", footage.CUTS[9])
+    face = film(folder / "face.mp4", footage.EXCERPTS[9])
     shutil.copy(folder / face, folder / "gone.mp4")
     clips = {
         HOSTILE: (face, LONG),
-        SILENT: (film(folder / "silent.mp4", footage.CUTS[8], has_sound=False), "A quiet one."),
+        SILENT: (film(folder / "silent.mp4", footage.EXCERPTS[8], has_sound=False), "A quiet one."),
         FACELESS: (film(folder / "faceless.mp4", footage.NO_FACE), ""),
         GONE: ("gone.mp4", "好坏 it was"),
     }
@@ -90,8 +96,8 @@ def written(world: Path, clip: str, tmp_path: Path, *options: object) -> Path:
     return path
 
 
-def found(cache: Cache, clip: str) -> dict[str, Finding]:
-    return {f.stage: f for f in findings(cache, number_of(cache.table, clip))}
+def found(cache: Cache, clip: str) -> dict[str, StageResult]:
+    return {f.stage: f for f in results_of(cache, row_number(cache.table, clip))}
 
 
 def texts(browser: Browser, selector: str) -> list[str]:
@@ -188,10 +194,10 @@ def test_what_a_clip_lacks_says_why_instead_of_a_picture(
 
 def test_the_frame_is_the_one_in_which_the_face_was_found(cache: Cache) -> None:
     faces = found(cache, SILENT)["faces"]
-    row = cache.table.rows[number_of(cache.table, SILENT)]
+    row = cache.table.rows[row_number(cache.table, SILENT)]
     for step in (0, 17, STEPS - 1):
-        frame = frame_at(row, float(faces.rows["times"][step]), faces.identity)
-        again = align(frame.rgb, faces.rows["landmarks"][step])
+        _, rgb = frame_at(row, float(faces.rows["times"][step]), faces.identity)
+        again = align(rgb, faces.rows["landmarks"][step])
         np.testing.assert_array_equal(again, faces.rows["images"][step])
 
 
@@ -206,12 +212,12 @@ def test_without_its_source_or_with_another_a_page_says_so(
     world: Path, cache: Cache, tmp_path: Path
 ) -> None:
     html = written(world, GONE, tmp_path).read_text()
-    assert "No frame: the source is gone: " in html
+    assert "No frame: the video is gone: " in html
     assert html.count('alt="Face of step') == STEPS
     (world / "gone.mp4").write_bytes((world / "silent.mp4").read_bytes())
     html = written(world, GONE, tmp_path).read_text()
     (world / "gone.mp4").unlink()
-    assert "No frame: the source has changed since it was extracted: " in html
+    assert "No frame: the video has changed since it was extracted: " in html
 
 
 def test_units_are_named_and_are_those_that_were_stored(cache: Cache) -> None:
@@ -271,7 +277,7 @@ def test_a_heat_map_scales_each_channel_by_itself() -> None:
 
 def test_each_number_says_where_it_comes_from(cache: Cache, world: Path, tmp_path: Path) -> None:
     html = written(world, SILENT, tmp_path).read_text()
-    row = cache.table.rows[number_of(cache.table, SILENT)]
+    row = cache.table.rows[row_number(cache.table, SILENT)]
     for finding in found(cache, SILENT).values():
         assert finding.identity["fingerprint"] in html
         assert finding.key in html
@@ -309,7 +315,7 @@ def test_words_that_were_heard_are_shown_as_such(
     assert heard.strip()
     browser.open(write_page(page.inspect(cache, FACELESS), tmp_path / "heard.html"))
     assert texts(browser, "blockquote") == [heard.strip()] * 2
-    assert texts(browser, ".lead .note") == ["Not in the dataset: heard by the stage asr."]
+    assert texts(browser, ".lead .note") == ["Not in the dataset: recognised by the stage asr."]
     for stage in ("tencent", "bert"):
         number = list(by_stage).index(stage) + 1
         shown = texts(browser, f"#stage-{number} .tokens .step")

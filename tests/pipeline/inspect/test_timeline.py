@@ -7,14 +7,14 @@ import pytest
 
 from pipeline.html import templates
 from pipeline.inspect import page
-from pipeline.inspect.finding import Finding
 from pipeline.inspect.sound import SoundPanel
+from pipeline.inspect.stage_result import StageResult
 from pipeline.inspect.timeline import MOST, quality, timeline
 
 
-def finding(table: list[list[float]], cuts_s: list[float]) -> Finding:
+def finding(table: list[list[float]], cuts_s: list[float]) -> StageResult:
     rows = {"track_table": np.array(table), "cut_times": np.array(cuts_s)}
-    return Finding("faces", {"extractor": "faces"}, "ok", rows=rows)
+    return StageResult("faces", {"extractor": "faces"}, "ok", rows=rows)
 
 
 TWO = finding(
@@ -56,7 +56,7 @@ def test_a_crowd_is_cut_short() -> None:
 
 
 def test_a_cache_of_an_older_version_has_none() -> None:
-    assert timeline(Finding("faces", {"extractor": "faces"}, "ok"), SOUND) is None
+    assert timeline(StageResult("faces", {"extractor": "faces"}, "ok"), SOUND) is None
     assert quality({}) == ()
 
 
@@ -66,5 +66,5 @@ def test_it_is_drawn_with_the_followed_one_apart_and_a_tick_a_cut() -> None:
     assert html.count('<rect class="present"') == 1
     assert html.count('<rect class="weak"') == 2
     assert html.count('class="cut"') == 2 * 2  # in each of two lanes
-    assert "Person 1, who is followed" in html
+    assert "Person 1, selected" in html
     assert "M0 0L480 0Z" in html

@@ -191,16 +191,20 @@ def test_every_sentence_of_a_level_is_another_one() -> None:
 
 
 def test_no_stretch_of_footage_is_in_two_splits() -> None:
-    def shown(cut: footage.Cut) -> tuple[str, float, float]:
-        if cut == footage.FACE_LATE:
-            return footage.MAN, 0.0, cut.end_s - MAN_LATE_S
-        if cut == footage.FACE_LEAVES:
-            return footage.MAN, cut.start_s, cut.end_s
-        return cut.file + ("" if cut.end_s else str(cut.at)), cut.start_s, cut.end_s
+    def shown(excerpt: footage.Excerpt) -> tuple[str, float, float]:
+        if excerpt == footage.FACE_LATE:
+            return footage.MAN, 0.0, excerpt.end_s - MAN_LATE_S
+        if excerpt == footage.FACE_LEAVES:
+            return footage.MAN, excerpt.start_s, excerpt.end_s
+        return (
+            excerpt.file + ("" if excerpt.end_s else str(excerpt.at)),
+            excerpt.start_s,
+            excerpt.end_s,
+        )
 
-    cuts = [*footage.CUTS, footage.FACE_LATE, footage.FACE_LEAVES]
-    for one in cuts:
-        for other in cuts:
+    excerpts = [*footage.EXCERPTS, footage.FACE_LATE, footage.FACE_LEAVES]
+    for one in excerpts:
+        for other in excerpts:
             (file, start_s, end_s), (of, begin_s, stop_s) = shown(one), shown(other)
             if file == of and one.split != other.split:
                 assert end_s < begin_s or stop_s < start_s, (one, other)
@@ -209,7 +213,7 @@ def test_no_stretch_of_footage_is_in_two_splits() -> None:
 def test_what_is_seen_goes_with_the_label() -> None:
     scripts = plan()
     for split in SPLITS:
-        pairs = [(s.label, s.cut.score) for s in scripts if s.split == split]
+        pairs = [(s.label, s.excerpt.score) for s in scripts if s.split == split]
         assert 0.7 < np.corrcoef(np.array(pairs).T)[0, 1] < 1
 
 

@@ -269,7 +269,7 @@ REFUSED = [  # a bad dataset, and the line that the user gets
     ("a label that is no number", HEAD + b"a,hm,high,train\n", "…:2: label 'high' is not …"),
     ("an infinite label", HEAD + b"a,hm,inf,train\n", "…:2: label 'inf' is not a number; …"),
     ("a control character in an id", HEAD + b"a\x07,hm,0,train\n", "…:2: id 'a\\x07' holds …"),
-    ("an id twice", HEAD + b"a,hm,0,train\na,hm,0,test\n", "…:3: id 'a' is there already, at …:2"),
+    ("an id twice", HEAD + b"a,hm,0,train\na,hm,0,test\n", "…:3: id 'a' already appears at …:2"),
     ("an unknown split", HEAD + b"a,hm,0,dev\n", "…:2: unknown split 'dev'; one of train, …"),
     ("an empty file", b"", "…: holds no clips"),
 ]

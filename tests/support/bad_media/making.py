@@ -18,11 +18,11 @@ import soundfile
 
 from pipeline.media.write_mp4 import write_mp4
 from pipeline.sample import footage, voice
-from pipeline.sample.footage import CUTS, FACE_LATE, FPS, NO_FACE, Cut
+from pipeline.sample.footage import EXCERPTS, FACE_LATE, FPS, NO_FACE, Excerpt
 
 SECONDS = 2.0
-LAUGHS = next(cut for cut in CUTS if cut.score == 1.0)
-MAN = next(cut for cut in CUTS if cut.file == "single_face.mp4")
+LAUGHS = next(excerpt for excerpt in EXCERPTS if excerpt.score == 1.0)
+MAN = next(excerpt for excerpt in EXCERPTS if excerpt.file == "single_face.mp4")
 Make = Callable[[Path], object]  # puts one file, or what passes for one, at the path it is given
 Pictures = Sequence[np.ndarray]
 
@@ -31,10 +31,10 @@ Pictures = Sequence[np.ndarray]
 
 
 @cache
-def filmed(cut: Cut = LAUGHS, seconds: float = SECONDS) -> Pictures:
+def filmed(excerpt: Excerpt = LAUGHS, seconds: float = SECONDS) -> Pictures:
     """A real face, rgb [180, 320, 3], at FPS."""
-    show = footage.shown_once if cut in (FACE_LATE, NO_FACE) else footage.shown
-    return list(show(cut, seconds, np.random.default_rng(1)))
+    once = excerpt in (FACE_LATE, NO_FACE)
+    return list(footage.shown(excerpt, seconds, np.random.default_rng(1), once))
 
 
 @cache

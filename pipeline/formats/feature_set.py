@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from pipeline.dataset.clip import Clip
-from pipeline.errors import ClipError, MissingModalityError, UserError
+from pipeline.dataset.ids import require_new
+from pipeline.errors import ClipError, MissingModalityError
 
 
 @dataclass(frozen=True)
@@ -44,10 +45,11 @@ class Feature:
 
 
 @dataclass(frozen=True)
-class Source:
+class FeatureSet:
     """A file or folder that was read. features: by what they are called there.
 
-    digest: over the whole content. notes: what the user should know of it.
+    digest: over the whole content. notes: what the user should know of it. Raises UserError where
+    two clips have one id.
     """
 
     path: Path
@@ -57,11 +59,7 @@ class Source:
     features: Mapping[str, Feature]
     notes: tuple[str, ...] = ()
 
-
-def require_unique(where: str, clips: tuple[Clip, ...]) -> None:
-    """Raise UserError where two clips have one id."""
-    seen: set[str] = set()
-    for clip in clips:
-        if clip.id in seen:
-            raise UserError(f"{where}: id {clip.id!r} is there twice; ids must tell clips apart")
-        seen.add(clip.id)
+    def __post_init__(self) -> None:
+        first: dict[str, str] = {}
+        for clip in self.clips:
+            require_new(first, f"{self.path}, {clip.split}", clip.id)

@@ -9,14 +9,14 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.dataset.load import safe_id
+from pipeline.dataset.ids import safe_id
 from pipeline.errors import UserError
 
 JOINT = "$_$"  # between video and clip in an id
 
 
 @dataclass(frozen=True)
-class Split:
+class PickledSplit:
     """`fields` by name, each with one entry a clip. where: file and split, for messages."""
 
     name: str
@@ -72,7 +72,9 @@ class Split:
 
     def _entries(self, field: str) -> Sequence[Any]:
         if field not in self:
-            raise UserError(f"{self.where}: lacks {field}; has {', '.join(map(str, self.fields))}")
+            raise UserError(
+                f"{self.where}: no field {field}; has {', '.join(map(str, self.fields))}"
+            )
         value: Sequence[Any] = self.fields[field]
         is_one = isinstance(value, np.ndarray) and value.ndim == 0
         if not isinstance(value, (list, tuple, np.ndarray)) or is_one:

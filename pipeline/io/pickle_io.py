@@ -1,4 +1,4 @@
-"""Pickles of arrays and plain values, read without ever running what a pickle names."""
+"""Pickles of arrays and plain values: read without running what they name, written for numpy 1."""
 
 from __future__ import annotations
 
@@ -14,6 +14,10 @@ from pipeline.errors import UserError
 from pipeline.messages import one_line
 
 KINDS = "biufSUO"  # of an array's elements: numbers, texts, and lists of what is allowed itself
+NUMPY_2_NAME, NUMPY_1_NAME = b"cnumpy._core.multiarray\n", b"cnumpy.core.multiarray\n"
+HEAD_BYTES = 256
+
+# ---- reading -----------------------------------------------------------------------------------
 
 
 class ForbiddenError(Exception):
@@ -120,11 +124,6 @@ def _plain(value: Any) -> Any:
     return value
 
 
-def _reconstruct(kind: object, shape: object, code: object) -> _Array:
-    """An array to be, which its state fills."""
-    return _Array()
-
-
 def _frombuffer(buffer: Any, dtype: object, shape: Any, order: Any) -> _Array:
     array = _Array()
     array.value = _elements(buffer, dtype).reshape(shape, order=order)
@@ -135,29 +134,38 @@ def _scalar(dtype: object, data: Any) -> Any:
     return _elements(data, dtype)[0]
 
 
-def _encode(text: str, encoding: str) -> bytes:
-    """Bytes, as protocols before 3 write them."""
-    return text.encode("latin1")
-
-
-def _empty_bytes() -> bytes:
-    return b""
-
-
 _PLAIN = (set, frozenset, list, tuple, dict, str, int, float, bool)
 ALLOWED: Mapping[tuple[str, str], Any] = {
     **{(module, kind.__name__): kind for module in ("builtins", "__builtin__") for kind in _PLAIN},
-    **{(module, "bytes"): _empty_bytes for module in ("builtins", "__builtin__")},
-    ("_codecs", "encode"): _encode,
+    # How protocols before 3 write bytes; `bytes` itself makes as many zeros as a file asks for.
+    **{(module, "bytes"): lambda: b"" for module in ("builtins", "__builtin__")},
+    ("_codecs", "encode"): lambda text, encoding: text.encode("latin1"),
     ("numpy", "ndarray"): "numpy.ndarray",
     ("numpy", "dtype"): _Dtype,
     **{
         (f"numpy.{core}.{module}", name): function
         for core in ("core", "_core")
         for module, name, function in (
-            ("multiarray", "_reconstruct", _reconstruct),
+            ("multiarray", "_reconstruct", lambda *_: _Array()),  # filled by its state
             ("multiarray", "scalar", _scalar),
             ("numeric", "_frombuffer", _frombuffer),
         )
     },
 }
+
+# ---- writing -----------------------------------------------------------------------------------
+
+
+def dumps(value: Any) -> list[bytes | memoryview]:
+    """A pickle in two pieces, with the name that numpy 1 has for its arrays; numpy 2 knows both.
+
+    Protocol 3 names it once, ahead of the first array's data, which must come early in `value`.
+    """
+    try:
+        content = pickle.dumps(value, protocol=3)
+    except OverflowError:
+        raise UserError(
+            "this format can't hold an array of 4 GB or more; export fewer stages"
+        ) from None
+    head = content[:HEAD_BYTES].replace(NUMPY_2_NAME, NUMPY_1_NAME, 1)
+    return [head, memoryview(content)[HEAD_BYTES:]]

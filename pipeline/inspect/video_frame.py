@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
-
-import numpy as np
 
 from pipeline import media
 from pipeline.errors import ClipError
@@ -16,16 +13,8 @@ from pipeline.store.clips_table import Row
 PATIENCE_S = 60.0  # of decoding up to the frame: a page is not worth more
 
 
-@dataclass(frozen=True)
-class Frame:
-    """A picture of the video: rgb uint8 [height, width, 3], and when it is shown."""
-
-    time_s: float
-    rgb: np.ndarray
-
-
-def frame_at(row: Row, time_s: float, faces: Mapping[str, Any]) -> Frame:
-    """The frame in which the face at `time_s` was found, by the identity of its stage.
+def frame_at(row: Row, time_s: float, faces: Mapping[str, Any]) -> media.Frame:
+    """The frame in which the face at `time_s` was found, by the identity of its stage; and when.
 
     Raises ClipError where the file is gone, is another now, or takes too long to decode so far.
     """
@@ -34,10 +23,10 @@ def frame_at(row: Row, time_s: float, faces: Mapping[str, Any]) -> Frame:
         raise ClipError("the dataset names no video for this clip")
     _require_unchanged(path, row.digests.get("video"))
     nearest = None
-    for shown_s, rgb in media.frames(path, _fps(faces), PATIENCE_S):
-        if nearest is None or abs(shown_s - time_s) < abs(nearest.time_s - time_s):
-            nearest = Frame(shown_s, rgb)
-        if shown_s >= time_s:
+    for frame in media.frames(path, _fps(faces), PATIENCE_S):
+        if nearest is None or abs(frame[0] - time_s) < abs(nearest[0] - time_s):
+            nearest = frame
+        if frame[0] >= time_s:
             break
     assert nearest is not None  # without a picture `frames` raises
     return nearest
@@ -50,9 +39,9 @@ def _require_unchanged(path: str, then: str | None) -> None:
     with FileDigests() as digests:
         now = digests.see(path).digest
     if now is None:
-        raise ClipError(f"the source is gone: {path}")
+        raise ClipError(f"the video is gone: {path}")
     if now != then:
-        raise ClipError(f"the source has changed since it was extracted: {path}")
+        raise ClipError(f"the video has changed since it was extracted: {path}")
 
 
 def _fps(identity: Mapping[str, Any]) -> float | None:

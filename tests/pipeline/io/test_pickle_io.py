@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as of_numpy
 
 from pipeline.errors import UserError
-from pipeline.io import restricted_pickle
+from pipeline.io import pickle_io
 
 PROTOCOLS = range(pickle.HIGHEST_PROTOCOL + 1)
 PLAIN = [
@@ -38,7 +38,7 @@ PLAIN = [
 
 
 def load(content: bytes) -> Any:
-    return restricted_pickle.load(io.BytesIO(content), "file.pkl")
+    return pickle_io.load(io.BytesIO(content), "file.pkl")
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
@@ -197,9 +197,9 @@ def test_a_few_bytes_do_not_fill_the_memory(bomb: bytes, tmp_path: Path) -> None
     (tmp_path / "bomb.pkl").write_bytes(bomb)
     code = (
         "import resource, sys\n"
-        "from pipeline.io import restricted_pickle\n"
+        "from pipeline.io import pickle_io\n"
         "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
-        "try:\n    restricted_pickle.load(open(sys.argv[1], 'rb'), 'file.pkl')\n"
+        "try:\n    pickle_io.load(open(sys.argv[1], 'rb'), 'file.pkl')\n"
         "except Exception as error:\n    print(error)\n"
         "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)"
     )

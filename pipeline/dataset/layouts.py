@@ -1,0 +1,123 @@
+"""The layouts that datasets come in, and how a row of each becomes a clip."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pipeline.dataset.clip import SPLITS, Clip
+from pipeline.dataset.ids import require_new, safe_id
+from pipeline.dataset.mosi_archive import MosiArchive
+from pipeline.dataset.tables import TABLES, rows
+from pipeline.errors import UserError
+
+LABELS = "label.csv"
+LAYOUT_COLUMNS = ("video_id", "clip_id", "text", "label", "annotation", "mode")
+MANIFEST_COLUMNS = ("id", "text", "label", "split")
+
+
+def table_of(path: str | Path) -> Path:
+    """The file that lists the clips of the dataset at `path`; a CMU-MOSI archive may have none.
+
+    Raises UserError where there is no dataset.
+    """
+    path = Path(path)
+    if path.suffix == ".pkl":
+        raise UserError(f"{path}: holds features, not clips; `smp import {path}` makes a cache")
+    table = path / LABELS if path.is_dir() else path
+    if not table.is_file() and not (path.is_dir() and MosiArchive.at(path)):
+        raise UserError(
+            f"{table}: no dataset; give a folder with label.csv and Raw/, or a manifest (.csv, "
+            ".jsonl) with the columns id, video, text, label, split"
+        )
+    return table
+
+
+def name_of(path: str | Path) -> str:
+    """What a dataset is called in the cache: its folder's name, or its manifest's stem."""
+    path = Path(path)
+    if path.name == LABELS:
+        path = path.parent
+    return path.stem if path.suffix in (*TABLES, ".pkl") else path.resolve().name
+
+
+def entries(path: str | Path) -> Iterator[tuple[str, Clip | UserError]]:
+    """Every row of a dataset: where it is written, and its clip or what is wrong with the row.
+
+    Raises UserError where it can't be read on.
+    """
+    table = table_of(path)
+    archive = MosiArchive.at(table.parent) if table.name == LABELS else None
+    has_table = table.is_file()
+    listed = list(rows(table) if has_table or archive is None else archive.rows())
+    with_media = archive if archive and (archive.has_media or not has_table) else None
+    adapter = _Adapter(table.parent.absolute(), with_media, SPLITS if has_table else ("",))
+    first: dict[str, str] = {}
+    for where, row in listed:
+        try:
+            clip = adapter.clip(where, row)
+            require_new(first, where, clip.id)
+            yield where, clip
+        except UserError as error:
+            yield where, error
+
+
+@dataclass(frozen=True)
+class _Adapter:
+    """From a row to a clip. root: absolute, since workers may run in other folders."""
+
+    root: Path
+    archive: MosiArchive | None
+    splits: Sequence[str]
+
+    def clip(self, where: str, row: Mapping[Any, Any]) -> Clip:
+        """Raises UserError for a row that can't be right."""
+        if None in row or None in row.values():
+            raise UserError(f"{where}: expected {len(row.keys() - {None})} columns")
+        in_layout = "video_id" in row
+        columns = LAYOUT_COLUMNS if in_layout else MANIFEST_COLUMNS
+        if missing := [column for column in columns if column not in row]:
+            raise UserError(f"{where}: no column {', '.join(missing)}; has {', '.join(row)}")
+        split = row["mode" if in_layout else "split"]
+        if split not in self.splits:
+            raise UserError(f"{where}: unknown split {split!r}; one of {', '.join(SPLITS)}")
+        id = f"{row['video_id']}/{row['clip_id']}" if in_layout else row["id"]
+        scores = {
+            k.removeprefix("label_"): _score(where, k, v) for k, v in row.items() if "label_" in k
+        }
+        return Clip(
+            id=safe_id(where, id, parts=2 if in_layout else None),
+            text=row["text"],
+            label=_score(where, "label", row["label"]),
+            labels={k: v for k, v in scores.items() if v is not None},
+            annotation=row.get("annotation", ""),
+            split=split,
+            **(self._in_layout(row) if in_layout else self._named(row)),
+        )
+
+    def _in_layout(self, row: Mapping[str, str]) -> dict[str, str]:
+        if self.archive:
+            return self.archive.media(row["video_id"], row["clip_id"])
+        raw = self.root / "Raw"
+        # Transcripts without any media are a dataset too; one file that is gone is a fault.
+        path = raw / row["video_id"] / f"{row['clip_id']}.mp4"
+        return {"video": str(path)} if raw.is_dir() else {}
+
+    def _named(self, row: Mapping[str, str]) -> dict[str, str]:
+        return {part: str(self.root / row[part]) for part in ("video", "audio") if row.get(part)}
+
+
+def _score(where: str, column: str, text: str) -> float | None:
+    """None for an empty cell and for NaN: both are how tables say that a score is not known."""
+    if not text.strip():
+        return None
+    try:
+        score = float(text)
+    except ValueError:
+        score = math.inf
+    if math.isinf(score):
+        raise UserError(f"{where}: {column} {text!r} is not a number; leave it empty if unknown")
+    return None if math.isnan(score) else score

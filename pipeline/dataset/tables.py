@@ -1,0 +1,57 @@
+"""Tables of clips, `.csv` or `.jsonl`, row by row."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from pipeline.errors import UserError
+from pipeline.system.process import allow_long_csv_fields
+
+TABLES = {".csv", ".jsonl"}
+
+# "file:line", and the columns as text: under None extra ones, None in place of missing ones.
+TableRow = tuple[str, Mapping[Any, Any]]
+
+
+def rows(path: Path) -> Iterator[TableRow]:
+    """The rows of a table; UserError with file and line for what is none."""
+    text = read_text(path)
+    return _json_rows(path, text) if path.suffix == ".jsonl" else _csv_rows(path, text)
+
+
+def read_text(path: Path) -> str:
+    """A file's text; UserError with the line where it isn't UTF-8."""
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = error.object[: error.start].count(b"\n") + 1
+        where = f"{error.reason} at byte {error.start}"
+        raise UserError(f"{path}:{line}: not UTF-8 ({where}); save it as UTF-8") from error
+
+
+def _csv_rows(path: Path, text: str) -> Iterator[TableRow]:
+    allow_long_csv_fields()
+    reader = csv.DictReader(io.StringIO(text, newline=""), strict=True)
+    try:
+        for row in reader:
+            yield f"{path}:{reader.line_num}", row
+    except csv.Error as error:
+        raise UserError(f"{path}:{reader.line_num}: {error}") from error
+
+
+def _json_rows(path: Path, text: str) -> Iterator[TableRow]:
+    for number, line in enumerate(text.split("\n"), 1):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+        except ValueError as error:
+            raise UserError(f"{path}:{number}: not JSON: {error}") from error
+        if not isinstance(row, dict):
+            raise UserError(f"{path}:{number}: expected one JSON object a line")
+        yield f"{path}:{number}", {k: "" if v is None else str(v) for k, v in row.items()}
