@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, cast
@@ -16,21 +15,18 @@ from scipy.special import expit
 from skops.io import get_untrusted_types, loads
 
 from pipeline.encoders.precision import FULL, Precision, lowered
-from pipeline.encoders.torchcodec_stand_in import torchcodec_if_need_be
+from pipeline.encoders.py_feat_library import (
+    HOGLayer,
+    MobileFaceNet,
+    MultitaskModel,
+    SVMClassifier,
+    XGBClassifier,
+    extract_hog_features_batched,
+)
 from pipeline.errors import ClipError, UserError
 from pipeline.faces.chip import STRETCHED_PX
 from pipeline.system.spans import span
 from pipeline.weights.checkpoint import read_tensors
-
-# py-feat sets this to 1 for the whole process unless it is set; torch's number changes nothing.
-os.environ.setdefault("OMP_NUM_THREADS", str(torch.get_num_threads()))
-
-with torchcodec_if_need_be():
-    from feat.au_detectors.StatLearning.SL_test import SVMClassifier, XGBClassifier
-    from feat.landmark_detectors.mobilefacenet_test import MobileFaceNet
-    from feat.multitask.inference import MultitaskModel
-    from feat.utils.face_mask import extract_hog_features_batched
-    from feat.utils.image_operations import HOGLayer
 
 # Always so many faces at once: a face's last bits then don't depend on those beside it. They
 # matter here, where landmarks are cut to whole pixels and trees branch at thresholds.

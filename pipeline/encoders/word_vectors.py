@@ -16,8 +16,10 @@ import numpy as np
 
 from pipeline.errors import UserError
 from pipeline.io.hashing import memory_folder
+from pipeline.weights.resolve import Weights, load_once
 
 FLOAT_BYTES = 4
+RANDOM_WIDTH = 64
 LONGEST_LINE = 1 << 20  # bytes; 200 numbers are 2,000 or so
 
 
@@ -78,7 +80,7 @@ class WordVectors:
         self._digests, self._places = self._index(memory_folder("vectors") / f"{digest}.npy")
 
     def of(self, word: str) -> np.ndarray | None:
-        """As in `Vectors`; of a word that is there twice, the first."""
+        """Of a word that is there twice, the first."""
         wanted = word.encode("utf-8", "surrogatepass")
         digest = np.uint64(_digest(wanted))
         number = int(np.searchsorted(self._digests, digest))
@@ -154,13 +156,28 @@ class WordVectors:
 class RandomVectors:
     """A seeded vector for every word, the same one everywhere."""
 
-    def __init__(self, width: int) -> None:
-        self.width = width
+    width = RANDOM_WIDTH
 
     def of(self, word: str) -> np.ndarray | None:
-        """As in `Vectors`; every word is known."""
         seed = crc32(word.encode("utf-8", "surrogatepass"))
         return np.random.default_rng(seed).standard_normal(self.width).astype(np.float32)
+
+
+def of_word(word: str, vectors: Vectors) -> np.ndarray | None:
+    """A word's vector, float32 [width]; or else the mean of those of its characters."""
+    for form in dict.fromkeys((word, word.lower())):
+        if (vector := vectors.of(form)) is not None:
+            return vector
+    found = [vector for vector in map(vectors.of, word.lower()) if vector is not None]
+    return np.stack(found).mean(axis=0) if found else None
+
+
+def loaded(weights: Weights) -> Vectors:
+    """Those of a file, or random ones, once a process."""
+    path = weights.path
+    if path is None:
+        return RandomVectors()
+    return load_once(("tencent", weights.digest), lambda: WordVectors(path, weights.digest))
 
 
 def _numbers(line: bytes, width: int) -> np.ndarray | None:

@@ -9,11 +9,11 @@ import numpy as np
 from pydantic import Field as PydanticField
 from pydantic import model_validator
 
-from pipeline.encoders import openface
+from pipeline.encoders import action_units, openface
+from pipeline.encoders.action_units import HUB, LANDMARKS_FILE
 from pipeline.encoders.openface import AUS
 from pipeline.encoders.precision import Precision
-from pipeline.encoders.py_feat_pins import trusted
-from pipeline.errors import ClipError, UserError
+from pipeline.errors import ClipError
 from pipeline.faces.chip import Cut, chips, square, stretched
 from pipeline.io.hashing import of_json
 from pipeline.stage.extractor import (
@@ -27,24 +27,15 @@ from pipeline.stage.extractor import (
 )
 from pipeline.stage.field import Field
 from pipeline.system.device import Device, device_of
-from pipeline.weights.checkpoint import find_file
-from pipeline.weights.resolve import Source, Weights, find, load_once
+from pipeline.weights.resolve import Source, Weights, find
 
 if TYPE_CHECKING:
     from pipeline.encoders.py_feat import Detector
 
-# py-feat's units are FACS's numbers, but a blink (45) it only knows as closed eyes (43).
-PY_FEAT_UNITS = tuple(43 if au == 45 else au for au in AUS)
-HUB = {
-    "xgb": ("py-feat/xgb_au", "xgb_au_classifier_v2.skops"),
-    "svm": ("py-feat/svm_au", "svm_au_classifier_v2.skops"),
-    "multitask": ("py-feat/face_multitask_v2", "face_multitask_v28.safetensors"),
-}
 CUT: dict[str, Cut] = {
     "xgb": stretched, "svm": stretched, "multitask": square, "openface": square,
 }  # fmt: skip
 CLIPS = 4  # that py-feat judges together: their pictures are 25 MB
-LANDMARKS_FILE = "mobilefacenet_model_best.pth.tar"
 OF_ALL = {"backend", "device"}
 OF_PY_FEAT = OF_ALL | {"weights", "revision", "file", "threshold"}
 OF_CLASSIFIERS = OF_PY_FEAT | {"landmark_weights", "landmark_revision", "trusted_sha256"}
@@ -156,7 +147,8 @@ class ActionUnits(Extractor):
     def extract(self, batch: Sequence[ClipInputs]) -> Iterator[ClipResult]:
         """The faces of all clips of the batch are judged together."""
         seen = [self._chips(inputs) for inputs in batch]
-        judged = self._judged([faces for faces in seen if not isinstance(faces, ClipError)])
+        clips = [faces for faces in seen if not isinstance(faces, ClipError)]
+        judged = iter(self._judged(clips) if clips else [])
         for faces in seen:
             yield ClipResult.of(faces) if isinstance(faces, ClipError) else next(judged)
 
@@ -167,17 +159,12 @@ class ActionUnits(Extractor):
         except ClipError as error:
             return error
 
-    def _judged(self, clips: Sequence[np.ndarray]) -> Iterator[ClipResult]:
-        if not clips:
-            return
+    def _judged(self, clips: Sequence[np.ndarray]) -> list[ClipResult]:
         if self.settings.backend == "openface":
-            program = openface.program(self.settings.binary)
-            yield from map(_of_openface, openface.action_units(program, clips), map(len, clips))
-            return
-        features = self.features(np.concatenate(clips))
+            return openface.action_units(openface.program(self.settings.binary), clips)
         ends = np.cumsum([len(faces) for faces in clips])
-        for part in np.split(features, ends[:-1]):
-            yield ClipResult.ok({"features": part}, length=len(part))
+        parts = np.split(self.features(np.concatenate(clips)), ends[:-1])
+        return [ClipResult.ok({"features": part}, length=len(part)) for part in parts]
 
     def features(self, faces: np.ndarray) -> np.ndarray:
         """uint8 rgb `faces` [n, px, px, 3], cut as py-feat does, to float32 [n, 34]."""
@@ -185,70 +172,14 @@ class ActionUnits(Extractor):
         from pipeline.encoders import py_feat
 
         detector = self._detector()
-        intensities = py_feat.confidences(detector, faces)[:, columns(detector.units)]
+        intensities = py_feat.confidences(detector, faces)[:, action_units.columns(detector.units)]
         presences = (intensities > self.settings.threshold).astype(np.float32)
         return np.concatenate([presences, intensities], axis=1)
 
     def _detector(self) -> Detector:
-        from pipeline.encoders import py_feat, py_feat_random
-
-        backend, device = self.settings.backend, device_of(self.settings.device)
-        parts, precision = self._parts(), self.settings.precision
-
-        def build() -> Detector:
-            paths = [part.path for part in parts]
-            if backend == "multitask":
-                if paths[0]:
-                    return py_feat.Multitask.load(paths[0], device, precision)
-                return py_feat_random.multitask(device, precision)
-            trained = (
-                py_feat.load_classifier(paths[0], backend, parts[0].digest)
-                if paths[0]
-                else py_feat_random.classifier(backend)
-            )
-            landmarks = (
-                py_feat.load_landmarks(paths[1], device)
-                if paths[1]
-                else py_feat_random.landmarks(device)
-            )
-            return py_feat.Classical.of(landmarks, trained, device)
-
-        return load_once((backend, device, precision, *(part.digest for part in parts)), build)
+        settings = self.settings
+        device = device_of(settings.device)
+        return action_units.loaded(settings.backend, self._parts(), device, settings.precision)
 
     def _parts(self) -> list[Weights]:
-        """The classifier's weights and, where it needs any, the landmark network's."""
-        parts = [find_file(source.id, source.files, source.revision) for source in self.models()]
-        if self.settings.backend != "multitask" and not parts[0].random:
-            self._require_trust(parts[0])
-        return parts
-
-    def _require_trust(self, found: Weights) -> None:
-        assert found.path is not None
-        digest = trusted(found.path.name, self.settings.trusted_sha256)
-        if digest != found.digest:
-            raise UserError(
-                f"{found.path} rebuilds Python objects, so it is loaded only if trusted; its "
-                f"SHA-256 is {found.digest}, `trusted_sha256` is {digest or 'not set'}: compare "
-                "it with the one at its source, or choose backend multitask, which needs no trust"
-            )
-
-
-def columns(units: Sequence[int]) -> list[int]:
-    """Where py-feat's `units` have those of `AUS`, in their order; UserError where one lacks."""
-    if lacking := sorted(set(PY_FEAT_UNITS) - set(units)):
-        raise UserError(
-            f"these weights of py-feat's don't know AU{lacking[0]}; use those of its releases"
-        )
-    return [units.index(unit) for unit in PY_FEAT_UNITS]
-
-
-def _of_openface(rows: openface.Rows | ClipError, n: int) -> ClipResult:
-    """Faces in which OpenFace found none stay zero, and the note says how many."""
-    if isinstance(rows, ClipError):
-        return ClipResult.of(rows)
-    features = np.zeros((n, 2 * len(AUS)), np.float32)
-    for step in rows.keys() & range(n):
-        features[step] = rows[step]
-    unseen = n - len(rows.keys() & range(n))
-    note = f"OpenFace saw no face in {unseen} of {n} steps" if unseen else ""
-    return ClipResult.ok({"features": features}, length=n, note=note)
+        return action_units.found(self.models(), self.settings.trusted_sha256)

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 from pydantic import Field as PydanticField
 
+from pipeline.encoders import imagenet
 from pipeline.encoders.precision import Precision
-from pipeline.errors import UserError
 from pipeline.faces.align import SIZE_PX
 from pipeline.stage.extractor import (
     ClipInputs,
@@ -28,14 +26,9 @@ from pipeline.stage.field import Field
 from pipeline.system.device import Device, device_of
 from pipeline.weights.checkpoint import find_file
 from pipeline.weights.repository import Wanted
-from pipeline.weights.resolve import Source, Weights, load_once
-
-if TYPE_CHECKING:
-    import torch
+from pipeline.weights.resolve import Source, Weights
 
 WIDTH = 512
-IMAGENET = "imagenet"
-IMAGENET_FILE = "resnet18-f37072fd.pth"  # torchvision's IMAGENET1K_V1
 CHECKPOINTS = Wanted((("*.safetensors",), ("*.pth", "*.pt", "*.bin")))
 
 
@@ -51,7 +44,7 @@ class Resnet18(Extractor):
     class Settings(StageSettings):
         """Which ResNet18, and how large it sees a face."""
 
-        weights: str = by_content(IMAGENET)
+        weights: str = by_content(imagenet.ID)
         """A checkpoint file, a folder or hub id that holds one, `imagenet` (torchvision's) or
         `random`; the paper's is trained on AffectNet."""
 
@@ -85,15 +78,14 @@ class Resnet18(Extractor):
         if source.path is None:
             return find_file(source.id, source.files, source.revision, _digest)
         if not source.path.exists():
-            _fetch_imagenet(source.path)
-        return replace(find_file(str(source.path), (), digest=_digest), id=IMAGENET)
+            imagenet.fetch(source.path)
+        return replace(find_file(str(source.path), (), digest=_digest), id=imagenet.ID)
 
     def models(self) -> list[Source]:
         settings = self.settings
-        if settings.weights == IMAGENET:
-            path = _imagenet()
-            fetch = partial(_fetch_imagenet, path, progress=True)
-            return [Source(IMAGENET, path=path, fetch=fetch)]
+        if settings.weights == imagenet.ID:
+            path = imagenet.path()
+            return [Source(imagenet.ID, path=path, fetch=partial(imagenet.fetch, path, True))]
         files = Wanted.of([settings.file]) if settings.file else CHECKPOINTS
         return [Source(settings.weights, files, settings.revision)]
 
@@ -110,24 +102,15 @@ class Resnet18(Extractor):
         # torch and torchvision are loaded where features are made, not where a run is planned.
         from pipeline.encoders import resnet18
 
-        network, settings = self._network(), self.settings
-        size, how = settings.batch_size, (settings.input_px, settings.precision)
-        batches = [faces[start : start + size] for start in range(0, len(faces), size)]
-        parts = [resnet18.features(network, batch, *how) for batch in batches]
+        settings = self.settings
+        device, precision = device_of(settings.device), settings.precision
+        network = resnet18.loaded(self.weights(), device, precision)
+        size = settings.batch_size
+        parts = [
+            resnet18.features(network, faces[start : start + size], settings.input_px, precision)
+            for start in range(0, len(faces), size)
+        ]
         return np.concatenate([np.zeros((0, WIDTH), np.float32), *parts])
-
-    def _network(self) -> torch.nn.Module:
-        from pipeline.encoders import resnet18
-
-        found, device = self.weights(), device_of(self.settings.device)
-        precision = self.settings.precision
-
-        def build() -> torch.nn.Module:
-            if found.path is None:
-                return resnet18.at_random(device, precision)
-            return resnet18.from_checkpoint(found.path, device, precision)
-
-        return load_once(("resnet18", found.digest, device, precision), build)
 
 
 def _digest(checkpoint: Path) -> str:
@@ -135,28 +118,3 @@ def _digest(checkpoint: Path) -> str:
     from pipeline.encoders import resnet18
 
     return resnet18.digest(checkpoint)
-
-
-def _imagenet() -> Path:
-    """Where torch keeps torchvision's own checkpoint, fetched or not."""
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache")
-    home = Path(os.environ.get("TORCH_HOME") or cache / "torch")
-    return home.expanduser() / "hub" / "checkpoints" / IMAGENET_FILE
-
-
-def _fetch_imagenet(path: Path, progress: bool = False) -> None:
-    # Imported here: a plan does without torchvision where the file is there already.
-    from torch.hub import download_url_to_file
-    from torchvision.models import ResNet18_Weights
-
-    url = ResNet18_Weights.IMAGENET1K_V1.url
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part = path.with_suffix(f".{os.getpid()}")
-        download_url_to_file(url, str(part), path.stem.split("-")[1], progress)
-        part.replace(path)
-    except Exception as error:  # no network, no access, no space, another content
-        raise UserError(
-            f"weights {IMAGENET!r} not found: looked at {path} and {url} ({error}); "
-            "put the file there, or set `weights` to a checkpoint or to `random`"
-        ) from error

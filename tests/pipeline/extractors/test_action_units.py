@@ -20,10 +20,10 @@ from safetensors.torch import save_file
 from skops.io import dump
 
 from pipeline.encoders import openface
+from pipeline.encoders.action_units import HUB, LANDMARKS_FILE, PINS, Pin, columns
 from pipeline.encoders.openface import AUS
-from pipeline.encoders.py_feat_pins import PINS, Pin
 from pipeline.errors import ClipError, UserError
-from pipeline.extractors.action_units import CUT, HUB, LANDMARKS_FILE, ActionUnits, columns
+from pipeline.extractors.action_units import CUT, ActionUnits
 from pipeline.faces.chip import square
 from pipeline.stage.extractor import FAILED, OK, ClipInputs, ClipResult
 from tests.support.aligned_faces import FOOTAGE, clips_of, cut_faces

@@ -24,9 +24,10 @@ from transformers import (
 
 from pipeline import open_cache
 from pipeline.dataset.clip import Clip
-from pipeline.encoders import huggingface
+from pipeline.encoders import whisper
+from pipeline.encoders.whisper import SEARCHED, windows
 from pipeline.errors import UserError
-from pipeline.extractors.asr import SEARCHED, Asr, windows
+from pipeline.extractors.asr import Asr
 from pipeline.extractors.bert import Bert
 from pipeline.media.waveform import RATE_HZ
 from pipeline.runner.extract import Extraction, extract
@@ -151,7 +152,7 @@ def test_a_clip_does_not_depend_on_its_batch(
     small: Path, on_accelerator: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if on_accelerator:
-        monkeypatch.setattr(huggingface, "batch_size", lambda setting, device: setting)
+        monkeypatch.setattr(whisper, "batch_size", lambda setting, device: setting)
     for weights in (str(small), "random"):
         together = heard(sounds(), weights=weights, batch_size=3)
         assert together == [heard([sound], weights=weights)[0] for sound in sounds()]

@@ -14,10 +14,11 @@ from torch import nn
 from transformers import Wav2Vec2Config, Wav2Vec2FeatureExtractor, Wav2Vec2Model
 
 from pipeline.dataset.clip import Clip
-from pipeline.encoders import huggingface
-from pipeline.encoders.huggingface import by_length
+from pipeline.encoders import wav2vec2
+from pipeline.encoders.batching import by_length
+from pipeline.encoders.wav2vec2 import Network, loaded
 from pipeline.errors import UserError
-from pipeline.extractors.wav2vec2 import Network, Wav2vec2, _loaded
+from pipeline.extractors.wav2vec2 import Wav2vec2
 from pipeline.stage.extractor import ClipInputs
 from tests.support.paths import ROOT
 
@@ -117,7 +118,7 @@ def test_frames_are_those_of_a_plain_call_on_one_clip(folder):
 @pytest.fixture
 def accelerated(monkeypatch):
     """Batches are made as on an accelerator."""
-    monkeypatch.setattr(huggingface, "batch_size", lambda setting, device: setting)
+    monkeypatch.setattr(wav2vec2, "batch_size", lambda setting, device: setting)
 
 
 def test_on_a_processor_a_clip_does_not_depend_on_its_batch_by_a_bit(folder):
@@ -171,7 +172,7 @@ def test_digital_silence_is_finite(folder):
 
 
 def test_windows_of_long_sound_give_the_whole_sounds_frames(folder):
-    network = _loaded(Wav2vec2(Wav2vec2.Settings(weights=str(folder))).weights(), "cpu")
+    network = loaded(Wav2vec2(Wav2vec2.Settings(weights=str(folder))).weights(), "cpu")
     for n in (400, 16_000, 48_123, 50_000):
         sound = np.zeros(n, np.float32)
         windows = network.windows(sound, 16_000)
@@ -243,7 +244,7 @@ def test_sound_is_normalised_as_the_checkpoint_says(tmp_path, normalises):
     path = checkpoint(tmp_path / "w")
     Wav2Vec2FeatureExtractor(do_normalize=normalises).save_pretrained(path)
     stage = Wav2vec2(Wav2vec2.Settings(weights=str(path)))
-    given = _loaded(stage.weights(), "cpu").normalised(SOUNDS[0])
+    given = loaded(stage.weights(), "cpu").normalised(SOUNDS[0])
     wave = SOUNDS[0] / 32_768
     expected = (wave - wave.mean()) / np.sqrt(wave.var() + 1e-7) if normalises else wave
     np.testing.assert_allclose(given, expected, atol=1e-5)
@@ -285,7 +286,7 @@ def test_threads_that_all_come_first_load_one_network_each_and_agree():
     code = """
 from concurrent.futures import ThreadPoolExecutor
 import numpy as np
-from pipeline.dataset.load.clip import Clip
+from pipeline.dataset.clip import Clip
 from pipeline.stage.extractor import ClipInputs
 from pipeline.extractors.bert import Bert
 from pipeline.extractors.wav2vec2 import Wav2vec2
