@@ -5,8 +5,7 @@ Light: what computes with them is in `py_feat`, which needs seconds to be import
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from pipeline.encoders.openface import AUS
@@ -28,36 +27,20 @@ HUB = {
 LANDMARKS_FILE = "mobilefacenet_model_best.pth.tar"
 
 
-@dataclass(frozen=True)
-class Pin:
-    """A file's SHA-256 and the two places, independent of each other, that both state it."""
-
-    sha256: str
-    sources: tuple[str, str]
-
-
-# Of files from which Python objects are rebuilt, by name. None has been found in two places yet:
-# docs/stages.md says what was found.
-PINS: Mapping[str, Pin] = {}
-
-
 def found(sources: Sequence[Source], trusted_sha256: str | None) -> list[Weights]:
     """The judge's weights and, where it needs any, the landmark network's.
 
-    trusted_sha256: of a classifier's file; by default its pin's, if there is one. Raises UserError
-    for one that is not trusted.
+    trusted_sha256: that of the only classifier's file from which Python objects are rebuilt.
+    Raises UserError for another.
     """
     parts = [find_file(source.id, source.files, source.revision) for source in sources]
-    path = parts[0].path
-    if len(parts) > 1 and path is not None:
-        pin = PINS.get(path.name)
-        trusted = trusted_sha256 or (pin.sha256 if pin else None)
-        if trusted != parts[0].digest:
-            raise UserError(
-                f"{path} rebuilds Python objects, so it is loaded only if trusted; its SHA-256 is "
-                f"{parts[0].digest}, `trusted_sha256` is {trusted or 'not set'}: compare it with "
-                "the one at its source, or choose backend multitask, which needs no trust"
-            )
+    path, digest = parts[0].path, parts[0].digest
+    if len(parts) > 1 and path is not None and digest != trusted_sha256:
+        raise UserError(
+            f"{path} rebuilds Python objects, so it is loaded only if trusted; its SHA-256 is "
+            f"{digest}, `trusted_sha256` is {trusted_sha256 or 'not set'}: compare it with "
+            "the one at its source, or choose backend multitask, which needs no trust"
+        )
     return parts
 
 

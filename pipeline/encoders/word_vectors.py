@@ -115,11 +115,10 @@ class WordVectors:
         return index[:, np.lexsort(index[::-1])]
 
     def _in_text(self) -> Iterator[tuple[bytes, int]]:
-        at, size = self.layout.start, len(self._file)
-        while at < size:
-            stop = self._file.find(b"\n", at)
-            stop = size if stop < 0 else stop
-            line = self._file[at:stop].rstrip()
+        at = self.layout.start
+        self._file.seek(at)
+        for read in iter(self._file.readline, b""):
+            line = read.rstrip()
             if line.count(b" ") < self.width and line:
                 raise UserError(
                     f"{self.path}: a word and {self.width} numbers were expected at byte {at}, "
@@ -127,7 +126,7 @@ class WordVectors:
                 )
             if line:
                 yield _word(line, self.width), at
-            at = stop + 1
+            at += len(read)
 
     def _in_binary(self) -> Iterator[tuple[bytes, int]]:
         at, size = self.layout.start, len(self._file)
@@ -191,7 +190,7 @@ def _numbers(line: bytes, width: int) -> np.ndarray | None:
 
 def _word(line: bytes, width: int) -> bytes:
     """What stands before the numbers; a phrase may hold spaces."""
-    if line.count(b" ") == width:
+    if line.count(b" ") == width:  # as of most, and ten times as fast
         return line[: line.find(b" ")]
     return line.rsplit(b" ", width)[0]
 

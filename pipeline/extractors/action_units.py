@@ -14,7 +14,7 @@ from pipeline.encoders.action_units import HUB, LANDMARKS_FILE
 from pipeline.encoders.openface import AUS
 from pipeline.encoders.precision import Precision
 from pipeline.errors import ClipError
-from pipeline.faces.chip import Cut, chips, square, stretched
+from pipeline.faces.chip import Crop, chips, square, stretched
 from pipeline.io.hashing import of_json
 from pipeline.stage.extractor import (
     ClipInputs,
@@ -32,7 +32,7 @@ from pipeline.weights.resolve import Source, Weights, find
 if TYPE_CHECKING:
     from pipeline.encoders.py_feat import Detector
 
-CUT: dict[str, Cut] = {
+CROP: dict[str, Crop] = {
     "xgb": stretched, "svm": stretched, "multitask": square, "openface": square,
 }  # fmt: skip
 CLIPS = 4  # that py-feat judges together: their pictures are 25 MB
@@ -55,8 +55,8 @@ class ActionUnits(Extractor):
     and the presence is whether it exceeds `threshold`; 0.5 is where py-feat's own classes change.
     AU45 is py-feat's AU43. `openface` gives presences and fifths of its intensities itself.
 
-    Each face is cut from its frame as py-feat cuts it, 1.2 times as large as the detector's box:
-    for `multitask` a square of 256 px, for `xgb` and `svm` 112 px with the sides scaled apart.
+    Each face is cropped from its frame as py-feat does it, 1.2 times as large as the detector's
+    box: for `multitask` a square of 256 px, for `xgb` and `svm` 112 px with the sides scaled apart.
     `openface`, which looks for the face itself, is given the square.
 
     Source: OpenFace 2.0 (Baltrušaitis et al. 2018) for the units; py-feat (Cheong et al. 2023).
@@ -70,8 +70,6 @@ class ActionUnits(Extractor):
     }
 
     class Settings(StageSettings):
-        """Who judges faces, and with which weights."""
-
         backend: Literal["multitask", "xgb", "svm", "openface"] = "multitask"
         """A network or the classifiers of py-feat, or OpenFace where that is installed."""
 
@@ -86,7 +84,7 @@ class ActionUnits(Extractor):
 
         trusted_sha256: str | None = by_content(None, pattern="^[0-9a-f]{64}$")
         """SHA-256 of the skops file of `xgb` or `svm`, from which Python objects are rebuilt: no
-        other is loaded. null: the one that is pinned for py-feat's own file, where there is one."""
+        other is loaded, and none where this is null."""
 
         binary: str | None = by_content(None)
         """With `openface`: its FeatureExtraction or FaceLandmarkImg, a path or a name on PATH."""
@@ -115,7 +113,6 @@ class ActionUnits(Extractor):
     settings: Settings
 
     def writes(self) -> dict[str, Field]:
-        """One row a face."""
         return {"features": Field(("step", 2 * len(AUS)), "float32")}
 
     def weights(self) -> Weights:
@@ -145,7 +142,6 @@ class ActionUnits(Extractor):
         return None if self.settings.backend == "openface" else CLIPS
 
     def extract(self, batch: Sequence[ClipInputs]) -> Iterator[ClipResult]:
-        """The faces of all clips of the batch are judged together."""
         seen = [self._chips(inputs) for inputs in batch]
         clips = [faces for faces in seen if not isinstance(faces, ClipError)]
         judged = iter(self._judged(clips) if clips else [])
@@ -155,7 +151,7 @@ class ActionUnits(Extractor):
     def _chips(self, inputs: ClipInputs) -> np.ndarray | ClipError:
         rows = inputs.rows
         try:
-            return chips(rows["frames"], rows["times"], rows["boxes"], CUT[self.settings.backend])
+            return chips(rows["frames"], rows["times"], rows["boxes"], CROP[self.settings.backend])
         except ClipError as error:
             return error
 
@@ -167,7 +163,7 @@ class ActionUnits(Extractor):
         return [ClipResult.ok({"features": part}, length=len(part)) for part in parts]
 
     def features(self, faces: np.ndarray) -> np.ndarray:
-        """uint8 rgb `faces` [n, px, px, 3], cut as py-feat does, to float32 [n, 34]."""
+        """uint8 rgb `faces` [n, px, px, 3], cropped as py-feat does, to float32 [n, 34]."""
         # torch and py-feat, which needs seconds, are loaded where they are used.
         from pipeline.encoders import py_feat
 

@@ -53,7 +53,6 @@ class Asr(Extractor):
     settings: Settings
 
     def writes(self) -> dict[str, Field]:
-        """The transcript as UTF-8."""
         return {"transcript": TRANSCRIPT}
 
     def weights(self) -> Weights:
@@ -64,7 +63,6 @@ class Asr(Extractor):
         return [Source(self.settings.weights, SPEECH_TO_TEXT, self.settings.revision)]
 
     def does_without(self, clip: Clip) -> bool:
-        """A clip with a transcript needs no sound."""
         return bool(clip.text.strip())
 
     def extract(self, batch: Sequence[ClipInputs]) -> Iterator[ClipResult]:

@@ -46,7 +46,6 @@ class Audio(Extractor):
     settings: Settings
 
     def writes(self) -> dict[str, Field]:
-        """Samples, and four numbers a clip."""
         return {
             "samples": SAMPLES,
             "duration_s": Field((), "float32", "s"),
@@ -56,11 +55,9 @@ class Audio(Extractor):
         }
 
     def portion(self) -> int:
-        """Each clip by itself."""
         return 1
 
     def extract(self, batch: Sequence[ClipInputs]) -> Iterator[ClipResult]:
-        """Decode and normalise each clip's sound."""
         for inputs in batch:
             try:
                 yield self._heard(inputs.clip)
@@ -70,9 +67,9 @@ class Audio(Extractor):
     def _heard(self, clip: Clip) -> ClipResult:
         if clip.sound is None:
             raise MissingModalityError("no media")
-        heard = media.sound(clip.sound, self.settings.time_limit_s)
+        heard = media.load_audio(clip.sound, self.settings.time_limit_s)
         mono = resampled(heard.samples.mean(axis=0), heard.rate_hz)
-        span, note = self._picture_span(clip)
+        span, note = self._video_span(clip)
         begins_s = heard.start_s
         # A separate audio file is taken to begin with the picture.
         late_s = 0.0 if clip.audio or span is None else begins_s - span[0]
@@ -92,11 +89,11 @@ class Audio(Extractor):
             "peak_dbfs": np.asarray(20 * log10(max(peak, SILENCE)), np.float32),
         }
 
-    def _picture_span(self, clip: Clip) -> tuple[tuple[float, float] | None, str]:
+    def _video_span(self, clip: Clip) -> tuple[tuple[float, float] | None, str]:
         """When the picture begins and ends, if there is one, and what to tell the user about it."""
         if clip.video is None:
             return None, ""
         try:
-            return media.picture_span(clip.video, self.settings.time_limit_s), ""
+            return media.video_span(clip.video, self.settings.time_limit_s), ""
         except ClipError as error:
             return None, f"not cut to the picture: {error}"

@@ -69,7 +69,6 @@ class Bert(Extractor):
         return {"features": Field(("step", width), "float32"), "unknown": UNKNOWN}
 
     def weights(self) -> Weights:
-        """Network and tokenizer."""
         return find(self.settings.weights, TEXT, self.settings.revision)
 
     def models(self) -> list[Source]:

@@ -55,15 +55,12 @@ class Mfcc(Extractor):
     settings: Settings
 
     def writes(self) -> dict[str, Field]:
-        """One row a step."""
         return {"features": Field(("step", 3 * self.settings.coefficients), "float32")}
 
     def portion(self) -> int:
-        """Each clip by itself."""
         return 1
 
     def extract(self, batch: Sequence[ClipInputs]) -> Iterator[ClipResult]:
-        """The sampled rows of each clip."""
         for inputs in batch:
             rows = to_steps(self.rows(inputs.rows["samples"]), self.settings.sampling, self.steps)
             yield ClipResult.ok({"features": rows}, length=len(rows))

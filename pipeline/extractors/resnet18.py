@@ -42,8 +42,6 @@ class Resnet18(Extractor):
     takes = {"images": Field(("step", SIZE_PX, SIZE_PX, 3), "uint8")}
 
     class Settings(StageSettings):
-        """Which ResNet18, and how large it sees a face."""
-
         weights: str = by_content(imagenet.ID)
         """A checkpoint file, a folder or hub id that holds one, `imagenet` (torchvision's) or
         `random`; the paper's is trained on AffectNet."""
@@ -69,7 +67,6 @@ class Resnet18(Extractor):
     settings: Settings
 
     def writes(self) -> dict[str, Field]:
-        """One row a face."""
         return {"features": Field(("step", WIDTH), "float32")}
 
     def weights(self) -> Weights:
@@ -90,7 +87,6 @@ class Resnet18(Extractor):
         return [Source(settings.weights, files, settings.revision)]
 
     def extract(self, batch: Sequence[ClipInputs]) -> Iterator[ClipResult]:
-        """The faces of all clips of the batch go through the network together."""
         faces = [inputs.rows["images"] for inputs in batch]
         rows = self.features(np.concatenate(faces))
         ends = np.cumsum([len(images) for images in faces])

@@ -54,7 +54,6 @@ class Tencent(Extractor):
         return {"features": Field(("step", width), "float32"), "unknown": UNKNOWN}
 
     def weights(self) -> Weights:
-        """The file of vectors."""
         [source] = self.models()
         return find_file(source.id, source.files, source.revision)
 

@@ -63,12 +63,10 @@ class Wav2vec2(Extractor):
     settings: Settings
 
     def writes(self) -> dict[str, Field]:
-        """As wide as the checkpoint's config says."""
         width = huggingface.hidden_size(self.weights(), wav2vec2.RANDOM_WIDTH)
         return {"features": Field(("step", width), "float32")}
 
     def weights(self) -> Weights:
-        """Network and normalisation."""
         return find(self.settings.weights, SOUND, self.settings.revision)
 
     def models(self) -> list[Source]:

@@ -13,7 +13,7 @@ from pydantic import Field as PydanticField
 
 from pipeline.dataset.clip import Clip
 from pipeline.errors import ClipError, MissingModalityError
-from pipeline.media.time_limit import DEFAULT_S
+from pipeline.media.container import TIME_LIMIT_S
 from pipeline.messages import printable
 from pipeline.stage.field import Field
 from pipeline.weights.resolve import Source, Weights
@@ -43,7 +43,7 @@ def later(default: Any, **limits: Any) -> Any:
 def time_limit() -> Any:
     """The setting `time_limit_s` of a stage that decodes: runtime-only."""
     meaning = "How long decoding one clip may take, in seconds; what takes longer fails."
-    return runtime(DEFAULT_S, gt=0, description=meaning)
+    return runtime(TIME_LIMIT_S, gt=0, description=meaning)
 
 
 class StageSettings(BaseModel):
