@@ -71,9 +71,9 @@ def loaded(backend: str, parts: Sequence[Weights], device: str, precision: Preci
 
 
 def columns(units: Sequence[int]) -> list[int]:
-    """Where py-feat's `units` have those of `AUS`, in their order; UserError where one lacks."""
-    if lacking := sorted(set(PY_FEAT_UNITS) - set(units)):
+    """Where py-feat's `units` have those of `AUS`, in order; UserError if one is missing."""
+    if missing := sorted(set(PY_FEAT_UNITS) - set(units)):
         raise UserError(
-            f"these weights of py-feat's don't know AU{lacking[0]}; use those of its releases"
+            f"these weights of py-feat's have no AU{missing[0]}; use those of its releases"
         )
     return [units.index(unit) for unit in PY_FEAT_UNITS]

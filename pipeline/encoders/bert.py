@@ -53,7 +53,7 @@ def loaded(weights: Weights, device: str, precision: Precision) -> Network:
 
 
 def _checkpoint(weights: Weights, device: str) -> tuple[Any, Tokenizer]:
-    model = huggingface.network("AutoModel", weights, device, may_lack=["pooler."])
+    model = huggingface.network("AutoModel", weights, device, optional=["pooler."])
     tokenizer = CheckpointTokenizer(weights)
     tokenizer.require_fit(model.get_input_embeddings().num_embeddings)
     return model, tokenizer

@@ -49,11 +49,11 @@ def hidden_size(weights: Weights, of_random: int) -> int:
     return size
 
 
-def network(class_name: str, weights: Weights, device: str, may_lack: Sequence[str] = ()) -> Any:
+def network(class_name: str, weights: Weights, device: str, optional: Sequence[str] = ()) -> Any:
     """The network of a checkpoint in float32, ready for inference.
 
-    class_name: a model class of transformers. may_lack: beginnings of the names of parameters that
-    do not touch the last hidden state; any other that the checkpoint lacks is a UserError, since
+    class_name: a model class of transformers. optional: beginnings of the names of parameters that
+    do not touch the last hidden state; any other that is missing is a UserError, since
     transformers would fill it with noise.
     """
     import torch
@@ -62,11 +62,11 @@ def network(class_name: str, weights: Weights, device: str, may_lack: Sequence[s
         model, info = from_pretrained(
             class_name, weights, dtype=torch.float32, output_loading_info=True
         )
-    lacking = sorted(key for key in info["missing_keys"] if not key.startswith(tuple(may_lack)))
-    if lacking:
-        some = ", ".join(lacking[:3]) + (" …" if len(lacking) > 3 else "")
+    missing = sorted(key for key in info["missing_keys"] if not key.startswith(tuple(optional)))
+    if missing:
+        some = ", ".join(missing[:3]) + (" …" if len(missing) > 3 else "")
         raise UserError(
-            f"weights {weights.id!r} at {weights.path} lack {len(lacking)} tensors of "
+            f"weights {weights.id!r} at {weights.path} are missing {len(missing)} tensors of "
             f"{type(model).__name__} ({some}); name a complete checkpoint of that kind"
         )
     return model.eval().requires_grad_(False).to(device)

@@ -134,7 +134,7 @@ def read_csv(path: Path) -> Rows:
         surest = sorted(lines, key=lambda x: float(x["confidence"]))[-1:]
         return dict(enumerate(map(_row, surest)))
     except (KeyError, ValueError) as error:
-        raise ClipError(f"OpenFace's {path.name} lacks or garbles a column: {error}") from error
+        raise ClipError(f"OpenFace's {path.name} has a missing or bad column: {error}") from error
 
 
 def _row(line: Mapping[str, str]) -> np.ndarray:

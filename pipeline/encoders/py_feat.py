@@ -86,8 +86,8 @@ class Classical:
         parts = {part: getattr(loaded, part) for part in PARTS}
         classifier, each = type(loaded)(), dict(loaded.classifiers)
         names = getattr(classifier, "au_keys", sorted(each, key=unit_of))  # as its columns are
-        if lacking := [name for name in names if name not in each]:
-            raise UserError(f"the trained {type(loaded).__name__} lacks {', '.join(lacking)}")
+        if missing := [name for name in names if name not in each]:
+            raise UserError(f"the trained {type(loaded).__name__} has no {', '.join(missing)}")
         if isinstance(classifier, SVMClassifier):
             each = {name: _Sureness(each[name]) for name in names}
         else:

@@ -98,7 +98,7 @@ def loaded(weights: Weights, device: str, precision: Precision = FULL) -> Networ
 def _checkpoint(weights: Weights, device: str) -> tuple[Any, Any]:
     huggingface.config(weights, "wav2vec2")
     # The mask embedding stands in for masked frames in training alone.
-    model = huggingface.network("Wav2Vec2Model", weights, device, may_lack=["masked_spec_embed"])
+    model = huggingface.network("Wav2Vec2Model", weights, device, optional=["masked_spec_embed"])
     normaliser = huggingface.from_pretrained("Wav2Vec2FeatureExtractor", weights)
     huggingface.require_rate(weights, normaliser.sampling_rate)
     return model, normaliser

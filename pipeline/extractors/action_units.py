@@ -71,38 +71,38 @@ class ActionUnits(Extractor):
 
     class Settings(StageSettings):
         backend: Literal["multitask", "xgb", "svm", "openface"] = "multitask"
-        """A network or the classifiers of py-feat, or OpenFace where that is installed."""
+        """py-feat's network or one of its classifiers, or OpenFace if it is installed."""
 
         weights: str | None = by_content(None)
-        """A file, a folder, a hub id or `random`; null: py-feat's own for this backend."""
+        """A file, a folder, a hub id or `random`; null for py-feat's own."""
 
         revision: str | None = by_content(None)
-        """Commit, branch or tag of a hub repository; null: its newest."""
+        """Commit, branch or tag on the hub; null for the latest."""
 
         file: str | None = by_content(None)
-        """The name of the weights' file; null: the one that py-feat uses."""
+        """Name of the weights file; null for the one that py-feat uses."""
 
         trusted_sha256: str | None = by_content(None, pattern="^[0-9a-f]{64}$")
         """SHA-256 of the skops file of `xgb` or `svm`, from which Python objects are rebuilt: no
         other is loaded, and none where this is null."""
 
         binary: str | None = by_content(None)
-        """With `openface`: its FeatureExtraction or FaceLandmarkImg, a path or a name on PATH."""
+        """OpenFace's FeatureExtraction or FaceLandmarkImg: a path, or a name on PATH."""
 
         landmark_weights: str = by_content("py-feat/mobilefacenet")
-        """Of py-feat's MobileFaceNet, through which `xgb` and `svm` look."""
+        """Weights of py-feat's MobileFaceNet, which `xgb` and `svm` use."""
 
         landmark_revision: str | None = by_content(None)
-        """Commit, branch or tag of that repository; null: its newest."""
+        """Commit, branch or tag of the landmark network on the hub; null for the latest."""
 
         threshold: float = PydanticField(0.5, gt=0, lt=1)
-        """Of a unit's confidence, from which on the unit counts as present."""
+        """Confidence above which a unit counts as present."""
 
         precision: Precision = later("float32")
-        """Of the products of `multitask`; bfloat16 is mostly faster and a little less exact."""
+        """Precision of `multitask`; bfloat16 is mostly faster and slightly less accurate."""
 
         device: Device = runtime("auto")
-        """`auto` (cuda where there is one), `cpu`, `cuda`, `cuda:1` …"""
+        """`auto` (cuda if available), `cpu`, `cuda`, `cuda:1` …"""
 
         @model_validator(mode="after")
         def _meant_for_backend(self) -> ActionUnits.Settings:

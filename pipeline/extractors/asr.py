@@ -39,16 +39,16 @@ class Asr(Extractor):
         """A hub id or a folder in the hub's layout of a Whisper, or `random`."""
 
         revision: str | None = by_content(None)
-        """Commit, branch or tag of a hub repository; null: its newest."""
+        """Commit, branch or tag on the hub; null for the latest."""
 
         language: str | None = None
-        """Of what is said, as in `en` or `zh`; null: heard, window by window."""
+        """Spoken language, such as `en` or `zh`; null to detect it in each window."""
 
         batch_size: int = runtime(8, ge=1)
-        """Windows of sound that go through together."""
+        """Batch size in windows of sound, on a GPU; a CPU takes them one by one."""
 
         device: Device = runtime("auto")
-        """`auto` (cuda where there is one), `cpu`, `cuda`, `cuda:1` …"""
+        """`auto` (cuda if available), `cpu`, `cuda`, `cuda:1` …"""
 
     settings: Settings
 

@@ -33,7 +33,7 @@ class Audio(Extractor):
 
     class Settings(StageSettings):
         level_dbfs: float = PydanticField(-3.0, ge=-60.0, le=-0.1)
-        """The level to which the peak is brought, in dB of full scale."""
+        """Target level of the peak, in dB of full scale."""
 
         span: Literal["video", "sound"] = "video"
         """`video` places sample 0 at the first picture and ends with the last one, so that visual

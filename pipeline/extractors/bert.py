@@ -47,19 +47,19 @@ class Bert(Extractor):
         """A hub id, a folder in the hub's layout, or `random`."""
 
         revision: str | None = by_content(None)
-        """Commit, branch or tag of a hub repository; null: its newest."""
+        """Commit, branch or tag on the hub; null for the latest."""
 
         sampling: Sampling = "uniform"
-        """How long sequences come to the common steps: rows picked, or means of equal windows."""
+        """How longer sequences are reduced to `steps`: rows picked evenly, or means of windows."""
 
         precision: Precision = later("float32")
-        """Of the network's products; bfloat16 is faster on most devices and a little less exact."""
+        """Precision of matrix products; bfloat16 is mostly faster and slightly less accurate."""
 
         batch_size: int = runtime(32, ge=1)
-        """Texts that go through together on an accelerator; a processor takes them one by one."""
+        """Batch size in texts, on a GPU; a CPU takes them one by one."""
 
         device: Device = runtime("auto")
-        """`auto` (cuda where there is one), `cpu`, `cuda`, `cuda:1` …"""
+        """`auto` (cuda if available), `cpu`, `cuda`, `cuda:1` …"""
 
     settings: Settings
 

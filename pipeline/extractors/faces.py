@@ -53,40 +53,40 @@ class Faces(Extractor):
 
     class Settings(StageSettings):
         detect_every: int = PydanticField(16, ge=1)
-        """How many frames apart key frames are, on which all of MTCNN looks; 1: every frame."""
+        """Frames from one key frame, which all of MTCNN sees, to the next; 1: every frame."""
 
         min_face_px: int = PydanticField(40, ge=12)
-        """The smallest face looked for, in pixels of the video."""
+        """Smallest face to detect, in pixels of the video."""
 
         thresholds: tuple[float, float, float] = (0.6, 0.7, 0.7)
-        """How sure P-Net, R-Net and O-Net have to be, 0..1."""
+        """Detection thresholds of P-Net, R-Net and O-Net, 0..1."""
 
         factor: float = PydanticField(0.709, gt=0, lt=1)
-        """From one scale of the pyramid to the next."""
+        """Scale factor from one level of the image pyramid to the next."""
 
         min_iou: float = PydanticField(0.3, gt=0, lt=1)
-        """Boxes in succession that overlap so much, as intersection over union, are one person."""
+        """Boxes in consecutive frames with at least this IoU are one person."""
 
         max_gap_s: float = PydanticField(0.5, ge=0)
         """How long a person may be out of sight, in seconds."""
 
         cut_ratio: float = PydanticField(2.5, gt=1)
-        """A change of the picture so many times as large as those around it is a cut."""
+        """A change of the picture this many times as large as those around it is a cut."""
 
         relink: bool = False
-        """Follow a person over cuts, by looks; the faces of all tracks are held in memory then."""
+        """Follow a person across cuts by appearance; keeps the faces of all tracks in memory."""
 
         doubt: Levels = runtime(Levels())
-        """Beyond which levels a clip is doubtful; judged when it is extracted, not afterwards."""
+        """Levels beyond which a clip is doubtful; checked when it is extracted, not later."""
 
         batch_frames: int = runtime(16, ge=1)
-        """Frames of a clip that are decoded and looked at together."""
+        """Frames of a clip that are decoded and processed together."""
 
         batch_clips: int = runtime(1, ge=1)
-        """Clips that go through together: more where a GPU has time."""
+        """Clips processed together; raise it if a GPU has time to spare."""
 
         device: Device = runtime("auto")
-        """`auto` (cuda where there is one), `cpu`, `cuda`, `cuda:1` …"""
+        """`auto` (cuda if available), `cpu`, `cuda`, `cuda:1` …"""
 
         @model_validator(mode="before")
         @classmethod

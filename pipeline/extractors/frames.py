@@ -37,7 +37,7 @@ class Frames(StreamingExtractor):
 
     class Settings(StageSettings):
         fps: float | None = PydanticField(None, gt=0, allow_inf_nan=False)
-        """At most so many frames a second; null: all of them."""
+        """Maximum frames per second; null for all of them."""
         time_limit_s: float = time_limit()
 
     settings: Settings

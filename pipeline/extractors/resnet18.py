@@ -47,22 +47,22 @@ class Resnet18(Extractor):
         `random`; the paper's is trained on AffectNet."""
 
         revision: str | None = by_content(None)
-        """Commit, branch or tag of a hub repository; null: its newest."""
+        """Commit, branch or tag on the hub; null for the latest."""
 
         file: str | None = by_content(None)
-        """The checkpoint's name, where a folder or repository has several."""
+        """Name of the checkpoint file, if a folder or repository has several."""
 
         input_px: int = PydanticField(224, ge=32, le=1024)
         """Faces are resized to this square; 224 is what ResNets are trained on."""
 
         precision: Precision = later("float32")
-        """Of the network's products; bfloat16 is faster on most devices and a little less exact."""
+        """Precision of matrix products; bfloat16 is mostly faster and slightly less accurate."""
 
         batch_size: int = runtime(64, ge=1)
-        """Faces that go through together."""
+        """Batch size in faces."""
 
         device: Device = runtime("auto")
-        """`auto` (cuda where there is one), `cpu`, `cuda`, `cuda:1` …"""
+        """`auto` (cuda if available), `cpu`, `cuda`, `cuda:1` …"""
 
     settings: Settings
 

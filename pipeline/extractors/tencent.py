@@ -37,13 +37,13 @@ class Tencent(Extractor):
         """A word2vec file, a folder or hub id that holds one, or `random`."""
 
         revision: str | None = by_content(None)
-        """Commit, branch or tag of a hub repository; null: its newest."""
+        """Commit, branch or tag on the hub; null for the latest."""
 
         file: str | None = by_content(None)
-        """The file's name, where a folder or repository has several."""
+        """Name of the file, if a folder or repository has several."""
 
         sampling: Sampling = "uniform"
-        """How long sequences come to the common steps: rows picked, or means of equal windows."""
+        """How longer sequences are reduced to `steps`: rows picked evenly, or means of windows."""
 
     settings: Settings
 

@@ -27,28 +27,28 @@ class Levels(StageSettings):
     """Below (or above) which a clip's faces are doubtful."""
 
     probability: float = PydanticField(0.9, ge=0, le=1)
-    """The least mean probability."""
+    """Minimum mean probability."""
 
     coverage: float = PydanticField(0.25, ge=0, le=1)
-    """The least share of the frames that show the face."""
+    """Minimum share of the frames that show the face."""
 
     eyes_px: float = PydanticField(12, ge=0)
-    """The least distance between the eyes, in pixels of the video."""
+    """Minimum distance between the eyes, in pixels of the video."""
 
     sharpness: float = PydanticField(0.01, ge=0)
-    """The least sharpness."""
+    """Minimum sharpness."""
 
     turned_deg: float = PydanticField(60, ge=0)
-    """How far the head may be turned to the side, or up and down."""
+    """Maximum angle by which the head is turned, sideways or up and down."""
 
     inside: float = PydanticField(0.8, ge=0, le=1)
-    """The least share of the face's box that lies within the picture."""
+    """Minimum share of the face's box that lies within the picture."""
 
     runner_up: float = PydanticField(0.8, ge=0)
-    """How large the next person may be, as a share of who is followed."""
+    """Maximum size of the next person, as a share of the one who is followed."""
 
     damaged: float = PydanticField(0.1, ge=0, le=1)
-    """The largest share of the pictures that may be damaged."""
+    """Maximum share of the frames that are damaged."""
 
 
 UNITS = {"eye_distance": "px", "yaw": "deg", "pitch": "deg", "roll": "deg"}

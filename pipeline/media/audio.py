@@ -72,7 +72,7 @@ def load_audio(path: str, time_limit_s: float = TIME_LIMIT_S) -> Audio:
     if not RATES_HZ[0] <= audio.rate_hz <= RATES_HZ[1]:
         raise ClipError(f"sound can't be sampled at {audio.rate_hz} Hz: {path}")
     if broken := int(np.count_nonzero(~np.isfinite(audio.samples))):
-        raise ClipError(f"{broken} of {audio.samples.size} samples are no numbers: {path}")
+        raise ClipError(f"{broken} of {audio.samples.size} samples are not finite: {path}")
     return replace(audio, doubt=NOT_FINISHED) if is_unfinished(path) else audio
 
 
@@ -153,7 +153,7 @@ class _Blocks:
         lost = f"{self.lost / self.rate_hz:.2f} s of the sound are damaged"
         if self.lost > MOST_LOST * self.samples:
             raise ClipError(f"{lost}, of {self.end_s:.2f} s: {self.path}")
-        gaps = f"{self.gaps / self.rate_hz:.2f} s lack amid the sound and are silent"
+        gaps = f"{self.gaps / self.rate_hz:.2f} s of the sound are missing and silent"
         notes = [note, f"{lost} and silent" if self.lost else "", gaps if self.gaps else ""]
         samples = np.concatenate(self.held or [np.zeros((1, 0), np.float32)], axis=1)
         return Audio(samples, self.rate_hz, self.start_s, "; ".join(filter(None, notes)))

@@ -204,7 +204,7 @@ def test_a_checkpoint_of_another_kind_or_without_all_tensors_is_refused(
     tensors = load_file(holed / "model.safetensors")
     kept = {name: tensor for name, tensor in tensors.items() if "decoder.layers.1" not in name}
     save_file(kept, holed / "model.safetensors", {"format": "pt"})
-    with pytest.raises(UserError, match=r"lack \d+ tensors of WhisperForConditionalGeneration"):
+    with pytest.raises(UserError, match=r"missing \d+ tensors of WhisperForConditionalGeneration"):
         heard(sounds()[:1], weights=str(holed))
 
 

@@ -265,7 +265,7 @@ def test_samples_that_are_no_numbers_fail(tmp_path):
     soundfile.write(tmp_path / "a.wav", wave, RATE_HZ, subtype="FLOAT")
     result = heard(Clip("a", audio=str(tmp_path / "a.wav")))
     assert result.state == "failed"
-    assert "1 of 16000 samples are no numbers" in result.reason
+    assert "1 of 16000 samples are not finite" in result.reason
 
 
 def test_a_bad_clip_does_not_cost_its_neighbours(tmp_path):

@@ -173,7 +173,7 @@ def test_a_checkpoint_that_lacks_tensors_is_refused_by_name(tmp_path, small):
     kept = {k: v for k, v in tensors.items() if ".layer.2." not in k}
     folder = checkpoint(tmp_path / "holed")
     save_file(kept, folder / "model.safetensors", {"format": "pt"})
-    with pytest.raises(UserError, match=r"lack 16 tensors of BertModel \(encoder\.layer\.2\."):
+    with pytest.raises(UserError, match=r"missing 16 tensors of BertModel \(encoder\.layer\.2\."):
         results(["good"], weights=str(folder))
 
 

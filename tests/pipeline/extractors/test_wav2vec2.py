@@ -214,7 +214,7 @@ def test_the_width_is_read_from_the_config(folder):
 @pytest.mark.parametrize("drop", ["encoder.layers.1.", "pos_conv_embed.conv.weight_g"])
 def test_a_checkpoint_that_lacks_tensors_is_refused_by_name(tmp_path, drop):
     path = checkpoint(tmp_path / "holed", drop=drop)
-    with pytest.raises(UserError, match=r"lack \d+ tensors of Wav2Vec2Model \(encoder\."):
+    with pytest.raises(UserError, match=r"missing \d+ tensors of Wav2Vec2Model \(encoder\."):
         results(SOUNDS[:1], weights=str(path))
 
 

@@ -67,7 +67,7 @@ def test_a_box_of_no_area_is_no_error() -> None:
     ("changed", "said"),
     [
         ({}, ""),
-        ({"probability": 0.816}, "mean probability 0.82 (at least 0.9)"),
+        ({"mean_probability": 0.816}, "mean probability 0.82 (at least 0.9)"),
         ({"coverage": 0.04}, "face in 4 % of the frames (at least 25 %)"),
         ({"eye_distance": 7}, "7 px between the eyes (at least 12)"),
         ({"sharpness": 0.002}, "sharpness 0.002 (at least 0.01)"),

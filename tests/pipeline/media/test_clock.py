@@ -155,6 +155,6 @@ def test_a_gap_in_the_sound_is_silence_and_what_follows_keeps_its_time(tmp_path:
                 packet.stream = streams[packet.stream.index]
                 written.mux(packet)
     heard = media.load_audio(str(path))
-    assert heard.note == "0.51 s lack amid the sound and are silent"
+    assert heard.note == "0.51 s of the sound are missing and silent"
     shown_s, _ = flash_s(path)
     assert click_s(audio(path)["samples"]) == pytest.approx(shown_s, abs=CLICK_S)

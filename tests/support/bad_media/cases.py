@@ -211,7 +211,7 @@ CASES = [
     heard("24 bit", wav(subtype="PCM_24")),
     heard("FLAC", wav(), sound_file="sound.flac"),
     heard("NaN samples", wav(with_nan, subtype="FLOAT"),
-          "failed: 100 of 32000 samples are no numbers"),
+          "failed: 100 of 32000 samples are not finite"),
     Case("digital silence", good(samples=np.zeros(32_000)), audio="ok 2.00 s, digital silence"),
     Case("clipping", good(samples=np.clip(20 * spoken(), -1, 1))),
     heard("text renamed to .wav", written(b"hello\n" * 200),
