@@ -76,18 +76,18 @@ class Audio(Extractor):
         if span is not None and self.settings.span == "video":
             mono = placed(mono, late_s, span[1] - span[0])
             begins_s, late_s = begins_s - late_s, 0.0
-        rows = self._rows(mono) | {"begins_s": np.asarray(begins_s), "late_s": np.asarray(late_s)}
-        silence = "" if rows["samples"].any() else "digital silence"
-        told = "; ".join(filter(None, (heard.note, note, silence)))
-        return ClipResult.ok(rows, length=1, note=told, doubt=heard.doubt)
-
-    def _rows(self, mono: np.ndarray) -> dict[str, np.ndarray]:
         peak = float(np.abs(mono).max())
-        return {
+        rows = {
             "samples": normalised(mono, self.settings.level_dbfs),
-            "duration_s": np.asarray(len(mono) / RATE_HZ, np.float32),
-            "peak_dbfs": np.asarray(20 * log10(max(peak, SILENCE)), np.float32),
+            "duration_s": len(mono) / RATE_HZ,
+            "peak_dbfs": 20 * log10(max(peak, SILENCE)),
+            "begins_s": begins_s,
+            "late_s": late_s,
         }
+        typed = {name: np.asarray(rows[name], field.dtype) for name, field in self.writes().items()}
+        silence = "" if typed["samples"].any() else "digital silence"
+        told = "; ".join(filter(None, (heard.note, note, silence)))
+        return ClipResult.ok(typed, length=1, note=told, doubt=heard.doubt)
 
     def _video_span(self, clip: Clip) -> tuple[tuple[float, float] | None, str]:
         """When the picture begins and ends, if there is one, and what to tell the user about it."""

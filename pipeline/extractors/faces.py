@@ -18,7 +18,7 @@ from pipeline.faces.clip_faces import ClipFaces
 from pipeline.faces.people import COLUMNS, choose
 from pipeline.faces.quality import Levels, Quality
 from pipeline.faces.scene_cuts import SceneCuts
-from pipeline.faces.tracker import Face, Tracker
+from pipeline.faces.tracker import Tracker
 from pipeline.faces.windows import windows
 from pipeline.stage.extractor import ClipInputs, ClipResult, Extractor, StageSettings, runtime
 from pipeline.stage.field import Field
@@ -172,33 +172,26 @@ class Faces(Extractor):
             runner_up=choice.runner_up,
             damaged=clip.frames.damaged,
         )
-        counts = {
+        rows = {
+            "images": [face.image for face in faces],
+            "boxes": [face.box for face in faces],
+            "landmarks": [face.landmarks for face in faces],
+            "probabilities": [face.probability for face in faces],
+            "times": [face.time_s for face in faces],
+            "begins_s": clip.frames.begins_s,
             "frames_with_face": clip.with_face,
             "frames_without_face": clip.without_face,
             "tracks": len(choice.tracks),
             "track_frames": len(seen),
-            "cuts": len(clip.tracker.cuts_s),
-        }
-        rows = {
-            **_sampled(faces),
-            **{name: np.array(count, np.int32) for name, count in counts.items()},
-            "track_span": np.array([seen[0].time_s, seen[-1].time_s], np.float64),
-            "begins_s": np.array(clip.frames.begins_s, np.float64),
+            "track_span": (seen[0].time_s, seen[-1].time_s),
             "track_table": choice.summary(),
-            "cut_times": np.array(clip.tracker.cuts_s, np.float64),
-            **quality.rows(),
+            "cuts": len(clip.tracker.cuts_s),
+            "cut_times": clip.tracker.cuts_s,
+            **vars(quality),
         }
-        return ClipResult.ok(rows, len(faces), clip.frames.note, quality.doubt(self.settings.doubt))
-
-
-def _sampled(faces: Sequence[Face]) -> dict[str, np.ndarray]:
-    return {
-        "images": np.stack([face.image for face in faces]),
-        "boxes": np.stack([face.box for face in faces]),
-        "landmarks": np.stack([face.landmarks for face in faces]),
-        "probabilities": np.array([face.probability for face in faces], np.float32),
-        "times": np.array([face.time_s for face in faces], np.float64),
-    }
+        typed = {name: np.array(rows[name], field.dtype) for name, field in self.writes().items()}
+        doubt = quality.doubt(self.settings.doubt)
+        return ClipResult.ok(typed, len(faces), clip.frames.note, doubt)
 
 
 def _weights_folder() -> Path:

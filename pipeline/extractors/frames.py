@@ -64,12 +64,23 @@ class Frames(StreamingExtractor):
 
     def extract(self, batch: Sequence[ClipInputs]) -> Iterable[ClipResult]:
         for inputs in batch:
-            frames = self._frames(inputs.clip)
             try:
-                rows = _kept(frames)
-                yield ClipResult.ok(rows, length=len(rows["times"]), note=frames.note)
+                yield self._kept(self._frames(inputs.clip))
             except ClipError as error:
                 yield ClipResult.of(error)
+
+    def _kept(self, frames: media.Frames) -> ClipResult:
+        times, images = zip(*frames, strict=True)
+        rows = {
+            "pixels": np.stack(images).reshape(-1),
+            "shape": (len(images), *images[0].shape[:2]),
+            "times": times,
+            "begins_s": frames.begins_s,
+            "damaged": frames.damaged,
+            "note": list(frames.note.encode()),
+        }
+        typed = {name: np.asarray(rows[name], field.dtype) for name, field in self.writes().items()}
+        return ClipResult.ok(typed, length=len(times), note=frames.note)
 
     def _frames(self, clip: Clip) -> media.Frames:
         if not clip.video:
@@ -79,16 +90,3 @@ class Frames(StreamingExtractor):
 
 def _none(*_: object) -> Iterator[media.Frame]:
     raise MissingModalityError("the dataset names no video for this clip")
-
-
-def _kept(frames: media.Frames) -> dict[str, np.ndarray]:
-    times, images = zip(*frames, strict=True)
-    pixels = np.stack(images)
-    return {
-        "pixels": pixels.reshape(-1),
-        "shape": np.array(pixels.shape[:3], np.int32),
-        "times": np.array(times, np.float64),
-        "begins_s": np.array(frames.begins_s, np.float64),
-        "damaged": np.array(frames.damaged, np.float32),
-        "note": np.frombuffer(frames.note.encode(), np.uint8),
-    }

@@ -95,9 +95,6 @@ class Quality:
     def fields(cls) -> dict[str, Field]:
         return {f.name: Field((), "float32", UNITS.get(f.name, "")) for f in fields(cls)}
 
-    def rows(self) -> dict[str, np.ndarray]:
-        return {name: np.array(value, np.float32) for name, value in vars(self).items()}
-
     def doubt(self, levels: Levels) -> str:
         """What lies beyond its level, with both; "" where nothing does."""
         at_least = (

@@ -122,7 +122,8 @@ class _Blocks:
         """Raises ClipError where the channels change midway, and where it becomes too much."""
         if self.held and len(block) != len(self.held[0]):
             raise ClipError(f"the sound's rate or channels change midway: {self.path}")
-        self._require_room(block.shape[1], len(block))
+        if (self.samples + block.shape[1]) * len(block) > MOST_SAMPLES:
+            raise ClipError(f"sound is not over after {self.end_s / 60:.0f} minutes: {self.path}")
         self.held.append(block)
         self.samples += block.shape[1]
 
@@ -137,13 +138,9 @@ class _Blocks:
 
     def _be_silent(self, seconds: float) -> int:
         samples = round(seconds * self.rate_hz)
-        self._require_room(samples, len(self.held[0]))  # before so much memory is taken
-        self.append(np.zeros((len(self.held[0]), samples), np.float32))
+        # A view of one zero until all is joined, so that what is too much is refused for nothing.
+        self.append(np.broadcast_to(np.float32(0), (len(self.held[0]), samples)))
         return samples
-
-    def _require_room(self, samples: int, channels: int) -> None:
-        if (self.samples + samples) * channels > MOST_SAMPLES:
-            raise ClipError(f"sound is not over after {self.end_s / 60:.0f} minutes: {self.path}")
 
     def joined(self, announced_s: float, note: str = "") -> Audio:
         """Raises ClipError where it stops before `announced_s`, or too much of it was lost."""

@@ -15,7 +15,6 @@ from transformers import Wav2Vec2Config, Wav2Vec2FeatureExtractor, Wav2Vec2Model
 
 from pipeline.dataset.clip import Clip
 from pipeline.encoders import wav2vec2
-from pipeline.encoders.batching import by_length
 from pipeline.encoders.wav2vec2 import Network, loaded
 from pipeline.errors import UserError
 from pipeline.extractors.wav2vec2 import Wav2vec2
@@ -271,14 +270,6 @@ def test_random_weights_are_the_same_every_time_and_hear_a_difference():
     tones = [(9_000 * np.sign(np.sin(6.2832 * hz * time_s))).astype(np.int16) for hz in (110, 330)]
     low, high = (rows.mean(0) for rows in features(tones, weights="random"))
     assert np.abs(low - high).max() > 0.3
-
-
-def test_batches_hold_similar_lengths_within_their_limits():
-    lengths = [5, 1, 9, 1, 5, 100]
-    assert by_length(lengths, 2, 1000) == [[1, 3], [0, 4], [2, 5]]
-    assert by_length(lengths, 9, 20) == [[1, 3, 0, 4], [2], [5]]
-    assert by_length(lengths, 9, 1000, equal=True) == [[1, 3], [0, 4], [2], [5]]
-    assert by_length([], 2, 10) == []
 
 
 @pytest.mark.slow
