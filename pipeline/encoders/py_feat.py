@@ -1,4 +1,4 @@
-"""py-feat's action-unit networks and classifiers on faces cut as it cuts them."""
+"""py-feat's action-unit networks and classifiers on faces cropped as it crops them."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from pipeline.system.spans import span
 from pipeline.weights.checkpoint import read_tensors
 
 # Always so many faces at once: a face's last bits then don't depend on those beside it. They
-# matter here, where landmarks are cut to whole pixels and trees branch at thresholds.
+# matter here, where landmarks are truncated to whole pixels and trees branch at thresholds.
 FACES = 32
 POINTS = 68
 CLASSIFIERS = {"xgb": XGBClassifier, "svm": SVMClassifier}

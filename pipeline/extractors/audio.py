@@ -37,7 +37,7 @@ class Audio(Extractor):
 
         span: Literal["video", "sound"] = "video"
         """`video` places sample 0 at the first picture and ends with the last one, so that visual
-        and audio steps cover the same time: sound is cut, or filled up with silence. A separate
+        and audio steps cover the same time: sound is trimmed, or padded with silence. A separate
         audio file is taken to begin with the picture; where its video can't be read it is kept
         whole, with a note. `sound` keeps all of the sound as it is."""
 
@@ -96,4 +96,4 @@ class Audio(Extractor):
         try:
             return media.video_span(clip.video, self.settings.time_limit_s), ""
         except ClipError as error:
-            return None, f"not cut to the picture: {error}"
+            return None, f"not trimmed to the picture: {error}"

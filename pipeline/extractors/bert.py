@@ -34,8 +34,8 @@ from pipeline.weights.resolve import Source, Weights, find
 class Bert(Extractor):
     """One row a token, the special tokens included, sampled to `steps`.
 
-    Texts beyond the model's limit are cut, with a note. A text of which many tokens are not in the
-    vocabulary, as of another language, is doubtful. Source: Devlin et al. 2019.
+    Texts beyond the model's limit are truncated, with a note. A text of which many tokens are not
+    in the vocabulary, as of another language, is doubtful. Source: Devlin et al. 2019.
     """
 
     version = 2

@@ -315,7 +315,7 @@ def test_a_separate_audio_file_is_cut_to_its_video(tmp_path):
     assert len(samples(Clip("a", audio=audio))) == 5 * RATE_HZ
     result = heard(Clip("a", video=str(tmp_path / "gone.mp4"), audio=audio))
     assert len(result.rows["samples"]) == 5 * RATE_HZ
-    assert result.reason.startswith("not cut to the picture: video not found")
+    assert result.reason.startswith("not trimmed to the picture: video not found")
 
 
 def test_placing_pads_and_cuts_on_both_sides():

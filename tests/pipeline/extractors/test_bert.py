@@ -156,13 +156,13 @@ def test_empty_texts_are_missing_and_cost_their_neighbours_nothing(small):
 
 def test_long_texts_are_cut_at_the_models_limit_with_a_note(small):
     found = results(["good " * 100, "good"], steps=64, weights=str(small))
-    assert found[0].reason == "text cut: 64 of 102 tokens kept"
+    assert found[0].reason == "text truncated: 64 of 102 tokens kept"
     assert (found[0].length, found[1].reason) == (64, "")
     np.testing.assert_allclose(
         found[0].rows["features"], reference(small, "good " * 100), atol=1e-4
     )
     (random,) = results(["good " * 600], weights="random")
-    assert random.reason == "text cut: 512 of 602 tokens kept"
+    assert random.reason == "text truncated: 512 of 602 tokens kept"
     assert random.length == 32
 
 

@@ -153,7 +153,7 @@ CASES = [
     Case("moov garbled", damaged(garbled_index),
          faces="failed: no picture of the video can be decoded", audio="ok 2.05 s"),
     Case("impossible times", damaged(slowed),
-         audio="ok 2.11 s, not cut to the picture: pictures span … hours"),
+         audio="ok 2.11 s, not trimmed to the picture: pictures span … hours"),
     # modalities
     Case("video without sound", good(samples=None), audio="missing: no sound stream"),
     Case("sound without video", sound_alone("aac", "mp4"),
@@ -231,7 +231,7 @@ CASES = [
     # text
     spoken_of("empty text", "", "missing: empty text"),
     spoken_of("blank text", " \t\n\u3000\u200b", "missing: empty text"),
-    spoken_of("10,000 words", "word " * 10_000, "ok 32, text cut: 512 of 10002 tokens kept"),
+    spoken_of("10,000 words", "word " * 10_000, "ok 32, text truncated: 512 of 10002 tokens kept"),
     spoken_of("a word of 100,000 letters", "w" * 100_000, "ok 3"),
     spoken_of("emoji", "👩‍👩‍👧 😀🏳️‍🌈", "ok 4"),
     spoken_of("right to left", "היה ממש טוב مرحبا", "ok 6"),
