@@ -81,7 +81,7 @@ def _from_audio_file(path: str, limit: TimeLimit) -> Audio | None:
     import soundfile
 
     try:
-        file = soundfile.AudioFile(path)
+        file = soundfile.SoundFile(path)
     except soundfile.LibsndfileError as error:
         if error.code == MALFORMED:
             raise ClipError(f"sound can't be decoded: {error.error_string}: {path}") from error
