@@ -1,4 +1,4 @@
-"""The weights behind each backend of action units that is py-feat's, and what is trusted of them.
+"""The weights that py-feat's backends of action units need, and which of them are trusted.
 
 Light: what computes with them is in `py_feat`, which needs seconds to be imported.
 """
@@ -30,8 +30,8 @@ LANDMARKS_FILE = "mobilefacenet_model_best.pth.tar"
 def found(sources: Sequence[Source], trusted_sha256: str | None) -> list[Weights]:
     """The judge's weights and, where it needs any, the landmark network's.
 
-    trusted_sha256: that of the only classifier's file from which Python objects are rebuilt.
-    Raises UserError for another.
+    trusted_sha256: of the one classifier's file from which Python objects may be rebuilt. Raises
+    UserError for any other.
     """
     parts = [find_file(source.id, source.files, source.revision) for source in sources]
     path, digest = parts[0].path, parts[0].digest
