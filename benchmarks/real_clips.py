@@ -50,7 +50,7 @@ def stretches(seconds: float = SECONDS) -> list[Stretch]:
     """The videos cut end to end; a rest shorter than half a clip is left out."""
     found = []
     for video in videos():
-        span = media.picture_span(str(video))
+        span = media.video_span(str(video))
         if span is None:
             continue
         length = span[1] - span[0]
@@ -105,7 +105,7 @@ def _rate(stretch: Stretch) -> Fraction:
 
 def _sound(stretch: Stretch) -> np.ndarray | None:
     try:
-        heard = media.sound(str(stretch.video))
+        heard = media.load_audio(str(stretch.video))
     except MissingModalityError:
         return None
     mono = resampled(heard.samples.mean(axis=0), heard.rate_hz)

@@ -60,9 +60,9 @@ def check_clip(clip: Clip, decode: bool, has_media: bool) -> CheckedClip:
             probes[part] = probe(path, part)
         except ClipError as error:
             found("unreadable", str(error), fails=True)
-    pictures = "video" in probes and probes["video"].pictures
+    pictures = "video" in probes and probes["video"].video
     of_sound = probes.get("audio" if clip.audio else "video")
-    sound = of_sound is not None and of_sound.sound
+    sound = of_sound is not None and of_sound.audio
     if "video" in probes and not pictures:
         found("no pictures", f"no video stream: {clip.video}")
     if of_sound and not sound:
@@ -86,7 +86,7 @@ def _undecodable(clip: Clip, pictures: bool, sound: bool) -> Iterator[str]:
             yield str(error)
     if sound and clip.sound:
         try:
-            media.sound(clip.sound)
+            media.load_audio(clip.sound)
         except MissingModalityError:  # an empty stream is no fault
             return
         except ClipError as error:

@@ -1,35 +1,43 @@
-"""Networks of the transformers library: whole checkpoints loaded quietly, small ones made up."""
+"""Networks, tokenizers and processors of the transformers library, loaded quietly and whole."""
 
 from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib import import_module
-from typing import Any, TypeVar
+from typing import Any, cast
 
+import numpy as np
+
+from pipeline.encoders.precision import Precision, as_floats, inference
 from pipeline.errors import UserError
+from pipeline.media.waveform import RATE_HZ
 from pipeline.messages import one_line
 from pipeline.system.spans import span
 from pipeline.weights.resolve import Weights
 
-Loaded = TypeVar("Loaded")
-_loading = threading.Lock()  # loading sets process-wide defaults for its duration
+loading = threading.RLock()  # loading sets process-wide defaults for its duration
 
 
-def config(weights: Weights) -> dict[str, Any]:
-    """The checkpoint's config.json; reads nothing else and needs no torch."""
+def config(weights: Weights, model_type: str | None = None) -> dict[str, Any]:
+    """The checkpoint's config.json; reads nothing else and needs no torch.
+
+    Raises UserError where it can't be read, or is not of the `model_type` that is wanted.
+    """
     assert weights.path is not None
     path = weights.path / "config.json"
     try:
-        read = json.loads(path.read_text(encoding="utf-8"))
+        read = dict(json.loads(path.read_text(encoding="utf-8")))
     except (OSError, ValueError) as error:
         raise UserError(
             f"weights {weights.id!r}: {path} can't be read ({error}); "
             "`weights` must be a folder in the hub's layout"
         ) from error
-    return dict(read)
+    if model_type and (kind := read.get("model_type")) != model_type:
+        raise UserError(f"weights {weights.id!r} are of a {kind!r} model, not of a {model_type!r}")
+    return read
 
 
 def hidden_size(weights: Weights, of_random: int) -> int:
@@ -42,43 +50,37 @@ def hidden_size(weights: Weights, of_random: int) -> int:
     return size
 
 
-def load(class_name: str, weights: Weights, device: str, may_lack: Sequence[str] = ()) -> Any:
+def network(class_name: str, weights: Weights, device: str, optional: Sequence[str] = ()) -> Any:
     """The network of a checkpoint in float32, ready for inference.
 
-    class_name: a model class of transformers. may_lack: beginnings of the names of parameters that
-    do not touch the last hidden state; any other that the checkpoint lacks is a UserError, since
+    class_name: a model class of transformers. optional: beginnings of the names of parameters that
+    do not touch the last hidden state; any other that is missing is a UserError, since
     transformers would fill it with noise.
     """
+    import torch
 
-    def from_checkpoint(kind: Any) -> Any:
-        import torch
-
-        with torch.random.fork_rng(devices=[]):
-            return kind.from_pretrained(
-                weights.path,
-                local_files_only=True,
-                trust_remote_code=False,
-                dtype=torch.float32,
-                output_loading_info=True,
-            )
-
-    model, info = loaded(class_name, weights, from_checkpoint)
-    lacking = sorted(key for key in info["missing_keys"] if not key.startswith(tuple(may_lack)))
-    if lacking:
-        some = ", ".join(lacking[:3]) + (" …" if len(lacking) > 3 else "")
+    with loading, torch.random.fork_rng(devices=[]):
+        model, info = from_pretrained(
+            class_name, weights, dtype=torch.float32, output_loading_info=True
+        )
+    missing = sorted(key for key in info["missing_keys"] if not key.startswith(tuple(optional)))
+    if missing:
+        some = ", ".join(missing[:3]) + (" …" if len(missing) > 3 else "")
         raise UserError(
-            f"weights {weights.id!r} at {weights.path} lack {len(lacking)} tensors of "
+            f"weights {weights.id!r} at {weights.path} are missing {len(missing)} tensors of "
             f"{type(model).__name__} ({some}); name a complete checkpoint of that kind"
         )
     return model.eval().requires_grad_(False).to(device)
 
 
-def loaded(class_name: str, weights: Weights, load: Callable[[Any], Loaded]) -> Loaded:
-    """What `load` makes of a class of transformers, quietly; UserError where it can't."""
+def from_pretrained(class_name: str, weights: Weights, **how: Any) -> Any:
+    """What a class of transformers loads from local weights; UserError where it can't."""
     kind = named(class_name)
-    with _loading, _quiet():
+    with loading, _quiet():
         try:
-            return load(kind)
+            return kind.from_pretrained(
+                weights.path, local_files_only=True, trust_remote_code=False, **how
+            )
         except MemoryError:
             raise
         except Exception as error:  # the library raises many kinds on files that don't fit
@@ -88,6 +90,12 @@ def loaded(class_name: str, weights: Weights, load: Callable[[Any], Loaded]) -> 
             ) from error
 
 
+def require_rate(weights: Weights, rate_hz: int) -> None:
+    """Raise UserError where the weights are for sound at another rate than ours."""
+    if rate_hz != RATE_HZ:
+        raise UserError(f"weights {weights.id!r} are for sound at {rate_hz} Hz, not {RATE_HZ}")
+
+
 @span("import")
 def named(class_name: str) -> Any:
     """A class of transformers.
@@ -95,54 +103,32 @@ def named(class_name: str) -> Any:
     The library swaps its module for another while it is imported; an `import` statement that
     waits for one in another thread is left with the first, which is empty.
     """
-    with _loading:
+    with loading:
         return getattr(import_module("transformers"), class_name)
 
 
-def made_up(build: Callable[[], Any], device: str, seed: int = 0) -> Any:
-    """A network with seeded weights, each layer about keeping the variance of what it is given.
+@span("network")
+def last_hidden_states(
+    model: Any,
+    rows: Sequence[np.ndarray],
+    precision: Precision,
+    padding: int = 0,
+    mask: bool = True,
+) -> np.ndarray:
+    """float32 [rows, length, width]; beyond a row's own length they mean nothing.
 
-    Every parameter is drawn from a generator of its own, so that no other thread has a say.
+    mask: whether the network is told what is padding.
     """
     import torch
+    from torch.nn.utils.rnn import pad_sequence
 
-    with _loading, torch.random.fork_rng(devices=[]):
-        model = build().eval().requires_grad_(False)
-    generator = torch.Generator().manual_seed(seed)
-    for name, parameter in model.named_parameters():
-        if parameter.ndim > 1:
-            parameter.normal_(0.0, parameter[0].numel() ** -0.5, generator=generator)
-        else:
-            parameter.fill_(0.0 if name.endswith("bias") else 1.0)
-    return model.to(device)
-
-
-def batch_size(setting: int, device: str) -> int:
-    """How many clips go through a network together: on a processor, one.
-
-    There a product's last bits depend on how many rows it has, and so would a clip's features on
-    its neighbours; an accelerator is worth them.
-    """
-    return 1 if device == "cpu" else setting
-
-
-def by_length(
-    lengths: Sequence[int], most: int, most_in_all: int, equal: bool = False
-) -> list[list[int]]:
-    """Indices in batches of similar length, so that little is padded.
-
-    most: clips a batch. most_in_all: its size once padded, which a lone long one may exceed.
-    equal: only equal lengths share a batch.
-    """
-    batches: list[list[int]] = []
-    for index in sorted(range(len(lengths)), key=lengths.__getitem__):
-        length, last = lengths[index], batches[-1] if batches else []
-        has_room = 0 < len(last) < most and (len(last) + 1) * length <= most_in_all
-        if has_room and not (equal and lengths[last[0]] != length):
-            last.append(index)
-        else:
-            batches.append([index])
-    return batches
+    tensors = [torch.from_numpy(row) for row in rows]
+    padded = pad_sequence(tensors, batch_first=True, padding_value=padding).to(model.device)
+    ones = [torch.ones_like(row, dtype=torch.long) for row in tensors]
+    is_real = pad_sequence(ones, batch_first=True).to(model.device) if mask else None
+    with inference(precision, model.device):
+        given = {model.main_input_name: padded, "attention_mask": is_real}
+        return cast(np.ndarray, as_floats(model(**given).last_hidden_state))
 
 
 @contextmanager

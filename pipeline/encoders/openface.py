@@ -16,6 +16,7 @@ from tempfile import TemporaryDirectory
 import numpy as np
 
 from pipeline.errors import ClipError, UserError
+from pipeline.stage.result import FAILED, ClipResult
 
 AUS = (1, 2, 4, 5, 6, 7, 9, 10, 12, 14, 15, 17, 20, 23, 25, 26, 45)
 PROGRAMS = ("FeatureExtraction", "FaceLandmarkImg")
@@ -36,12 +37,12 @@ def program(named: str | None) -> Path:
     )
 
 
-def action_units(program: Path, clips: Sequence[np.ndarray]) -> list[Rows | ClipError]:
-    """The rows of each clip's faces by step, where OpenFace found a face, or what went wrong.
+def action_units(program: Path, clips: Sequence[np.ndarray]) -> list[ClipResult]:
+    """The features [n, 34] of each clip's faces; those in which OpenFace found none stay zero.
 
-    clips: uint8 rgb [n, h, w, 3] each. A row is float32 [34], see `read_csv`. FeatureExtraction
-    takes a clip as a video, and measures a face against the same person's others;
-    FaceLandmarkImg takes every face by itself. Raises RuntimeError where it fails on all of them.
+    clips: uint8 rgb [n, h, w, 3] each. FeatureExtraction takes a clip as a video, and measures a
+    face against the same person's others; FaceLandmarkImg takes every face by itself. Raises
+    RuntimeError where it fails on all of them.
     """
     as_pictures = program.stem == "FaceLandmarkImg"
     with TemporaryDirectory(prefix="openface-") as temporary:
@@ -51,14 +52,30 @@ def action_units(program: Path, clips: Sequence[np.ndarray]) -> list[Rows | Clip
         for images, stems, folder in zip(clips, names, folders, strict=True):
             _write(images, stems, folder)
         trouble = _run(program, out, dict.fromkeys(folders))
-        found = (
-            [_of_pictures(out, stems, trouble) for stems in names]
-            if as_pictures
-            else [_of_video(out / f"{folder.name}.csv", trouble) for folder in folders]
-        )
-    if trouble and all(isinstance(rows, ClipError) for rows in found):
+        results = []
+        for stems, folder in zip(names, folders, strict=True):
+            try:
+                rows = (
+                    _of_pictures(out, stems, trouble)
+                    if as_pictures
+                    else _of_video(out / f"{folder.name}.csv", trouble)
+                )
+                results.append(_result(rows, len(stems)))
+            except ClipError as error:
+                results.append(ClipResult.of(error))
+    if trouble and all(result.state == FAILED for result in results):
         raise RuntimeError(trouble)  # which no clip is to blame for, unless it is so alone too
-    return found
+    return results
+
+
+def _result(rows: Rows, n: int) -> ClipResult:
+    features = np.zeros((n, 2 * len(AUS)), np.float32)
+    seen = rows.keys() & range(n)
+    for step in seen:
+        features[step] = rows[step]
+    unseen = n - len(seen)
+    note = f"OpenFace saw no face in {unseen} of {n} steps" if unseen else ""
+    return ClipResult.ok({"features": features}, length=n, note=note)
 
 
 def _write(images: np.ndarray, stems: Iterable[str], folder: Path) -> None:
@@ -84,26 +101,20 @@ def _run(program: Path, out: Path, folders: Iterable[Path]) -> str:
     return f"{program.name} ended with code {done.returncode}: {said}" if done.returncode else ""
 
 
-def _of_video(path: Path, trouble: str) -> Rows | ClipError:
+def _of_video(path: Path, trouble: str) -> Rows:
     if not path.exists():
-        return ClipError(trouble or f"OpenFace wrote no {path.name}")
-    try:
-        return read_csv(path)
-    except ClipError as error:
-        return error
+        raise ClipError(trouble or f"OpenFace wrote no {path.name}")
+    return read_csv(path)
 
 
-def _of_pictures(out: Path, stems: Sequence[str], trouble: str) -> Rows | ClipError:
+def _of_pictures(out: Path, stems: Sequence[str], trouble: str) -> Rows:
     """The surest face of every picture; a picture without a face may have no file."""
-    rows: Rows = {}
-    try:
-        for step, stem in enumerate(stems):
-            path = out / f"{stem}.csv"
-            if path.exists() and (found := read_csv(path)):
-                rows[step] = found[0]
-    except ClipError as error:
-        return error
-    return ClipError(trouble) if trouble and not rows else rows
+    paths = [out / f"{stem}.csv" for stem in stems]
+    found = {step: read_csv(path) for step, path in enumerate(paths) if path.exists()}
+    rows = {step: faces[0] for step, faces in found.items() if faces}
+    if trouble and not rows:
+        raise ClipError(trouble)
+    return rows
 
 
 def read_csv(path: Path) -> Rows:
@@ -123,7 +134,7 @@ def read_csv(path: Path) -> Rows:
         surest = sorted(lines, key=lambda x: float(x["confidence"]))[-1:]
         return dict(enumerate(map(_row, surest)))
     except (KeyError, ValueError) as error:
-        raise ClipError(f"OpenFace's {path.name} lacks or garbles a column: {error}") from error
+        raise ClipError(f"OpenFace's {path.name} has a missing or bad column: {error}") from error
 
 
 def _row(line: Mapping[str, str]) -> np.ndarray:

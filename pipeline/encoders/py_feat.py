@@ -1,4 +1,4 @@
-"""py-feat's action-unit networks and classifiers on faces cut as it cuts them."""
+"""py-feat's action-unit networks and classifiers on faces cropped as it crops them."""
 
 from __future__ import annotations
 
@@ -15,25 +15,22 @@ from scipy.special import expit
 from skops.io import get_untrusted_types, loads
 
 from pipeline.encoders.precision import FULL, Precision, lowered
-from pipeline.encoders.torchcodec_stand_in import torchcodec_if_need_be
+from pipeline.encoders.py_feat_library import (
+    HOGLayer,
+    MobileFaceNet,
+    MultitaskModel,
+    SVMClassifier,
+    XGBClassifier,
+    extract_hog_features_batched,
+)
 from pipeline.errors import ClipError, UserError
 from pipeline.faces.chip import STRETCHED_PX
 from pipeline.messages import one_line
-from pipeline.system.process import keep_openmp_threads
 from pipeline.system.spans import span
 from pipeline.weights.checkpoint import read_tensors
 
-keep_openmp_threads(torch.get_num_threads())
-
-with torchcodec_if_need_be():
-    from feat.au_detectors.StatLearning.SL_test import SVMClassifier, XGBClassifier
-    from feat.landmark_detectors.mobilefacenet_test import MobileFaceNet
-    from feat.multitask.inference import MultitaskModel
-    from feat.utils.face_mask import extract_hog_features_batched
-    from feat.utils.image_operations import HOGLayer
-
 # Always so many faces at once: a face's last bits then don't depend on those beside it. They
-# matter here, where landmarks are cut to whole pixels and trees branch at thresholds.
+# matter here, where landmarks are truncated to whole pixels and trees branch at thresholds.
 FACES = 32
 POINTS = 68
 CLASSIFIERS = {"xgb": XGBClassifier, "svm": SVMClassifier}
@@ -90,8 +87,8 @@ class Classical:
         parts = {part: getattr(loaded, part) for part in PARTS}
         classifier, each = type(loaded)(), dict(loaded.classifiers)
         names = getattr(classifier, "au_keys", sorted(each, key=unit_of))  # as its columns are
-        if lacking := [name for name in names if name not in each]:
-            raise UserError(f"the trained {type(loaded).__name__} lacks {', '.join(lacking)}")
+        if missing := [name for name in names if name not in each]:
+            raise UserError(f"the trained {type(loaded).__name__} has no {', '.join(missing)}")
         if isinstance(classifier, SVMClassifier):
             each = {name: _Sureness(each[name]) for name in names}
         else:

@@ -18,7 +18,6 @@ from sklearn.svm import LinearSVC
 from torch.nn import functional as F
 from xgboost import XGBClassifier
 
-from pipeline.encoders.huggingface import made_up
 from pipeline.encoders.precision import FULL, Precision
 from pipeline.encoders.py_feat import (
     CLASSIFIERS,
@@ -29,12 +28,9 @@ from pipeline.encoders.py_feat import (
     hog_layer,
     landmark_network,
 )
-from pipeline.encoders.torchcodec_stand_in import torchcodec_if_need_be
+from pipeline.encoders.py_feat_library import MEGraphAUv2, ModelV2Config, neutral
+from pipeline.encoders.random_init import random_init
 from pipeline.faces.chip import STRETCHED_PX
-
-with torchcodec_if_need_be():
-    from feat.multitask.model_v2 import MEGraphAUv2, ModelV2Config
-    from feat.utils.image_operations import neutral
 
 SEED = 0
 PICTURES = 64
@@ -58,7 +54,7 @@ MULTITASK = ModelV2Config(
 
 def landmarks(device: str) -> torch.nn.Module:
     """py-feat's network, shifted so that it gives a mean face that trembles with the picture."""
-    network = made_up(lambda: landmark_network(device), device, SEED)
+    network = random_init(lambda: landmark_network(device), device, SEED)
     last = network.output_layer.bn
     last.weight.fill_(0.003)  # leaves about 2 px of trembling
     last.bias.copy_(torch.from_numpy(mean_face()).flatten())
@@ -66,7 +62,7 @@ def landmarks(device: str) -> torch.nn.Module:
 
 
 def mean_face() -> np.ndarray:
-    """py-feat's neutral face, 68 landmarks [68, 2], in a picture of side 1 cut as py-feat cuts."""
+    """py-feat's neutral face, 68 landmarks [68, 2], in a crop of side 1."""
     face = neutral.to_numpy()
     low, high = face.min(axis=0), face.max(axis=0)
     return cast(np.ndarray, UPPER_LEFT + (face - low) / (high - low) * (LOWER_RIGHT - UPPER_LEFT))
@@ -92,15 +88,10 @@ def classifier(backend: str) -> Any:
     return trained
 
 
-def _svm() -> LinearSVC:
-    return LinearSVC(C=1e-4, dual=True, random_state=SEED, max_iter=10_000)
-
-
-def _trees() -> XGBClassifier:
-    return XGBClassifier(n_estimators=8, max_depth=2, random_state=SEED)
-
-
-KINDS: dict[str, Callable[[], Any]] = {"svm": _svm, "xgb": _trees}
+KINDS: dict[str, Callable[[], Any]] = {
+    "svm": lambda: LinearSVC(C=1e-4, dual=True, random_state=SEED, max_iter=10_000),
+    "xgb": lambda: XGBClassifier(n_estimators=8, max_depth=2, random_state=SEED),
+}
 
 
 def _noise() -> tuple[np.ndarray, np.ndarray]:
@@ -116,7 +107,7 @@ def _noise() -> tuple[np.ndarray, np.ndarray]:
 
 def multitask(device: str, precision: Precision = FULL) -> Multitask:
     """py-feat's network, narrow, through a file as if it had been trained."""
-    network = made_up(lambda: MEGraphAUv2(MULTITASK), "cpu", SEED)
+    network = random_init(lambda: MEGraphAUv2(MULTITASK), "cpu", SEED)
     with TemporaryDirectory() as folder:
         path = Path(folder) / "random.safetensors"
         save_file(network.state_dict(), path, {"config": json.dumps(asdict(MULTITASK))})

@@ -10,15 +10,28 @@ import torch
 from torch.nn import functional as F
 from torchvision.models import resnet18
 
-from pipeline.encoders.huggingface import made_up
 from pipeline.encoders.precision import FULL, Precision, as_floats, inference, lowered
+from pipeline.encoders.random_init import random_init
 from pipeline.system.spans import span
 from pipeline.weights.checkpoint import read_tensors
+from pipeline.weights.registry import load_once
+from pipeline.weights.resolve import Weights
 from pipeline.weights.tensors import digest_of
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # rgb, of ImageNet
-# A backbone cut out with `nn.Sequential(*resnet.children())` numbers its parts instead.
+# A backbone taken out with `nn.Sequential(*resnet.children())` numbers its parts instead.
 NUMBERED = {"conv1": "0", "bn1": "1", **{f"layer{i}": str(i + 3) for i in (1, 2, 3, 4)}}
+
+
+def loaded(weights: Weights, device: str, precision: Precision) -> torch.nn.Module:
+    """The backbone of a checkpoint file or a random one, once a process."""
+
+    def build() -> torch.nn.Module:
+        if weights.path is None:
+            return at_random(device, precision)
+        return from_checkpoint(weights.path, device, precision)
+
+    return load_once(("resnet18", weights.digest, device, precision), build)
 
 
 def from_checkpoint(path: Path, device: str, precision: Precision = FULL) -> torch.nn.Module:
@@ -37,7 +50,7 @@ def at_random(device: str, precision: Precision = FULL) -> torch.nn.Module:
         network.fc = torch.nn.Identity()
         return network
 
-    return cast(torch.nn.Module, lowered(made_up(build, device), precision))
+    return cast(torch.nn.Module, lowered(random_init(build, device), precision))
 
 
 @span("network")

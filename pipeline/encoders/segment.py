@@ -17,14 +17,14 @@ WORD = re.compile(r"\w+(?:['’-]\w+)*|[^\w\s]")  # marks stand alone: they carr
 
 
 def words(text: str) -> list[str]:
-    """The words and marks of a text; Chinese, which has no spaces, is cut by jieba.
+    """The words and marks of a text; Chinese, which has no spaces, is segmented by jieba.
 
     Raises UserError where that is not installed.
     """
     if not HAN.search(text):
         return WORD.findall(text)
-    cut = load_once(("jieba",), _jieba).cut(text)
-    return [word for word in cut if word.strip()]
+    found = load_once(("jieba",), _jieba).cut(text)
+    return [word for word in found if word.strip()]
 
 
 def _jieba() -> Any:

@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 
 from pipeline.encoders import huggingface
+from pipeline.encoders.batching import batch_size
+from pipeline.encoders.random_init import random_transformer
 from pipeline.errors import UserError
 from pipeline.media.waveform import FULL_SCALE, RATE_HZ
 from pipeline.system.process import silence
@@ -18,6 +20,8 @@ from pipeline.weights.resolve import Weights
 
 # They tell whoever calls the library how to call it; no user can act on them.
 NOISY = ("transformers.generation.utils", "transformers.models.whisper.generation_whisper")
+BLOCK = RATE_HZ // 10  # the quietest tenth of a second is where sound that is too long is split
+SEARCHED = 5 * RATE_HZ  # from the last so many samples of a window
 
 
 @dataclass(frozen=True)
@@ -33,35 +37,57 @@ class Whisper:
     words: Callable[[np.ndarray], Sequence[str]]
     languages: Sequence[str] | None
 
-    @property
-    def window(self) -> int:
-        """The most samples that it hears at a time."""
-        return int(self.spectra.n_samples)
+    def heard(self, sounds: Sequence[np.ndarray], language: str | None, most: int) -> list[str]:
+        """What is said in each of the int16 sounds [n], of any length.
 
-    def require(self, language: str | None) -> None:
-        """Raise UserError where the checkpoint does not know the language."""
+        most: windows of sound that go through together, on an accelerator. Raises UserError where
+        the checkpoint does not know the language.
+        """
         if language is not None and self.languages is not None and language not in self.languages:
             known = ", ".join(self.languages) or "none"
             raise UserError(
                 f"weights {self.id!r} do not know the language {language!r} (known: {known}); set "
                 "`language` of the stage to one that they know, or to null"
             )
+        split = [windows(sound, int(self.spectra.n_samples)) for sound in sounds]
+        every = [part for parts in split for part in parts]
+        size = batch_size(most, self.model.device.type)
+        texts = iter(
+            text
+            for start in range(0, len(every), size)
+            for text in self._texts(every[start : start + size], language)
+        )
+        return [" ".join(filter(None, [next(texts) for _ in parts])) for parts in split]
 
-    def texts(self, sounds: Sequence[np.ndarray], language: str | None) -> list[str]:
-        """What is said in each of the int16 sounds, none longer than `window`."""
+    def _texts(self, sounds: Sequence[np.ndarray], language: str | None) -> list[str]:
+        """What is said in each of the sounds, none longer than a window."""
         import torch
 
         scaled = [sound / np.float32(FULL_SCALE) for sound in sounds]
         given = self.spectra(scaled, sampling_rate=RATE_HZ, return_tensors="pt")
         features = given.input_features.to(self.model.device)
-        config = self.model.generation_config
-        is_told = getattr(config, "is_multilingual", False)
+        is_told = getattr(self.model.generation_config, "is_multilingual", False)
         task = {"language": language, "task": "transcribe"} if is_told else {}
         with torch.inference_mode():
             ids = self.model.generate(
                 features, do_sample=False, num_beams=1, temperature=0.0, **task
             )
         return [text.strip() for text in self.words(ids.cpu().numpy())]
+
+
+def windows(samples: np.ndarray, longest: int) -> list[np.ndarray]:
+    """`samples` [n] in parts of at most `longest`, split where it is quietest near the end of each.
+
+    Silence alone is no part.
+    """
+    parts = []
+    while len(samples) > longest:
+        searched = samples[longest - SEARCHED : longest].astype(np.float32)
+        quietest = int(np.abs(searched).reshape(-1, BLOCK).mean(axis=1).argmin())
+        stop = longest - SEARCHED + quietest * BLOCK + BLOCK // 2
+        parts.append(samples[:stop])
+        samples = samples[stop:]
+    return [part for part in [*parts, samples] if part.any()]
 
 
 def loaded(weights: Weights, device: str) -> Whisper:
@@ -73,22 +99,13 @@ def loaded(weights: Weights, device: str) -> Whisper:
 
 
 def _checkpoint(weights: Weights, device: str) -> Whisper:
-    kind = huggingface.config(weights).get("model_type")
-    if kind != "whisper":
-        raise UserError(f"weights {weights.id!r} are of a {kind!r} model, not of a 'whisper'")
+    huggingface.config(weights, "whisper")
     # The output layer is the embedding of the words.
-    model = huggingface.load("WhisperForConditionalGeneration", weights, device, ["proj_out."])
+    model = huggingface.network("WhisperForConditionalGeneration", weights, device, ["proj_out."])
     model.generation_config.max_length = model.config.max_target_positions
-    processor = huggingface.loaded(
-        "WhisperProcessor",
-        weights,
-        lambda kind: kind.from_pretrained(weights.path, local_files_only=True),
-    )
+    processor = huggingface.from_pretrained("WhisperProcessor", weights)
     spectra, tokenizer = processor.feature_extractor, processor.tokenizer
-    if spectra.sampling_rate != RATE_HZ:
-        raise UserError(
-            f"weights {weights.id!r} are for sound at {spectra.sampling_rate} Hz, not {RATE_HZ}"
-        )
+    huggingface.require_rate(weights, spectra.sampling_rate)
 
     def words(ids: np.ndarray) -> Sequence[str]:
         return tokenizer.batch_decode(ids, skip_special_tokens=True)
@@ -106,7 +123,9 @@ def _languages(config: Any) -> list[str]:
 def _random(weights: Weights, device: str) -> Whisper:
     """A stammer of syllables, of the same ones for the same sound."""
     syllables = ["", "", *map("".join, product("bdfgklmnprstv", "aeiou"))]  # padding and the end
-    shape = huggingface.named("WhisperConfig")(
+    model = random_transformer(
+        "WhisperForConditionalGeneration",
+        device,
         vocab_size=len(syllables),
         d_model=32,
         encoder_layers=1,
@@ -123,9 +142,7 @@ def _random(weights: Weights, device: str) -> Whisper:
         suppress_tokens=None,
         begin_suppress_tokens=None,
     )
-    kind = huggingface.named("WhisperForConditionalGeneration")
-    model = huggingface.made_up(lambda: kind(shape), device)
-    model.generation_config.max_length = shape.max_target_positions
+    model.generation_config.max_length = model.config.max_target_positions
     model.generation_config.min_length = 4
     spectra = huggingface.named("WhisperFeatureExtractor")()
 

@@ -35,11 +35,11 @@ class Audio(Extractor):
 
     class Settings(StageSettings):
         level_dbfs: float = PydanticField(-3.0, ge=-60.0, le=-0.1)
-        """The level to which the peak is brought, in dB of full scale."""
+        """Target level of the peak, in dB of full scale."""
 
         span: Literal["video", "sound"] = "video"
         """`video` places sample 0 at the first picture and ends with the last one, so that visual
-        and audio steps cover the same time: sound is cut, or filled up with silence. A separate
+        and audio steps cover the same time: sound is trimmed, or padded with silence. A separate
         audio file is taken to begin with the picture; where its video can't be read it is kept
         whole, with a note. `sound` keeps all of the sound as it is."""
 
@@ -48,7 +48,6 @@ class Audio(Extractor):
     settings: Settings
 
     def writes(self) -> dict[str, Field]:
-        """Samples, and four numbers a clip."""
         return {
             "samples": SAMPLES,
             "duration_s": Field((), "float32", "s"),
@@ -58,11 +57,9 @@ class Audio(Extractor):
         }
 
     def portion(self) -> int:
-        """Each clip by itself."""
         return 1
 
     def extract(self, batch: Sequence[ClipInputs]) -> Iterator[ClipResult]:
-        """Decode and normalise each clip's sound."""
         for inputs in batch:
             try:
                 yield self._heard(inputs.clip)
@@ -72,33 +69,33 @@ class Audio(Extractor):
     def _heard(self, clip: Clip) -> ClipResult:
         if clip.sound is None:
             raise MissingModalityError("no media")
-        heard = media.sound(clip.sound, self.settings.time_limit_s)
+        heard = media.load_audio(clip.sound, self.settings.time_limit_s)
         mono = resampled(heard.samples.mean(axis=0), heard.rate_hz)
-        span, note = self._picture_span(clip)
+        span, note = self._video_span(clip)
         begins_s = heard.start_s
         # A separate audio file is taken to begin with the picture.
         late_s = 0.0 if clip.audio or span is None else begins_s - span[0]
         if span is not None and self.settings.span == "video":
             mono = placed(mono, late_s, span[1] - span[0])
             begins_s, late_s = begins_s - late_s, 0.0
-        rows = self._rows(mono) | {"begins_s": np.asarray(begins_s), "late_s": np.asarray(late_s)}
-        silence = "" if rows["samples"].any() else "digital silence"
-        told = "; ".join(filter(None, (heard.note, note, silence)))
-        return ClipResult.ok(rows, length=1, note=told, doubt=heard.doubt)
-
-    def _rows(self, mono: np.ndarray) -> dict[str, np.ndarray]:
         peak = float(np.abs(mono).max())
-        return {
+        rows = {
             "samples": normalised(mono, self.settings.level_dbfs),
-            "duration_s": np.asarray(len(mono) / RATE_HZ, np.float32),
-            "peak_dbfs": np.asarray(20 * log10(max(peak, SILENCE)), np.float32),
+            "duration_s": len(mono) / RATE_HZ,
+            "peak_dbfs": 20 * log10(max(peak, SILENCE)),
+            "begins_s": begins_s,
+            "late_s": late_s,
         }
+        typed = {name: np.asarray(rows[name], field.dtype) for name, field in self.writes().items()}
+        silence = "" if typed["samples"].any() else "digital silence"
+        told = "; ".join(filter(None, (heard.note, note, silence)))
+        return ClipResult.ok(typed, length=1, note=told, doubt=heard.doubt)
 
-    def _picture_span(self, clip: Clip) -> tuple[tuple[float, float] | None, str]:
+    def _video_span(self, clip: Clip) -> tuple[tuple[float, float] | None, str]:
         """When the picture begins and ends, if there is one, and what to tell the user about it."""
         if clip.video is None:
             return None, ""
         try:
-            return media.picture_span(clip.video, self.settings.time_limit_s), ""
+            return media.video_span(clip.video, self.settings.time_limit_s), ""
         except ClipError as error:
-            return None, f"not cut to the picture: {error}"
+            return None, f"not trimmed to the picture: {error}"

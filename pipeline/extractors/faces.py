@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -12,15 +12,14 @@ import numpy as np
 from pydantic import Field as PydanticField
 from pydantic import model_validator
 
-from pipeline import media
-from pipeline.errors import ClipError, UserError
-from pipeline.faces.align import SIZE_PX, align
-from pipeline.faces.detections import Detections
-from pipeline.faces.people import COLUMNS, Choice, choose
-from pipeline.faces.quality import Levels, Quality, inside
+from pipeline.errors import UserError
+from pipeline.faces.align import SIZE_PX
+from pipeline.faces.clip_faces import ClipFaces
+from pipeline.faces.people import COLUMNS, choose
+from pipeline.faces.quality import Levels, Quality
 from pipeline.faces.scene_cuts import SceneCuts
-from pipeline.faces.tracker import Face, Tracker
-from pipeline.faces.windows import Window, windows
+from pipeline.faces.tracker import Tracker
+from pipeline.faces.windows import windows
 from pipeline.stage.extractor import Extractor
 from pipeline.stage.field import Field
 from pipeline.stage.result import ClipInputs, ClipResult
@@ -55,43 +54,41 @@ class Faces(Extractor):
     takes = {"frames": Field(("frame", "height", "width", 3), "uint8", ragged=True)}
 
     class Settings(StageSettings):
-        """What counts as a face, and as the same person."""
-
         detect_every: int = PydanticField(16, ge=1)
-        """How many frames apart key frames are, on which all of MTCNN looks; 1: every frame."""
+        """Frames from one key frame, which all of MTCNN sees, to the next; 1: every frame."""
 
         min_face_px: int = PydanticField(40, ge=12)
-        """The smallest face looked for, in pixels of the video."""
+        """Smallest face to detect, in pixels of the video."""
 
         thresholds: tuple[float, float, float] = (0.6, 0.7, 0.7)
-        """How sure P-Net, R-Net and O-Net have to be, 0..1."""
+        """Detection thresholds of P-Net, R-Net and O-Net, 0..1."""
 
         factor: float = PydanticField(0.709, gt=0, lt=1)
-        """From one scale of the pyramid to the next."""
+        """Scale factor from one level of the image pyramid to the next."""
 
         min_iou: float = PydanticField(0.3, gt=0, lt=1)
-        """Boxes in succession that overlap so much, as intersection over union, are one person."""
+        """Boxes in consecutive frames with at least this IoU are one person."""
 
         max_gap_s: float = PydanticField(0.5, ge=0)
         """How long a person may be out of sight, in seconds."""
 
         cut_ratio: float = PydanticField(2.5, gt=1)
-        """A change of the picture so many times as large as those around it is a cut."""
+        """A change of the picture this many times as large as those around it is a cut."""
 
         relink: bool = False
-        """Follow a person over cuts, by looks; the faces of all tracks are held in memory then."""
+        """Follow a person across cuts by appearance; keeps the faces of all tracks in memory."""
 
         doubt: Levels = runtime(Levels())
-        """Beyond which levels a clip is doubtful; judged when it is extracted, not afterwards."""
+        """Levels beyond which a clip is doubtful; checked when it is extracted, not later."""
 
         batch_frames: int = runtime(16, ge=1)
-        """Frames of a clip that are decoded and looked at together."""
+        """Frames of a clip that are decoded and processed together."""
 
         batch_clips: int = runtime(1, ge=1)
-        """Clips that go through together: more where a GPU has time."""
+        """Clips processed together; raise it if a GPU has time to spare."""
 
         device: Device = runtime("auto")
-        """`auto` (cuda where there is one), `cpu`, `cuda`, `cuda:1` …"""
+        """`auto` (cuda if available), `cpu`, `cuda`, `cuda:1` …"""
 
         @model_validator(mode="before")
         @classmethod
@@ -133,7 +130,7 @@ class Faces(Extractor):
     def extract(self, batch: Sequence[ClipInputs]) -> Iterable[ClipResult]:
         detector = self._detector()
         for i in range(0, len(batch), self.settings.batch_clips):
-            clips = [self._watched(inputs) for inputs in batch[i : i + self.settings.batch_clips]]
+            clips = [self._clip(inputs) for inputs in batch[i : i + self.settings.batch_clips]]
             while live := [clip for clip in clips if clip.advance()]:
                 with span("detect"):
                     found = detector.detect([c.window for c in live], [c.last_seen for c in live])
@@ -153,17 +150,16 @@ class Faces(Extractor):
         cascade = Detector(networks, settings.min_face_px, settings.thresholds, settings.factor)
         return KeyFrameDetector(cascade, settings.min_iou)
 
-    def _watched(self, inputs: ClipInputs) -> Watched:
-        settings = self.settings
+    def _clip(self, inputs: ClipInputs) -> ClipFaces:
+        settings, frames = self.settings, inputs.rows["frames"]
         cuts = SceneCuts(settings.cut_ratio)
-        frames = inputs.rows["frames"]
-        return Watched(
+        return ClipFaces(
             frames,
             windows(frames, settings.detect_every, settings.batch_frames, cuts),
             Tracker(settings.min_iou, settings.max_gap_s, keep=settings.relink),
         )
 
-    def _result(self, clip: Watched) -> ClipResult:
+    def _result(self, clip: ClipFaces) -> ClipResult:
         if clip.error is not None:
             return ClipResult.of(clip.error)
         if not clip.tracker.tracks:
@@ -171,81 +167,33 @@ class Faces(Extractor):
         choice = choose(clip.tracker.tracks, self.settings.relink)
         seen = choice.faces
         faces = [seen[i] for i in sample_indices(len(seen), self.steps)]
-        quality = _quality(faces, choice, clip)
-        counts = {
+        quality = Quality.of(
+            faces,
+            mean_probability=float(np.mean([face.probability for face in seen])),
+            coverage=len(seen) / (clip.with_face + clip.without_face),
+            runner_up=choice.runner_up,
+            damaged=clip.frames.damaged,
+        )
+        rows = {
+            "images": [face.image for face in faces],
+            "boxes": [face.box for face in faces],
+            "landmarks": [face.landmarks for face in faces],
+            "probabilities": [face.probability for face in faces],
+            "times": [face.time_s for face in faces],
+            "begins_s": clip.frames.begins_s,
             "frames_with_face": clip.with_face,
             "frames_without_face": clip.without_face,
             "tracks": len(choice.tracks),
             "track_frames": len(seen),
-            "cuts": len(clip.tracker.cuts_s),
-        }
-        rows = {
-            **_sampled(faces),
-            **{name: np.array(count, np.int32) for name, count in counts.items()},
-            "track_span": np.array([seen[0].time_s, seen[-1].time_s], np.float64),
-            "begins_s": np.array(clip.frames.begins_s, np.float64),
+            "track_span": (seen[0].time_s, seen[-1].time_s),
             "track_table": choice.summary(),
-            "cut_times": np.array(clip.tracker.cuts_s, np.float64),
-            **quality.rows(),
+            "cuts": len(clip.tracker.cuts_s),
+            "cut_times": clip.tracker.cuts_s,
+            **vars(quality),
         }
-        return ClipResult.ok(rows, len(faces), clip.frames.note, quality.doubt(self.settings.doubt))
-
-
-def _sampled(faces: Sequence[Face]) -> dict[str, np.ndarray]:
-    return {
-        "images": np.stack([face.image for face in faces]),
-        "boxes": np.stack([face.box for face in faces]),
-        "landmarks": np.stack([face.landmarks for face in faces]),
-        "probabilities": np.array([face.probability for face in faces], np.float32),
-        "times": np.array([face.time_s for face in faces], np.float64),
-    }
-
-
-def _quality(faces: Sequence[Face], choice: Choice, clip: Watched) -> Quality:
-    mean = float(np.mean([face.probability for face in choice.faces]))
-    coverage = len(choice.faces) / (clip.with_face + clip.without_face)
-    return Quality.of(faces, coverage, mean, choice.runner_up, clip.frames.damaged)
-
-
-class Watched:
-    """A clip under way: one window of its frames, and the aligned faces that came before."""
-
-    window: Window
-
-    def __init__(self, frames: media.Pictures, windows: Iterator[Window], tracker: Tracker) -> None:
-        self.frames = frames
-        self.tracker = tracker
-        self.with_face = self.without_face = 0
-        self.last_seen: Detections | None = None
-        self.error: ClipError | None = None
-        self._windows = windows
-
-    @span("decode")
-    def advance(self) -> bool:
-        """Go on to the next window; False at the end, or where something is wrong with the clip."""
-        try:
-            self.window = next(self._windows)
-        except StopIteration:
-            return False
-        except ClipError as error:
-            self.error = error
-            return False
-        return True
-
-    def follow(self, found: Sequence[Detections]) -> None:
-        """Take in the faces of each frame of the window."""
-        self.last_seen = found[-1]
-        for i in range(self.window.follows, len(found)):
-            time_s, rgb = self.window.frames[i]
-            each = zip(found[i].boxes, found[i].landmarks, found[i].probabilities, strict=True)
-            faces = [
-                Face(time_s, box, at, float(p), align(rgb, at), inside(box, rgb.shape[:2]))
-                for box, at, p in each
-            ]
-            self.tracker.add(time_s, faces, i in self.window.cuts)
-            self.with_face += bool(faces)
-            self.without_face += not faces
-        del self.window  # its pictures, before the next ones are read
+        typed = {name: np.array(rows[name], field.dtype) for name, field in self.writes().items()}
+        doubt = quality.doubt(self.settings.doubt)
+        return ClipResult.ok(typed, len(faces), clip.frames.note, doubt)
 
 
 def _weights_folder() -> Path:

@@ -1,4 +1,4 @@
-"""The pictures of a clip's video with their times, streamed to the stages that look at them."""
+"""The frames of a clip's video with their times, streamed to the stages that look at them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from pipeline.stage.settings import StageSettings, time_limit
 
 
 class Frames(StreamingExtractor):
-    """Every picture of the video, or at most `fps` of them a second, upright.
+    """Every frame of the video, or at most `fps` of them a second, upright.
 
     Times count from the first picture shown, which is at `begins_s` on the file's own clock.
     Streamed by default. Kept, a clip is its pixels one after the other, the number and size of
@@ -33,7 +33,7 @@ class Frames(StreamingExtractor):
 
     class Settings(StageSettings):
         fps: float | None = PydanticField(None, gt=0, allow_inf_nan=False)
-        """At most so many frames a second; null: all of them."""
+        """Maximum frames per second; null for all of them."""
         time_limit_s: float = time_limit()
 
     settings: Settings
@@ -49,43 +49,40 @@ class Frames(StreamingExtractor):
         }
 
     def stream(self, inputs: ClipInputs) -> Mapping[str, Any]:
-        """`media.Pictures`, decoded anew in each pass."""
-        return {"frames": self._pictures(inputs.clip)}
+        """`media.Frames`, decoded anew in each pass."""
+        return {"frames": self._frames(inputs.clip)}
 
     def restore(self, rows: Mapping[str, np.ndarray]) -> Mapping[str, Any]:
         pixels = rows["pixels"].reshape(*rows["shape"], 3)
-        times, begins_s = rows["times"].tolist(), float(rows["begins_s"])
+        frames = list(zip(rows["times"].tolist(), pixels, strict=True))
         note, damaged = rows["note"].tobytes().decode(), float(rows["damaged"])
-        kept = media.Pictures(lambda _: zip(times, pixels, strict=True), begins_s, note, damaged)
-        return {"frames": kept}
+        return {"frames": media.Frames.of(frames, float(rows["begins_s"]), note, damaged)}
 
     def extract(self, batch: Sequence[ClipInputs]) -> Iterable[ClipResult]:
         for inputs in batch:
-            pictures = self._pictures(inputs.clip)
             try:
-                rows = _kept(pictures)
-                yield ClipResult.ok(rows, length=len(rows["times"]), note=pictures.note)
+                yield self._kept(self._frames(inputs.clip))
             except ClipError as error:
                 yield ClipResult.of(error)
 
-    def _pictures(self, clip: Clip) -> media.Pictures:
+    def _kept(self, frames: media.Frames) -> ClipResult:
+        times, images = zip(*frames, strict=True)
+        rows = {
+            "pixels": np.stack(images).reshape(-1),
+            "shape": (len(images), *images[0].shape[:2]),
+            "times": times,
+            "begins_s": frames.begins_s,
+            "damaged": frames.damaged,
+            "note": list(frames.note.encode()),
+        }
+        typed = {name: np.asarray(rows[name], field.dtype) for name, field in self.writes().items()}
+        return ClipResult.ok(typed, length=len(times), note=frames.note)
+
+    def _frames(self, clip: Clip) -> media.Frames:
         if not clip.video:
-            return media.Pictures(_none)
+            return media.Frames(_none)
         return media.frames(clip.video, self.settings.fps, self.settings.time_limit_s)
 
 
-def _none(_: media.Pictures) -> Iterator[media.Frame]:
+def _none(*_: object) -> Iterator[media.Frame]:
     raise MissingModalityError("the dataset names no video for this clip")
-
-
-def _kept(pictures: media.Pictures) -> dict[str, np.ndarray]:
-    times, images = zip(*pictures, strict=True)
-    pixels = np.stack(images)
-    return {
-        "pixels": pixels.reshape(-1),
-        "shape": np.array(pixels.shape[:3], np.int32),
-        "times": np.array(times, np.float64),
-        "begins_s": np.array(pictures.begins_s, np.float64),
-        "damaged": np.array(pictures.damaged, np.float32),
-        "note": np.frombuffer(pictures.note.encode(), np.uint8),
-    }

@@ -29,22 +29,22 @@ class Mfcc(Extractor):
 
     class Settings(StageSettings):
         coefficients: int = PydanticField(13, ge=1)
-        """Cepstral coefficients, at most as many as `filters`; with Δ and ΔΔ thrice as many."""
+        """Number of cepstral coefficients, at most `filters`; Δ and ΔΔ triple the width."""
 
         filters: int = PydanticField(26, ge=1)
-        """Mel bands."""
+        """Number of mel bands."""
 
         window_ms: float = PydanticField(25.0, gt=0, le=1000)
-        """How much sound a row is made from, in milliseconds."""
+        """Window length, in milliseconds."""
 
         hop_ms: float = PydanticField(10.0, ge=1, le=1000)
-        """From one row to the next, in milliseconds."""
+        """Hop from one row to the next, in milliseconds."""
 
         delta_window: int = PydanticField(2, ge=1)
-        """Rows to each side from which a difference is taken."""
+        """Rows on each side that a delta is computed from."""
 
         sampling: Sampling = "uniform"
-        """How long sequences come to the common steps: rows picked, or means of equal windows."""
+        """How longer sequences are reduced to `steps`: rows picked evenly, or means of windows."""
 
         @model_validator(mode="after")
         def _enough_filters(self) -> Any:
@@ -57,15 +57,12 @@ class Mfcc(Extractor):
     settings: Settings
 
     def writes(self) -> dict[str, Field]:
-        """One row a step."""
         return {"features": Field(("step", 3 * self.settings.coefficients), "float32")}
 
     def portion(self) -> int:
-        """Each clip by itself."""
         return 1
 
     def extract(self, batch: Sequence[ClipInputs]) -> Iterator[ClipResult]:
-        """The sampled rows of each clip."""
         for inputs in batch:
             rows = to_steps(self.rows(inputs.rows["samples"]), self.settings.sampling, self.steps)
             yield ClipResult.ok({"features": rows}, length=len(rows))

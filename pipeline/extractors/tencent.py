@@ -6,8 +6,9 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
+from pipeline.encoders import word_vectors
 from pipeline.encoders.segment import words
-from pipeline.encoders.word_vectors import Layout, RandomVectors, Vectors, WordVectors
+from pipeline.encoders.word_vectors import RANDOM_WIDTH, Layout, Vectors
 from pipeline.errors import ClipError, MissingModalityError
 from pipeline.stage.extractor import Extractor
 from pipeline.stage.field import Field
@@ -16,11 +17,9 @@ from pipeline.stage.settings import StageSettings, by_content
 from pipeline.stage.steps import Sampling, to_steps
 from pipeline.stage.transcript import TRANSCRIPT, UNKNOWN, doubt_of, text_of, unknown_share
 from pipeline.weights.checkpoint import find_file
-from pipeline.weights.registry import load_once
 from pipeline.weights.resolve import Source, Weights
 
 FILES = ("*.txt", "*.vec", "*.bin")
-RANDOM_WIDTH = 64
 
 
 class Tencent(Extractor):
@@ -40,13 +39,13 @@ class Tencent(Extractor):
         """A word2vec file, a folder or hub id that holds one, or `random`."""
 
         revision: str | None = by_content(None)
-        """Commit, branch or tag of a hub repository; null: its newest."""
+        """Commit, branch or tag on the hub; null for the latest."""
 
         file: str | None = by_content(None)
-        """The file's name, where a folder or repository has several."""
+        """Name of the file, if a folder or repository has several."""
 
         sampling: Sampling = "uniform"
-        """How long sequences come to the common steps: rows picked, or means of equal windows."""
+        """How longer sequences are reduced to `steps`: rows picked evenly, or means of windows."""
 
     settings: Settings
 
@@ -57,7 +56,6 @@ class Tencent(Extractor):
         return {"features": Field(("step", width), "float32"), "unknown": UNKNOWN}
 
     def weights(self) -> Weights:
-        """The file of vectors."""
         [source] = self.models()
         return find_file(source.id, source.files, source.revision)
 
@@ -68,7 +66,7 @@ class Tencent(Extractor):
 
     def extract(self, batch: Sequence[ClipInputs]) -> Iterator[ClipResult]:
         """Words are looked up one by one; the file is never read as a whole."""
-        vectors = _loaded(self.weights())
+        vectors = word_vectors.loaded(self.weights())
         for inputs in batch:
             try:
                 yield self._looked_up(words(text_of(inputs)), vectors)
@@ -78,7 +76,7 @@ class Tencent(Extractor):
     def _looked_up(self, said: Sequence[str], vectors: Vectors) -> ClipResult:
         if not said:
             raise MissingModalityError("empty text")
-        known = [of_word(word, vectors) for word in said]
+        known = [word_vectors.of_word(word, vectors) for word in said]
         nothing = np.zeros(vectors.width, np.float32)
         rows = np.stack([nothing if vector is None else vector for vector in known])
         rows = to_steps(rows, self.settings.sampling, self.steps)
@@ -87,19 +85,3 @@ class Tencent(Extractor):
         found = {"features": rows, "unknown": unknown_share(unknown, len(known))}
         doubt = doubt_of(unknown, len(known), "words have no vector")
         return ClipResult.ok(found, len(rows), "" if doubt else note, doubt)
-
-
-def of_word(word: str, vectors: Vectors) -> np.ndarray | None:
-    """A word's vector, float32 [width]; or else the mean of those of its characters."""
-    for form in dict.fromkeys((word, word.lower())):
-        if (vector := vectors.of(form)) is not None:
-            return vector
-    found = [vector for vector in map(vectors.of, word.lower()) if vector is not None]
-    return np.stack(found).mean(axis=0) if found else None
-
-
-def _loaded(weights: Weights) -> Vectors:
-    path = weights.path
-    if path is None:
-        return RandomVectors(RANDOM_WIDTH)
-    return load_once(("tencent", weights.digest), lambda: WordVectors(path, weights.digest))

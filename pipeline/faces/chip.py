@@ -1,47 +1,42 @@
-"""The loose picture of a face that py-feat's networks look at, cut from its frame of the video."""
+"""The loose picture of a face that py-feat's networks look at, cropped from its frame."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 
 import numpy as np
 
 from pipeline.errors import ClipError
+from pipeline.media import Frames
 from pipeline.system.spans import span
 
 EXPANSION = 1.2  # of the detector's box, in both of py-feat's detectors
 SQUARE_PX, STRETCHED_PX = 256, 112
-SAME_S = 1e-4  # within which two times are of one frame
 
-Cut = Callable[[np.ndarray, np.ndarray], np.ndarray]
+Crop = Callable[[np.ndarray, np.ndarray], np.ndarray]
 Taps = tuple[np.ndarray, np.ndarray, np.ndarray]
 
 
 @span("decode")
-def chips(
-    frames: Iterable[tuple[float, np.ndarray]], times: np.ndarray, boxes: np.ndarray, cut: Cut
-) -> np.ndarray:
+def chips(frames: Frames, times: np.ndarray, boxes: np.ndarray, crop: Crop) -> np.ndarray:
     """The face in each of the frames at `times` (s, ascending) as uint8 rgb [n, px, px, 3].
 
-    boxes: [n, 4], x1 y1 x2 y2 in px of the frame. No more frames are decoded than needed. Raises
-    ClipError where the video has no frame at one of the times.
+    boxes: [n, 4], x1 y1 x2 y2 in px of the frame. Raises ClipError where the video has no frame at
+    one of the times.
     """
-    found: list[np.ndarray] = []
-    for time_s, rgb in frames:
-        if abs(time_s - times[len(found)]) < SAME_S:
-            found.append(cut(rgb, boxes[len(found)]))
-        if len(found) == len(times):
-            return np.stack(found)
-    raise ClipError(
-        f"the video has no picture at {times[len(found)]:.3f} s, where `faces` found one; "
-        "run it again for this clip"
-    )
+    found = [crop(rgb, box) for (_, rgb), box in zip(frames.at(times), boxes, strict=False)]
+    if len(found) < len(times):
+        raise ClipError(
+            f"the video has no picture at {times[len(found)]:.3f} s, where `faces` found one; "
+            "run it again for this clip"
+        )
+    return np.stack(found)
 
 
 def square(rgb: np.ndarray, box: np.ndarray) -> np.ndarray:
     """uint8 [256, 256, 3] around `box` [4] of `rgb` [h, w, 3], in one scale, mirrored beyond edges.
 
-    What py-feat's `Detectorv2` cuts out: the longer side of the box × 1.2 becomes the square.
+    py-feat's `Detectorv2` crops so: the longer side of the box × 1.2 becomes the square.
     Source: py-feat 2.1.5, `extract_face_square_pad_torch`.
     """
     x1, y1, x2, y2 = box.astype(np.float64)
@@ -55,7 +50,7 @@ def square(rgb: np.ndarray, box: np.ndarray) -> np.ndarray:
 def stretched(rgb: np.ndarray, box: np.ndarray) -> np.ndarray:
     """uint8 [112, 112, 3] of `box` [4] × 1.2 of `rgb` [h, w, 3], each side by itself, black beyond.
 
-    What py-feat's `Detectorv1` cuts out, whose grid lies about half a pixel to the upper left.
+    py-feat's `Detectorv1` crops so, whose grid lies about half a pixel to the upper left.
     Source: py-feat 2.1.5, `extract_face_from_bbox_torch`.
     """
 

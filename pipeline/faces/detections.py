@@ -31,6 +31,4 @@ class Detections:
     def by_score(self) -> Detections:
         """The same, the surest first."""
         order = np.argsort(-self.probabilities, kind="stable")
-        return Detections(
-            *(a[order] for a in (self.boxes, self.probabilities, self.landmarks, self.squares))
-        )
+        return Detections(*(values[order] for values in vars(self).values()))

@@ -1,6 +1,6 @@
 """Integral images: the mean of any rectangle, so any resize of any part, by four look-ups a pixel.
 
-What comes out is what `torch.nn.functional.interpolate(mode="area")` gives for a picture or a part
+What comes out is what `torch.nn.functional.interpolate(mode="area")` gives for an image or a part
 of it, without a loop over the parts and whatever their sizes. Source: Viola and Jones, "Rapid
 Object Detection using a Boosted Cascade of Simple Features", 2001.
 """
@@ -19,7 +19,7 @@ GREY, RANGE = 127.5, 128.0  # MTCNN's networks see (pixel − GREY) / RANGE
 
 @dataclass(frozen=True)
 class Span:
-    """Which pixels go into each of n cells along one side of a picture.
+    """Which pixels go into each of n cells along one side of an image.
 
     first, end: int64 [..., n], end excluded. As in adaptive pooling, neighbours may share a pixel.
     """
@@ -47,7 +47,7 @@ class Span:
 
 @dataclass(frozen=True)
 class Grid:
-    """Cells of a picture: which sums make up each, and how many pixels it has.
+    """Cells of an image: which sums make up each, and how many pixels it has.
 
     corners: int32 [4, r · c], indices of sums, to be counted +, −, −, +. rows, columns: float32 [r]
     and [c], what a pixel counts for in either direction.
@@ -59,7 +59,7 @@ class Grid:
 
     @classmethod
     def of(cls, rows: Span, columns: Span, width: int) -> Grid:
-        """Of all cells of these rows and columns in a picture of that width."""
+        """Of all cells of these rows and columns in an image of that width."""
         y, x = (torch.stack([span.end, span.first]) for span in (rows, columns))
         corners = y[:, None, :, None] * (width + 1) + x[None, :, None, :]
         return cls(corners.flatten(2).flatten(0, 1).int(), rows.share, columns.share)
@@ -67,7 +67,7 @@ class Grid:
 
 @dataclass(frozen=True)
 class IntegralImages:
-    """The sums of all pixels above and left of each point, of n pictures of one size.
+    """The sums of all pixels above and left of each point, of n images of one size.
 
     sums: int32 [n, height + 1, width + 1, 3]. They may overflow: differences stay right.
     """
@@ -75,40 +75,40 @@ class IntegralImages:
     sums: torch.Tensor
 
     @classmethod
-    def of(cls, pictures: Sequence[np.ndarray], device: str) -> IntegralImages:
-        """Of rgb pictures, uint8 [height, width, 3] each."""
-        if device == "cpu":  # where OpenCV sums a picture many times as fast as torch does
-            height, width, colours = pictures[0].shape
-            sums = np.empty((len(pictures), height + 1, width + 1, colours), np.int32)
-            for rgb, its in zip(pictures, sums, strict=True):
+    def of(cls, images: Sequence[np.ndarray], device: str) -> IntegralImages:
+        """Of rgb images, uint8 [height, width, 3] each."""
+        if device == "cpu":  # where OpenCV sums an image many times as fast as torch does
+            height, width, colours = images[0].shape
+            sums = np.empty((len(images), height + 1, width + 1, colours), np.int32)
+            for rgb, its in zip(images, sums, strict=True):
                 cv2.integral(rgb, its)
             return cls(torch.from_numpy(sums))
-        pixels = torch.as_tensor(np.stack(pictures), device=device)
+        pixels = torch.as_tensor(np.stack(images), device=device)
         below = pixels.cumsum(1, dtype=torch.int32).cumsum(2, dtype=torch.int32)
         return cls(torch.nn.functional.pad(below, (0, 0, 1, 0, 1, 0)))
 
     @property
     def size(self) -> tuple[int, int]:
-        """Height and width of the pictures."""
+        """Height and width of the images."""
         return self.sums.shape[1] - 1, self.sums.shape[2] - 1
 
     def cells(self, grid: Grid) -> torch.Tensor:
-        """The means of a grid in every picture, [n, 3, r, c], as networks see them."""
+        """The means of a grid in every image, [n, 3, r, c], as networks see them."""
         table = self.sums.flatten(1, 2)
         first, second, third, fourth = (table.index_select(1, corner) for corner in grid.corners)
         sums = first.sub_(second).sub_(third).add_(fourth)
         return _means(sums, grid.rows[None], grid.columns[None])
 
-    def crops(self, picture: torch.Tensor, rows: Span, columns: Span) -> torch.Tensor:
+    def crops(self, image: torch.Tensor, rows: Span, columns: Span) -> torch.Tensor:
         """The means of a grid of its own for each of m crops, [m, 3, r, c].
 
-        picture: int64 [m], which one each crop is of; rows: [m, r]; columns: [m, c].
+        image: int64 [m], which one each crop is of; rows: [m, r]; columns: [m, c].
         """
         height, width, colours = self.sums.shape[1:]
         table = self.sums.view(-1, colours)
 
         def at(y: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
-            points = ((picture[:, None] * height + y) * width)[:, :, None] + x[:, None, :]
+            points = ((image[:, None] * height + y) * width)[:, :, None] + x[:, None, :]
             return table.index_select(0, points.flatten())
 
         sums = at(rows.end, columns.end).sub_(at(rows.end, columns.first))

@@ -23,8 +23,6 @@ from pipeline.faces.windows import Window
 # cascade's threshold has it, if that is higher), and so near to where an even motion brings it.
 SURE, NEAR_IOU = 0.9, 0.7
 
-Gap = tuple[int, int]
-
 
 @dataclass(frozen=True)
 class KeyFrameDetector:
@@ -49,62 +47,56 @@ class KeyFrameDetector:
             self._carry(works)
         return [[work.found[i] for i in range(len(work.window.frames))] for work in works]
 
-    @property
-    def _sure(self) -> float:
-        return max(SURE, self.cascade.thresholds[2])
-
     def _find(self, works: Sequence[_Work]) -> None:
         """The cascade on the key frames that are new."""
         wanted = [(work, i) for work in works for i in work.wanted]
-        faces = self.cascade.detect([work.picture(i) for work, i in wanted])
+        faces = self.cascade.detect([work.image(i) for work, i in wanted])
         for (work, i), found in zip(wanted, faces, strict=True):
             work.found[i] = found
             work.wanted = []
 
     def _carry(self, works: Sequence[_Work]) -> None:
         """Close the gaps between key frames, or halve those that can't be closed."""
-        paths = [(work, gap, self._path(work, gap)) for work in works for gap in work.open_gaps()]
+        paths = [
+            (work, range(a + 1, b), self._path(work.found[a], work.found[b], b - a))
+            for work in works
+            for a, b in pairwise(sorted(work.found))
+            if b - a > 1
+        ]
         wanted = [
-            (work.picture(i), squares)
-            for work, (a, b), path in paths
+            (work.image(i), squares)
+            for work, gap, path in paths
             if path is not None
-            for i, squares in zip(range(a + 1, b), path.squares, strict=True)
+            for i, squares in zip(gap, path[1], strict=True)
         ]
         looks = iter(self.cascade.look(*zip(*wanted, strict=True)) if wanted else [])
-        for work, (a, b), path in paths:
-            faces = [next(looks) for _ in range(a + 1, b)] if path is not None else []
-            if path is not None and path.is_confirmed_by(faces, self._sure):
-                work.found.update(
-                    zip(range(a + 1, b), map(Detections.by_score, faces), strict=True)
-                )
+        for work, gap, path in paths:
+            faces = [next(looks) for _ in gap] if path is not None else []
+            if path is not None and self._are_sure(faces, path[0]):
+                work.found.update(zip(gap, map(Detections.by_score, faces), strict=True))
             else:
-                work.wanted.append((a + b) // 2)
+                work.wanted.append(gap[(len(gap) - 1) // 2])
 
-    def _path(self, work: _Work, gap: Gap) -> _Path | None:
-        """Where the faces of a gap should be, unless its ends show different ones."""
-        first, last = (work.found[i] for i in gap)
+    def _path(self, first: Detections, last: Detections, n: int) -> np.ndarray | None:
+        """Where the faces of the frames between two that lie `n` apart are expected.
+
+        float32 [2, n − 1, faces, 4]: boxes and squares. None where the two show different faces.
+        """
         pairs = best_pairs(iou(first.boxes, last.boxes), self.min_iou)
         if not len(first.boxes) == len(last.boxes) == len(pairs):
             return None
         i, j = np.array(pairs, np.int64).reshape(-1, 2).T
-        share = np.linspace(0, 1, gap[1] - gap[0] + 1, dtype=np.float32)[1:-1, None, None]
+        share = np.linspace(0, 1, n + 1, dtype=np.float32)[1:-1, None, None]
         ends = (first.boxes, last.boxes), (first.squares, last.squares)
-        return _Path(*(a[i] * (1 - share) + b[j] * share for a, b in ends))
+        return np.stack([a[i] * (1 - share) + b[j] * share for a, b in ends])
 
-
-@dataclass(frozen=True)
-class _Path:
-    """boxes, squares: float32 [frames, faces, 4], where the faces of a gap are expected."""
-
-    boxes: np.ndarray
-    squares: np.ndarray
-
-    def is_confirmed_by(self, faces: Sequence[Detections], sure: float) -> bool:
-        """Whether O-Net is that sure of every face, near to where it was expected."""
+    def _are_sure(self, faces: Sequence[Detections], boxes: np.ndarray) -> bool:
+        """Whether O-Net is sure of every face, near to where it was expected."""
+        sure = max(SURE, self.cascade.thresholds[2])
         return all(
             (found.probabilities > sure).all()
             and (iou(found.boxes, expected).diagonal() >= NEAR_IOU).all()
-            for found, expected in zip(faces, self.boxes, strict=True)
+            for found, expected in zip(faces, boxes, strict=True)
         )
 
 
@@ -118,9 +110,5 @@ class _Work:
             self.found[0] = before
         self.wanted = [i for i in window.keys if i not in self.found]
 
-    def picture(self, i: int) -> np.ndarray:
+    def image(self, i: int) -> np.ndarray:
         return self.window.frames[i][1]
-
-    def open_gaps(self) -> list[Gap]:
-        """Where faces are found at both ends and nowhere between."""
-        return [(a, b) for a, b in pairwise(sorted(self.found)) if b - a > 1]

@@ -2,7 +2,7 @@
 
 Pixels lie before channels throughout; pooling takes the larger of neighbours; a network's answers
 come from one product, as a logit (a softmax over two is a sigmoid of their difference) and the
-corrections after it. P-Net, by far the largest part of the work, sees a strip of a picture at a
+corrections after it. P-Net, by far the largest part of the work, sees a strip of an image at a
 time where there is a CPU, so that what lies between its layers stays in the cache.
 """
 
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import torch
-from facenet_pytorch.models.mtcnn import ONet, PNet, RNet
+from facenet_pytorch import ONet, PNet, RNet
 from torch.nn import Conv2d, Linear, PReLU
 from torch.nn.functional import conv2d, linear, prelu
 
@@ -21,13 +21,13 @@ from pipeline.faces.integral_image import Grid, IntegralImages, Span
 
 STRIDE, FIELD_PX = 2, 12  # P-Net looks at fields of 12 px, 2 px apart
 # On a CPU as much as its cache holds, elsewhere as much as fits.
-STRIP_PX = {"cpu": 1 << 16, "cuda": 1 << 25}  # of scaled pictures that P-Net sees at once
+STRIP_PX = {"cpu": 1 << 16, "cuda": 1 << 25}  # of scaled images that P-Net sees at once
 CROPS = {"cpu": 32, "cuda": 2048}  # that R-Net and O-Net see at once
 
 
 @dataclass(frozen=True)
 class Scale:
-    """One level of the pyramid: the size of a scaled picture; `rows` × `columns` fields in it."""
+    """One level of the pyramid: the size of a scaled image; `rows` × `columns` fields in it."""
 
     factor: float
     height: int
@@ -35,7 +35,7 @@ class Scale:
 
     @classmethod
     def of(cls, size: tuple[int, int], factor: float) -> Scale:
-        """Of a picture of height and width `size`."""
+        """Of an image of height and width `size`."""
         return cls(factor, *(int(side * factor + 1) for side in size))
 
     @property
@@ -68,7 +68,7 @@ class Convolution:
 
 
 class ProposalNetwork:
-    """P-Net, on all fields of pictures at all scales."""
+    """P-Net, on all fields of images at all scales."""
 
     def __init__(self, device: str) -> None:
         network = PNet().eval().requires_grad_(False).to(device)
@@ -79,28 +79,28 @@ class ProposalNetwork:
         )
         self._heads = _heads(network.conv4_1, network.conv4_2)
 
-    def __call__(self, pictures: IntegralImages, scales: Sequence[Scale]) -> torch.Tensor:
+    def __call__(self, images: IntegralImages, scales: Sequence[Scale]) -> torch.Tensor:
         """A logit and four corrections for each field: [n, fields of all scales, 5]."""
-        return torch.cat([self._map(pictures, scale).flatten(1, 2) for scale in scales], 1)
+        return torch.cat([self._map(images, scale).flatten(1, 2) for scale in scales], 1)
 
-    def _map(self, pictures: IntegralImages, scale: Scale) -> torch.Tensor:
+    def _map(self, images: IntegralImages, scale: Scale) -> torch.Tensor:
         """Of one scale: [n, rows, columns, 5]."""
-        n = len(pictures.sums)
-        found = pictures.sums.new_empty(n, scale.rows, scale.columns, 5, dtype=torch.float32)
+        n = len(images.sums)
+        found = images.sums.new_empty(n, scale.rows, scale.columns, 5, dtype=torch.float32)
         together = max(1, self._strip_px // (scale.height * scale.width))
         height = max(8, self._strip_px // (together * scale.width) // STRIDE)
         for i in range(0, n, together):
-            some = IntegralImages(pictures.sums[i : i + together])
+            some = IntegralImages(images.sums[i : i + together])
             for top in range(0, scale.rows, height):
                 end = min(top + height, scale.rows)
                 found[i : i + together, top:end] = self._strip(some, scale, top, end)
         return found
 
-    def _strip(self, pictures: IntegralImages, scale: Scale, top: int, end: int) -> torch.Tensor:
+    def _strip(self, images: IntegralImages, scale: Scale, top: int, end: int) -> torch.Tensor:
         """Of the rows `top` to `end` of a map."""
-        height, width = pictures.size
-        grid = _grid(height, width, scale, top, end, pictures.sums.device)
-        maps = self._first(pictures.cells(grid))
+        height, width = images.size
+        grid = _grid(height, width, scale, top, end, images.sums.device)
+        maps = self._first(images.cells(grid))
         # An odd side got one line more, to be pooled in pairs: it must not count.
         if scale.height % 2 and end == scale.rows:
             maps[:, :, -1] = -torch.inf
@@ -112,7 +112,7 @@ class ProposalNetwork:
 
 @lru_cache(maxsize=32)
 def _grid(height: int, width: int, scale: Scale, top: int, end: int, device: torch.device) -> Grid:
-    """Where the pixels of a scaled picture come from that the fields of some rows look at."""
+    """Where the pixels of a scaled image come from that the fields of some rows look at."""
     y = torch.arange(STRIDE * top, STRIDE * end + 10, device=device)
     x = torch.arange(STRIDE * scale.columns + 10, device=device)
     rows = Span.of(y.clamp(max=scale.height - 1), scale.height, height)

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import ClassVar
+from dataclasses import dataclass, fields
 
 import numpy as np
 from pydantic import Field as PydanticField
 
 from pipeline.faces.align import TEMPLATE_PX
-from pipeline.faces.likeness import INNER
+from pipeline.faces.likeness import INNER, unit
 from pipeline.faces.tracker import Face
 from pipeline.stage.field import Field
 from pipeline.stage.settings import StageSettings
@@ -28,114 +27,84 @@ class Levels(StageSettings):
     """Below (or above) which a clip's faces are doubtful."""
 
     probability: float = PydanticField(0.9, ge=0, le=1)
-    """The least mean probability."""
+    """Minimum mean probability."""
 
     coverage: float = PydanticField(0.25, ge=0, le=1)
-    """The least share of the frames that show the face."""
+    """Minimum share of the frames that show the face."""
 
     eyes_px: float = PydanticField(12, ge=0)
-    """The least distance between the eyes, in pixels of the video."""
+    """Minimum distance between the eyes, in pixels of the video."""
 
     sharpness: float = PydanticField(0.01, ge=0)
-    """The least sharpness."""
+    """Minimum sharpness."""
 
     turned_deg: float = PydanticField(60, ge=0)
-    """How far the head may be turned to the side, or up and down."""
+    """Maximum angle by which the head is turned, sideways or up and down."""
 
     inside: float = PydanticField(0.8, ge=0, le=1)
-    """The least share of the face's box that lies within the picture."""
+    """Minimum share of the face's box that lies within the picture."""
 
     runner_up: float = PydanticField(0.8, ge=0)
-    """How large the next person may be, as a share of who is followed."""
+    """Maximum size of the next person, as a share of the one who is followed."""
 
     damaged: float = PydanticField(0.1, ge=0, le=1)
-    """The largest share of the pictures that may be damaged."""
+    """Maximum share of the frames that are damaged."""
+
+
+UNITS = {"eye_distance": "px", "yaw": "deg", "pitch": "deg", "roll": "deg"}
 
 
 @dataclass(frozen=True)
 class Quality:
-    """Medians over a clip's sampled faces, but for the first two and the last two.
+    """Measures of a clip, by the names they are stored under; medians over its sampled faces.
 
-    probability: the mean, coverage: the share of the frames that show the face; eyes_px: between
-    the eyes; sharpness: see below; yaw, pitch and roll: how far the head is turned, without sign;
-    inside: the share of the box within the picture; runner_up: see `people.Choice`; damaged: the
-    share of the pictures.
+    But mean_probability is of all faces, and coverage the share of the frames that show one;
+    runner_up: see `people.Choice`; damaged: the share of the pictures. eye_distance: in px;
+    sharpness: see below; yaw, pitch, roll: how far the head is turned, in degrees without sign;
+    inside: the share of the box within the picture.
     """
 
-    probability: float
+    mean_probability: float
     coverage: float
-    eyes_px: float
+    eye_distance: float
     sharpness: float
-    yaw_deg: float
-    pitch_deg: float
-    roll_deg: float
+    yaw: float
+    pitch: float
+    roll: float
     inside: float
     runner_up: float
     damaged: float
 
-    FIELDS: ClassVar[dict[str, tuple[str, str]]] = {  # as they are stored: whose, and the unit
-        "mean_probability": ("probability", ""),
-        "coverage": ("coverage", ""),
-        "eye_distance": ("eyes_px", "px"),
-        "sharpness": ("sharpness", ""),
-        "yaw": ("yaw_deg", "deg"),
-        "pitch": ("pitch_deg", "deg"),
-        "roll": ("roll_deg", "deg"),
-        "inside": ("inside", ""),
-        "runner_up": ("runner_up", ""),
-        "damaged": ("damaged", ""),
-    }
-
     @classmethod
-    def of(
-        cls,
-        faces: Sequence[Face],
-        coverage: float,
-        mean: float,
-        runner_up: float,
-        damaged: float = 0.0,
-    ) -> Quality:
-        """faces: those that are sampled. mean: the probability of all."""
+    def of(cls, faces: Sequence[Face], **of_clip: float) -> Quality:
+        """faces: those that are sampled. of_clip: the measures that are not medians of theirs."""
         angles = np.abs([pose(face.landmarks) for face in faces])
-        eyes = [float(np.hypot(*(face.landmarks[1] - face.landmarks[0]))) for face in faces]
         yaw, pitch, roll = np.median(angles, axis=0).tolist()
-        sharp = float(np.median([sharpness(face.image) for face in faces]))
-        inside = float(np.median([face.inside for face in faces]))
+        eyes = [float(np.hypot(*(face.landmarks[1] - face.landmarks[0]))) for face in faces]
         return cls(
-            mean,
-            coverage,
-            float(np.median(eyes)),
-            sharp,
-            yaw,
-            pitch,
-            roll,
-            inside,
-            runner_up,
-            damaged,
+            eye_distance=float(np.median(eyes)),
+            sharpness=float(np.median([sharpness(face.image) for face in faces])),
+            yaw=yaw,
+            pitch=pitch,
+            roll=roll,
+            inside=float(np.median([face.inside for face in faces])),
+            **of_clip,
         )
 
     @classmethod
     def fields(cls) -> dict[str, Field]:
-        """As they are stored."""
-        return {name: Field((), "float32", unit=unit) for name, (_, unit) in cls.FIELDS.items()}
-
-    def rows(self) -> dict[str, np.ndarray]:
-        """The values of those fields."""
-        return {
-            name: np.array(getattr(self, attribute), np.float32)
-            for name, (attribute, _) in self.FIELDS.items()
-        }
+        return {f.name: Field((), "float32", UNITS.get(f.name, "")) for f in fields(cls)}
 
     def doubt(self, levels: Levels) -> str:
         """What lies beyond its level, with both; "" where nothing does."""
         at_least = (
             (self.coverage, levels.coverage, "face in {:.0%} of the frames (at least {:.0%})"),
-            (self.probability, levels.probability, "mean probability {:.2f} (at least {:g})"),
-            (self.eyes_px, levels.eyes_px, "{:.0f} px between the eyes (at least {:g})"),
+            (self.mean_probability, levels.probability, "mean probability {:.2f} (at least {:g})"),
+            (self.eye_distance, levels.eyes_px, "{:.0f} px between the eyes (at least {:g})"),
             (self.sharpness, levels.sharpness, "sharpness {:.3f} (at least {:g})"),
             (self.inside, levels.inside, "{:.0%} of the face in the picture (at least {:.0%})"),
         )
-        turned = max(self.yaw_deg, self.pitch_deg)
+        turned = max(self.yaw, self.pitch)
         at_most = (
             (turned, levels.turned_deg, "head turned by {:.0f}° (at most {:g}°)"),
             (self.runner_up, levels.runner_up, "another person {:.0%} as large (at most {:.0%})"),
@@ -155,15 +124,11 @@ def pose(landmarks: np.ndarray) -> tuple[float, float, float]:
     """
     points = landmarks - landmarks.mean(axis=0)
     (across, down), *_ = np.linalg.lstsq(HEAD, points, rcond=None)[0].T[None]
-    across, down = _unit(across), _unit(down)
+    across, down = unit(across), unit(down)
     yaw = np.arcsin(np.clip(across[2], -1, 1))
     pitch = np.arcsin(np.clip(down[2], -1, 1))
     roll = np.arctan2(down[0] - across[1], across[0] + down[1])
     return float(np.degrees(yaw)), float(np.degrees(pitch)), float(np.degrees(roll))
-
-
-def _unit(vector: np.ndarray) -> np.ndarray:
-    return np.asarray(vector / max(float(np.linalg.norm(vector)), 1e-9))
 
 
 def sharpness(image: np.ndarray) -> float:

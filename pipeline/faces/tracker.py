@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -24,6 +25,11 @@ class Face:
     image: np.ndarray
     inside: float = 1.0
 
+    @cached_property
+    def look(self) -> np.ndarray:
+        """See `likeness`."""
+        return look(self.image)
+
     @property
     def area_px(self) -> float:
         """The area of the box."""
@@ -36,22 +42,22 @@ class Track:
     What it sums up stays known when its faces are let go.
     """
 
-    def __init__(self, face: Face, look: np.ndarray, frame: int) -> None:
+    def __init__(self, face: Face, frame: int) -> None:
         self.faces: list[Face] = []
         self.begins_s = face.time_s
         self.count = 0
         self.area_px = 0.0  # summed over the faces, so that both large and long count
-        self._probability, self._looks = 0.0, np.zeros_like(look)
-        self.append(face, look, frame)
+        self._probability, self._looks = 0.0, np.zeros_like(face.look)
+        self.append(face, frame)
 
-    def append(self, face: Face, look: np.ndarray, frame: int) -> None:
-        """Go on with the face found in the frame of that number, and its look."""
+    def append(self, face: Face, frame: int) -> None:
+        """Go on with the face found in the frame of that number."""
         self.faces.append(face)
-        self.last, self.last_look, self.last_frame = face, look, frame
+        self.last, self.last_frame = face, frame
         self.count += 1
         self.area_px += face.area_px
         self._probability += face.probability
-        self._looks = self._looks + look
+        self._looks = self._looks + face.look
 
     @property
     def ends_s(self) -> float:
@@ -96,14 +102,11 @@ class Tracker:
         if cut:
             self.cuts_s.append(time_s)
         self._end([t for t in self._live if cut or not self._can_go_on(t, time_s)])
-        looks = [look(face.image) for face in faces]
-        pairs = self._pairs(faces, looks)
+        pairs = self._pairs(faces)
         for i, j in pairs:
-            self._live[i].append(faces[j], looks[j], self._frame)
+            self._live[i].append(faces[j], self._frame)
         linked = {j for _, j in pairs}
-        begun = [
-            Track(face, looks[j], self._frame) for j, face in enumerate(faces) if j not in linked
-        ]
+        begun = [Track(face, self._frame) for j, face in enumerate(faces) if j not in linked]
         self.tracks += begun
         self._live += begun
 
@@ -111,15 +114,13 @@ class Tracker:
         gap_s = time_s - track.ends_s
         return gap_s <= self.max_gap_s or track.last_frame == self._frame - 1
 
-    def _pairs(self, faces: list[Face], looks: list[np.ndarray]) -> list[tuple[int, int]]:
+    def _pairs(self, faces: list[Face]) -> list[tuple[int, int]]:
         """Live tracks and the faces that go on with them, by number."""
         if not faces or not self._live:
             return []
-        overlap = iou(
-            np.stack([track.last.box for track in self._live]),
-            np.stack([face.box for face in faces]),
-        )
-        likeness = np.stack([track.last_look for track in self._live]) @ np.stack(looks).T
+        last = [track.last for track in self._live]
+        overlap = iou(*(np.stack([face.box for face in some]) for some in (last, faces)))
+        likeness = np.stack([f.look for f in last]) @ np.stack([f.look for f in faces]).T
         return best_pairs(np.where(likeness >= SAME_NEXT, overlap, 0), self.min_iou)
 
     def _end(self, ended: list[Track]) -> None:

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from pipeline.encoders.segment import words
+from pipeline.encoders.tokenizer import spelled as bert_tokens
 from pipeline.errors import ClipError, UserError
-from pipeline.extractors import bert
 from pipeline.inspect.features import FeaturesPanel
 from pipeline.inspect.features import panel as features_panel
 from pipeline.inspect.stage_result import StageResult
@@ -77,7 +77,7 @@ def _of_bert(result: StageResult, text: str) -> list[str]:
     weights = find(id, TEXT, revision, download=False)
     if weights.digest != result.identity["weights"]:
         raise UserError(f"weights {id!r} have changed since the text was extracted")
-    return bert.spelled(weights, text)
+    return bert_tokens(weights, text)
 
 
 def _taken(n: int, steps: int, sampling: str) -> Sequence[range]:

@@ -1,7 +1,7 @@
 """The one place where media is decoded and encoded."""
 
-from pipeline.media.audio import Sound, sound
-from pipeline.media.picture_span import picture_span
-from pipeline.media.video import Frame, Pictures, frames
+from pipeline.media.audio import Audio, load_audio
+from pipeline.media.video import Frame, Frames, frames
+from pipeline.media.video_span import video_span
 
-__all__ = ["Frame", "Pictures", "Sound", "frames", "picture_span", "sound"]
+__all__ = ["Audio", "Frame", "Frames", "frames", "load_audio", "video_span"]

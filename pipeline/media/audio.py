@@ -1,4 +1,4 @@
-"""The sound of a clip, decoded with soundfile or PyAV."""
+"""The audio of a clip, decoded with soundfile or PyAV."""
 
 from __future__ import annotations
 
@@ -12,19 +12,20 @@ import numpy as np
 from pipeline.errors import ClipError, MissingModalityError
 from pipeline.media.container import (
     LOST_END_S,
+    TIME_LIMIT_S,
+    TimeLimit,
     announced_s,
     best_stream,
-    checked,
     is_damage,
     opened,
+    require_codec,
     require_file,
     which,
 )
-from pipeline.media.cut_off import UNFINISHED, is_unfinished
-from pipeline.media.time_limit import DEFAULT_S, TimeLimit
+from pipeline.media.truncated import UNFINISHED, is_unfinished
 from pipeline.system.spans import span
 
-SOUND_FILES = (".wav", ".wave", ".flac", ".ogg", ".opus", ".aif", ".aiff", ".au", ".caf")
+AUDIO_FILES = (".wav", ".wave", ".flac", ".ogg", ".opus", ".aif", ".aiff", ".au", ".caf")
 MALFORMED = 3  # libsndfile's code for a file of a known kind that is broken
 BLOCK_SAMPLES = 1 << 16  # read from an audio file at once
 MOST_SAMPLES = 1 << 29  # of all channels: 2 GB, an hour and a half of stereo at 48 kHz
@@ -37,8 +38,8 @@ RATES_HZ = (1_000, 768_000)  # what is outside comes of a damaged header
 
 
 @dataclass(frozen=True)
-class Sound:
-    """Decoded sound: float32 [channels, n], about −1..1.
+class Audio:
+    """Decoded audio: float32 [channels, n], about −1..1.
 
     start_s: when its first sample is heard, on the clock of the media. note: what the user should
     know about what was taken; doubt: why it may not be all.
@@ -52,8 +53,8 @@ class Sound:
 
 
 @span("decode")
-def sound(path: str, time_limit_s: float = DEFAULT_S) -> Sound:
-    """The sound of an audio file (soundfile) or of the default sound stream of a container (PyAV).
+def load_audio(path: str, time_limit_s: float = TIME_LIMIT_S) -> Audio:
+    """The audio of a file for audio (soundfile) or of a container's default stream of it (PyAV).
 
     An encoder's priming samples are dropped as the container says. Raises ClipError for a file
     that is not there, does not decode, stops before its announced end, is empty, holds samples
@@ -61,21 +62,21 @@ def sound(path: str, time_limit_s: float = DEFAULT_S) -> Sound:
     container has no sound stream or an empty one.
     """
     require_file(path, "sound")
-    is_audio_file = path.lower().endswith(SOUND_FILES)
+    is_audio_file = path.lower().endswith(AUDIO_FILES)
     limit = TimeLimit("audio", time_limit_s)
-    heard = _from_audio_file(path, limit) if is_audio_file else None
-    heard = heard or _from_container(path, limit)
-    if not heard.samples.size:
+    audio = _from_audio_file(path, limit) if is_audio_file else None
+    audio = audio or _from_container(path, limit)
+    if not audio.samples.size:
         empty = ClipError if is_audio_file else MissingModalityError
         raise empty(f"sound is empty: {path}")
-    if not RATES_HZ[0] <= heard.rate_hz <= RATES_HZ[1]:
-        raise ClipError(f"sound can't be sampled at {heard.rate_hz} Hz: {path}")
-    if broken := int(np.count_nonzero(~np.isfinite(heard.samples))):
-        raise ClipError(f"{broken} of {heard.samples.size} samples are no numbers: {path}")
-    return replace(heard, doubt=NOT_FINISHED) if is_unfinished(path) else heard
+    if not RATES_HZ[0] <= audio.rate_hz <= RATES_HZ[1]:
+        raise ClipError(f"sound can't be sampled at {audio.rate_hz} Hz: {path}")
+    if broken := int(np.count_nonzero(~np.isfinite(audio.samples))):
+        raise ClipError(f"{broken} of {audio.samples.size} samples are not finite: {path}")
+    return replace(audio, doubt=NOT_FINISHED) if is_unfinished(path) else audio
 
 
-def _from_audio_file(path: str, limit: TimeLimit) -> Sound | None:
+def _from_audio_file(path: str, limit: TimeLimit) -> Audio | None:
     """None where libsndfile does not know the kind of file: FFmpeg may."""
     import soundfile
 
@@ -89,7 +90,7 @@ def _from_audio_file(path: str, limit: TimeLimit) -> Sound | None:
         read = file.blocks(BLOCK_SAMPLES, dtype="float32", always_2d=True)
         blocks = _Blocks(path, file.samplerate)
         try:
-            for block in limit.within(read, path):
+            for block in limit.within(read, "sound", path):
                 blocks.append(block.T)
         except soundfile.LibsndfileError as error:
             raise ClipError(f"sound can't be decoded: {error.error_string}: {path}") from error
@@ -121,29 +122,27 @@ class _Blocks:
         """Raises ClipError where the channels change midway, and where it becomes too much."""
         if self.held and len(block) != len(self.held[0]):
             raise ClipError(f"the sound's rate or channels change midway: {self.path}")
-        self._require_room(block.shape[1], len(block))
+        if (self.samples + block.shape[1]) * len(block) > MOST_SAMPLES:
+            raise ClipError(f"sound is not over after {self.end_s / 60:.0f} minutes: {self.path}")
         self.held.append(block)
         self.samples += block.shape[1]
 
     def lose(self, lost_s: float) -> None:
         """Silence in place of a packet that does not decode: what follows keeps its time."""
-        self.lost += self._wait(round(lost_s * self.rate_hz))
+        self.lost += self._be_silent(lost_s)
 
     def wait_until(self, time_s: float) -> None:
         """Silence up to what is heard at `time_s`, where that is not at once."""
         if time_s > self.end_s + GAP_S:
-            self.gaps += self._wait(round((time_s - self.end_s) * self.rate_hz))
+            self.gaps += self._be_silent(time_s - self.end_s)
 
-    def _wait(self, samples: int) -> int:
-        self._require_room(samples, len(self.held[0]))
-        self.append(np.zeros((len(self.held[0]), samples), np.float32))
+    def _be_silent(self, seconds: float) -> int:
+        samples = round(seconds * self.rate_hz)
+        # A view of one zero until all is joined, so that what is too much is refused for nothing.
+        self.append(np.broadcast_to(np.float32(0), (len(self.held[0]), samples)))
         return samples
 
-    def _require_room(self, samples: int, channels: int) -> None:
-        if (self.samples + samples) * channels > MOST_SAMPLES:
-            raise ClipError(f"sound is not over after {self.end_s / 60:.0f} minutes: {self.path}")
-
-    def joined(self, announced_s: float, note: str = "") -> Sound:
+    def joined(self, announced_s: float, note: str = "") -> Audio:
         """Raises ClipError where it stops before `announced_s`, or too much of it was lost."""
         if self.end_s < announced_s - LOST_END_S:
             where = f"{self.end_s:.2f} s of {announced_s:.2f} s"
@@ -151,10 +150,10 @@ class _Blocks:
         lost = f"{self.lost / self.rate_hz:.2f} s of the sound are damaged"
         if self.lost > MOST_LOST * self.samples:
             raise ClipError(f"{lost}, of {self.end_s:.2f} s: {self.path}")
-        gaps = f"{self.gaps / self.rate_hz:.2f} s lack amid the sound and are silent"
+        gaps = f"{self.gaps / self.rate_hz:.2f} s of the sound are missing and silent"
         notes = [note, f"{lost} and silent" if self.lost else "", gaps if self.gaps else ""]
         samples = np.concatenate(self.held or [np.zeros((1, 0), np.float32)], axis=1)
-        return Sound(samples, self.rate_hz, self.start_s, "; ".join(filter(None, notes)))
+        return Audio(samples, self.rate_hz, self.start_s, "; ".join(filter(None, notes)))
 
 
 def _announced_share(log: str) -> float:
@@ -170,14 +169,13 @@ def _announced_share(log: str) -> float:
     return int(found[1]) / max(int(found[2]), 1)
 
 
-def _from_container(path: str, limit: TimeLimit) -> Sound:
+def _from_container(path: str, limit: TimeLimit) -> Audio:
     with opened(path, "sound", limit) as container:
         stream = best_stream(container, "audio")
         if stream is None:
             raise MissingModalityError(f"no sound stream: {path}")
-        if stream.codec_context is None:
-            raise ClipError(f"sound can't be decoded: unknown codec: {path}")
-        decoded = checked(_decoded(container, stream), "sound", path, limit)
+        require_codec(stream, "sound", path)
+        decoded = limit.within(_decoded(container, stream), "sound", path)
         blocks = _collected(decoded, stream, path)
         return blocks.joined(announced_s(stream), which(container, stream))
 
@@ -187,10 +185,10 @@ def _collected(decoded: Iterable[Any], stream: Any, path: str) -> _Blocks:
     blocks: _Blocks | None = None
     damaged = False
     for frame in decoded:
-        if isinstance(frame, Damage):
+        if isinstance(frame, float):
             damaged = True
             if blocks:
-                blocks.lose(frame.lost_s)
+                blocks.lose(frame)
             continue
         # The decoder knows the rate: the header of HE-AAC may tell half of it.
         blocks = blocks or _Blocks(path, frame.sample_rate, float(frame.time or 0))
@@ -207,15 +205,8 @@ def _collected(decoded: Iterable[Any], stream: Any, path: str) -> _Blocks:
     return blocks or _Blocks(path, stream.rate or 1)
 
 
-@dataclass(frozen=True)
-class Damage:
-    """A packet of so many seconds that does not decode."""
-
-    lost_s: float
-
-
 def _decoded(container: Any, stream: Any) -> Iterator[Any]:
-    """The frames of a stream, and a Damage for each packet that does not decode."""
+    """The frames of a stream, and how many seconds each packet is that does not decode."""
     import av
 
     for packet in container.demux(stream):
@@ -224,26 +215,18 @@ def _decoded(container: Any, stream: Any) -> Iterator[Any]:
         except av.error.FFmpegError as error:
             if not is_damage(error):
                 raise
-            yield Damage(min(float((packet.duration or 0) * stream.time_base), LONGEST_PACKET_S))
-
-
-def _packed(frame: Any) -> Any:
-    """A planar frame, with its channels interleaved where PyAV can't read its planes.
-
-    A frame has room for the addresses of eight; PyAV looks for the end of the list beyond the
-    eighth, and crashes the process.
-    """
-    if frame.layout.nb_channels < PLANES:
-        return frame
-    import av
-
-    resampler = av.AudioResampler(frame.format.packed.name, frame.layout, frame.sample_rate)
-    return next(iter(resampler.resample(frame)))
+            yield min(float((packet.duration or 0) * stream.time_base), LONGEST_PACKET_S)
 
 
 def _as_float(frame: Any) -> np.ndarray:
     """A decoded frame as float32 [channels, n], full scale ±1."""
-    frame = _packed(frame) if frame.format.is_planar else frame
+    import av
+
+    # A frame has room for the addresses of eight planes; PyAV looks for the end of the list beyond
+    # the eighth, and crashes the process.
+    if frame.format.is_planar and frame.layout.nb_channels >= PLANES:
+        packer = av.AudioResampler(frame.format.packed.name, frame.layout, frame.sample_rate)
+        frame = packer.resample(frame)[0]
     values = frame.to_ndarray()
     if not frame.format.is_planar:
         values = values.reshape(-1, frame.layout.nb_channels).T

@@ -13,13 +13,13 @@ import numpy as np
 from pipeline import media
 from pipeline.errors import ClipError
 
-SIDE_PX, FPS, PICTURES = 64, 10, 4
+SIDE_PX, FPS, FRAMES = 64, 10, 4
 RATE_HZ = 48_000  # which every codec of sound knows
 BRIGHTNESS, LOUDNESS = 160, 0.25
-PICTURE_ENCODERS = {
+VIDEO_ENCODERS = {
     "h264": "libx264", "hevc": "libx265", "vp9": "libvpx-vp9", "mpeg4": "mpeg4", "mjpeg": "mjpeg",
 }  # fmt: skip
-SOUND_ENCODERS = {
+AUDIO_ENCODERS = {
     "aac": "aac", "opus": "libopus", "mp3": "libmp3lame", "flac": "flac", "pcm_s16le": "pcm_s16le",
 }  # fmt: skip
 READ_ONLY = ("vp8", "av1", "vorbis")  # slow to write, or not writable at all
@@ -28,7 +28,7 @@ OPTIONS = {"libx265": {"x265-params": "log-level=none"}}  # which else tells of 
 
 @dataclass(frozen=True)
 class Codec:
-    """A codec of pictures or sound. tried: on a real clip. error: why it can't be decoded."""
+    """A codec of video or audio. tried: on a real clip. error: why it can't be decoded."""
 
     name: str
     tried: bool
@@ -38,7 +38,7 @@ class Codec:
 def codecs() -> Iterator[Codec]:
     """The codecs that clips come in; each is tried that this machine can write, too."""
     with TemporaryDirectory(prefix="smp-codecs-") as folder:
-        for name, encoder in {**PICTURE_ENCODERS, **SOUND_ENCODERS}.items():
+        for name, encoder in {**VIDEO_ENCODERS, **AUDIO_ENCODERS}.items():
             if encoder in av.codecs_available:
                 yield Codec(name, True, _error(name, encoder, Path(folder, f"{name}.mkv")))
             else:
@@ -53,13 +53,13 @@ def _untried(name: str) -> Codec:
 def _error(name: str, encoder: str, path: Path) -> str:
     """What is wrong with a clip once it was written and read, "" where nothing is."""
     try:
-        if name in PICTURE_ENCODERS:
+        if name in VIDEO_ENCODERS:
             _film(path, encoder)
             seen = [rgb.mean() for _, rgb in media.frames(str(path))]
-            is_right = len(seen) == PICTURES and np.allclose(seen, BRIGHTNESS, atol=8)
+            is_right = len(seen) == FRAMES and np.allclose(seen, BRIGHTNESS, atol=8)
         else:
             _record(path, encoder)
-            heard = media.sound(str(path)).samples
+            heard = media.load_audio(str(path)).samples
             middle = heard[:, heard.shape[1] // 4 : -heard.shape[1] // 4]  # past any onset
             is_right = bool(np.isclose(middle.std() * 2**0.5, LOUDNESS, rtol=0.2))
     except (ClipError, av.error.FFmpegError) as error:
@@ -73,7 +73,7 @@ def _film(path: Path, encoder: str) -> None:
         stream.width = stream.height = SIDE_PX
         stream.pix_fmt = "yuvj420p" if encoder == "mjpeg" else "yuv420p"
         picture = np.full((SIDE_PX, SIDE_PX, 3), BRIGHTNESS, np.uint8)
-        for _ in range(PICTURES):
+        for _ in range(FRAMES):
             container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
         container.mux(stream.encode())
 

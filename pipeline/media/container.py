@@ -1,22 +1,64 @@
-"""A media file opened, and what is wrong with one that can't be."""
+"""A media file, opened and gone through in limited time, and what is wrong where that fails."""
 
 from __future__ import annotations
 
 import os
 import stat
-import struct
+import time
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from errno import ENOMEM
-from typing import Any, BinaryIO
+from math import inf
+from typing import Any, TypeVar
 
 from pipeline.errors import ClipError
-from pipeline.media.cut_off import lacking_share
-from pipeline.media.time_limit import TimeLimit
+from pipeline.media.truncated import missing_share, why_unreadable
 
 KINDS = {stat.S_IFDIR: "a directory", stat.S_IFIFO: "a named pipe", stat.S_IFCHR: "a device"}
 LOST_END_S = 0.5  # a file that ends no more than this before its announced end is taken as whole
 OF_WHAT_IS_THERE = {"avi", "w64", "wav"}
-MOST_BOXES = 1000  # of an mp4's top level that are looked at: one that is sound has five or so
+TIME_LIMIT_S = 600.0  # a clip of ten minutes decodes in a few seconds
+
+Step = TypeVar("Step")
+
+
+@dataclass(frozen=True)
+class TimeLimit:
+    """How long decoding may take, in seconds, and the stage whose `time_limit_s` that is."""
+
+    stage: str
+    seconds: float
+
+    def within(self, steps: Iterable[Step], what: str, path: str) -> Iterator[Step]:
+        """`steps` as FFmpeg makes them, its errors as the clip's.
+
+        what: how errors call it. ClipError once making them has taken too long in all; what the
+        taker of a step does meanwhile is not counted.
+        """
+        import av
+
+        spent_s, remaining = 0.0, iter(steps)
+        while True:
+            begun_s = time.monotonic()
+            try:
+                step = next(remaining)
+            except StopIteration:
+                return
+            except av.error.ExitError as error:
+                raise self.exceeded(path) from error
+            except (av.error.FFmpegError, ValueError) as error:
+                raise ClipError(f"{what} can't be decoded: {reason_of(error)}: {path}") from error
+            spent_s += time.monotonic() - begun_s
+            if spent_s > self.seconds:
+                raise self.exceeded(path)
+            yield step
+
+    def exceeded(self, path: str) -> ClipError:
+        """What to tell the user of a clip that takes too long."""
+        return ClipError(
+            f"decoding took longer than the limit of {self.seconds:g} s; to wait longer, raise "
+            f"`time_limit_s` of {self.stage} in stages.yaml and run `smp extract --retry`: {path}"
+        )
 
 
 def opened(path: str, what: str, limit: TimeLimit) -> Any:
@@ -29,11 +71,12 @@ def opened(path: str, what: str, limit: TimeLimit) -> Any:
 
     require_file(path, what)
     try:
-        return av.open(local(path), timeout=limit.seconds)
+        # A path that FFmpeg can't take for a protocol because of a colon; URLs stay as they are.
+        return av.open(path if "://" in path else os.path.abspath(path), timeout=limit.seconds)
     except av.error.ExitError as error:
         raise limit.exceeded(path) from error
     except (av.error.FFmpegError, OSError, ValueError) as error:
-        reason = _lack(path) or reason_of(error)
+        reason = why_unreadable(path) or reason_of(error)
         raise ClipError(f"{what} can't be opened: {reason}: {path}") from error
 
 
@@ -55,23 +98,6 @@ def require_file(path: str, what: str) -> None:
         raise ClipError(f"{what} can't be opened: Is {kind}: {path}")
 
 
-def local(path: str) -> str:
-    """A path that FFmpeg can't take for a protocol because of a colon; URLs stay as they are."""
-    return path if "://" in path else os.path.abspath(path)
-
-
-def checked(steps: Iterable[Any], what: str, path: str, limit: TimeLimit) -> Iterator[Any]:
-    """FFmpeg's `steps` within the limit, its errors as the clip's."""
-    import av
-
-    try:
-        yield from limit.within(steps, path)
-    except av.error.ExitError as error:
-        raise limit.exceeded(path) from error
-    except (av.error.FFmpegError, ValueError) as error:
-        raise ClipError(f"{what} can't be decoded: {reason_of(error)}: {path}") from error
-
-
 def is_damage(error: Any) -> bool:
     """Whether an FFmpegError is of what a packet holds, not of memory or of the time limit."""
     import av
@@ -90,10 +116,13 @@ def announced_s(stream: Any) -> float:
     By the index (mp4, avi) the last picture or packet begins then; by a tag (mkv) the last one
     ends then; of a file that lacks bytes which its header announces, its longest stream does.
     """
-    return _tagged_s(stream) or max(_indexed_s(stream), _lacking_end_s(stream.container))
+    if tagged_s := _tagged_s(stream):
+        return tagged_s
+    end_s, missing = missing_s(stream.container)
+    return max(indexed_s(stream)[1], end_s if missing > LOST_END_S else 0.0)
 
 
-def counts_bytes(stream: Any) -> bool:
+def _counts_bytes(stream: Any) -> bool:
     """Whether its index holds no times but bytes: constant-rate sound in AVI."""
     index = stream.index_entries
     if stream.container.format.name != "avi" or len(index) < 2:
@@ -102,12 +131,12 @@ def counts_bytes(stream: Any) -> bool:
     return bool(index[len(index) - 1].timestamp - index[0].timestamp == before_last)
 
 
-def lacking_s(container: Any) -> tuple[float, float]:
+def missing_s(container: Any) -> tuple[float, float]:
     """When the longest stream ends, and how much of that its file lacks, in seconds.
 
     Both are 0 where the file is whole or nobody knows.
     """
-    share = lacking_share(container.name)
+    share = missing_share(container.name)
     if not share or container.duration is None:
         return 0.0, 0.0
     # These formats tell how long that is what is there; the others what the header says.
@@ -116,11 +145,14 @@ def lacking_s(container: Any) -> tuple[float, float]:
     return (container.start_time or 0) / 1_000_000 + whole_s, share * whole_s
 
 
-def _indexed_s(stream: Any) -> float:
+def indexed_s(stream: Any, there: float = inf) -> tuple[float, float]:
+    """The last time in the index of what lies within so many bytes, and the last of all."""
     index = stream.index_entries
-    if not len(index) or counts_bytes(stream):
-        return 0.0
-    return float(index[len(index) - 1].timestamp * stream.time_base)
+    if not len(index) or _counts_bytes(stream):
+        return 0.0, 0.0
+    held = (entry.timestamp for entry in index if entry.pos + entry.size <= there)
+    last = index[len(index) - 1].timestamp
+    return float(max(held, default=0) * stream.time_base), float(last * stream.time_base)
 
 
 def _tagged_s(stream: Any) -> float:
@@ -129,11 +161,6 @@ def _tagged_s(stream: Any) -> float:
     except ValueError:
         return 0.0
     return 3600 * hours + 60 * minutes + seconds
-
-
-def _lacking_end_s(container: Any) -> float:
-    end_s, lacking = lacking_s(container)
-    return end_s if lacking > LOST_END_S else 0.0
 
 
 def best_stream(container: Any, kind: str) -> Any | None:
@@ -155,6 +182,12 @@ def which(container: Any, stream: Any) -> str:
     others = [f"{n} ({_named(s)})" for n, s in enumerate(streams, 1) if s is not stream]
     number = f"{what} stream {streams.index(stream) + 1} of {len(streams)} taken"
     return f"{number} ({_named(stream)}), not {', '.join(others)}"
+
+
+def require_codec(stream: Any, what: str, path: str) -> None:
+    """Raise ClipError for a stream that nothing here decodes."""
+    if stream.codec_context is None:
+        raise ClipError(f"{what} can't be decoded: unknown codec: {path}")
 
 
 def _streams(container: Any, kind: str) -> list[Any]:
@@ -184,33 +217,3 @@ def _named(stream: Any) -> str:
         size = f"{stream.channels} channel{'s'[: stream.channels != 1]}"
     language = "" if stream.language == "und" else stream.language
     return ", ".join(filter(None, [size, language]))
-
-
-def _lack(path: str) -> str:
-    """What FFmpeg says in its log alone: nothing in the file, or no index in an mp4."""
-    try:
-        with open(path, "rb") as file:
-            boxes = list(_boxes(file))
-            file.seek(0, os.SEEK_END)
-            if not file.tell():
-                return "the file is empty"
-    except OSError:
-        return ""
-    if boxes[:1] != [b"ftyp"] or b"moov" in boxes:
-        return ""
-    return "its index (moov) is missing, the recording or the copy was not finished"
-
-
-def _boxes(file: BinaryIO) -> Iterator[bytes]:
-    """The types of an mp4's boxes at the top level, in order."""
-    for _ in range(MOST_BOXES):
-        head = file.read(16)
-        if len(head) < 8:
-            return
-        size, kind = struct.unpack(">I4s", head[:8])
-        yield kind
-        if size == 1 and len(head) == 16:  # a large box: its size follows
-            (size,) = struct.unpack(">Q", head[8:])
-        if size < 8:  # the last box, or no box
-            return
-        file.seek(size - len(head), os.SEEK_CUR)

@@ -10,13 +10,13 @@ from typing import Any
 from pipeline.errors import ClipError
 from pipeline.media.container import (
     LOST_END_S,
+    TimeLimit,
     best_stream,
-    checked,
-    counts_bytes,
-    lacking_s,
+    indexed_s,
+    missing_s,
     opened,
+    require_codec,
 )
-from pipeline.media.time_limit import TimeLimit
 
 KINDS = ("video", "audio")
 LIMIT = TimeLimit("frames", 60.0)  # only a share over a network takes as long to open a file
@@ -26,8 +26,8 @@ LIMIT = TimeLimit("frames", 60.0)  # only a share over a network takes as long t
 class Probe:
     """Whether there are pictures and sound, and how long they last, None where it is not told."""
 
-    pictures: bool
-    sound: bool
+    video: bool
+    audio: bool
     seconds: float | None
 
 
@@ -40,8 +40,7 @@ def probe(path: str, what: str) -> Probe:
     with opened(path, what, LIMIT) as container:
         found = [s for s in (best_stream(container, kind) for kind in KINDS) if s]
         for stream in found:
-            if stream.codec_context is None:
-                raise ClipError(f"{what} can't be decoded: unknown codec: {path}")
+            require_codec(stream, what, path)
         _require_whole(container, found, what, path)
         filled = _filled(container, found, what, path)
         if not filled or found[0].type not in {"audio", *filled}:
@@ -56,29 +55,19 @@ def _require_whole(container: Any, streams: Sequence[Any], what: str, path: str)
     if "://" in path:
         return
     there = os.path.getsize(path)
-    spans = [_listed_span(stream, there) for stream in streams]
-    end_s, lacking = lacking_s(container)
-    spans.append((end_s - lacking, end_s))
+    spans = [indexed_s(stream, there) for stream in streams]
+    end_s, missing = missing_s(container)
+    spans.append((end_s - missing, end_s))
     for held_s, listed_s in spans:
         if held_s < listed_s - LOST_END_S:
             raise ClipError(f"{what} is cut off at {held_s:.2f} s of {listed_s:.2f} s: {path}")
-
-
-def _listed_span(stream: Any, there: int) -> tuple[float, float]:
-    """The last time in the index of what lies within so many bytes, and the last of all."""
-    index = stream.index_entries
-    if not len(index) or counts_bytes(stream):
-        return 0.0, 0.0
-    held = (entry.timestamp for entry in index if entry.pos + entry.size <= there)
-    times = (max(held, default=0), index[len(index) - 1].timestamp)
-    return float(times[0] * stream.time_base), float(times[1] * stream.time_base)
 
 
 def _filled(container: Any, streams: Sequence[Any], what: str, path: str) -> set[str]:
     """The kinds of those streams that hold anything at all: "video", "audio"."""
     filled: set[str] = set()
     if streams:
-        for packet in checked(container.demux(*streams), what, path, LIMIT):
+        for packet in LIMIT.within(container.demux(*streams), what, path):
             filled |= {packet.stream.type} if packet.size else set()
             if len(filled) == len(streams):
                 break

@@ -28,26 +28,35 @@ class Rgb:
     def __init__(self, stream: Any, tell: Callable[[str], None]) -> None:
         self._stream, self._tell = stream, tell
         self._kind: tuple[Any, ...] = ()
-        self._size: tuple[int, int] | None = None  # width, height
+        self._size = (0, 0)  # width, height
+
+    def fit(self, first: Any) -> None:
+        """All pictures are to be as large as that of this frame."""
+        self._size = self._square_width(first), first.height
 
     def __call__(self, frame: Any) -> np.ndarray:
         """uint8 [height, width, 3]."""
         transfer, primaries = int(frame.color_trc), int(frame.color_primaries)
-        aspect = self._stream.sample_aspect_ratio or self._stream.codec_context.sample_aspect_ratio
-        kind = (frame.width, frame.height, frame.format.name, aspect, transfer, primaries)
+        width = self._square_width(frame)
+        kind = (frame.width, frame.height, frame.format.name, width, transfer, primaries)
         if kind != self._kind:
-            width = _square_width(frame.width, aspect or Fraction(1))
             self._kind, self._chain = kind, self._made(frame, width, transfer, primaries)
         (picture,) = self._chain.push(frame)
         return _upright(picture.to_ndarray(), frame)
 
+    def _square_width(self, frame: Any) -> int:
+        """How wide a picture is in square pixels."""
+        codec = self._stream.codec_context
+        aspect = self._stream.sample_aspect_ratio or codec.sample_aspect_ratio or Fraction(1)
+        is_possible = 1 / MOST_STRETCHED <= aspect <= MOST_STRETCHED
+        return max(1, round(frame.width * aspect)) if is_possible else int(frame.width)
+
     def _made(self, frame: Any, width: int, transfer: int, primaries: int) -> Chain:
-        own, self._size = (width, frame.height), self._size or (width, frame.height)
         scale = {"width": str(self._size[0]), "height": str(self._size[1])}
         size = f"{frame.width}×{frame.height}"
         if width != frame.width:
             self._tell(f"pixels not square: {size} scaled to {width}×{frame.height}")
-        if own != self._size:
+        if (width, frame.height) != self._size:
             self._tell(f"pictures of {size} scaled to the first one's {'×'.join(scale.values())}")
         is_hdr = transfer in (PQ, HLG)
         primaries = BT2020 if is_hdr and primaries == UNSPECIFIED else primaries
@@ -72,12 +81,6 @@ class Rgb:
                 ("format", {"pix_fmts": "rgb24"}),
             ]
             return Chain(colours, frame)
-
-
-def _square_width(width: int, aspect: Fraction) -> int:
-    """How wide a picture is in square pixels, where its own have that aspect."""
-    is_possible = 1 / MOST_STRETCHED <= aspect <= MOST_STRETCHED
-    return max(1, round(width * aspect)) if is_possible else width
 
 
 def _upright(rgb: np.ndarray, frame: Any) -> np.ndarray:

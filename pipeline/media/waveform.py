@@ -16,8 +16,8 @@ LACK_S = 0.05  # sound that ends no more than this before the picture is as long
 def placed(samples: np.ndarray, late_s: float, duration_s: float) -> np.ndarray:
     """The samples [n] that are heard within `duration_s`, where the first is heard at `late_s`.
 
-    What comes before and after is cut, what lacks is zero. Raises MissingModalityError where
-    nothing is left.
+    What comes before and after is trimmed, what is missing is zero. Raises MissingModalityError
+    where nothing is left.
     """
     late, length = round(late_s * RATE_HZ), round(duration_s * RATE_HZ)
     kept = samples[max(-late, 0) : max(length - late, 0)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from fractions import Fraction
+from itertools import chain
 from pathlib import Path
 
 import av
@@ -12,6 +13,8 @@ import numpy as np
 # With macroblock trees and B-frames together x264 decides by memory that it never wrote, whatever
 # the size of the picture: bytes then differ with what the heap held (see MALLOC_PERTURB_).
 REPEATABLE = "mbtree=0:bframes=0"
+AUDIO_FRAME = 1024  # samples, of AAC
+LAYOUTS = {1: "mono", 2: "stereo", 6: "5.1"}  # by the number of channels
 
 
 def write_mp4(
@@ -23,9 +26,9 @@ def write_mp4(
     crf: int = 20,
     preset: str = "medium",
 ) -> None:
-    """Encode rgb frames (uint8 [height, width, 3], even sizes) and sound, the same bytes each time.
+    """Encode rgb frames (uint8 [height, width, 3], even sizes) and audio, the same bytes each time.
 
-    samples: float [n] or [channels, n] in −1..1, or None for a clip without a sound stream.
+    samples: float [n] or [channels, n] in −1..1, or None for a clip without audio.
     """
     frames = iter(frames)
     first = next(frames)
@@ -37,34 +40,21 @@ def write_mp4(
         video.options = {
             "crf": str(crf), "preset": preset, "threads": "1", "x264-params": REPEATABLE,
         }  # fmt: skip
-        sound = None if samples is None else _sound_stream(container, samples, rate_hz)
-        for image in _with_first(first, frames):
+        if samples is not None:
+            samples = np.atleast_2d(samples)
+            audio = container.add_stream("aac", rate=rate_hz, layout=LAYOUTS[len(samples)])
+        for image in chain([first], frames):
             container.mux(video.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
         container.mux(video.encode())
-        if sound is not None and samples is not None:
-            for frame in _sound_frames(np.atleast_2d(samples), rate_hz):
-                container.mux(sound.encode(frame))
-            container.mux(sound.encode())
+        if samples is not None:
+            for frame in _audio_frames(samples, rate_hz):
+                container.mux(audio.encode(frame))
+            container.mux(audio.encode())
 
 
-def _with_first(first: np.ndarray, rest: Iterable[np.ndarray]) -> Iterable[np.ndarray]:
-    yield first
-    yield from rest
-
-
-def _sound_stream(
-    container: av.container.OutputContainer, samples: np.ndarray, rate_hz: int
-) -> av.AudioStream:
-    channels = len(np.atleast_2d(samples))
-    layout = {1: "mono", 2: "stereo", 6: "5.1"}[channels]
-    return container.add_stream("aac", rate=rate_hz, layout=layout)
-
-
-def _sound_frames(samples: np.ndarray, rate_hz: int, frame: int = 1024) -> Iterable[av.AudioFrame]:
-    layout = {1: "mono", 2: "stereo", 6: "5.1"}[len(samples)]
-    for start in range(0, samples.shape[1], frame):
-        block = np.ascontiguousarray(samples[:, start : start + frame], np.float32)
-        audio = av.AudioFrame.from_ndarray(block, format="fltp", layout=layout)
-        audio.sample_rate = rate_hz
-        audio.pts = start
-        yield audio
+def _audio_frames(samples: np.ndarray, rate_hz: int) -> Iterable[av.AudioFrame]:
+    for start in range(0, samples.shape[1], AUDIO_FRAME):
+        block = np.ascontiguousarray(samples[:, start : start + AUDIO_FRAME], np.float32)
+        frame = av.AudioFrame.from_ndarray(block, format="fltp", layout=LAYOUTS[len(samples)])
+        frame.sample_rate, frame.pts = rate_hz, start
+        yield frame

@@ -6,7 +6,7 @@ from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from pipeline.media.time_limit import DEFAULT_S
+from pipeline.media.container import TIME_LIMIT_S
 
 
 def runtime(default: Any, **limits: Any) -> Any:
@@ -30,7 +30,7 @@ def unless_default(default: Any, **limits: Any) -> Any:
 def time_limit() -> Any:
     """The setting `time_limit_s` of a stage that decodes: runtime-only."""
     meaning = "How long decoding one clip may take, in seconds; what takes longer fails."
-    return runtime(DEFAULT_S, gt=0, description=meaning)
+    return runtime(TIME_LIMIT_S, gt=0, description=meaning)
 
 
 class StageSettings(BaseModel):

@@ -10,7 +10,8 @@ import numpy as np
 
 from pipeline.dataset.clip import Clip
 from pipeline.faces.align import align
-from pipeline.faces.chip import Cut
+from pipeline.faces.chip import Crop
+from pipeline.media import Frames
 from pipeline.stage.result import ClipInputs
 
 FEAT = importlib.util.find_spec("feat")
@@ -54,9 +55,9 @@ def aligned_faces() -> np.ndarray:
 
 
 @cache
-def cut_faces(cut: Cut) -> np.ndarray:
+def cropped_faces(crop: Crop) -> np.ndarray:
     """uint8 rgb [12, px, px, 3], as one of py-feat's detectors sees them."""
-    return np.stack([cut(face.rgb, face.box) for face in seen_faces()])
+    return np.stack([crop(face.rgb, face.box) for face in seen_faces()])
 
 
 def clips_of(*lengths: int) -> list[ClipInputs]:
@@ -72,7 +73,7 @@ def _clip(id: str, which: np.ndarray) -> ClipInputs:
     times = np.arange(len(faces)) / 25
     rows = {
         "images": aligned_faces()[which],
-        "frames": [(float(t), face.rgb) for t, face in zip(times, faces, strict=True)],
+        "frames": Frames.of([(float(t), f.rgb) for t, f in zip(times, faces, strict=True)]),
         "times": times,
         "boxes": np.stack([face.box for face in faces]),
     }

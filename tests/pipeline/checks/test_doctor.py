@@ -90,7 +90,7 @@ def test_opencv_without_its_libraries_is_a_problem(monkeypatch: pytest.MonkeyPat
 def test_a_codec_that_decodes_to_something_else_is_found(
     codec: str, state: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    name = "_film" if codec in codecs.PICTURE_ENCODERS else "_record"
+    name = "_film" if codec in codecs.VIDEO_ENCODERS else "_record"
     write = getattr(codecs, name)
 
     def spoilt(path: Path, encoder: str) -> None:

@@ -18,8 +18,8 @@ from torchvision.models import resnet18
 from pipeline import dataset
 from pipeline.dag.plan import Plan, prepare
 from pipeline.dag.spec import DEFAULT_FILE, Stages
+from pipeline.encoders.action_units import HUB, LANDMARKS_FILE
 from pipeline.errors import UserError
-from pipeline.extractors.action_units import HUB, LANDMARKS_FILE
 from pipeline.io.folder import Folder
 from pipeline.io.hashing import of_file
 from pipeline.stage.result import OK

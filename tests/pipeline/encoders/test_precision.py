@@ -79,7 +79,7 @@ def test_a_real_text_encoder_is_within_the_tolerance() -> None:
     assert found.max() < WORST
 
 
-def test_made_up_networks_are_within_the_tolerance() -> None:
+def test_random_networks_are_within_the_tolerance() -> None:
     for kind, batch in ((Bert, texts()), (Wav2vec2, sounds()), (Resnet18, faces())):
         found = errors(*both(kind, batch, weights="random"))
         assert 0 < np.median(found) < TOLERANCE, kind.__name__

@@ -3,14 +3,13 @@
 import csv
 import json
 import os
-import re
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,13 +19,14 @@ from safetensors.torch import save_file
 from skops.io import dump
 
 from pipeline.encoders import openface
+from pipeline.encoders.action_units import HUB, LANDMARKS_FILE, columns
 from pipeline.encoders.openface import AUS
-from pipeline.encoders.py_feat_pins import PINS, Pin
 from pipeline.errors import ClipError, UserError
-from pipeline.extractors.action_units import CUT, HUB, LANDMARKS_FILE, ActionUnits, columns
+from pipeline.extractors.action_units import CROP, ActionUnits
 from pipeline.faces.chip import square
+from pipeline.media import Frame, Frames
 from pipeline.stage.result import FAILED, OK, ClipInputs, ClipResult
-from tests.support.aligned_faces import FOOTAGE, clips_of, cut_faces
+from tests.support.aligned_faces import FOOTAGE, clips_of, cropped_faces
 
 PY_FEAT = ("xgb", "svm", "multitask")
 OPENFACE_AUS = [1, 2, 4, 5, 6, 7, 9, 10, 12, 14, 15, 17, 20, 23, 25, 26, 45]
@@ -81,6 +81,10 @@ def make(backend: str, **settings) -> ActionUnits:
     return ActionUnits(ActionUnits.Settings(backend=backend, **settings))
 
 
+def with_frames(inputs: ClipInputs, frames: Sequence[Frame]) -> ClipInputs:
+    return ClipInputs(inputs.clip, {**inputs.rows, "frames": Frames.of(frames)})
+
+
 def extract(stage: ActionUnits, clips: list[ClipInputs]) -> list[ClipResult]:
     return list(stage.extract(clips))
 
@@ -103,7 +107,7 @@ def by_py_feat(backend: str, released: Path) -> dict[str, np.ndarray]:
     from skops.io import get_untrusted_types, load
 
     path = released.joinpath(*HUB[backend])
-    faces = torch.from_numpy(cut_faces(CUT[backend])).permute(0, 3, 1, 2) / 255
+    faces = torch.from_numpy(cropped_faces(CROP[backend])).permute(0, 3, 1, 2) / 255
     if backend == "multitask":
         out = MultitaskModel("cpu", path)(faces)
         return dict(zip(out.au_names, out.au.T, strict=True))
@@ -124,7 +128,7 @@ def by_py_feat(backend: str, released: Path) -> dict[str, np.ndarray]:
 @pytest.mark.parametrize("backend", PY_FEAT)
 def test_units_are_py_feats_own(backend: str, released: Path) -> None:
     expected = by_py_feat(backend, released)
-    features = from_release(backend, released).features(cut_faces(CUT[backend]))
+    features = from_release(backend, released).features(cropped_faces(CROP[backend]))
     well_formed(features, len(features))
     for column, au in enumerate(OPENFACE_AUS):
         presences, intensities = features[:, column], features[:, column + 17]
@@ -163,7 +167,9 @@ def test_a_clip_does_not_depend_on_its_batch(backend: str) -> None:
 
 @pytest.mark.slow
 def test_the_threshold_decides_what_is_there() -> None:
-    low, high = (random("svm", threshold=t).features(cut_faces(CUT["svm"])) for t in (0.05, 0.95))
+    low, high = (
+        random("svm", threshold=t).features(cropped_faces(CROP["svm"])) for t in (0.05, 0.95)
+    )
     assert np.array_equal(low[:, 17:], high[:, 17:])
     assert low[:, :17].mean() > 0.9 > 0.1 > high[:, :17].mean()
 
@@ -172,7 +178,7 @@ def test_the_threshold_decides_what_is_there() -> None:
 @pytest.mark.parametrize("backend", PY_FEAT)
 def test_random_weights_are_the_same_in_another_process(backend: str, tmp_path: Path) -> None:
     settings = random(backend).settings.model_dump(exclude_unset=True)
-    faces = cut_faces(CUT[backend])[:2]
+    faces = cropped_faces(CROP[backend])[:2]
     here = random(backend).features(faces)
     np.save(tmp_path / "faces.npy", faces)
     code = f"""
@@ -199,7 +205,7 @@ def test_landmarks_that_enclose_nothing_cost_their_clip_alone() -> None:
 @pytest.mark.slow
 def test_pictures_that_can_not_be_decoded_any_more_cost_their_clip_alone() -> None:
     first, second, third = clips_of(2, 3, 2)
-    broken = ClipInputs(second.clip, {**second.rows, "frames": second.rows["frames"][:1]})
+    broken = with_frames(second, list(second.rows["frames"])[:1])
     results = extract(random("multitask"), [first, broken, third])
     assert [result.state for result in results] == [OK, FAILED, OK]
     assert "no picture at 0.040 s" in results[1].reason
@@ -235,7 +241,7 @@ def test_a_setting_meant_for_another_backend_is_refused(backend: str, setting: d
 
 def refused(stage: ActionUnits, *words: str) -> None:
     with pytest.raises(UserError) as caught:
-        stage.features(cut_faces(CUT[stage.settings.backend])[:1])
+        stage.features(cropped_faces(CROP[stage.settings.backend])[:1])
     message = str(caught.value)
     assert "\n" not in message
     for word in words:
@@ -258,27 +264,14 @@ def test_a_skops_file_that_nobody_trusts_is_not_opened(trusted: str | None, tmp_
     refused(stage, digest, "multitask")
 
 
-def test_a_pin_is_trusted_unless_the_user_trusts_another(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_the_user_trusts_is_trusted_until_it_changes(tmp_path: Path) -> None:
     path = tmp_path / HUB["xgb"][1]
     path.write_bytes(b"released")
-    pin = Pin(sha256(b"released").hexdigest(), ("here", "there"))
-    monkeypatch.setitem(cast(dict[str, Pin], PINS), HUB["xgb"][1], pin)
-    assert skops_stage(path, None).weights().id.startswith(str(path))
-    with pytest.raises(UserError, match=f"`trusted_sha256` is {'0' * 64}"):
-        skops_stage(path, "0" * 64).weights()
+    digest = sha256(b"released").hexdigest()
+    assert skops_stage(path, digest).weights().id.startswith(str(path))
     path.write_bytes(b"changed")
-    with pytest.raises(UserError, match=f"`trusted_sha256` is {pin.sha256}"):
-        skops_stage(path, None).weights()
-    assert skops_stage(path, sha256(b"changed").hexdigest()).weights()
-
-
-def test_every_pin_has_two_sources() -> None:
-    for file, pin in PINS.items():
-        assert file in {name for _, name in HUB.values()}
-        assert re.fullmatch("[0-9a-f]{64}", pin.sha256)
-        assert len(set(pin.sources)) == 2
+    with pytest.raises(UserError, match=f"`trusted_sha256` is {digest}"):
+        skops_stage(path, digest).weights()
 
 
 @pytest.mark.slow
@@ -398,7 +391,9 @@ def test_openfaces_own_values_reach_the_faces_they_are_of(
     stage = make("openface")
     assert stage.weights().path == path
     clips = clips_of(3, 5)
-    clips[1].rows["frames"][2] = (clips[1].rows["times"][2], np.zeros((90, 160, 3), np.uint8))
+    frames = list(clips[1].rows["frames"])
+    frames[2] = (frames[2][0], np.zeros((90, 160, 3), np.uint8))
+    clips[1] = with_frames(clips[1], frames)
     first, second = extract(stage, clips)
     assert first.reason == ""
     assert "1 of 5 steps" in second.reason

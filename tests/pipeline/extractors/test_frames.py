@@ -16,6 +16,7 @@ from pipeline.dataset.clip import Clip
 from pipeline.errors import ClipError, MissingModalityError
 from pipeline.extractors.frames import Frames
 from pipeline.media import frames
+from pipeline.media.rgb import Rgb
 from pipeline.media.write_mp4 import write_mp4
 from pipeline.stage.result import FAILED, MISSING, OK, ClipInputs
 from tests.support.bad_media.making import larger_midway
@@ -238,6 +239,27 @@ def test_a_size_that_changes_midway_changes_no_picture_s_size(tmp_path):
     shapes = {rgb.shape for _, rgb in found}
     assert shapes == {(180, 320, 3)}
     assert found.note == "pictures of 640×360 scaled to the first one's 320×180"
+
+
+def test_frames_at_given_times_are_those_of_a_whole_pass_and_no_other_is_converted(
+    tmp_path, monkeypatch
+):
+    larger_midway(tmp_path / "a.ts")
+    every = list(frames(str(tmp_path / "a.ts")))
+    wanted = every[4::9]
+    assert wanted[-1][0] > every[len(every) // 2][0]
+    convert, converted = Rgb.__call__, []
+
+    def counted(rgb, frame):
+        converted.append(frame)
+        return convert(rgb, frame)
+
+    monkeypatch.setattr(Rgb, "__call__", counted)
+    found = list(frames(str(tmp_path / "a.ts")).at([time_s for time_s, _ in wanted]))
+    assert len(converted) == len(wanted)
+    for (time_s, rgb), (expected_s, expected) in zip(found, wanted, strict=True):
+        assert time_s == expected_s
+        np.testing.assert_array_equal(rgb, expected)
 
 
 def test_a_colon_in_a_path_is_no_protocol(tmp_path, monkeypatch):

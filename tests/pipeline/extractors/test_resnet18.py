@@ -14,9 +14,9 @@ from safetensors.torch import save_file
 from torchvision import models
 from torchvision.transforms.v2 import functional as transforms
 
-from pipeline.encoders import resnet18
+from pipeline.encoders import imagenet, resnet18
 from pipeline.errors import UserError
-from pipeline.extractors.resnet18 import IMAGENET_FILE, Resnet18
+from pipeline.extractors.resnet18 import Resnet18
 from pipeline.stage.result import OK, ClipInputs, ClipResult
 from tests.support.aligned_faces import aligned_faces, clips_of
 
@@ -196,7 +196,7 @@ def test_imagenet_weights_are_those_that_torchvision_keeps(
     reference: models.ResNet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
-    kept = tmp_path / "hub" / "checkpoints" / IMAGENET_FILE
+    kept = tmp_path / "hub" / "checkpoints" / imagenet.FILE
     kept.parent.mkdir(parents=True)
     torch.save(reference.state_dict(), kept)
     stage = extractor("imagenet")
@@ -213,7 +213,7 @@ def test_imagenet_weights_that_are_not_to_be_had_are_one_clear_line(
 
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     monkeypatch.setattr(torch.hub, "download_url_to_file", offline)
-    with pytest.raises(UserError, match=f"{IMAGENET_FILE}.*no network.*`random`") as caught:
+    with pytest.raises(UserError, match=f"{imagenet.FILE}.*no network.*`random`") as caught:
         extractor("imagenet").weights()
     assert "\n" not in str(caught.value)
 

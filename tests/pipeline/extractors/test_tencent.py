@@ -17,9 +17,9 @@ from model.cli.group import main
 from pipeline import open_cache
 from pipeline.dataset.clip import Clip
 from pipeline.encoders.segment import words
-from pipeline.encoders.word_vectors import Layout, WordVectors
+from pipeline.encoders.word_vectors import Layout, WordVectors, of_word
 from pipeline.errors import UserError
-from pipeline.extractors.tencent import Tencent, of_word
+from pipeline.extractors.tencent import Tencent
 from pipeline.stage.result import ClipInputs, ClipResult
 from pipeline.stage.transcript import written
 from pipeline.weights import registry

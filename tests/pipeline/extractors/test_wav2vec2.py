@@ -14,10 +14,10 @@ from torch import nn
 from transformers import Wav2Vec2Config, Wav2Vec2FeatureExtractor, Wav2Vec2Model
 
 from pipeline.dataset.clip import Clip
-from pipeline.encoders import huggingface
-from pipeline.encoders.huggingface import by_length
+from pipeline.encoders import wav2vec2
+from pipeline.encoders.wav2vec2 import Network, loaded
 from pipeline.errors import UserError
-from pipeline.extractors.wav2vec2 import Network, Wav2vec2, _loaded
+from pipeline.extractors.wav2vec2 import Wav2vec2
 from pipeline.stage.result import ClipInputs
 from tests.support.paths import ROOT
 
@@ -117,7 +117,7 @@ def test_frames_are_those_of_a_plain_call_on_one_clip(folder):
 @pytest.fixture
 def accelerated(monkeypatch):
     """Batches are made as on an accelerator."""
-    monkeypatch.setattr(huggingface, "batch_size", lambda setting, device: setting)
+    monkeypatch.setattr(wav2vec2, "batch_size", lambda setting, device: setting)
 
 
 def test_on_a_processor_a_clip_does_not_depend_on_its_batch_by_a_bit(folder):
@@ -171,7 +171,7 @@ def test_digital_silence_is_finite(folder):
 
 
 def test_windows_of_long_sound_give_the_whole_sounds_frames(folder):
-    network = _loaded(Wav2vec2(Wav2vec2.Settings(weights=str(folder))).weights(), "cpu")
+    network = loaded(Wav2vec2(Wav2vec2.Settings(weights=str(folder))).weights(), "cpu")
     for n in (400, 16_000, 48_123, 50_000):
         sound = np.zeros(n, np.float32)
         windows = network.windows(sound, 16_000)
@@ -213,7 +213,7 @@ def test_the_width_is_read_from_the_config(folder):
 @pytest.mark.parametrize("drop", ["encoder.layers.1.", "pos_conv_embed.conv.weight_g"])
 def test_a_checkpoint_that_lacks_tensors_is_refused_by_name(tmp_path, drop):
     path = checkpoint(tmp_path / "holed", drop=drop)
-    with pytest.raises(UserError, match=r"lack \d+ tensors of Wav2Vec2Model \(encoder\."):
+    with pytest.raises(UserError, match=r"missing \d+ tensors of Wav2Vec2Model \(encoder\."):
         results(SOUNDS[:1], weights=str(path))
 
 
@@ -243,7 +243,7 @@ def test_sound_is_normalised_as_the_checkpoint_says(tmp_path, normalises):
     path = checkpoint(tmp_path / "w")
     Wav2Vec2FeatureExtractor(do_normalize=normalises).save_pretrained(path)
     stage = Wav2vec2(Wav2vec2.Settings(weights=str(path)))
-    given = _loaded(stage.weights(), "cpu").normalised(SOUNDS[0])
+    given = loaded(stage.weights(), "cpu").normalised(SOUNDS[0])
     wave = SOUNDS[0] / 32_768
     expected = (wave - wave.mean()) / np.sqrt(wave.var() + 1e-7) if normalises else wave
     np.testing.assert_allclose(given, expected, atol=1e-5)
@@ -272,21 +272,13 @@ def test_random_weights_are_the_same_every_time_and_hear_a_difference():
     assert np.abs(low - high).max() > 0.3
 
 
-def test_batches_hold_similar_lengths_within_their_limits():
-    lengths = [5, 1, 9, 1, 5, 100]
-    assert by_length(lengths, 2, 1000) == [[1, 3], [0, 4], [2, 5]]
-    assert by_length(lengths, 9, 20) == [[1, 3, 0, 4], [2], [5]]
-    assert by_length(lengths, 9, 1000, equal=True) == [[1, 3], [0, 4], [2], [5]]
-    assert by_length([], 2, 10) == []
-
-
 @pytest.mark.slow
 def test_threads_that_all_come_first_load_one_network_each_and_agree():
     code = """
 from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 from pipeline.dataset.clip import Clip
-from pipeline.stage.result import ClipInputs
+from pipeline.stage.extractor import ClipInputs
 from pipeline.extractors.bert import Bert
 from pipeline.extractors.wav2vec2 import Wav2vec2
 

@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from pipeline.errors import ClipError
-from pipeline.faces.chip import Cut, chips, square, stretched
+from pipeline.faces.chip import Crop, chips, square, stretched
+from pipeline.media import Frame, Frames
 from tests.support.aligned_faces import seen_faces
 
 Theirs = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
@@ -33,7 +34,7 @@ def by_detector_v1(frame: torch.Tensor, box: torch.Tensor) -> torch.Tensor:
     return cast(torch.Tensor, faces[0])
 
 
-def largest_difference(rgb: np.ndarray, box: np.ndarray, ours: Cut, theirs: Theirs) -> float:
+def largest_difference(rgb: np.ndarray, box: np.ndarray, ours: Crop, theirs: Theirs) -> float:
     frame = torch.from_numpy(np.ascontiguousarray(rgb)).permute(2, 0, 1)[None]
     expected = theirs(frame, torch.from_numpy(box)[None]).permute(1, 2, 0).numpy()
     return float(np.abs(ours(rgb, box) / 255 - expected).max())
@@ -47,7 +48,7 @@ CUTS = [
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("ours", "theirs"), CUTS)
-def test_real_faces_are_cut_as_py_feat_cuts_them(ours: Cut, theirs: Theirs) -> None:
+def test_real_faces_are_cut_as_py_feat_cuts_them(ours: Crop, theirs: Theirs) -> None:
     for face in seen_faces():
         assert largest_difference(face.rgb, face.box, ours, theirs) <= LEVEL
 
@@ -56,7 +57,7 @@ def test_real_faces_are_cut_as_py_feat_cuts_them(ours: Cut, theirs: Theirs) -> N
 @pytest.mark.parametrize("shape", [(90, 160), (64, 64), (200, 120), (3, 5)])
 @pytest.mark.parametrize(("ours", "theirs"), CUTS)
 def test_boxes_over_the_edges_are_filled_as_py_feat_fills_them(
-    shape: tuple[int, int], ours: Cut, theirs: Theirs
+    shape: tuple[int, int], ours: Crop, theirs: Theirs
 ) -> None:
     rng = np.random.default_rng(0)
     noise = rng.integers(0, 256, (*shape, 3), dtype=np.uint8)  # where errors of place show most
@@ -75,20 +76,21 @@ def still(shade: int) -> np.ndarray:
 def test_each_face_comes_from_its_own_frame_and_no_frame_after_the_last_is_decoded() -> None:
     decoded: list[int] = []
 
-    def frames() -> Iterator[tuple[float, np.ndarray]]:
+    def begin(_: Frames, wanted: Callable[[float], bool]) -> Iterator[Frame]:
         for shade in range(10):
             decoded.append(shade)
-            yield shade / 25, still(shade)
+            if wanted(shade / 25):
+                yield shade / 25, still(shade)
 
     boxes = np.tile(np.array([5, 5, 10, 12], np.float32), (2, 1))
-    found = chips(frames(), np.array([0.08, 0.2]), boxes, square)
+    found = chips(Frames(begin), np.array([0.08, 0.2]), boxes, square)
     assert found.shape == (2, 256, 256, 3)
     assert [set(np.unique(face)) for face in found] == [{2}, {5}]
     assert decoded == [0, 1, 2, 3, 4, 5]
 
 
 def test_a_frame_that_is_no_longer_there_is_an_error_of_the_clip() -> None:
-    frames = [(0.0, still(0)), (0.04, still(1))]
+    frames = Frames.of([(0.0, still(0)), (0.04, still(1))])
     boxes = np.tile(np.array([5, 5, 10, 12], np.float32), (2, 1))
     with pytest.raises(ClipError, match="no picture at 0.080 s"):
         chips(frames, np.array([0.04, 0.08]), boxes, stretched)

@@ -12,7 +12,7 @@ from pipeline.dataset.clip import Clip
 from pipeline.extractors.faces import Faces
 from pipeline.faces.align import SIZE_PX, TEMPLATE_PX
 from pipeline.faces.quality import HEAD, Levels, Quality, inside, pose, sharpness
-from pipeline.media import Pictures, frames
+from pipeline.media import Frames, frames
 from pipeline.stage.result import OK, ClipInputs, ClipResult
 
 FEAT = importlib.util.find_spec("feat")
@@ -67,17 +67,17 @@ def test_a_box_of_no_area_is_no_error() -> None:
     ("changed", "said"),
     [
         ({}, ""),
-        ({"probability": 0.816}, "mean probability 0.82 (at least 0.9)"),
+        ({"mean_probability": 0.816}, "mean probability 0.82 (at least 0.9)"),
         ({"coverage": 0.04}, "face in 4 % of the frames (at least 25 %)"),
-        ({"eyes_px": 7}, "7 px between the eyes (at least 12)"),
+        ({"eye_distance": 7}, "7 px between the eyes (at least 12)"),
         ({"sharpness": 0.002}, "sharpness 0.002 (at least 0.01)"),
-        ({"yaw_deg": 71}, "head turned by 71° (at most 60°)"),
-        ({"pitch_deg": 65}, "head turned by 65° (at most 60°)"),
+        ({"yaw": 71}, "head turned by 71° (at most 60°)"),
+        ({"pitch": 65}, "head turned by 65° (at most 60°)"),
         ({"inside": 0.5}, "50 % of the face in the picture (at least 80 %)"),
         ({"damaged": 0.6}, "60 % of the pictures are damaged (at most 10 %)"),
         ({"runner_up": 0.95}, "another person 95 % as large (at most 80 %)"),
         (
-            {"coverage": 0.04, "probability": 0.82},
+            {"coverage": 0.04, "mean_probability": 0.82},
             "face in 4 % of the frames (at least 25 %), mean probability 0.82 (at least 0.9)",
         ),
     ],
@@ -93,7 +93,7 @@ def shown(name: str, count: int) -> list[np.ndarray]:
 
 
 def faces_of(pictures: list[np.ndarray], **settings) -> ClipResult:
-    given = Pictures(lambda _: ((i / 25, rgb) for i, rgb in enumerate(pictures)))
+    given = Frames.of([(i / 25, rgb) for i, rgb in enumerate(pictures)])
     stage = Faces(Faces.Settings(device="cpu", **settings))
     (result,) = stage.extract([ClipInputs(Clip("a"), {"frames": given})])
     assert result.state == OK

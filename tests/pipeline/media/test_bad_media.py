@@ -20,7 +20,7 @@ from pipeline.cli.console import print_problems
 from pipeline.dataset.clip import Clip
 from pipeline.extractors.audio import Audio
 from pipeline.extractors.frames import Frames
-from pipeline.media.time_limit import TimeLimit
+from pipeline.media.container import TimeLimit
 from pipeline.stage.result import ClipInputs, ClipResult
 from pipeline.store.cache import Cache, StageView
 from pipeline.store.status import status
@@ -226,7 +226,7 @@ def test_a_clip_over_the_time_limit_fails_and_says_how_to_wait_longer(tmp_path: 
 
 
 def test_the_time_limit_counts_decoding_and_not_what_is_done_with_it() -> None:
-    for _ in TimeLimit("frames", 0.05).within(range(3), "clip.mp4"):
+    for _ in TimeLimit("frames", 0.05).within(range(3), "video", "clip.mp4"):
         time.sleep(0.04)
 
 

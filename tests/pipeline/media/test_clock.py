@@ -126,7 +126,7 @@ def test_a_file_that_begins_amid_an_open_group_begins_with_what_can_be_shown(
                 packet.stream = streams[packet.stream.index]
                 written.mux(packet)
     shown_s, begins_s = flash_s(path)
-    assert media.picture_span(str(path)) == pytest.approx((begins_s, 1.6), abs=0.01)
+    assert media.video_span(str(path)) == pytest.approx((begins_s, 1.6), abs=0.01)
     assert click_s(audio(path)["samples"]) == pytest.approx(shown_s, abs=CLICK_S)
 
 
@@ -154,7 +154,7 @@ def test_a_gap_in_the_sound_is_silence_and_what_follows_keeps_its_time(tmp_path:
             if packet.dts is not None and not is_gone:
                 packet.stream = streams[packet.stream.index]
                 written.mux(packet)
-    heard = media.sound(str(path))
-    assert heard.note == "0.51 s lack amid the sound and are silent"
+    heard = media.load_audio(str(path))
+    assert heard.note == "0.51 s of the sound are missing and silent"
     shown_s, _ = flash_s(path)
     assert click_s(audio(path)["samples"]) == pytest.approx(shown_s, abs=CLICK_S)

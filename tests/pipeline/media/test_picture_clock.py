@@ -83,7 +83,7 @@ def checked(path: Path, first: int, begins_s: float, count: int) -> None:
 def test_delayed_pictures_begin_at_zero(tmp_path, suffix, bframes, begin_s):
     path = write(tmp_path / f"clip{suffix}", begin_s, bframes)
     checked(path, 0, begin_s, PICTURES)
-    span = media.picture_span(str(path))
+    span = media.video_span(str(path))
     assert span is not None
     assert span[0] == pytest.approx(begin_s, abs=2e-3)
 
@@ -91,7 +91,7 @@ def test_delayed_pictures_begin_at_zero(tmp_path, suffix, bframes, begin_s):
 @pytest.mark.parametrize("bframes", [0, 2])
 def test_a_transport_stream_keeps_its_own_clock_apart(tmp_path, bframes):
     path = write(tmp_path / "clip.ts", 1.53, bframes, output_ts_offset="4000")
-    heard = media.sound(str(path))
+    heard = media.load_audio(str(path))
     clip = frames(str(path))
     times = [time for time, _ in clip]
     np.testing.assert_allclose(times, np.arange(PICTURES) / FPS, atol=1e-3)

@@ -61,7 +61,7 @@ def test_the_default_stream_is_taken_else_the_largest(tmp_path, flags, sizes, ta
         f"picture stream {taken} of {len(sizes)} taken ({width}×{height}), not "
     )
     assert clip.note.count("×") == len(sizes)
-    assert probe(str(path), "video").pictures
+    assert probe(str(path), "video").video
 
 
 def test_sound_follows_the_same_rule(tmp_path):
@@ -74,7 +74,7 @@ def test_sound_follows_the_same_rule(tmp_path):
             frame = av.AudioFrame.from_ndarray(samples, format="s16", layout=layout)
             frame.sample_rate, frame.pts = 8000, 0
             container.mux([*stream.encode(frame), *stream.encode()])
-    heard = media.sound(str(tmp_path / "a.mkv"))
+    heard = media.load_audio(str(tmp_path / "a.mkv"))
     assert heard.samples.shape == (2, 8000)
     assert heard.note == "sound stream 2 of 2 taken (2 channels), not 1 (1 channel)"
 

@@ -86,7 +86,7 @@ def test_every_clip_is_h264_with_aac_of_its_length(sample: Dataset) -> None:
             sound = [stream.codec_context.name for stream in container.streams.audio]
         assert sound == ([] if clip.id == SPECIAL["no sound"] else ["aac"])
         if sound:
-            heard = media.sound(str(clip.video))
+            heard = media.load_audio(str(clip.video))
             seconds = heard.samples.shape[1] / heard.rate_hz
             assert seconds == pytest.approx(planned[clip.id].seconds, abs=1024 / voice.RATE_HZ)
 
@@ -116,11 +116,11 @@ def test_faces_are_where_they_should_be(folder: Path, sample: Dataset) -> None:
 
 def test_sound_is_lacking_or_silent_where_it_should_be(folder: Path, sample: Dataset) -> None:
     with pytest.raises(MissingModalityError):
-        media.sound(video(folder, "no sound"))
-    assert not media.sound(video(folder, "silence")).samples.any()
+        media.load_audio(video(folder, "no sound"))
+    assert not media.load_audio(video(folder, "silence")).samples.any()
     for clip in sample.clips:
         if clip.id not in (SPECIAL["no sound"], SPECIAL["silence"]):
-            assert np.abs(media.sound(str(clip.video)).samples).max() > 0.05
+            assert np.abs(media.load_audio(str(clip.video)).samples).max() > 0.05
 
 
 def test_the_same_bytes_are_written_each_time(folder: Path, tmp_path: Path) -> None:

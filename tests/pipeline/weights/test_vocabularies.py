@@ -298,7 +298,7 @@ def test_a_text_longer_than_a_roberta_has_places_is_cut_without_its_tokenizers_w
     config = json.loads((folder / "config.json").read_text())
     (result,) = results(folder, ["good " * 900])
     assert config["max_position_embeddings"] == 512
-    assert result.reason.startswith("text cut: 510 of ")
+    assert result.reason.startswith("text truncated: 510 of ")
 
 
 def in_the_hub_cache(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:

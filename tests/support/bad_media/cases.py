@@ -153,7 +153,7 @@ CASES = [
     Case("moov garbled", damaged(garbled_index),
          faces="failed: no picture of the video can be decoded", audio="ok 2.05 s"),
     Case("impossible times", damaged(slowed),
-         audio="ok 2.11 s, not cut to the picture: pictures span … hours"),
+         audio="ok 2.11 s, not trimmed to the picture: pictures span … hours"),
     # modalities
     Case("video without sound", good(samples=None), audio="missing: no sound stream"),
     Case("sound without video", sound_alone("aac", "mp4"),
@@ -211,7 +211,7 @@ CASES = [
     heard("24 bit", wav(subtype="PCM_24")),
     heard("FLAC", wav(), sound_file="sound.flac"),
     heard("NaN samples", wav(with_nan, subtype="FLOAT"),
-          "failed: 100 of 32000 samples are no numbers"),
+          "failed: 100 of 32000 samples are not finite"),
     Case("digital silence", good(samples=np.zeros(32_000)), audio="ok 2.00 s, digital silence"),
     Case("clipping", good(samples=np.clip(20 * spoken(), -1, 1))),
     heard("text renamed to .wav", written(b"hello\n" * 200),
@@ -231,7 +231,7 @@ CASES = [
     # text
     spoken_of("empty text", "", "missing: empty text"),
     spoken_of("blank text", " \t\n\u3000\u200b", "missing: empty text"),
-    spoken_of("10,000 words", "word " * 10_000, "ok 32, text cut: 512 of 10002 tokens kept"),
+    spoken_of("10,000 words", "word " * 10_000, "ok 32, text truncated: 512 of 10002 tokens kept"),
     spoken_of("a word of 100,000 letters", "w" * 100_000, "ok 3"),
     spoken_of("emoji", "👩‍👩‍👧 😀🏳️‍🌈", "ok 4"),
     spoken_of("right to left", "היה ממש טוב مرحبا", "ok 6"),

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import os
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import BinaryIO
 
 UNFINISHED = 0x7FFF_0000  # sizes from here on stand for "unknown" in headers of 32 bits
 HEAD = 1 << 16  # of a file, in which the headers looked at here lie
 TAIL = 1 << 17  # two of the largest pages of Ogg
 MOST_BYTES = 1 << 60
+MOST_BOXES = 1 << 20  # of an mp4; one in fragments has two for each
 SEGMENT = b"\x18\x53\x80\x67"
 LAST_PAGE = 4  # Ogg's flag
 
 
-def lacking_share(path: str) -> float:
+def missing_share(path: str) -> float:
     """The share 0..1 of the announced bytes that is not there.
 
     0 where the file is whole, where it announces nothing, and for URLs. RIFF (AVI, WAV), Wave64,
@@ -28,6 +29,20 @@ def lacking_share(path: str) -> float:
         announced = next((size for magic, size in SIZES if head.startswith(magic)), _mp3)(file)
         there = file.seek(0, os.SEEK_END)
     return max(0.0, 1 - there / announced) if announced else 0.0
+
+
+def why_unreadable(path: str) -> str:
+    """What FFmpeg says in its log alone: nothing in the file, or no index in an mp4."""
+    try:
+        with open(path, "rb") as file:
+            boxes = [kind for kind, _ in _boxes(file)]
+    except OSError:
+        return ""
+    if not boxes:
+        return "the file is empty"
+    if boxes[0] != b"ftyp" or b"moov" in boxes:
+        return ""
+    return "its index (moov) is missing, the recording or the copy was not finished"
 
 
 def is_unfinished(path: str) -> bool:
@@ -52,17 +67,23 @@ def _lacks_last_page(file: BinaryIO) -> bool:
 
 
 def _ends_amid_fragment(file: BinaryIO) -> bool:
-    there, end, is_fragmented = file.seek(0, os.SEEK_END), 0, False
-    while end < there:
+    there, boxes = file.seek(0, os.SEEK_END), dict(_boxes(file))
+    return b"moof" in boxes and max(boxes.values()) > there
+
+
+def _boxes(file: BinaryIO) -> Iterator[tuple[bytes, int]]:
+    """The types of an mp4's boxes at the top level, in order, and where each ends."""
+    end = 0
+    for _ in range(MOST_BOXES):
         file.seek(end)
-        head = file.read(16).ljust(16, b"\0")
-        size, kind, large = struct.unpack(">I4sQ", head)
+        head = file.read(16)
+        size, kind, large = struct.unpack(">I4sQ", head.ljust(16, b"\0"))
         size = large if size == 1 else size
-        if size < 8:  # the last box, or no box
-            return False
-        is_fragmented |= kind == b"moof"
         end += size
-    return is_fragmented and end > there
+        if head:
+            yield kind, end
+        if size < 8:  # the last box, or no box
+            return
 
 
 def _riff(file: BinaryIO) -> int:

@@ -6,13 +6,12 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from pipeline.errors import ClipError
-from pipeline.media.container import best_stream, checked, is_damage, opened
-from pipeline.media.time_limit import DEFAULT_S, TimeLimit
+from pipeline.media.container import TIME_LIMIT_S, TimeLimit, best_stream, is_damage, opened
 
 LONGEST_SPAN_S = 3 * 3600.0  # of the pictures; longer ones come of damaged times
 
 
-def picture_span(path: str, time_limit_s: float = DEFAULT_S) -> tuple[float, float] | None:
+def video_span(path: str, time_limit_s: float = TIME_LIMIT_S) -> tuple[float, float] | None:
     """When a video's first picture is shown and its last one ends, in seconds of the file's clock.
 
     None where there is no video to speak of: no picture stream, a cover, a single picture. The
@@ -28,7 +27,7 @@ def picture_span(path: str, time_limit_s: float = DEFAULT_S) -> tuple[float, flo
         is_decodable = stream.codec_context is not None
         if is_decodable:
             stream.thread_type, stream.codec_context.thread_count = "NONE", 1
-        packets = checked(container.demux(stream), "video", path, limit)
+        packets = limit.within(container.demux(stream), "video", path)
         begins_s, lasting = _gone_through(packets, stream, is_decodable)
     if len(lasting) < 2:
         return None

@@ -6,8 +6,8 @@ import pytest
 
 from pipeline import media
 from pipeline.errors import ClipError
-from pipeline.media.cut_off import lacking_share
 from pipeline.media.probe import probe
+from pipeline.media.truncated import missing_share
 from tests.support.media_files import write
 
 PCM = ("pcm_s16le", "pcm_s24le", "pcm_f32le", "pcm_u8", "pcm_alaw")
@@ -62,11 +62,11 @@ def cut(path: Path, share: float = 0.5) -> Path:
 @pytest.mark.parametrize(("suffix", "codec", "pictures"), cases(TOLD | UNTOLD))
 def test_whole_sound_passes(tmp_path: Path, suffix: str, codec: str, pictures: bool) -> None:
     path = str(written(tmp_path, suffix, codec, pictures))
-    heard = media.sound(path)
+    heard = media.load_audio(path)
     assert heard.samples.shape[1] / heard.rate_hz == pytest.approx(SECONDS, abs=0.1)
     assert (heard.note, heard.doubt) == ("", "")
-    assert probe(path, "video").sound
-    assert lacking_share(path) == pytest.approx(0, abs=0.01)
+    assert probe(path, "video").audio
+    assert missing_share(path) == pytest.approx(0, abs=0.01)
 
 
 @pytest.mark.parametrize(("suffix", "codec", "pictures"), cases(TOLD))
@@ -75,7 +75,7 @@ def test_sound_that_was_cut_off_is_told(
 ) -> None:
     path = cut(written(tmp_path, suffix, codec, pictures))
     with pytest.raises(ClipError, match=r"stops at 0\.\d+ s of 1\.|can't be decoded|damaged"):
-        media.sound(str(path))
+        media.load_audio(str(path))
 
 
 @pytest.mark.parametrize("suffix", ["avi", "mkv", "flv", "mp4", "mp3"])
@@ -88,21 +88,21 @@ def test_opening_a_file_tells_too_that_it_was_cut_off(tmp_path: Path, suffix: st
 @pytest.mark.parametrize("codec", ["libopus", "flac"])
 def test_an_ogg_file_without_its_end_mark_is_doubtful(tmp_path: Path, codec: str) -> None:
     path = write(tmp_path / "a.ogg", codec, seconds=4)
-    assert not media.sound(str(path)).doubt
-    assert "may be cut off" in media.sound(str(cut(path))).doubt
+    assert not media.load_audio(str(path)).doubt
+    assert "may be cut off" in media.load_audio(str(cut(path))).doubt
 
 
 def test_an_mp4_that_ends_amid_a_fragment_is_doubtful(tmp_path: Path) -> None:
     fragments = {"movflags": "frag_keyframe+empty_moov+default_base_moof"}
     path = write(tmp_path / "a.mp4", "aac", "mpeg4", 3, options=fragments)
-    assert not media.sound(str(path)).doubt
-    assert "may be cut off" in media.sound(str(cut(path))).doubt
+    assert not media.load_audio(str(path)).doubt
+    assert "may be cut off" in media.load_audio(str(cut(path))).doubt
 
 
 def test_a_few_bytes_that_lack_at_the_end_are_no_loss(tmp_path: Path) -> None:
     path = cut(written(tmp_path, "avi", "pcm_s16le", True), 0.9)
-    assert lacking_share(str(path)) == pytest.approx(0.1, abs=0.01)
-    assert media.sound(str(path)).samples.shape[1] > 1.3 * 48_000
+    assert missing_share(str(path)) == pytest.approx(0.1, abs=0.01)
+    assert media.load_audio(str(path)).samples.shape[1] > 1.3 * 48_000
 
 
 @pytest.mark.parametrize("size", [0, 0xFFFF_FFFF])
@@ -112,4 +112,4 @@ def test_a_recording_whose_header_was_never_finished_announces_nothing(
     path = written(tmp_path, "avi", "pcm_s16le", True)
     content = path.read_bytes()
     path.write_bytes(content[:4] + size.to_bytes(4, "little") + content[8 : len(content) // 2])
-    assert media.sound(str(path)).samples.size
+    assert media.load_audio(str(path)).samples.size
