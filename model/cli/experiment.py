@@ -12,7 +12,7 @@ import click
 from rich.text import Text
 
 from model.cli.console import print_table, progress
-from model.data.features import Samples
+from model.data.samples import Samples
 from model.experiments.experiment import Experiment, conduct
 from model.experiments.formats import BEST, SECOND
 from model.experiments.report import Report

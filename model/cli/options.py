@@ -12,7 +12,7 @@ from model.cli import completion
 from pipeline.cli.group import Names
 
 if TYPE_CHECKING:
-    from model.data.features import Samples
+    from model.data.samples import Samples
     from pipeline.store.cache import Cache
 
 Command = Callable[..., Any]
@@ -99,7 +99,7 @@ def _all(command: Command, *options: Callable[[Command], Command]) -> Command:
 def open_dataset(dataset: str, options: Mapping[str, Any]) -> tuple[Cache, Samples]:
     """The cache that `of_data` names and everything in it that a model can read."""
     # torch and zarr take seconds to import, which `smp --help` must not pay.
-    from model.data.features import load_samples
+    from model.data.samples import load_samples
     from pipeline.store.cache import locate, open_cache
 
     cache = open_cache(locate(dataset, options["cache"], options["name"]))

@@ -10,7 +10,7 @@ from model.metrics import SCALES
 from model.networks import names
 from model.registry import find
 from model.training import presets
-from model.training.loop import TrainSettings
+from model.training.settings import TrainSettings
 from pipeline.cli.settings_table import as_yaml, described, table
 
 TRAININGS = """\

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from itertools import combinations
 from typing import Any
 
-from model.data.features import CHANNELS, Samples, load_samples
+from model.data.channels import CHANNELS
+from model.data.samples import Samples, load_samples
 from model.experiments.experiment import Experiment
 from model.experiments.published import published
 from model.experiments.trainings import Entry

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from model.data.features import Samples
+from model.data.samples import Samples
 from model.experiments import folder
 from model.experiments.finished import Finished
 from model.experiments.report import Report

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from model.data import left_out
-from model.data.features import Samples
+from model.data.samples import Samples
 from model.experiments import formats
 from model.experiments.report import Report
 from model.experiments.table import Table

@@ -6,12 +6,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from model.data.features import Samples
+from model.data.samples import Samples
 from model.experiments.finished import Finished, Result
 from model.experiments.identity import digest_of, identity
-from model.training.loop import Trained, TrainSettings
+from model.training.loop import Trained
 from model.training.presets import Preset
 from model.training.seeds import OnEpoch, train_seeds
+from model.training.settings import TrainSettings
 from pipeline.errors import UserError
 
 Show = Callable[[float, str], None]

@@ -12,8 +12,9 @@ import numpy as np
 import torch
 
 from model.data.batch import Batch
-from model.data.features import random_stages, read_modality
+from model.data.channels import read_modality
 from model.data.left_out import NOTHING, at_source
+from model.data.provenance import random_stages
 from model.inference import prediction
 from model.inference.prediction import Prediction
 from model.metrics import SCALES

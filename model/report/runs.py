@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from model.data.features import random_stages
+from model.data.provenance import random_stages
 from model.metrics import SCALES, Metrics, Scale
 from model.runs.run_folder import (
     CURVE,

@@ -19,13 +19,16 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 
 from model.data import left_out
-from model.data.features import SPLITS, VERSION, Samples
+from model.data.channels import VERSION
+from model.data.samples import Samples
 from model.data.scaler import Scaler
 from model.network import CLASSES
 from model.registry import build
-from model.training.loop import Trained, TrainSettings
+from model.training.loop import Trained
 from model.training.predictor import Predictor
 from model.training.presets import Preset
+from model.training.settings import TrainSettings
+from pipeline.dataset.clip import SPLITS
 from pipeline.errors import UserError
 
 WEIGHTS, SETTINGS, METRICS, PROVENANCE = (

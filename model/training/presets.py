@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from model.metrics import SCALES
 from model.registry import find
-from model.training.loop import TrainSettings
+from model.training.settings import TrainSettings
 from pipeline.errors import UserError
 
 FILE = files("model.training") / "presets.yaml"

@@ -18,10 +18,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from model.data.features import Samples
+from model.data.samples import Samples
 from model.step.threads import one_thread
-from model.training.loop import Prepared, Trained, TrainSettings, prepare, train_prepared, untrained
+from model.training.loop import Prepared, Trained, prepare, train_prepared, untrained
 from model.training.predictor import Predictor
+from model.training.settings import TrainSettings
 from pipeline.errors import UserError
 from pipeline.system import resources
 from pipeline.system.threads import at_work

@@ -8,7 +8,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from model.training.loop import Trained, TrainSettings
+from model.training.loop import Trained
+from model.training.settings import TrainSettings
 from pipeline.errors import UserError
 
 

@@ -72,7 +72,7 @@ def _channels(
     cache: Cache, given: Mapping[str, list[str] | None], notes: list[str]
 ) -> dict[str, list[str]]:
     """Stages by modality: those that were named, else those that a training would take."""
-    from model.data.features import available
+    from model.data.channels import available
 
     named = {modality: stages for modality, stages in given.items() if stages}
     chosen = {**available(cache, notes), **named}
@@ -82,7 +82,8 @@ def _channels(
 def _bundle(cache: Cache, channels: Mapping[str, Sequence[str]], notes: list[str]) -> Bundle:
     import numpy as np
 
-    from model.data.features import provenance, random_stages, read_modality
+    from model.data.channels import read_modality
+    from model.data.provenance import provenance, random_stages
     from pipeline.formats.bundle import Bundle
     from pipeline.weights.resolve import random_note
 

@@ -13,9 +13,10 @@ from model.cli import completion
 from model.cli.options import given, of_data, of_training, open_dataset
 
 if TYPE_CHECKING:
-    from model.data.features import Samples
-    from model.training.loop import Trained, TrainSettings
+    from model.data.samples import Samples
+    from model.training.loop import Trained
     from model.training.presets import Preset
+    from model.training.settings import TrainSettings
 
 IN_RUN = ""  # no folder was named: events go to the run's
 

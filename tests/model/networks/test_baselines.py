@@ -19,7 +19,8 @@ from model.networks import names
 from model.registry import build
 from model.runs import run_folder
 from model.step.threads import one_thread
-from model.training.loop import TrainSettings, train
+from model.training.loop import train
+from model.training.settings import TrainSettings
 from pipeline.errors import UserError
 from tests.model.networks.test_smp import (
     SMALL,

@@ -22,12 +22,14 @@ from safetensors.torch import load_file, save_file
 import model
 from model.cli.group import main
 from model.data.batch import Batch, drop_features
-from model.data.features import Samples, load_samples, read_modality
+from model.data.channels import read_modality
 from model.data.left_out import LeftOut
+from model.data.samples import Samples, load_samples
 from model.layers.align import align
 from model.metrics import MOSI, SIMS
 from model.runs import run_folder
-from model.training.loop import TrainSettings, train
+from model.training.loop import train
+from model.training.settings import TrainSettings
 from pipeline.errors import UserError
 
 STEPS = 8
