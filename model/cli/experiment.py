@@ -17,7 +17,7 @@ from model.experiments.experiment import Experiment, conduct
 from model.experiments.formats import BEST, SECOND
 from model.experiments.report import Report
 from model.experiments.table import PUBLISHED, Row, Table
-from model.runs.run_folder import as_json
+from model.runs.files import as_json
 from pipeline.cli.group import CLIPS_FAILED
 
 

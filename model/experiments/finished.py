@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from model.metrics import Metrics
-from model.runs.run_folder import as_json, from_json
+from model.runs.files import as_json, from_json
 from model.training.loop import Trained
 from pipeline.io.folder import Folder
 from pipeline.io.hashing import of_json

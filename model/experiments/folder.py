@@ -13,7 +13,7 @@ from model.data.samples import Samples
 from model.experiments import formats
 from model.experiments.report import Report
 from model.experiments.table import Table
-from model.runs.run_folder import as_json
+from model.runs.files import as_json
 from pipeline.io.folder import Folder
 
 

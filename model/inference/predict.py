@@ -18,7 +18,9 @@ from model.data.provenance import random_stages
 from model.inference import prediction
 from model.inference.prediction import Prediction
 from model.metrics import SCALES
-from model.runs import run_folder
+from model.runs.files import PROVENANCE, SETTINGS, read_json
+from model.runs.load import load_model
+from model.runs.predictions import read_residuals
 from pipeline.dag.recipe import Recipe
 from pipeline.dataset.clip import Clip
 from pipeline.dataset.from_paths import of_file
@@ -41,9 +43,9 @@ class TrainedModel:
         Raises UserError where the folder is no run, or the stages would make other features here.
         """
         self.run = Path(run)
-        self.predictor = run_folder.load_model(self.run)
-        self.provenance = run_folder.read_json(self.run, run_folder.PROVENANCE)
-        data = run_folder.read_json(self.run, run_folder.SETTINGS)["data"]
+        self.predictor = load_model(self.run)
+        self.provenance = read_json(self.run, PROVENANCE)
+        data = read_json(self.run, SETTINGS)["data"]
         self.channels: Mapping[str, Sequence[str]] = data["channels"]
         self.scale = SCALES[data["scale"]]
         extraction = self.provenance.get("extraction")
@@ -62,7 +64,7 @@ class TrainedModel:
     @cached_property
     def residuals(self) -> np.ndarray:
         """How far off the validation clips' scores were."""
-        return run_folder.read_residuals(self.run)
+        return read_residuals(self.run)
 
     def dataset(self) -> dict[str, Clip]:
         """The clips of the dataset that the model was trained on, by id; none without its cache."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from model.report.experiments import ExperimentFound
-from model.report.runs import Run
+from model.runs.run import Run
 from pipeline.dataset.clip import Clip
 from pipeline.stage.extractor import OK
 from pipeline.store.cache import Cache, StageView

@@ -10,7 +10,7 @@ from typing import Any
 
 from model.experiments.table import Row, Table
 from model.metrics import TITLES
-from model.runs.run_folder import from_json
+from model.runs.files import from_json
 
 FILE = "experiment.json"
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from model.metrics import TITLES
 from model.report.dataset import LANGUAGES
 from model.report.evidence import Evidence, Section
-from model.report.runs import Run, chosen
+from model.runs.run import Run, chosen
 from pipeline.html.numbers import grouped, plain
 from pipeline.store.status import problems_at_source, random_stages
 

@@ -14,8 +14,8 @@ from model.metrics import Scale
 from model.network import CLASSES
 from model.report.evidence import Evidence, Section
 from model.report.faces import Thumbnail, strips
-from model.report.runs import Run, chosen
-from model.runs.run_folder import residuals
+from model.runs.predictions import residuals
+from model.runs.run import Run, chosen
 from pipeline.html.numbers import plain
 from pipeline.html.plot import Plot, labelled
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from model.report.evidence import Evidence, Section
-from model.report.runs import Run, chosen
+from model.runs.run import Run, chosen
 from pipeline.store.cache import StageView
 from pipeline.weights.resolve import random_note
 

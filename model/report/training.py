@@ -9,8 +9,8 @@ from markupsafe import Markup
 
 from model.metrics import NOT_SHARES, TITLES
 from model.report.evidence import Evidence, Section
-from model.report.runs import Run
-from model.runs.run_folder import joins_as_now
+from model.runs.load import joins_as_now
+from model.runs.run import Run
 from pipeline.html import charts
 from pipeline.html.numbers import plain
 from pipeline.messages import listed

@@ -49,7 +49,7 @@ def report(
 def _evidence(dataset: str, cache_root: str, name: str | None, runs: Path) -> Evidence:
     from model.report.evidence import Evidence
     from model.report.experiments import experiments_of
-    from model.report.runs import runs_of
+    from model.runs.run import runs_of
     from pipeline.dataset.load import load
     from pipeline.io.folder import Folder
     from pipeline.store.cache import locate, open_cache

@@ -17,7 +17,7 @@ from model.layers.recurrent import CellLstm, last_step
 from model.network import CLASSES
 from model.networks import names
 from model.registry import build
-from model.runs import run_folder
+from model.runs.save import save_run
 from model.step.threads import one_thread
 from model.training.loop import train
 from model.training.settings import TrainSettings
@@ -256,7 +256,7 @@ class TestEveryBaseline:
         )
         samples = some_samples(40)
         once, again = train(samples, settings), train(samples, settings)
-        folder = run_folder.save(once, samples, settings, tmp_path)
+        folder = save_run(once, samples, settings, tmp_path)
         reloaded = models.load_model(folder).predict(samples.split("test").batch)
         assert once.curve == again.curve
         assert np.array_equal(once.predictions["test"], again.predictions["test"])

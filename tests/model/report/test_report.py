@@ -15,8 +15,8 @@ from model.network import CLASSES
 from model.report import coverage, dataset, health, overview, predictions, training
 from model.report.evidence import Evidence
 from model.report.page import render
-from model.report.runs import Run, chosen
-from model.runs.run_folder import read_residuals
+from model.runs.predictions import read_residuals
+from model.runs.run import Run, chosen
 from pipeline.dataset.clip import Clip
 from pipeline.store.cache import open_cache
 from pipeline.store.status import Problem, StageStatus, status
