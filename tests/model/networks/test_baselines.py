@@ -19,12 +19,12 @@ from model.networks import names
 from model.registry import build
 from model.runs.save import save_run
 from model.step.threads import one_thread
+from model.testing import WIDTHS, some_batch
 from model.training.loop import train
 from model.training.settings import TrainSettings
 from pipeline.errors import UserError
 from tests.model.networks.test_smp import (
     SMALL,
-    WIDTHS,
     attention,
     feed_forward,
     layer_norm,
@@ -33,7 +33,6 @@ from tests.model.networks.test_smp import (
     placed,
     sigmoid,
     softmax,
-    some_batch,
     some_network,
 )
 from tests.model.training.test_loop import some_samples
