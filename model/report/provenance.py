@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from model.report.evidence import Evidence, Section
+from model.report.context import ReportContext, Section
 from model.runs.run import Run, chosen
 from pipeline.store.cache import StageView
 from pipeline.weights.resolve import random_note
@@ -34,18 +34,18 @@ class Provenance:
     extract: str
 
 
-def section(evidence: Evidence) -> Section:
+def section(context: ReportContext) -> Section:
     """Every stage's, and the chosen run's."""
-    views = list((evidence.cache or {}).values())
+    views = list((context.cache or {}).values())
     libraries: dict[str, str] = {}
     for view in views:
         libraries |= view.attributes.get("libraries", {})
-    run = chosen(evidence.runs)
+    run = chosen(context.runs)
     content = Provenance(
         [_stage(view) for view in views],
         sorted(libraries.items()),
         (run.name, _of_run(run)) if run else None,
-        evidence.command("extract"),
+        context.command("extract"),
     )
     return Section("provenance", "Provenance", content)
 

@@ -22,10 +22,10 @@ def ablate(dataset: str, what: str, **options: Any) -> None:
     channels of picture and of sound, alone and both (Fig. 6). fusion: fused features of a pair
     alone, or with the modalities' own (Table V). Goes on where it was stopped.
     """
-    from model.cli.experiment import tell
+    from model.cli.experiment import run_and_print
     from model.experiments.ablate import ablation
     from model.experiments.chart import draw
 
     cache, samples = open_dataset(dataset, options)
     experiment = ablation(what, cache, samples, options["preset"], given(options))
-    tell(experiment, samples, options, draw)
+    run_and_print(experiment, samples, options, draw)

@@ -29,8 +29,8 @@ def compare(dataset: str, models: list[str], **options: Any) -> None:
     A training that was done before, with all the same, is not done again. Epochs are chosen on
     the validation split; each training reads the test split once, after that.
     """
-    from model.cli.experiment import tell
+    from model.cli.experiment import run_and_print
     from model.experiments.compare import comparison
 
     _, samples = open_dataset(dataset, options)
-    tell(comparison(samples, models, options["preset"], given(options)), samples, options)
+    run_and_print(comparison(samples, models, options["preset"], given(options)), samples, options)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from model.report.evidence import Evidence
+    from model.report.context import ReportContext
 
 
 @click.command()
@@ -41,14 +41,14 @@ def report(
     from model.report.page import render
     from pipeline.html import write_page
 
-    evidence = _evidence(dataset, cache, name, runs)
-    path = write_page(render(evidence), output or runs / f"{evidence.name}-report.html", show)
+    context = _context(dataset, cache, name, runs)
+    path = write_page(render(context), output or runs / f"{context.name}-report.html", show)
     click.echo(f"written: {path} ({path.stat().st_size / 1e6:.1f} MB)")
 
 
-def _evidence(dataset: str, cache_root: str, name: str | None, runs: Path) -> Evidence:
-    from model.report.evidence import Evidence
-    from model.report.experiments import experiments_of
+def _context(dataset: str, cache_root: str, name: str | None, runs: Path) -> ReportContext:
+    from model.experiments.folder import experiments_of
+    from model.report.context import ReportContext
     from model.runs.run import runs_of
     from pipeline.dataset.load import load
     from pipeline.io.folder import Folder
@@ -61,12 +61,12 @@ def _evidence(dataset: str, cache_root: str, name: str | None, runs: Path) -> Ev
     url = locate(dataset, cache_root, name)
     if ClipsTable.read(Folder(url)) is None:
         loaded = load(dataset)
-        found = Evidence(name or loaded.name, dataset, options, loaded.language, loaded.clips)
+        found = ReportContext(name or loaded.name, dataset, options, loaded.language, loaded.clips)
     else:
         cache = open_cache(url)
         table, stages = cache.table, status(cache)
         clips = [table.rows[number].clip for number in table.present]
-        found = Evidence(table.name, dataset, options, table.language, clips, cache, stages)
+        found = ReportContext(table.name, dataset, options, table.language, clips, cache, stages)
     trained, bad_runs = runs_of(found.name, runs)
     compared, bad_tables = experiments_of(found.name, runs)
     unreadable = [*bad_runs, *bad_tables]
