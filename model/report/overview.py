@@ -46,8 +46,8 @@ def _figures(context: ReportContext) -> list[tuple[str, str]]:
     if context.stages:
         done = sum(stage.partitions[0] == stage.partitions[1] for stage in context.stages)
         figures.append((f"{done}/{len(context.stages)}", "stages extracted"))
-        lacks = "clip lacks something" if len(problems) == 1 else "clips lack something"
-        figures.append((grouped(len(problems)), lacks))
+        incomplete = "incomplete clip" if len(problems) == 1 else "incomplete clips"
+        figures.append((grouped(len(problems)), incomplete))
     if context.runs:
         trained = "trained model" if len(context.runs) == 1 else "trained models"
         figures.append((grouped(len(context.runs)), trained))

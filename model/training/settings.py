@@ -1,4 +1,4 @@
-"""What can be set of every training."""
+"""The settings of a training."""
 
 from __future__ import annotations
 
@@ -15,38 +15,38 @@ class TrainSettings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
     model: str = "smp"
-    """Which model, by the name of its file."""
+    """Model to train: the name of its file."""
 
     network: dict[str, Any] = {}
-    """The model's own settings, its defaults where not given."""
+    """Settings of the model; its defaults where not given."""
 
     task: Task = "regression"
-    """A score, or one of negative, neutral, positive."""
+    """Predict a score, or one of negative, neutral, positive."""
 
     epochs: int = Field(100, ge=1)
-    """How often every clip is seen, at most."""
+    """Maximum number of epochs."""
 
     batch: int = Field(64, ge=1)
-    """Clips a step."""
+    """Batch size."""
 
     lr: float = Field(1e-3, gt=0)
-    """Adam's learning rate. The paper's 1e-5 is far too small for 100 epochs over cached features,
-    1e-3 converges well within them."""
+    """Learning rate of Adam. The paper's 1e-5 is far too small for 100 epochs on cached features;
+    1e-3 converges well before."""
 
     weight_decay: float = Field(0.0, ge=0)
-    """Adam's weight decay."""
+    """Weight decay of Adam."""
 
     clip_norm: float = Field(1.0, gt=0)
-    """The norm to which the gradient is cut."""
+    """Maximum gradient norm."""
 
     feature_dropout: float = Field(0.0, ge=0, lt=1)
-    """The share of its features that each clip loses in a training step."""
+    """Share of the features that each clip loses in a training step."""
 
     patience: int | None = Field(None, ge=1)
-    """Stop after so many epochs without a better validation; null: go on to the end."""
+    """Epochs without improvement of the validation loss before stopping; null: never stop."""
 
     seed: int = Field(0, ge=0)
-    """Same seed, same numbers."""
+    """Random seed; the same seed gives the same numbers."""
 
     device: str = "auto"
     """`auto` (cuda where there is one), `cpu`, `cuda`, `cuda:1` …"""

@@ -15,27 +15,28 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("dataset")
 @click.option("--cache", default="cache", show_default=True, help="Folder or URL.")
-@click.option("--name", help="What the cache calls the dataset; else its folder's name.")
+@click.option("--name", help="Name of the dataset in the cache.  [default: its folder's]")
 @click.option(
     "--runs",
     type=click.Path(path_type=Path, file_okay=False),
     default="runs",
     show_default=True,
-    help="Where trained models and tables are looked for.",
+    help="Folder of trained models and tables.",
 )
 @click.option(
     "--output",
     type=click.Path(path_type=Path, dir_okay=False),
-    help="The page's file; by default <dataset>-report.html in RUNS.",
+    help="File to write.  [default: RUNS/<dataset>-report.html]",
 )
-@click.option("--open", "show", is_flag=True, help="Show it in the browser.")
+@click.option("--open", "show", is_flag=True, help="Open the report in the browser.")
 def report(
     dataset: str, cache: str, name: str | None, runs: Path, output: Path | None, show: bool
 ) -> None:
-    """Write one page on all there is of DATASET: its clips, features, trainings and results.
+    """Write an HTML report on a dataset and its results.
 
-    The page is a single file that needs no network. It can be made at any time: what is not there
-    yet is named with the command that makes it.
+    The report covers DATASET's clips, features, trainings and comparisons. It is a single file
+    that needs no network, and can be made at any time: what is not there yet is named with the
+    command that makes it.
     """
     # numpy, zarr and torch take seconds to import, which `smp --help` must not pay.
     from model.report.page import render

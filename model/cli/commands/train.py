@@ -45,7 +45,7 @@ IN_RUN = ""  # no folder was named: events go to the run's
 def train(
     dataset: str, model: str, seed: int, tensorboard: str | None, as_json: bool, **options: Any
 ) -> None:
-    """Train a model on the cached features of DATASET.
+    """Train a model on the cached features of a dataset.
 
     DATASET is a folder, a manifest or the name of a cached dataset. Settings come from the model's
     preset for the dataset's scale, except for options given here. The best epoch is chosen on the
