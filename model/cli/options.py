@@ -21,87 +21,78 @@ TRAINING = ("task", "epochs", "batch", "lr", "weight_decay", "clip_norm", "patie
 """The settings of a preset that options replace."""
 
 
-def of_data(command: Command) -> Command:
-    """Which features and scores are read."""
-    return _all(
-        command,
-        click.option(
-            "--target",
-            default="",
-            help="Predict a modality's own score: T, A or V.",
-        ),
-        click.option(
-            "--text",
-            type=Names(),
-            default="",
-            metavar="STAGES",
-            help="Text features: bert, tencent or bert,tencent.  [default: bert]",
-        ),
-        click.option(
-            "--scale",
-            type=click.Choice(["auto", "mosi", "sims"]),
-            default="auto",
-            show_default=True,
-            help="Range of scores, and their metrics: ±3 (mosi) or ±1 (sims).",
-        ),
-        click.option("--cache", default="cache", show_default=True, help="Folder or URL."),
-        click.option("--name", help="Name of the dataset in the cache.  [default: its folder's]"),
-        click.option("--runs", default="runs", show_default=True, help="Folder for results."),
-    )
+def _together(*options: Callable[[Command], Command]) -> Callable[[Command], Command]:
+    """Several options as one decorator."""
+
+    def decorated(command: Command) -> Command:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return decorated
 
 
-def of_training(command: Command) -> Command:
-    """A preset, and values that replace its own."""
-    return _all(
-        command,
-        click.option(
-            "--preset",
-            shell_complete=completion.preset,
-            help="Named settings from presets.yaml.  [default: the model's first]",
-        ),
-        click.option(
-            "--task",
-            type=click.Choice(["regression", "classification"]),
-            help="Predict a score, or one of negative, neutral, positive.",
-        ),
-        click.option("--epochs", type=int, help="Maximum number of epochs."),
-        click.option("--batch", type=int, help="Batch size."),
-        click.option("--lr", type=float, help="Learning rate of Adam."),
-        click.option("--weight-decay", type=float, help="Weight decay of Adam."),
-        click.option("--clip-norm", type=float, help="Maximum gradient norm."),
-        click.option(
-            "--patience",
-            type=int,
-            help="Epochs without improvement before stopping.",
-        ),
-        click.option("--device", help="cpu, cuda, cuda:1 …  [default: auto]"),
-        click.option("--json", "as_json", is_flag=True, help="Print a single JSON object."),
-    )
+of_data = _together(
+    click.option("--target", default="", help="Predict a modality's own score: T, A or V."),
+    click.option(
+        "--text",
+        type=Names(),
+        default="",
+        metavar="STAGES",
+        help="Text features: bert, tencent or bert,tencent.  [default: bert]",
+    ),
+    click.option(
+        "--scale",
+        type=click.Choice(["auto", "mosi", "sims"]),
+        default="auto",
+        show_default=True,
+        help="Range of scores, and their metrics: ±3 (mosi) or ±1 (sims).",
+    ),
+    click.option("--cache", default="cache", show_default=True, help="Folder or URL of the cache."),
+    click.option("--name", help="Name of the dataset in the cache.  [default: its folder's]"),
+    click.option("--runs", default="runs", show_default=True, help="Folder for results."),
+)
+"""Which features and scores are read."""
 
 
-def of_experiment(command: Command) -> Command:
-    """How often each model is trained, and where the table goes."""
-    return _all(
-        command,
-        click.option(
-            "--seeds",
-            type=click.IntRange(min=1),
-            default=5,
-            show_default=True,
-            help="Trainings per row, with seeds 0, 1 …",
-        ),
-        click.option(
-            "--out",
-            type=click.Path(path_type=Path, file_okay=False),
-            help="Folder for the table.  [default: RUNS/<dataset>-<experiment>]",
-        ),
-    )
+of_training = _together(
+    click.option(
+        "--preset",
+        shell_complete=completion.preset,
+        help="Named settings from presets.yaml.  [default: the model's first]",
+    ),
+    click.option(
+        "--task",
+        type=click.Choice(["regression", "classification"]),
+        help="Predict a score, or one of negative, neutral, positive.",
+    ),
+    click.option("--epochs", type=int, help="Maximum number of epochs."),
+    click.option("--batch", type=int, help="Batch size."),
+    click.option("--lr", type=float, help="Learning rate of Adam."),
+    click.option("--weight-decay", type=float, help="Weight decay of Adam."),
+    click.option("--clip-norm", type=float, help="Maximum gradient norm."),
+    click.option("--patience", type=int, help="Epochs without improvement before stopping."),
+    click.option("--device", help="cpu, cuda, cuda:1 …  [default: auto]"),
+    click.option("--json", "as_json", is_flag=True, help="Print a single JSON object."),
+)
+"""A preset, and values that replace its own."""
 
 
-def _all(command: Command, *options: Callable[[Command], Command]) -> Command:
-    for option in reversed(options):
-        command = option(command)
-    return command
+of_experiment = _together(
+    click.option(
+        "--seeds",
+        type=click.IntRange(min=1),
+        default=5,
+        show_default=True,
+        help="Trainings per row, with seeds 0, 1 …",
+    ),
+    click.option(
+        "--out",
+        type=click.Path(path_type=Path, file_okay=False),
+        help="Folder for the table.  [default: RUNS/<dataset>-<experiment>]",
+    ),
+)
+"""How often each model is trained, and where the table goes."""
 
 
 def open_dataset(dataset: str, options: Mapping[str, Any]) -> tuple[Cache, Samples]:

@@ -85,11 +85,7 @@ def run(
 
 
 def _run_entry(
-    outcome: EntryOutcome,
-    seeds: Sequence[int],
-    records: Records,
-    show: Show,
-    done: int,
+    outcome: EntryOutcome, seeds: Sequence[int], records: Records, show: Show, done: int
 ) -> None:
     entry, settings = outcome.entry, outcome.entry.settings
     samples = entry.load()

@@ -150,10 +150,7 @@ class Transformer(nn.Module):
         super().__init__()
         self.layers = nn.ModuleList(
             TransformerLayer(
-                width,
-                settings.heads,
-                settings.attention_dropout[source],
-                settings.residual_dropout,
+                width, settings.heads, settings.attention_dropout[source], settings.residual_dropout
             )
             for _ in range(levels)
         )

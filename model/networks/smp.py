@@ -10,12 +10,7 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from model.data.batch import Batch, real_steps
-from model.layers.attention import (
-    AttentionPool,
-    FeedForward,
-    MultiHeadAttention,
-    positions,
-)
+from model.layers.attention import AttentionPool, FeedForward, MultiHeadAttention, positions
 from model.layers.convolution import pooled_convolution
 from model.layers.recurrent import BiLstm
 from model.network import Network, NetworkSettings

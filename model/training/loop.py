@@ -71,9 +71,7 @@ class Prepared:
 
 @one_thread()
 def train(
-    samples: Samples,
-    settings: TrainSettings,
-    on_epoch: OnEpoch = lambda row: None,
+    samples: Samples, settings: TrainSettings, on_epoch: OnEpoch = lambda row: None
 ) -> Trained:
     """Train on `train`, choose the epoch on `valid`, then and only then read `test`.
 
@@ -116,11 +114,7 @@ def train_prepared(
 
 
 def _fit(
-    network: Network,
-    prepared: Prepared,
-    scale: Scale,
-    settings: TrainSettings,
-    on_epoch: OnEpoch,
+    network: Network, prepared: Prepared, scale: Scale, settings: TrainSettings, on_epoch: OnEpoch
 ) -> tuple[Curve, int]:
     """The loop; leaves the best epoch's weights in `network`."""
     inputs, targets, task = prepared.inputs, prepared.targets, settings.task

@@ -29,7 +29,9 @@ LABELLED = ("mmsa", "merbench")  # the formats that have no way to say that a la
 @click.option("--audio", type=Names(), help="Audio features.  [default: mfcc,wav2vec2]")
 @click.option("--text", type=Names(), help="Text features.  [default: bert]")
 @click.option("--tokenizer", help="mmsa: BERT that makes `text_bert`.  [default: the stage's]")
-@click.option("--cache", "cache_root", default="cache", show_default=True, help="Folder or URL.")
+@click.option(
+    "--cache", "cache_root", default="cache", show_default=True, help="Folder or URL of the cache."
+)
 @click.option("--name", help="Name of the dataset in the cache.  [default: its folder's]")
 def export(
     dataset: str,

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("dataset")
-@click.option("--cache", default="cache", show_default=True, help="Folder or URL.")
+@click.option("--cache", default="cache", show_default=True, help="Folder or URL of the cache.")
 @click.option("--name", help="Name of the dataset in the cache.  [default: its folder's]")
 @click.option(
     "--runs",
