@@ -45,21 +45,16 @@ class Compared:
         return CLASSES.get(self.table.rank(row, key) or 0, "")
 
 
-@dataclass(frozen=True)
-class Comparisons:
-    """experiments: all that were found. compare, ablate: the commands that make them."""
-
-    experiments: Sequence[Compared]
-    compare: str
-    ablate: str
-
-
 def section(context: ReportContext) -> Section:
     """Every experiment on the dataset."""
     experiments = [Compared(found, _charts(found.table)) for found in context.experiments]
     experiments.sort(key=lambda compared: "-compare" not in compared.found.folder.name)
-    compare, ablate = context.command("compare"), context.command("ablate", "modalities")
-    return Section("comparisons", "Comparisons", Comparisons(experiments, compare, ablate))
+    content = {
+        "experiments": experiments,
+        "compare": context.command("compare"),
+        "ablate": context.command("ablate", "modalities"),
+    }
+    return Section("comparisons", "Comparisons", content)
 
 
 def _charts(table: Table) -> list[Markup]:

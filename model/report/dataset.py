@@ -34,15 +34,6 @@ class SplitFound:
     length: float
 
 
-@dataclass(frozen=True)
-class DatasetFound:
-    """unit: of transcripts' lengths. splits: the three and their sum. histograms: one a score."""
-
-    unit: str
-    splits: Sequence[SplitFound]
-    histograms: Sequence[Markup]
-
-
 def section(context: ReportContext) -> Section:
     """Splits and labels."""
     by_split = {name: [c for c in context.clips if c.split == name] for name in SPLITS}
@@ -55,7 +46,8 @@ def section(context: ReportContext) -> Section:
         _histogram(NAMES.get(m, f"By {m}"), {n: _labels(c, m) for n, c in by_split.items()})
         for m in modalities
     ]
-    return Section("dataset", "Dataset", DatasetFound(unit, splits, histograms))
+    content = {"unit": unit, "splits": splits, "histograms": histograms}
+    return Section("dataset", "Dataset", content)
 
 
 def _split(name: str, clips: Sequence[Clip], unit: str) -> SplitFound:

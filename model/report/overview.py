@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-
 from model.metrics import TITLES
 from model.report.context import ReportContext, Section
 from model.report.dataset import LANGUAGES
@@ -13,23 +10,14 @@ from pipeline.html.numbers import grouped, plain
 from pipeline.store.status import problems_at_source, random_stages
 
 
-@dataclass(frozen=True)
-class Overview:
-    """lead: the dataset in a sentence. figures: value and what it counts. next: what there is to
-    do, and the command for it. random_stages: those whose features tell little.
-    """
-
-    lead: str
-    figures: Sequence[tuple[str, str]]
-    next: Sequence[tuple[str, str]]
-    random_stages: Sequence[str]
-
-
 def section(context: ReportContext) -> Section:
     """Key figures, and what comes next."""
-    content = Overview(
-        _lead(context), _figures(context), _next(context), random_stages(context.stages)
-    )
+    content = {
+        "lead": _lead(context),
+        "figures": _figures(context),  # values, and what they count
+        "next": _next(context),  # what there is to do, and the command for it
+        "random_stages": random_stages(context.stages),
+    }
     return Section("overview", "Overview", content)
 
 

@@ -25,16 +25,6 @@ class StageOrigin:
     facts: Facts
 
 
-@dataclass(frozen=True)
-class Provenance:
-    """run: the facts of the run that the page looks at more closely, under its name."""
-
-    stages: Sequence[StageOrigin]
-    libraries: Facts
-    run: tuple[str, Facts] | None
-    extract: str
-
-
 def section(context: ReportContext) -> Section:
     """Every stage's, and the chosen run's."""
     views = list((context.cache or {}).values())
@@ -42,12 +32,12 @@ def section(context: ReportContext) -> Section:
     for view in views:
         libraries |= view.attributes.get("libraries", {})
     run = chosen(context.runs)
-    content = Provenance(
-        [_stage(view) for view in views],
-        sorted(libraries.items()),
-        (run.name, _of_run(run)) if run else None,
-        context.command("extract"),
-    )
+    content = {
+        "stages": [_stage(view) for view in views],
+        "libraries": sorted(libraries.items()),
+        "run": (run.name, _of_run(run)) if run else None,
+        "extract": context.command("extract"),
+    }
     return Section("provenance", "Provenance", content)
 
 

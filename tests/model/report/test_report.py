@@ -202,12 +202,12 @@ class TestNumbers:
         before = ReportContext(
             "talks", "a folder", {"cache": "s3://b", "runs": "r"}, "en", fresh.clips
         )
-        assert overview.section(before).content.next == [
+        assert overview.section(before).content["next"] == [
             ("Nothing is extracted yet.", "smp extract 'a folder' --cache s3://b")
         ]
         after = overview.section(context_of(whole)).content
-        assert after.next[0][1].startswith("smp train ")
-        assert after.random_stages == ["faces", "bert", "planted"]
+        assert after["next"][0][1].startswith("smp train ")
+        assert after["random_stages"] == ["faces", "bert", "planted"]
 
 
 class TestStagesOfTheWork:
