@@ -11,7 +11,7 @@ from pathlib import Path
 import yaml
 
 from model.cli.experiment import print_paper_table
-from model.data.features import Samples, load_samples
+from model.data.samples import Samples, load_samples
 from model.experiments.compare import comparison
 from model.experiments.experiment import conduct
 from pipeline.runner.extract import extract

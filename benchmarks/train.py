@@ -24,12 +24,13 @@ from torch.utils.flop_counter import FlopCounterMode
 from benchmarks.made_cache import STEPS, WIDTHS, write_cache
 from benchmarks.plain_smp import Arrays, PlainSmp, PlainTrainer
 from model.data.batch import MODALITIES, Batch
-from model.data.features import Samples, Split, load_samples
+from model.data.samples import Samples, Split, load_samples
 from model.networks.smp import Smp
 from model.registry import build
 from model.step.threads import one_thread
-from model.training.loop import TrainSettings, train
+from model.training.loop import train
 from model.training.seeds import train_seeds
+from model.training.settings import TrainSettings
 from pipeline.store.cache import open_cache
 from pipeline.system import resources
 from pipeline.system.threads import at_work
@@ -70,7 +71,7 @@ def fastest(rounds: int, **contenders: Callable[[], object]) -> dict[str, float]
 
 _PEAK = """
 import sys, numpy as np
-from model.data.features import load_samples
+from model.data.samples import load_samples
 from pipeline.store.store.cache import open_cache
 folder, how = sys.argv[1:]
 def peak():

@@ -15,9 +15,10 @@ from torch import Tensor, nn
 
 from model import networks
 from model.data.batch import Batch
-from model.data.features import load_samples
+from model.data.samples import load_samples
 from model.network import Network, NetworkSettings
-from model.training.loop import TrainSettings, train
+from model.training.loop import train
+from model.training.settings import TrainSettings
 from pipeline import open_cache
 
 

@@ -27,6 +27,6 @@ def load(run: str | Path, weights: Mapping[str, str] | None = None) -> TrainedMo
 def load_model(run: str | Path) -> Predictor:
     """The trained model of a run folder, ready to predict from raw cached features."""
     # torch takes seconds to import, which `smp --help` must not pay.
-    from model.runs.run_folder import load_model as load
+    from model.runs.load import load_model as load
 
     return load(Path(run))

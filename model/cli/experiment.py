@@ -12,20 +12,20 @@ import click
 from rich.text import Text
 
 from model.cli.console import print_table, progress
-from model.data.features import Samples
+from model.data.samples import Samples
 from model.experiments.experiment import Experiment, conduct
 from model.experiments.formats import BEST, SECOND
-from model.experiments.report import Report
+from model.experiments.result import ExperimentResult
 from model.experiments.table import PUBLISHED, Row, Table
-from model.runs.run_folder import as_json
+from model.runs.files import as_json
 from pipeline.cli.group import CLIPS_FAILED
 
 
-def tell(
+def run_and_print(
     experiment: Experiment,
     samples: Samples,
     options: Mapping[str, Any],
-    draw: Callable[[Report], Path] | None = None,
+    draw: Callable[[ExperimentResult], Path] | None = None,
 ) -> None:
     """Conduct it with a command's options and print it; exits with 1 where an entry failed."""
     seeds = range(options["seeds"])
@@ -54,7 +54,7 @@ def _presets(experiment: Experiment) -> list[str]:
     return [f"{', '.join(own)}: {preset}" for preset, own in labels.items()]
 
 
-def _counts(report: Report) -> str:
+def _counts(report: ExperimentResult) -> str:
     trained = sum(len(outcome.trained) for outcome in report.outcomes)
     found = sum(len(outcome.results) for outcome in report.outcomes) - trained
     return f"{trained} trainings done now, {found} found as done before"

@@ -17,7 +17,7 @@ from pipeline.cli.group import EXIT_CODES, Commands
 )
 @click.version_option(package_name="smp-sentiment")
 def main() -> None:
-    """Clips to cached features to trained multimodal sentiment models."""
+    """Extract features from video clips and train multimodal sentiment models."""
 
 
 if __name__ == "__main__":

@@ -10,15 +10,15 @@ from model.metrics import SCALES
 from model.networks import names
 from model.registry import find
 from model.training import presets
-from model.training.loop import TrainSettings
+from model.training.settings import TrainSettings
 from pipeline.cli.settings_table import as_yaml, described, table
 
 TRAININGS = """\
-Given as options of `smp train`, `smp compare` and `smp ablate`, or in
+Set by options of `smp train`, `smp compare` and `smp ablate`, or in
 `model/training/presets.yaml`."""
 MODELS = """\
-Given as `network` in `model/training/presets.yaml`. What a preset
-leaves out has the default above it."""
+Set under `network` in `model/training/presets.yaml`. A setting that a
+preset leaves out has its default."""
 
 
 def document() -> Iterator[str]:
@@ -32,7 +32,7 @@ def document() -> Iterator[str]:
 
 
 def training() -> str:
-    """What can be set of every training."""
+    """The settings of a training."""
     rows = described(TrainSettings)
     for row, name in zip(rows, TrainSettings.model_fields, strict=True):
         is_option = name in (*TRAINING, "model", "seed")

@@ -12,17 +12,16 @@ if TYPE_CHECKING:
 
 
 def note(cache: Cache, channels: Mapping[str, Sequence[str]], kept: np.ndarray) -> str:
-    """How many of the clips that are `kept` [clips] are doubtful, by stage and split.
+    """How many of the clips in the rows `kept` are doubtful, by stage and split.
 
     Empty where none is. channels: the stages that are trained on, by modality; a doubt is told
     where it arose, in one of them or in what they need.
     """
     stages = [stage for chosen in channels.values() for stage in chosen]
-    splits = cache.clips["split"].to_numpy(dtype=str)
+    splits = cache.clips["split"].to_numpy(dtype=str)[kept]
     told = []
     for name in _with_upstream(cache, stages):
-        is_doubtful = np.array([bool(doubt) for doubt in cache[name].doubts]) & kept
-        own = splits[is_doubtful].tolist()
+        own = splits[np.array([bool(doubt) for doubt in cache[name].doubts])[kept]].tolist()
         by_split = ", ".join(f"{own.count(split)} {split}" for split in dict.fromkeys(own))
         if own:
             told.append(f"{name} ({by_split})")

@@ -49,7 +49,9 @@ def at_source(reason: str, stages: Container[str]) -> str:
 
 
 def note(clips: Sequence[LeftOut]) -> str:
-    """How many there are in each split, and some of them by name."""
+    """How many there are in each split, and some of them by name; empty where there is none."""
+    if not clips:
+        return ""
     splits = [clip.split for clip in clips]
     by_split = ", ".join(f"{splits.count(split)} {split}" for split in dict.fromkeys(splits))
     have = "has" if len(clips) == 1 else "have"

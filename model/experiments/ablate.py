@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from itertools import combinations
 from typing import Any
 
-from model.data.features import CHANNELS, Samples, load_samples
+from model.data.channels import CHANNELS
+from model.data.samples import Samples, load_samples
 from model.experiments.experiment import Experiment
 from model.experiments.published import published
 from model.experiments.trainings import Entry
@@ -80,7 +81,11 @@ def ablation(
     if not possible:
         raise UserError(f"{samples.name}: no features for any of the {what} to compare")
     left_out = [variant.label for variant in variants if variant not in possible]
-    notes = [f"left out, as the cache lacks features: {', '.join(left_out)}"] if left_out else []
+    notes = (
+        [f"left out, as the cache has no features for them: {', '.join(left_out)}"]
+        if left_out
+        else []
+    )
     entries = [_entry(variant, cache, samples, preset_name, given) for variant in possible]
     task = entries[0].settings.task
     is_theirs = task == "classification" and not samples.target

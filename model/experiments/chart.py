@@ -5,14 +5,14 @@ from __future__ import annotations
 from math import isnan
 from pathlib import Path
 
-from model.experiments.report import Report
+from model.experiments.result import ExperimentResult
 from model.experiments.table import MODEL, REFERENCE
 from model.metrics import NOT_SHARES, TITLES
 
 WIDTH = 0.8  # of all bars of a metric, where the distance between metrics is 1
 
 
-def draw(report: Report) -> Path:
+def draw(report: ExperimentResult) -> Path:
     """Accuracies and F1 of every row, with deviations, and the majority class as a line.
 
     Writes `chart.png` into the report's folder and returns its path.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from model.data.features import Samples
+from model.data.samples import Samples
 from model.experiments.experiment import Experiment
 from model.experiments.published import order, published, title
 from model.experiments.trainings import Entry

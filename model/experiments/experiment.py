@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from model.data.features import Samples
+from model.data.samples import Samples
 from model.experiments import folder
-from model.experiments.finished import Finished
-from model.experiments.report import Report
+from model.experiments.records import Records
+from model.experiments.result import ExperimentResult
 from model.experiments.table import CONSTANT, REFERENCE, Row, Table
-from model.experiments.trainings import Entry, Outcome, Show, run
+from model.experiments.trainings import Entry, EntryOutcome, Show, run
 from model.metrics import TITLES
 from pipeline.errors import UserError
 from pipeline.weights.random_weights import RANDOM_MARK, random_note
@@ -49,22 +49,22 @@ def conduct(
     runs: Path,
     out: Path | None = None,
     show: Show = lambda done, text: None,
-) -> Report:
+) -> ExperimentResult:
     """Train what has no record in `runs` yet, make the table and write it.
 
     Written to `out`, by default `runs/<dataset>-<experiment>`: `seeds.csv`, `summary.csv`,
     `table.md`, `table.tex` and `experiment.json`. Raises UserError where every entry failed.
     """
-    outcomes = run(experiment.entries, seeds, Finished(runs / RECORDS), show)
+    outcomes = run(experiment.entries, seeds, Records(runs / RECORDS), show)
     if all(outcome.error for outcome in outcomes):
         raise UserError(outcomes[0].error)
     table = _table(experiment, samples, outcomes)
-    report = Report(table, outcomes, out or runs / f"{samples.name}-{experiment.name}")
+    report = ExperimentResult(table, outcomes, out or runs / f"{samples.name}-{experiment.name}")
     folder.write(report, samples)
     return report
 
 
-def _table(experiment: Experiment, samples: Samples, outcomes: Sequence[Outcome]) -> Table:
+def _table(experiment: Experiment, samples: Samples, outcomes: Sequence[EntryOutcome]) -> Table:
     done = [outcome for outcome in outcomes if outcome.results]
     random = sorted({stage for outcome in done for stage in outcome.random_stages})
     rows = [_row(outcome) for outcome in done]
@@ -96,11 +96,11 @@ def _table(experiment: Experiment, samples: Samples, outcomes: Sequence[Outcome]
     return replace(table, notes=notes)
 
 
-def _test_clips(outcome: Outcome) -> int:
+def _test_clips(outcome: EntryOutcome) -> int:
     return outcome.splits["test"]["clips"]
 
 
-def _other_clips(most: Outcome, outcomes: Sequence[Outcome]) -> list[str]:
+def _other_clips(most: EntryOutcome, outcomes: Sequence[EntryOutcome]) -> list[str]:
     """Rows that read less have fewer clips, where some have nothing of what is left."""
     counts = {o.entry.label: _test_clips(o) for o in outcomes if _test_clips(o) < _test_clips(most)}
     if not counts:
@@ -112,7 +112,7 @@ def _other_clips(most: Outcome, outcomes: Sequence[Outcome]) -> list[str]:
     ]
 
 
-def _row(outcome: Outcome) -> Row:
+def _row(outcome: EntryOutcome) -> Row:
     results = list(outcome.results.values())
     values = {key: [result.test[key] for result in results] for key in results[0].test}
     entry = outcome.entry

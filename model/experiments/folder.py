@@ -5,23 +5,36 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from model.data import left_out
-from model.data.features import Samples
+from model.data.samples import Samples
 from model.experiments import formats
-from model.experiments.report import Report
-from model.experiments.table import Table
-from model.runs.run_folder import as_json
+from model.experiments.result import ExperimentResult
+from model.experiments.table import Row, Table
+from model.metrics import TITLES
+from model.runs.files import as_json, from_json
 from pipeline.io.folder import Folder
 
+FILE = "experiment.json"
 
-def write(report: Report, samples: Samples) -> None:
-    """Write every file of `report.folder`, each in one step."""
-    folder = Folder(report.folder)
+
+@dataclass(frozen=True)
+class ExperimentFound:
+    """An experiment's table, and where it lies."""
+
+    folder: Path
+    table: Table
+
+
+def write(result: ExperimentResult, samples: Samples) -> None:
+    """Write every file of `result.folder`, each in one step."""
+    folder = Folder(result.folder)
     content = {
-        **report.to_json(),
+        **result.to_json(),
         "splits": samples.table(),
         "left_out": left_out.to_json(samples.left_out),
         "target": samples.target,
@@ -29,19 +42,44 @@ def write(report: Report, samples: Samples) -> None:
         "provenance": samples.provenance,
     }
     files = {
-        "seeds.csv": _csv(*_by_seed(report)),
-        "summary.csv": _csv(*_summary(report.table)),
-        "table.md": formats.markdown(report.table),
-        "table.tex": formats.latex(report.table),
-        "experiment.json": json.dumps(as_json(content), indent=2, ensure_ascii=False) + "\n",
+        "seeds.csv": _csv(*_by_seed(result)),
+        "summary.csv": _csv(*_summary(result.table)),
+        "table.md": formats.markdown(result.table),
+        "table.tex": formats.latex(result.table),
+        FILE: json.dumps(as_json(content), indent=2, ensure_ascii=False) + "\n",
     }
     for name, text in files.items():
         folder.write(name, text.encode())
 
 
-def _by_seed(report: Report) -> tuple[list[str], list[list[Any]]]:
+def experiments_of(dataset: str, folder: Path) -> tuple[list[ExperimentFound], list[str]]:
+    """A dataset's experiments in `folder` by name, and what is wrong with unreadable ones."""
+    found, unreadable = [], []
+    for path in sorted(folder.glob(f"*/{FILE}")):
+        try:
+            content = json.loads(path.read_text(encoding="utf-8"))
+            if content["provenance"]["dataset"] == dataset:
+                found.append(ExperimentFound(path.parent, _table(content)))
+        except (OSError, ValueError, LookupError, TypeError) as error:
+            unreadable.append(f"{path}: no readable experiment ({error!r})")
+    return found, unreadable
+
+
+def _table(content: Mapping[str, Any]) -> Table:
+    rows = [_row(row) for row in content["rows"]]
+    columns = [key for key in TITLES if key in rows[0].values]
+    return Table(content["title"], columns, rows, content["notes"])
+
+
+def _row(content: Mapping[str, Any]) -> Row:
+    values = {key: from_json(metric["values"]) for key, metric in content["metrics"].items()}
+    is_random = bool(content.get("random_stages"))
+    return Row(content["label"], values, content["kind"], content["group"], is_random)
+
+
+def _by_seed(result: ExperimentResult) -> tuple[list[str], list[list[Any]]]:
     """A line a training: validation metrics, then test metrics."""
-    keys = report.table.columns
+    keys = result.table.columns
     columns = ["row", "group", "model", "preset", "seed", "best_epoch", "epochs", "seconds"]
     columns += [*(f"valid_{key}" for key in keys), *(f"test_{key}" for key in keys)]
     return columns, [
@@ -49,7 +87,7 @@ def _by_seed(report: Report) -> tuple[list[str], list[list[Any]]]:
         + [outcome.entry.preset.name, seed, result.best_epoch, result.epochs, result.seconds]
         + [result.valid[key] for key in keys]
         + [result.test[key] for key in keys]
-        for outcome in report.outcomes
+        for outcome in result.outcomes
         for seed, result in outcome.results.items()
     ]
 

@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 import torch
 
-from model.data.features import Samples
+from model.data.samples import Samples
 from model.registry import find
-from model.training.loop import TrainSettings
+from model.training.settings import TrainSettings
 from pipeline.io import source_code
 from pipeline.system.device import require
 
-NO_NUMBERS = ("model.registry", "model.data.features")
+NO_NUMBERS = ("model.registry", "model.data.samples")
 
 
 def identity(

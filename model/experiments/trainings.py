@@ -6,12 +6,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from model.data.features import Samples
-from model.experiments.finished import Finished, Result
+from model.data.samples import Samples
 from model.experiments.identity import digest_of, identity
-from model.training.loop import Trained, TrainSettings
+from model.experiments.records import Records, Result
+from model.training.loop import Trained
 from model.training.presets import Preset
 from model.training.seeds import OnEpoch, train_seeds
+from model.training.settings import TrainSettings
 from pipeline.errors import UserError
 
 Show = Callable[[float, str], None]
@@ -33,7 +34,7 @@ class Entry:
 
 
 @dataclass
-class Outcome:
+class EntryOutcome:
     """An entry's results by seed. trained: the seeds that had no record. error: why it failed.
 
     splits: how many clips it has, and how many of them are left out, as `Samples.table` counts.
@@ -65,43 +66,39 @@ class Outcome:
 def run(
     entries: Sequence[Entry],
     seeds: Sequence[int],
-    finished: Finished,
+    records: Records,
     show: Show = lambda done, text: None,
-) -> list[Outcome]:
+) -> list[EntryOutcome]:
     """Every entry at every seed. A training that fails by its settings costs its own entry.
 
     show: told how many trainings are done, with fractions of the one under way, and what it is.
     """
     outcomes = []
     for number, entry in enumerate(entries):
-        outcome = Outcome(entry)
+        outcome = EntryOutcome(entry)
         outcomes.append(outcome)
         try:
-            _run_entry(outcome, seeds, finished, show, done=number * len(seeds))
+            _run_entry(outcome, seeds, records, show, done=number * len(seeds))
         except UserError as error:
             outcome.error = str(error)
     return outcomes
 
 
 def _run_entry(
-    outcome: Outcome,
-    seeds: Sequence[int],
-    finished: Finished,
-    show: Show,
-    done: int,
+    outcome: EntryOutcome, seeds: Sequence[int], records: Records, show: Show, done: int
 ) -> None:
     entry, settings = outcome.entry, outcome.entry.settings
     samples = entry.load()
     outcome.random_stages, outcome.splits = samples.random_stages, samples.table()
     digest = digest_of(samples)
     names = {seed: identity(samples, digest, settings, seed) for seed in seeds}
-    found = {seed: finished.read(name) for seed, name in names.items()}
+    found = {seed: records.read(name) for seed, name in names.items()}
     kept = {seed: result for seed, result in found.items() if result}
     missing = [seed for seed in seeds if seed not in kept]
 
     def record(seed: int, trained: Trained) -> None:
         kept[seed] = Result.of(trained)
-        finished.write(names[seed], kept[seed])
+        records.write(names[seed], kept[seed])
         outcome.trained.append(seed)
 
     if missing:

@@ -12,12 +12,15 @@ import numpy as np
 import torch
 
 from model.data.batch import Batch
-from model.data.features import random_stages, read_modality
+from model.data.channels import read_modality
 from model.data.left_out import NOTHING, at_source
+from model.data.provenance import random_stages
 from model.inference import prediction
 from model.inference.prediction import Prediction
 from model.metrics import SCALES
-from model.runs import run_folder
+from model.runs.files import PROVENANCE, SETTINGS, read_json
+from model.runs.load import load_model
+from model.runs.predictions import read_residuals
 from pipeline.dag.recipe import Recipe
 from pipeline.dataset.clip import Clip
 from pipeline.dataset.from_paths import of_file
@@ -40,9 +43,9 @@ class TrainedModel:
         Raises UserError where the folder is no run, or the stages would make other features here.
         """
         self.run = Path(run)
-        self.predictor = run_folder.load_model(self.run)
-        self.provenance = run_folder.read_json(self.run, run_folder.PROVENANCE)
-        data = run_folder.read_json(self.run, run_folder.SETTINGS)["data"]
+        self.predictor = load_model(self.run)
+        self.provenance = read_json(self.run, PROVENANCE)
+        data = read_json(self.run, SETTINGS)["data"]
         self.channels: Mapping[str, Sequence[str]] = data["channels"]
         self.scale = SCALES[data["scale"]]
         extraction = self.provenance.get("extraction")
@@ -61,7 +64,7 @@ class TrainedModel:
     @cached_property
     def residuals(self) -> np.ndarray:
         """How far off the validation clips' scores were."""
-        return run_folder.read_residuals(self.run)
+        return read_residuals(self.run)
 
     def dataset(self) -> dict[str, Clip]:
         """The clips of the dataset that the model was trained on, by id; none without its cache."""
@@ -113,25 +116,25 @@ class TrainedModel:
             x, n = read_modality([cache[stage] for stage in stages], every)
             features[modality], lengths[modality] = (torch.from_numpy(a[order]) for a in (x, n))
         views = [cache[stage.name] for stage in self.stages if stage.stored]
-        lacks = [{v.name: (v.states[n], v.reasons[n]) for v in views} for n in order]
+        states = [{v.name: (v.states[n], v.reasons[n]) for v in views} for n in order]
         batch = Batch(features, lengths)
-        pairs = zip(lacks, batch.has_any.tolist(), strict=True)
-        return batch, [self._unsaid(lack, has_any) for lack, has_any in pairs]
+        pairs = zip(states, batch.has_any.tolist(), strict=True)
+        return batch, [self._unsaid(of_clip, has_any) for of_clip, has_any in pairs]
 
     def _unsaid(self, states: Mapping[str, tuple[str, str]], has_any: bool) -> Prediction:
-        """What a clip lacks, and why nothing can be said of it if so, by each stage's state."""
+        """What is missing of a clip, and why nothing can be predicted if so, by stage states."""
         names = {stage.name for stage in self.stages}
-        lacking = {
+        why = {
             stage: at_source(reason, names)
             for stage, (state, reason) in states.items()
             if state != OK
         }
-        failed = [reason for stage, reason in lacking.items() if states[stage][0] == FAILED]
+        failed = [reason for stage, reason in why.items() if states[stage][0] == FAILED]
         missing: dict[str, str] = {}
         for modality, stages in self.channels.items():
-            lacks = {stage: lacking[stage] for stage in stages if stage in lacking}
-            is_all = len(lacks) == len(stages)
-            missing |= {modality: lacks[stages[0]]} if is_all else lacks
+            absent = {stage: why[stage] for stage in stages if stage in why}
+            is_whole = len(absent) == len(stages)
+            missing |= {modality: absent[stages[0]]} if is_whole else absent
         if not failed and not has_any:
             failed = [f"{NOTHING}: {'; '.join(missing.values()) or 'no steps'}"]
         return Prediction("", missing=missing, error=failed[0] if failed else "")

@@ -25,19 +25,19 @@ class LateFusion(Network):
 
     class Settings(NetworkSettings):
         hidden: ByModality[PositiveInt] = ByModality[PositiveInt](visual=128, audio=32, text=128)
-        """Width of each modality's net."""
+        """Width of each modality's network."""
 
         text_out: int = Field(32, ge=1)
-        """Width of z for text; for the others it is `hidden`."""
+        """Width of the text embedding; for the others it is `hidden`."""
 
         fusion: int = Field(64, ge=1)
-        """Width of the net over all."""
+        """Width of the fusion network."""
 
         dropout: float = Field(0.3, ge=0, lt=1)
-        """Within the modalities' nets."""
+        """Dropout in the modalities' networks."""
 
         fusion_dropout: float = Field(0.5, ge=0, lt=1)
-        """On what the net over all reads."""
+        """Dropout on the input of the fusion network."""
 
     settings: Settings
 

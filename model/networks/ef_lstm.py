@@ -36,13 +36,13 @@ class EfLstm(Network):
 
     class Settings(NetworkSettings):
         hidden: int = Field(128, ge=1)
-        """Width of each of the LSTM's layers."""
+        """Width of each LSTM layer."""
 
         layers: int = Field(4, ge=1)
-        """Of the LSTM."""
+        """Number of LSTM layers."""
 
         dropout: float = Field(0.5, ge=0, lt=1)
-        """After each of them."""
+        """Dropout after each LSTM layer."""
 
     settings: Settings
 

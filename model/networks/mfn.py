@@ -39,43 +39,43 @@ class Mfn(Network):
 
     class Settings(NetworkSettings):
         hidden: ByModality[PositiveInt] = ByModality[PositiveInt](visual=256, audio=32, text=256)
-        """Width of each LSTM."""
+        """Width of each modality's LSTM."""
 
         memory: int = Field(400, ge=1)
         """Width of the memory u."""
 
         window: int = Field(2, ge=1)
-        """How many steps' cells C spans."""
+        """Number of steps whose memory cells are attended to together."""
 
         attention: int = Field(32, ge=1)
-        """Inner width of D_a."""
+        """Inner width of the attention network D_a."""
 
         attention_dropout: float = Field(0.2, ge=0, lt=1)
-        """Within D_a."""
+        """Dropout in the attention network D_a."""
 
         proposal: int = Field(64, ge=1)
-        """Inner width of D_u."""
+        """Inner width of the proposal network D_u."""
 
         proposal_dropout: float = Field(0.0, ge=0, lt=1)
-        """Within D_u."""
+        """Dropout in the proposal network D_u."""
 
         retain: int = Field(256, ge=1)
-        """Inner width of D_γ1."""
+        """Inner width of the retain gate's network D_γ1."""
 
         retain_dropout: float = Field(0.7, ge=0, lt=1)
-        """Within D_γ1."""
+        """Dropout in the retain gate's network D_γ1."""
 
         update: int = Field(32, ge=1)
-        """Inner width of D_γ2."""
+        """Inner width of the update gate's network D_γ2."""
 
         update_dropout: float = Field(0.5, ge=0, lt=1)
-        """Within D_γ2."""
+        """Dropout in the update gate's network D_γ2."""
 
         output: int = Field(128, ge=1)
-        """Inner width of D_y."""
+        """Inner width of the output network D_y."""
 
         output_dropout: float = Field(0.0, ge=0, lt=1)
-        """Within D_y."""
+        """Dropout in the output network D_y."""
 
     settings: Settings
 

@@ -47,34 +47,34 @@ class Mult(Network):
 
     class Settings(NetworkSettings):
         width: int = Field(50, ge=1)
-        """d, a multiple of `heads`."""
+        """Width d of a transformer; a multiple of `heads`."""
 
         heads: int = Field(10, ge=1)
-        """Of every attention."""
+        """Number of attention heads."""
 
         levels: int = Field(4, ge=1)
-        """D of the crossmodal transformers."""
+        """Number of layers of the crossmodal transformers."""
 
         memory_levels: int = Field(4, ge=1)
-        """D of the memories' transformers."""
+        """Number of layers of the self-attention transformers."""
 
         kernel: ByModality[PositiveInt] = ByModality[PositiveInt](visual=5, audio=5, text=5)
-        """Steps that a modality's convolution spans."""
+        """Kernel size of each modality's convolution."""
 
         text_dropout: Rate = 0.5
-        """On the text's features."""
+        """Dropout on the text features."""
 
         embedding_dropout: Rate = 0.2
-        """On what enters a transformer."""
+        """Dropout on the input of a transformer."""
 
         attention_dropout: ByModality[Rate] = ByModality[Rate](visual=0.0, audio=0.2, text=0.3)
-        """On the weights given to that modality's steps."""
+        """Dropout on the attention weights over that modality's steps."""
 
         residual_dropout: Rate = 0.0
-        """After each sublayer."""
+        """Dropout after each sublayer."""
 
         output_dropout: Rate = 0.5
-        """Within the residual block."""
+        """Dropout in the residual block."""
 
         @model_validator(mode="after")
         def _consistent(self) -> Mult.Settings:
@@ -150,10 +150,7 @@ class Transformer(nn.Module):
         super().__init__()
         self.layers = nn.ModuleList(
             TransformerLayer(
-                width,
-                settings.heads,
-                settings.attention_dropout[source],
-                settings.residual_dropout,
+                width, settings.heads, settings.attention_dropout[source], settings.residual_dropout
             )
             for _ in range(levels)
         )

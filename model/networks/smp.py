@@ -10,12 +10,7 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from model.data.batch import Batch, real_steps
-from model.layers.attention import (
-    AttentionPool,
-    FeedForward,
-    MultiHeadAttention,
-    positions,
-)
+from model.layers.attention import AttentionPool, FeedForward, MultiHeadAttention, positions
 from model.layers.convolution import pooled_convolution
 from model.layers.recurrent import BiLstm
 from model.network import Network, NetworkSettings
@@ -40,25 +35,25 @@ class Smp(Network):
 
     class Settings(NetworkSettings):
         width: int = Field(64, ge=2, multiple_of=2)
-        """d, a multiple of `heads`."""
+        """Width d of all features; a multiple of `heads`."""
 
         heads: int = Field(4, ge=1)
-        """Of every attention."""
+        """Number of attention heads."""
 
         feedforward: int = Field(128, ge=1)
-        """Inner width of eq. (11)."""
+        """Inner width of the feed-forward layers (eq. 11)."""
 
         kernel: int = Field(3, ge=1)
-        """Steps that the Conv1d spans; odd."""
+        """Kernel size of the convolution; odd."""
 
         dropout: float = Field(0.1, ge=0, lt=1)
-        """After each sublayer, and before the classifier."""
+        """Dropout after each sublayer and before the classifier."""
 
         intra: bool = True
-        """Whether the F_m reach the classifier (Table V leaves them out)."""
+        """Use the intra-modal features F_m (Table V leaves them out)."""
 
         inter: bool = True
-        """Whether the F_mn reach the classifier."""
+        """Use the fused features F_mn of pairs."""
 
         @model_validator(mode="after")
         def _consistent(self) -> Smp.Settings:

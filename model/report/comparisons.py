@@ -8,10 +8,10 @@ from math import isnan
 
 from markupsafe import Markup
 
+from model.experiments.folder import ExperimentFound
 from model.experiments.table import LOWER_IS_BETTER, MODEL, REFERENCE, Row, Table
 from model.metrics import TITLES
-from model.report.evidence import Evidence, Section
-from model.report.experiments import ExperimentFound
+from model.report.context import ReportContext, Section
 from pipeline.html import charts
 
 OF_SCORES, OF_CLASSES = ("acc2", "corr", "mae"), ("acc3", "f1")  # the metrics that are drawn
@@ -45,21 +45,16 @@ class Compared:
         return CLASSES.get(self.table.rank(row, key) or 0, "")
 
 
-@dataclass(frozen=True)
-class Comparisons:
-    """experiments: all that were found. compare, ablate: the commands that make them."""
-
-    experiments: Sequence[Compared]
-    compare: str
-    ablate: str
-
-
-def section(evidence: Evidence) -> Section:
+def section(context: ReportContext) -> Section:
     """Every experiment on the dataset."""
-    experiments = [Compared(found, _charts(found.table)) for found in evidence.experiments]
+    experiments = [Compared(found, _charts(found.table)) for found in context.experiments]
     experiments.sort(key=lambda compared: "-compare" not in compared.found.folder.name)
-    compare, ablate = evidence.command("compare"), evidence.command("ablate", "modalities")
-    return Section("comparisons", "Comparisons", Comparisons(experiments, compare, ablate))
+    content = {
+        "experiments": experiments,
+        "compare": context.command("compare"),
+        "ablate": context.command("ablate", "modalities"),
+    }
+    return Section("comparisons", "Comparisons", content)
 
 
 def _charts(table: Table) -> list[Markup]:

@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from model.report.evidence import Evidence, Section
+from model.report.context import ReportContext, Section
 from model.report.faces import Thumbnail, thumbnails
 from pipeline.messages import grouped
 from pipeline.stage.result import DOUBTFUL, FAILED, MISSING, OK
@@ -78,16 +78,16 @@ class Coverage:
         return [stage.stage for stage in self.stages if stage.stage in found]
 
 
-def section(evidence: Evidence) -> Section:
+def section(context: ReportContext) -> Section:
     """States by stage, problems by clip, and some faces."""
-    problems = _problems(evidence.stages)
+    problems = _problems(context.stages)
     content = Coverage(
-        [_covered(stage, len(evidence.clips)) for stage in evidence.stages],
+        [_covered(stage, len(context.clips)) for stage in context.stages],
         problems[:MOST_PROBLEMS],
         max(0, len(problems) - MOST_PROBLEMS),
         _reasons(problems),
-        thumbnails(evidence, MOST_FACES),
-        evidence.command("extract"),
+        thumbnails(context, MOST_FACES),
+        context.command("extract"),
     )
     return Section("coverage", "Coverage", content)
 

@@ -9,7 +9,7 @@ from statistics import fmean, pstdev
 
 from markupsafe import Markup
 
-from model.report.evidence import Evidence, Section
+from model.report.context import ReportContext, Section
 from pipeline.dataset.clip import SPLITS, Clip
 from pipeline.html import charts
 from pipeline.html.numbers import plain
@@ -34,28 +34,20 @@ class SplitFound:
     length: float
 
 
-@dataclass(frozen=True)
-class DatasetFound:
-    """unit: of transcripts' lengths. splits: the three and their sum. histograms: one a score."""
-
-    unit: str
-    splits: Sequence[SplitFound]
-    histograms: Sequence[Markup]
-
-
-def section(evidence: Evidence) -> Section:
+def section(context: ReportContext) -> Section:
     """Splits and labels."""
-    by_split = {name: [c for c in evidence.clips if c.split == name] for name in SPLITS}
-    unit = "characters" if evidence.language == "zh" else "words"
+    by_split = {name: [c for c in context.clips if c.split == name] for name in SPLITS}
+    unit = "characters" if context.language == "zh" else "words"
     splits = [_split(name, clips, unit) for name, clips in by_split.items()]
-    splits.append(_split("all", evidence.clips, unit))
-    own = {m for clip in evidence.clips for m in clip.labels}
+    splits.append(_split("all", context.clips, unit))
+    own = {m for clip in context.clips for m in clip.labels}
     modalities = ["", *(m for m in NAMES if m in own), *sorted(own - NAMES.keys())]
     histograms = [
         _histogram(NAMES.get(m, f"By {m}"), {n: _labels(c, m) for n, c in by_split.items()})
         for m in modalities
     ]
-    return Section("dataset", "Dataset", DatasetFound(unit, splits, histograms))
+    content = {"unit": unit, "splits": splits, "histograms": histograms}
+    return Section("dataset", "Dataset", content)
 
 
 def _split(name: str, clips: Sequence[Clip], unit: str) -> SplitFound:

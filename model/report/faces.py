@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from model.report.evidence import Evidence
+from model.report.context import ReportContext
 from pipeline.errors import DamagedError
 from pipeline.html import data_uri, strip
 from pipeline.stage.steps import sample_indices
@@ -35,20 +35,20 @@ class Thumbnail:
         return SIZE_PX
 
 
-def thumbnails(evidence: Evidence, most: int) -> list[Thumbnail]:
+def thumbnails(context: ReportContext, most: int) -> list[Thumbnail]:
     """The middle face of up to `most` clips from all over the dataset."""
-    view = evidence.view(STAGE)
-    ids = list(evidence.rows(view)) if view else []
+    view = context.view(STAGE)
+    ids = list(context.rows(view)) if view else []
     spread = [ids[i] for i in sample_indices(len(ids), most)]
-    return list(strips(evidence, spread, 1).values())
+    return list(strips(context, spread, 1).values())
 
 
-def strips(evidence: Evidence, clips: Collection[str], count: int) -> dict[str, Thumbnail]:
+def strips(context: ReportContext, clips: Collection[str], count: int) -> dict[str, Thumbnail]:
     """By clip, `count` faces or fewer, evenly over its time; a clip without faces is not in it."""
-    view = evidence.view(STAGE)
+    view = context.view(STAGE)
     if view is None or FIELD not in view.store.fields:
         return {}
-    rows = evidence.rows(view)
+    rows = context.rows(view)
     wanted = {rows[clip]: clip for clip in clips if clip in rows}
     found = {}
     for partition in sorted({row // view.store.partition for row in wanted}):

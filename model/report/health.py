@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from markupsafe import Markup
 
-from model.report.evidence import Evidence, Section
+from model.report.context import ReportContext, Section
 from pipeline.errors import DamagedError
 from pipeline.html import charts
 from pipeline.messages import listed
@@ -110,13 +110,13 @@ class Health:
         return not any(stage.findings or stage.damage for stage in self.stages)
 
 
-def section(evidence: Evidence) -> Section:
+def section(context: ReportContext) -> Section:
     """Read every feature once, partition by partition."""
-    ready = [s.stage for s in evidence.stages if s.width is not None and s.counts[OK]]
-    views = [evidence.view(stage) for stage in ready]
+    ready = [s.stage for s in context.stages if s.width is not None and s.counts[OK]]
+    views = [context.view(stage) for stage in ready]
     stages = [examine(view) for view in views if view is not None]
     norms = [_norms(stage) for stage in stages if stage.channels.norms]
-    return Section("health", "Feature health", Health(stages, norms, evidence.command("extract")))
+    return Section("health", "Feature health", Health(stages, norms, context.command("extract")))
 
 
 def examine(view: StageView) -> StageHealth:

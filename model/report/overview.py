@@ -2,56 +2,44 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-
 from model.metrics import TITLES
+from model.report.context import ReportContext, Section
 from model.report.dataset import LANGUAGES
-from model.report.evidence import Evidence, Section
-from model.report.runs import Run, chosen
+from model.runs.run import Run, chosen
 from pipeline.html.numbers import grouped, plain
 from pipeline.store.status import problems_at_source, random_stages
 
 
-@dataclass(frozen=True)
-class Overview:
-    """lead: the dataset in a sentence. figures: value and what it counts. next: what there is to
-    do, and the command for it. random_stages: those whose features tell little.
-    """
-
-    lead: str
-    figures: Sequence[tuple[str, str]]
-    next: Sequence[tuple[str, str]]
-    random_stages: Sequence[str]
-
-
-def section(evidence: Evidence) -> Section:
+def section(context: ReportContext) -> Section:
     """Key figures, and what comes next."""
-    content = Overview(
-        _lead(evidence), _figures(evidence), _next(evidence), random_stages(evidence.stages)
-    )
+    content = {
+        "lead": _lead(context),
+        "figures": _figures(context),  # values, and what they count
+        "next": _next(context),  # what there is to do, and the command for it
+        "random_stages": random_stages(context.stages),
+    }
     return Section("overview", "Overview", content)
 
 
-def _lead(evidence: Evidence) -> str:
-    scores = [clip.label for clip in evidence.clips if clip.label is not None]
+def _lead(context: ReportContext) -> str:
+    scores = [clip.label for clip in context.clips if clip.label is not None]
     spread = f"scored from {plain(min(scores), 1)} to {plain(max(scores), 1)}" if scores else ""
-    language = LANGUAGES.get(evidence.language, evidence.language)
+    language = LANGUAGES.get(context.language, context.language)
     return f"Clips with {language} transcripts, {spread or 'without scores'}."
 
 
-def _figures(evidence: Evidence) -> list[tuple[str, str]]:
-    problems = {problem.clip for _, problem in problems_at_source(list(evidence.stages))}
-    figures = [(grouped(len(evidence.clips)), "clips")]
-    if evidence.stages:
-        done = sum(stage.partitions[0] == stage.partitions[1] for stage in evidence.stages)
-        figures.append((f"{done}/{len(evidence.stages)}", "stages extracted"))
-        lacks = "clip lacks something" if len(problems) == 1 else "clips lack something"
-        figures.append((grouped(len(problems)), lacks))
-    if evidence.runs:
-        trained = "trained model" if len(evidence.runs) == 1 else "trained models"
-        figures.append((grouped(len(evidence.runs)), trained))
-    if best := chosen(evidence.runs):
+def _figures(context: ReportContext) -> list[tuple[str, str]]:
+    problems = {problem.clip for _, problem in problems_at_source(list(context.stages))}
+    figures = [(grouped(len(context.clips)), "clips")]
+    if context.stages:
+        done = sum(stage.partitions[0] == stage.partitions[1] for stage in context.stages)
+        figures.append((f"{done}/{len(context.stages)}", "stages extracted"))
+        incomplete = "incomplete clip" if len(problems) == 1 else "incomplete clips"
+        figures.append((grouped(len(problems)), incomplete))
+    if context.runs:
+        trained = "trained model" if len(context.runs) == 1 else "trained models"
+        figures.append((grouped(len(context.runs)), trained))
+    if best := chosen(context.runs):
         figures.append(_accuracy(best))
     return figures
 
@@ -64,15 +52,15 @@ def _accuracy(run: Run) -> tuple[str, str]:
     return f"{plain(100 * share, 1)}\u00a0%", told
 
 
-def _next(evidence: Evidence) -> list[tuple[str, str]]:
+def _next(context: ReportContext) -> list[tuple[str, str]]:
     """The first things that are not there yet."""
-    is_whole = all(stage.partitions[0] == stage.partitions[1] for stage in evidence.stages)
-    if not evidence.stages:
-        return [("Nothing is extracted yet.", evidence.command("extract"))]
+    is_whole = all(stage.partitions[0] == stage.partitions[1] for stage in context.stages)
+    if not context.stages:
+        return [("Nothing is extracted yet.", context.command("extract"))]
     if not is_whole:
-        return [("The extraction is not finished; it goes on with", evidence.command("extract"))]
-    if not evidence.runs:
-        return [("No model is trained yet.", evidence.command("train"))]
-    if not evidence.experiments:
-        return [("No models are compared yet.", evidence.command("compare"))]
+        return [("The extraction is not finished; it goes on with", context.command("extract"))]
+    if not context.runs:
+        return [("No model is trained yet.", context.command("train"))]
+    if not context.experiments:
+        return [("No models are compared yet.", context.command("compare"))]
     return []

@@ -16,21 +16,21 @@ from model.report import (
     provenance,
     training,
 )
-from model.report.evidence import Evidence
+from model.report.context import ReportContext
 from pipeline.html import templates
 from pipeline.weights.random_weights import RANDOM_MARK, random_note
 
 PARTS = (overview, dataset, coverage, health, training, comparisons, predictions, provenance)
 
 
-def render(evidence: Evidence) -> str:
+def render(context: ReportContext) -> str:
     """The whole report as HTML."""
     template = templates(files("model.report")).get_template("report.html")
     template.globals.update(mark=RANDOM_MARK, random_note=random_note)
     now = datetime.now()
     return template.render(
-        name=evidence.name,
-        sections=[part.section(evidence) for part in PARTS],
+        name=context.name,
+        sections=[part.section(context) for part in PARTS],
         made=f"{now.day} {now:%B %Y, %H:%M}",
         version=version("smp-sentiment"),
     )

@@ -12,10 +12,10 @@ from model.inference import prediction
 from model.inference.prediction import Prediction
 from model.metrics import Scale
 from model.network import CLASSES
-from model.report.evidence import Evidence, Section
+from model.report.context import ReportContext, Section
 from model.report.faces import Thumbnail, strips
-from model.report.runs import Run, chosen
-from model.runs.run_folder import residuals
+from model.runs.predictions import residuals
+from model.runs.run import Run, chosen
 from pipeline.html.charts import Plot, labelled
 from pipeline.html.numbers import plain
 
@@ -69,18 +69,18 @@ class Predictions:
     left_out: int = 0
 
 
-def section(evidence: Evidence) -> Section:
+def section(context: ReportContext) -> Section:
     """The run that is best on validation, on the test split."""
-    run, title = chosen(evidence.runs), "Predictions"
+    run, title = chosen(context.runs), "Predictions"
     rows = [row for row in run.predictions if row["split"] == "test"] if run else []
     if run is None or not rows:
-        nothing = Predictions(None, 0, None, Markup(""), [], [], evidence.command("train"))
+        nothing = Predictions(None, 0, None, Markup(""), [], [], context.command("train"))
         return Section("predictions", title, nothing)
     order = sorted(rows, key=lambda row: _error(row, run.task))
     best = order[:CLIPS]
     worst = order[max(len(best), len(order) - CLIPS) :][::-1]
-    faces = strips(evidence, [row["id"] for row in (*best, *worst)], FACES)
-    texts = {clip.id: clip.text for clip in evidence.clips}
+    faces = strips(context, [row["id"] for row in (*best, *worst)], FACES)
+    texts = {clip.id: clip.text for clip in context.clips}
     content = Predictions(
         run,
         len(rows),
@@ -88,7 +88,7 @@ def section(evidence: Evidence) -> Section:
         _scatter(rows, run.scale) if run.task == "regression" else Markup(""),
         [_predicted(row, run, texts, faces) for row in best],
         [_predicted(row, run, texts, faces) for row in worst],
-        evidence.command("train"),
+        context.command("train"),
         len(run.left_out.get("test", ())),
     )
     return Section("predictions", title, content)

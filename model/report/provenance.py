@@ -7,8 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from model.report.evidence import Evidence, Section
-from model.report.runs import Run, chosen
+from model.report.context import ReportContext, Section
+from model.runs.run import Run, chosen
+from model.training.presets import flat
 from pipeline.store.cache import StageView
 from pipeline.weights.random_weights import random_note
 
@@ -24,29 +25,19 @@ class StageOrigin:
     facts: Facts
 
 
-@dataclass(frozen=True)
-class Provenance:
-    """run: the facts of the run that the page looks at more closely, under its name."""
-
-    stages: Sequence[StageOrigin]
-    libraries: Facts
-    run: tuple[str, Facts] | None
-    extract: str
-
-
-def section(evidence: Evidence) -> Section:
+def section(context: ReportContext) -> Section:
     """Every stage's, and the chosen run's."""
-    views = list((evidence.cache or {}).values())
+    views = list((context.cache or {}).values())
     libraries: dict[str, str] = {}
     for view in views:
         libraries |= view.attributes.get("libraries", {})
-    run = chosen(evidence.runs)
-    content = Provenance(
-        [_stage(view) for view in views],
-        sorted(libraries.items()),
-        (run.name, _of_run(run)) if run else None,
-        evidence.command("extract"),
-    )
+    run = chosen(context.runs)
+    content = {
+        "stages": [_stage(view) for view in views],
+        "libraries": sorted(libraries.items()),
+        "run": (run.name, _of_run(run)) if run else None,
+        "extract": context.command("extract"),
+    }
     return Section("provenance", "Provenance", content)
 
 
@@ -62,7 +53,7 @@ def _stage(view: StageView) -> StageOrigin:
         ("fingerprint", view.fingerprint[:16]),
         ("needs", ", ".join(needs) or "the clips alone"),
         ("weights", f"{id}, {digest[:16]}" if id else "none"),
-        *flat(attributes.get("settings") or {}),
+        *_flat(attributes.get("settings") or {}),
     ]
     told = [version, *([f"weights {id}"] if id else []), random_note(view.random_weights)]
     return StageOrigin(view.name, ", ".join(filter(None, told)), facts)
@@ -71,22 +62,16 @@ def _stage(view: StageView) -> StageOrigin:
 def _of_run(run: Run) -> Facts:
     preset = run.settings.get("preset") or {}
     origin = [("preset", f"{preset['name']} for {preset['scale']}")] if preset else []
-    return [*origin, *flat(run.settings["train"]), *flat(run.settings["data"])]
+    return [*origin, *_flat(run.settings["train"]), *_flat(run.settings["data"])]
 
 
-def flat(settings: Mapping[str, Any], within: str = "") -> list[tuple[str, str]]:
-    """Settings as names and texts, a nested one as `outer.inner`."""
-    found = []
-    for key, value in settings.items():
-        name = f"{within}{key}"
-        if isinstance(value, Mapping) and value:
-            found += flat(value, f"{name}.")
-        else:
-            found.append((name, value if isinstance(value, str) and value else _text(value)))
-    return found
+def _flat(settings: Mapping[str, Any]) -> Facts:
+    return [(name, _text(value)) for name, value in flat(settings).items()]
 
 
 def _text(value: Any) -> str:
+    if isinstance(value, str) and value:
+        return value
     if isinstance(value, list) and all(isinstance(item, str) for item in value):
         return ", ".join(value) or "none"
     return "none" if value in (None, "", {}) else json.dumps(value, ensure_ascii=False)

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from markupsafe import Markup
 
 from model.metrics import NOT_SHARES, TITLES
-from model.report.evidence import Evidence, Section
-from model.report.runs import Run
-from model.runs.run_folder import joins_as_now
+from model.report.context import ReportContext, Section
+from model.runs.load import joins_as_now
+from model.runs.run import Run
 from pipeline.html import charts
 from pipeline.html.numbers import plain
 from pipeline.messages import listed
@@ -55,16 +55,16 @@ class Trainings:
         return sorted({stage for run in self.runs for stage in run.random_stages})
 
 
-def section(evidence: Evidence) -> Section:
+def section(context: ReportContext) -> Section:
     """A table of runs, and the curves of the newest."""
-    runs = evidence.runs
+    runs = context.runs
     content = Trainings(
         runs,
         [key for key in TITLES if any(key in run.test for run in runs)],
         [_curve(run) for run in runs[:MOST_CURVES]],
-        [_is_current(run, evidence) for run in runs],
-        evidence.unreadable,
-        evidence.command("train"),
+        [_is_current(run, context) for run in runs],
+        context.unreadable,
+        context.command("train"),
     )
     return Section("training", "Training", content)
 
@@ -91,7 +91,7 @@ def _curve(run: Run) -> Markup:
     return charts.lines(run.name, epochs, loss, ("kept", run.best_epoch), summary)
 
 
-def _is_current(run: Run, evidence: Evidence) -> bool:
-    now = {s.stage: s.fingerprint for s in evidence.stages}
+def _is_current(run: Run, context: ReportContext) -> bool:
+    now = {s.stage: s.fingerprint for s in context.stages}
     is_same = all(now.get(stage) == known for stage, known in run.fingerprints.items())
     return is_same and joins_as_now(run.settings["data"])

@@ -7,18 +7,16 @@ from collections.abc import Callable, Mapping
 from copy import deepcopy
 from dataclasses import dataclass
 from math import inf, isfinite
-from typing import Any, Literal
 
 import numpy as np
 import torch
-from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 from torch.nn import functional as F
 from torch.nn.utils import clip_grad_norm_
 
 from model import metrics
 from model.data.batch import Batch, drop_features
-from model.data.features import SPLITS, Samples
+from model.data.samples import Samples
 from model.data.scaler import Scaler
 from model.metrics import Metrics, Scale
 from model.network import CLASSES, Network
@@ -27,57 +25,15 @@ from model.step.adam import Adam
 from model.step.memory import keep_freed_memory
 from model.step.threads import one_thread
 from model.training.predictor import Predictor, in_chunks
+from model.training.settings import Task, TrainSettings
+from pipeline.dataset.clip import SPLITS
 from pipeline.errors import UserError
 from pipeline.system import resources
 from pipeline.system.device import require
 from pipeline.system.threads import at_work
 
-Task = Literal["regression", "classification"]
 Curve = list[dict[str, float]]
 OnEpoch = Callable[[dict[str, float]], None]
-
-
-class TrainSettings(BaseModel):
-    """How to train."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
-
-    model: str = "smp"
-    """Which model, by the name of its file."""
-
-    network: dict[str, Any] = {}
-    """The model's own settings, its defaults where not given."""
-
-    task: Task = "regression"
-    """A score, or one of negative, neutral, positive."""
-
-    epochs: int = Field(100, ge=1)
-    """How often every clip is seen, at most."""
-
-    batch: int = Field(64, ge=1)
-    """Clips a step."""
-
-    lr: float = Field(1e-3, gt=0)
-    """Adam's learning rate. The paper's 1e-5 is far too small for 100 epochs over cached features,
-    1e-3 converges well within them."""
-
-    weight_decay: float = Field(0.0, ge=0)
-    """Adam's weight decay."""
-
-    clip_norm: float = Field(1.0, gt=0)
-    """The norm to which the gradient is cut."""
-
-    feature_dropout: float = Field(0.0, ge=0, lt=1)
-    """The share of its features that each clip loses in a training step."""
-
-    patience: int | None = Field(None, ge=1)
-    """Stop after so many epochs without a better validation; null: go on to the end."""
-
-    seed: int = Field(0, ge=0)
-    """Same seed, same numbers."""
-
-    device: str = "auto"
-    """`auto` (cuda where there is one), `cpu`, `cuda`, `cuda:1` …"""
 
 
 @dataclass(frozen=True)
@@ -115,9 +71,7 @@ class Prepared:
 
 @one_thread()
 def train(
-    samples: Samples,
-    settings: TrainSettings,
-    on_epoch: OnEpoch = lambda row: None,
+    samples: Samples, settings: TrainSettings, on_epoch: OnEpoch = lambda row: None
 ) -> Trained:
     """Train on `train`, choose the epoch on `valid`, then and only then read `test`.
 
@@ -160,11 +114,7 @@ def train_prepared(
 
 
 def _fit(
-    network: Network,
-    prepared: Prepared,
-    scale: Scale,
-    settings: TrainSettings,
-    on_epoch: OnEpoch,
+    network: Network, prepared: Prepared, scale: Scale, settings: TrainSettings, on_epoch: OnEpoch
 ) -> tuple[Curve, int]:
     """The loop; leaves the best epoch's weights in `network`."""
     inputs, targets, task = prepared.inputs, prepared.targets, settings.task

@@ -13,10 +13,11 @@ from pydantic import ValidationError
 
 from model.metrics import SCALES
 from model.registry import find
-from model.training.loop import TrainSettings
+from model.training.settings import TrainSettings
 from pipeline.errors import UserError
 
 FILE = files("model.training") / "presets.yaml"
+DEFAULTS = "the defaults of the code"
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,8 @@ def preset(model: str, scale: str, name: str | None = None) -> Preset:
     Raises UserError for a model or a preset that is not there.
     """
     find(model)
-    known = load().get(model) or {"defaults": _defaults(model)}
+    unset: dict[str, Any] = {scale: {} for scale in SCALES}
+    known = load().get(model) or {"defaults": _by_scale(model, "defaults", DEFAULTS, **unset)}
     chosen = name or next(iter(known))
     if chosen not in known:
         raise UserError(f"{model} has no preset {name!r}; there are {', '.join(known)}")
@@ -97,5 +99,10 @@ def _by_scale(model: str, name: str, source: str, **by_scale: Any) -> dict[str, 
     return presets
 
 
-def _defaults(model: str) -> dict[str, Preset]:
-    return _by_scale(model, "defaults", "the defaults of the code", **{s: {} for s in SCALES})
+def flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Settings within settings by dotted names, such as `network.width`."""
+    found: dict[str, Any] = {}
+    for name, value in settings.items():
+        is_nested = isinstance(value, Mapping) and value
+        found |= flat(value, f"{prefix}{name}.") if is_nested else {prefix + name: value}
+    return found

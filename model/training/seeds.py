@@ -18,10 +18,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from model.data.features import Samples
+from model.data.samples import Samples
 from model.step.threads import one_thread
-from model.training.loop import Prepared, Trained, TrainSettings, prepare, train_prepared, untrained
+from model.training.loop import Prepared, Trained, prepare, train_prepared, untrained
 from model.training.predictor import Predictor
+from model.training.settings import TrainSettings
 from pipeline.errors import UserError
 from pipeline.system import resources
 from pipeline.system.threads import at_work
@@ -84,6 +85,8 @@ def _side_by_side(
             _send(to_parent, "done", (trained.predictor.state_dict(), _rest(trained)))
         except UserError as error:
             _send(to_parent, "failed", error)
+        except BrokenPipeError:  # the parent was killed, and nobody waits for this
+            pass
 
     with torch.random.fork_rng([]):  # before the forks, which share what it imports
         blank = Predictor(prepared.scaler, untrained(samples, tasks[0]))
@@ -109,11 +112,17 @@ def _children(run: Callable[[int, Connection], None], count: int) -> Iterator[li
     context = multiprocessing.get_context("fork")
     children: list[BaseProcess] = []
     pipes: list[Connection] = []
+
+    def of_child(place: int, there: Connection) -> None:
+        for pipe in pipes:  # or sending would wait for a reader for ever, were the parent killed
+            pipe.close()
+        run(place, there)
+
     try:
         for place in range(count):
             here, there = context.Pipe(duplex=False)
             pipes.append(here)
-            child: BaseProcess = context.Process(target=run, args=(place, there), daemon=True)
+            child: BaseProcess = context.Process(target=of_child, args=(place, there), daemon=True)
             with warnings.catch_warnings():
                 # Python warns of forks beside threads; these children use no lock of theirs.
                 warnings.simplefilter("ignore", DeprecationWarning)

@@ -8,7 +8,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from model.training.loop import Trained, TrainSettings
+from model.training.loop import Trained
+from model.training.presets import flat
+from model.training.settings import TrainSettings
 from pipeline.errors import UserError
 
 
@@ -100,12 +102,9 @@ def _tag(name: str) -> str:
     return f"loss/{split}" if measure == "loss" else f"{split}/{measure}"
 
 
-def _flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Settings within settings by dotted names; TensorBoard takes numbers, booleans and texts."""
-    flat: dict[str, Any] = {}
-    for name, value in settings.items():
-        if isinstance(value, Mapping):
-            flat |= _flat(value, f"{prefix}{name}.")
-        else:
-            flat[prefix + name] = value if isinstance(value, (bool, int, float)) else str(value)
-    return flat
+def _flat(settings: Mapping[str, Any]) -> dict[str, bool | float | str]:
+    """Settings by dotted names, as TensorBoard takes them."""
+    return {
+        name: value if isinstance(value, (bool, int, float)) else str(value)
+        for name, value in flat(settings).items()
+    }

@@ -16,16 +16,17 @@ from model.cli.options import given, of_data, of_experiment, of_training, open_d
 @of_training
 @of_data
 def ablate(dataset: str, what: str, **options: Any) -> None:
-    """Train SMP on parts of DATASET's features: which modality, channel or fusion brings what.
+    """Train SMP without some modalities, features or fusions.
 
-    modalities: text, audio, picture alone, in pairs and all (the paper's Fig. 5). features: the
-    channels of picture and of sound, alone and both (Fig. 6). fusion: fused features of a pair
-    alone, or with the modalities' own (Table V). Goes on where it was stopped.
+    SMP is trained on parts of DATASET's cached features. modalities: text, audio and video alone,
+    in pairs and together (the paper's Fig. 5). features: the channels of video and of audio, alone
+    and together (Fig. 6). fusion: the fused features of a pair alone, or with those of its
+    modalities (Table V). Trainings that were done before are not repeated.
     """
-    from model.cli.experiment import tell
+    from model.cli.experiment import run_and_print
     from model.experiments.ablate import ablation
     from model.experiments.chart import draw
 
     cache, samples = open_dataset(dataset, options)
     experiment = ablation(what, cache, samples, options["preset"], given(options))
-    tell(experiment, samples, options, draw)
+    run_and_print(experiment, samples, options, draw)

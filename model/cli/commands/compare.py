@@ -18,19 +18,20 @@ from pipeline.cli.group import Names
     type=Names(),
     default="",
     shell_complete=completion.models,
-    help="Which, as in smp,ef_lstm; by default all.",
+    help="Models to compare, such as smp,ef_lstm.  [default: all]",
 )
 @of_experiment
 @of_training
 @of_data
 def compare(dataset: str, models: list[str], **options: Any) -> None:
-    """Train the models on the features of DATASET and print the paper's Tables III and IV.
+    """Train all models, and print the paper's Table III or IV.
 
-    A training that was done before, with all the same, is not done again. Epochs are chosen on
-    the validation split; each training reads the test split once, after that.
+    Models are trained on the cached features of DATASET, once a seed. A training that was done
+    before with the same features, settings and code is not repeated. Epochs are chosen on the
+    validation split; each training reads the test split once, after that.
     """
-    from model.cli.experiment import tell
+    from model.cli.experiment import run_and_print
     from model.experiments.compare import comparison
 
     _, samples = open_dataset(dataset, options)
-    tell(comparison(samples, models, options["preset"], given(options)), samples, options)
+    run_and_print(comparison(samples, models, options["preset"], given(options)), samples, options)

@@ -25,14 +25,14 @@ LABELLED = ("mmsa", "merbench")  # the formats that have no way to say that a la
 @click.argument("dataset")
 @click.argument("out", type=click.Path(path_type=Path))
 @click.option("--format", "format_name", type=click.Choice(FORMATS), required=True)
+@click.option("--visual", type=Names(), help="Video features.  [default: resnet18,action_units]")
+@click.option("--audio", type=Names(), help="Audio features.  [default: mfcc,wav2vec2]")
+@click.option("--text", type=Names(), help="Text features.  [default: bert]")
+@click.option("--tokenizer", help="mmsa: BERT that makes `text_bert`.  [default: the stage's]")
 @click.option(
-    "--visual", type=Names(), help="Stages of the picture; by default resnet18,action_units."
+    "--cache", "cache_root", default="cache", show_default=True, help="Folder or URL of the cache."
 )
-@click.option("--audio", type=Names(), help="Stages of the sound; by default mfcc,wav2vec2.")
-@click.option("--text", type=Names(), help="Stages of the words; by default bert.")
-@click.option("--tokenizer", help="mmsa: of which BERT `text_bert` is; by default the stage's own.")
-@click.option("--cache", "cache_root", default="cache", show_default=True, help="Path or URL.")
-@click.option("--name", help="What the cache calls the dataset.")
+@click.option("--name", help="Name of the dataset in the cache.  [default: its folder's]")
 def export(
     dataset: str,
     out: Path,
@@ -42,11 +42,11 @@ def export(
     name: str | None,
     **stages: list[str] | None,
 ) -> None:
-    """Write the cached features of DATASET to OUT for other tools.
+    """Export cached features for other tools.
 
-    mmsa: a pickle that MMSA's loader reads. merbench: a folder in MERBench's layout. safetensors:
-    a file. parquet: a folder that Hugging Face `datasets` reads. Where several stages make up a
-    modality they are side by side, as in training.
+    The features of DATASET are written to OUT. mmsa: a pickle that MMSA's loader reads. merbench: a
+    folder in MERBench's layout. safetensors: a file. parquet: a folder that Hugging Face `datasets`
+    reads. The stages of a modality are concatenated, as in training.
     """
     from pipeline.formats.bundle import atomic_output
     from pipeline.messages import counted
@@ -72,7 +72,7 @@ def _channels(
     cache: Cache, given: Mapping[str, list[str] | None], notes: list[str]
 ) -> dict[str, list[str]]:
     """Stages by modality: those that were named, else those that a training would take."""
-    from model.data.features import available
+    from model.data.channels import available
 
     named = {modality: stages for modality, stages in given.items() if stages}
     chosen = {**available(cache, notes), **named}
@@ -82,7 +82,8 @@ def _channels(
 def _bundle(cache: Cache, channels: Mapping[str, Sequence[str]], notes: list[str]) -> Bundle:
     import numpy as np
 
-    from model.data.features import provenance, random_stages, read_modality
+    from model.data.channels import read_modality
+    from model.data.provenance import provenance, random_stages
     from pipeline.formats.bundle import Bundle
     from pipeline.weights.random_weights import random_note
 
@@ -95,7 +96,7 @@ def _bundle(cache: Cache, channels: Mapping[str, Sequence[str]], notes: list[str
                 raise UserError(f"stage {stage!r} has no rows of [steps, width] to export")
         x, n = read_modality([cache[stage] for stage in stages], np.ones(len(cache.clips), bool))
         if partly := int(np.isnan(x).any(axis=(1, 2)).sum()):
-            notes.append(f"{modality}: {partly} clips lack one of {', '.join(stages)}, zeros there")
+            notes.append(f"{modality}: {partly} clips have zeros for one of {', '.join(stages)}")
         features[modality], lengths[modality] = np.nan_to_num(x, copy=False), n
     made_from = provenance(cache, channels)
     if note := random_note(random_stages(made_from)):
@@ -133,7 +134,9 @@ def _write(
     if format_name == "mmsa":
         mmsa.write(bundle, path, _text_bert(bundle, cache, tokenizer, notes))
         if not mmsa.has_all_modalities(bundle.clips):
-            notes.append("some clip lacks label_T, label_A or label_V: MMSA can't read it as sims")
+            notes.append(
+                "some clips have no label_T, label_A or label_V: MMSA can't read them as sims"
+            )
     else:
         writers = {"merbench": merbench, "safetensors": safetensors, "parquet": parquet}
         writers[format_name].write(bundle, path)

@@ -20,52 +20,67 @@ if TYPE_CHECKING:
     from model.inference.prediction import Prediction
     from pipeline.dataset.clip import Clip
 
-NAMED = 3  # how many clips that lack the same are named before the others are counted
+NAMED = 3  # clips without the same modality; the others are counted
 
 
 @click.command()
-@click.argument("run", type=click.Path(path_type=Path))
+@click.argument("run", type=click.Path())
 @click.argument("videos", nargs=-1, required=True, metavar="VIDEO...")
-@click.option("--text", help="What is said, for a single VIDEO.")
+@click.option("--text", help="Transcript of a single VIDEO.")
 @click.option(
     "--csv",
     "table",
     type=click.Path(path_type=Path),
-    help="Texts of several, by columns id or file, and text; audio for sound of its own.",
+    help="Transcripts of several: columns text, and id or file; audio for separate sound. Paths are"
+    " relative to the table's folder; a file may also be the end of a VIDEO's path.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object, no more.")
-@click.option("--cache", help="Folder or URL that keeps the features for the next time.")
+@click.option("--json", "as_json", is_flag=True, help="Print a single JSON object.")
+@click.option(
+    "--runs",
+    type=click.Path(path_type=Path, file_okay=False),
+    default="runs",
+    show_default=True,
+    help="Folder of runs, where RUN is a dataset.",
+)
+@click.option("--cache", help="Folder or URL in which to keep the features for the next time.")
 @click.option(
     "--weights",
     "weights",
     multiple=True,
     metavar="STAGE=WHERE",
-    help="Where a stage's weights are, if elsewhere than they were. They must be the same.",
+    help="New location of a stage's weights. They must be the same weights.",
 )
 def predict(
-    run: Path,
+    run: str,
     videos: tuple[str, ...],
     text: str | None,
     table: Path | None,
     as_json: bool,
+    runs: Path,
     cache: str | None,
     weights: tuple[str, ...],
 ) -> None:
-    """What the model in the run folder RUN says of each VIDEO.
+    """Predict the sentiment of each VIDEO with a trained model.
 
-    VIDEO is a file, a folder of videos, a dataset (a folder with label.csv, or a manifest), or the
-    id of a clip of the dataset that the model was trained on. Everything is done as it was done
-    to that dataset, by the same stages with the same settings and weights. Exit code 1 where a
-    clip could not be read, or has nothing to go by; the others are predicted all the same.
+    RUN is a run folder, or a dataset, whose newest run is taken. VIDEO is a file, a folder of
+    videos, a dataset (a folder with label.csv, or a manifest), or the id of a clip of the dataset
+    that the model was trained on. Features are made as they were for that dataset: by the same
+    stages, settings and weights.
+
+    Exit code 1 if a clip can't be read or has nothing to go by; the others are predicted.
     """
     from rich.console import Console
 
     from model.inference.predict import TrainedModel
+    from model.runs.run import find_run
     from pipeline.cli.progress import display
     from pipeline.runner.new_clips import NAME
 
     console = Console(stderr=True)
-    model = TrainedModel(run, _by_stage(weights))
+    folder = find_run(run, runs)
+    if str(folder) != run.rstrip("/"):
+        click.echo(f"newest run of {run}: {folder}", err=True)
+    model = TrainedModel(folder, _by_stage(weights))
     clips = _clips(model, videos, text, table)
     with display(console) as listener:
         shown = listener if console.is_terminal else None
@@ -120,7 +135,7 @@ def _print(model: TrainedModel, found: Sequence[Prediction]) -> None:
     if cells:
         columns = ["clip", f"score{mark}", "class", "confidence", "missing"]
         print_table(f"{model.run}: {counted(len(said), 'clip')}", columns, [cells])
-    for (what, why), clips in _lacks(said).items():
+    for (what, why), clips in _missing(said).items():
         click.echo(f"no {what}, {why}: {listed(clips, NAMED)}")
     if note := random_note(model.random_stages):
         click.echo(f"{RANDOM_MARK} {note}")
@@ -130,13 +145,13 @@ def _print(model: TrainedModel, found: Sequence[Prediction]) -> None:
             click.echo(f"{printable(one.clip)}: {what}, {one.error}", err=True)
 
 
-def _lacks(said: Sequence[Prediction]) -> dict[tuple[str, str], list[str]]:
-    """The clips that lack the same for the same reason."""
-    lacks: dict[tuple[str, str], list[str]] = {}
+def _missing(said: Sequence[Prediction]) -> dict[tuple[str, str], list[str]]:
+    """The clips without a modality or stage, by what that is and why."""
+    clips: dict[tuple[str, str], list[str]] = {}
     for one in said:
-        for lack in one.missing.items():
-            lacks.setdefault(lack, []).append(printable(one.clip))
-    return lacks
+        for what_and_why in one.missing.items():
+            clips.setdefault(what_and_why, []).append(printable(one.clip))
+    return clips
 
 
 def _cells(one: Prediction) -> list[str]:

@@ -9,47 +9,48 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from model.report.evidence import Evidence
+    from model.report.context import ReportContext
 
 
 @click.command()
 @click.argument("dataset")
-@click.option("--cache", default="cache", show_default=True, help="Folder or URL.")
-@click.option("--name", help="What the cache calls the dataset; else its folder's name.")
+@click.option("--cache", default="cache", show_default=True, help="Folder or URL of the cache.")
+@click.option("--name", help="Name of the dataset in the cache.  [default: its folder's]")
 @click.option(
     "--runs",
     type=click.Path(path_type=Path, file_okay=False),
     default="runs",
     show_default=True,
-    help="Where trained models and tables are looked for.",
+    help="Folder of trained models and tables.",
 )
 @click.option(
     "--output",
     type=click.Path(path_type=Path, dir_okay=False),
-    help="The page's file; by default <dataset>-report.html in RUNS.",
+    help="File to write.  [default: RUNS/<dataset>-report.html]",
 )
-@click.option("--open", "show", is_flag=True, help="Show it in the browser.")
+@click.option("--open", "show", is_flag=True, help="Open the report in the browser.")
 def report(
     dataset: str, cache: str, name: str | None, runs: Path, output: Path | None, show: bool
 ) -> None:
-    """Write one page on all there is of DATASET: its clips, features, trainings and results.
+    """Write an HTML report on a dataset and its results.
 
-    The page is a single file that needs no network. It can be made at any time: what is not there
-    yet is named with the command that makes it.
+    The report covers DATASET's clips, features, trainings and comparisons. It is a single file
+    that needs no network, and can be made at any time: what is not there yet is named with the
+    command that makes it.
     """
     # numpy, zarr and torch take seconds to import, which `smp --help` must not pay.
     from model.report.page import render
     from pipeline.html import write_page
 
-    evidence = _evidence(dataset, cache, name, runs)
-    path = write_page(render(evidence), output or runs / f"{evidence.name}-report.html", show)
+    context = _context(dataset, cache, name, runs)
+    path = write_page(render(context), output or runs / f"{context.name}-report.html", show)
     click.echo(f"written: {path} ({path.stat().st_size / 1e6:.1f} MB)")
 
 
-def _evidence(dataset: str, cache_root: str, name: str | None, runs: Path) -> Evidence:
-    from model.report.evidence import Evidence
-    from model.report.experiments import experiments_of
-    from model.report.runs import runs_of
+def _context(dataset: str, cache_root: str, name: str | None, runs: Path) -> ReportContext:
+    from model.experiments.folder import experiments_of
+    from model.report.context import ReportContext
+    from model.runs.run import runs_of
     from pipeline.dataset.load import load
     from pipeline.io.folder import Folder
     from pipeline.store.cache import locate, open_cache
@@ -61,12 +62,12 @@ def _evidence(dataset: str, cache_root: str, name: str | None, runs: Path) -> Ev
     url = locate(dataset, cache_root, name)
     if ClipsTable.read(Folder(url)) is None:
         loaded = load(dataset)
-        found = Evidence(name or loaded.name, dataset, options, loaded.language, loaded.clips)
+        found = ReportContext(name or loaded.name, dataset, options, loaded.language, loaded.clips)
     else:
         cache = open_cache(url)
         table, stages = cache.table, status(cache)
         clips = [table.rows[number].clip for number in table.present]
-        found = Evidence(table.name, dataset, options, table.language, clips, cache, stages)
+        found = ReportContext(table.name, dataset, options, table.language, clips, cache, stages)
     trained, bad_runs = runs_of(found.name, runs)
     compared, bad_tables = experiments_of(found.name, runs)
     unreadable = [*bad_runs, *bad_tables]

@@ -22,10 +22,10 @@ def _settable(ctx: click.Context, param: click.Parameter, incomplete: str) -> li
 @click.command()
 @click.argument("name", required=False, shell_complete=_settable)
 def settings(name: str | None) -> None:
-    """Print what can be set, with types, defaults and meanings, as Markdown.
+    """Print every setting with its type, default and meaning.
 
-    NAME is a stage (mfcc; a module for one of your own), a model (smp) or `training`; without it,
-    all of them are printed.
+    NAME is a stage (mfcc; a module for one of your own), a model (smp) or `training`. Without
+    NAME, all settings are printed, as Markdown.
     """
     click.echo(_section(name) if name else document())
 

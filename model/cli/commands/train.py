@@ -13,9 +13,9 @@ from model.cli import completion
 from model.cli.options import given, of_data, of_training, open_dataset
 
 if TYPE_CHECKING:
-    from model.data.features import Samples
-    from model.training.loop import Trained, TrainSettings
-    from model.training.presets import Preset
+    from model.data.samples import Samples
+    from model.training.loop import Trained
+    from model.training.settings import TrainSettings
 
 IN_RUN = ""  # no folder was named: events go to the run's
 
@@ -29,34 +29,38 @@ IN_RUN = ""  # no folder was named: events go to the run's
     default="smp",
     show_default=True,
     shell_complete=completion.model,
-    help="Which model to train.",
+    help="Model to train.",
 )
-@click.option("--seed", default=0, show_default=True, help="Same seed, same numbers.")
+@click.option("--seed", default=0, show_default=True, help="The same seed gives the same numbers.")
 @click.option(
     "--tensorboard",
     type=click.Path(file_okay=False),
     metavar="[FOLDER]",
     is_flag=False,
     flag_value=IN_RUN,
-    help="Event files for TensorBoard: in FOLDER as it trains, without one in the run folder.",
+    help="Write TensorBoard events to FOLDER during training; without FOLDER, to the run folder.",
 )
 @of_training
 @of_data
 def train(
     dataset: str, model: str, seed: int, tensorboard: str | None, as_json: bool, **options: Any
 ) -> None:
-    """Train a model on the cached features of DATASET, a folder, a manifest or a name.
+    """Train a model on the cached features of a dataset.
 
-    Settings are those of the model's preset for the dataset's scale, but for options given here.
-    The epoch is chosen on the validation split; the test split is read once, after that.
+    DATASET is a folder, a manifest or the name of a cached dataset. Settings come from the model's
+    preset for the dataset's scale, except for options given here. The best epoch is chosen on the
+    validation split; the test split is read once, after that.
+
+    Each training writes a new folder, RUNS/<dataset>-<model>-seed<seed>, with -2, -3 … appended
+    where that exists.
     """
-    from model.runs import run_folder
+    from model.runs.save import require_writable, save_run
     from model.training.presets import preset as find_preset
     from model.training.tensorboard import replay, require_tensorboard
 
     if tensorboard is not None:
         require_tensorboard()
-    run_folder.require_writable(Path(options["runs"]))
+    require_writable(Path(options["runs"]))
     _, samples = open_dataset(dataset, options)
     preset = find_preset(model, samples.scale.name, options["preset"])
     settings = preset.with_options({**given(options), "seed": seed})
@@ -64,20 +68,20 @@ def train(
         _print_samples(samples)
         click.echo(f"{model}: {preset.told(settings)} ({preset.source})")
     trained = _train(samples, settings, tensorboard)
-    folder = run_folder.save(trained, samples, settings, Path(options["runs"]), preset)
+    folder = save_run(trained, samples, settings, Path(options["runs"]), preset)
     if tensorboard == IN_RUN:
         replay(folder, settings, trained)
     if as_json:
-        summary = _summary(trained, samples, settings, preset, folder)
-        click.echo(json.dumps(run_folder.as_json(summary)))
+        click.echo(json.dumps(_summary(folder)))
     else:
-        _print_result(trained, samples, settings, folder)
+        _print_result(trained, samples, settings)
+        _print_folder(folder, samples, settings)
 
 
 def _train(samples: Samples, settings: TrainSettings, tensorboard: str | None) -> Trained:
     """Train, with a line of progress where someone is watching, and events where asked for."""
     from model.cli.console import progress
-    from model.runs.run_folder import name_of
+    from model.runs.save import name_of
     from model.training.loop import train as run
     from model.training.tensorboard import Events
 
@@ -98,27 +102,18 @@ def _train(samples: Samples, settings: TrainSettings, tensorboard: str | None) -
     return trained
 
 
-def _summary(
-    trained: Trained, samples: Samples, settings: TrainSettings, preset: Preset, folder: Path
-) -> dict[str, Any]:
-    from model.data import left_out
+def _summary(folder: Path) -> dict[str, Any]:
+    """What a program may want to know of a run."""
+    from model.runs.files import METRICS, PROVENANCE, SETTINGS, read_json
 
+    settings = read_json(folder, SETTINGS)
     return {
         "run": str(folder),
-        "dataset": samples.name,
-        "model": settings.model,
-        "preset": preset.name,
-        "task": settings.task,
-        "seed": settings.seed,
-        "scale": samples.scale.name,
-        "best_epoch": trained.best_epoch,
-        "seconds": round(trained.seconds, 3),
-        "splits": samples.table(),
-        "left_out": left_out.to_json(samples.left_out),
-        **trained.metrics,
-        "references": trained.references,
-        "random_weights": samples.random_stages,
-        "notes": list(samples.notes),
+        "dataset": read_json(folder, PROVENANCE)["dataset"],
+        "preset": settings["preset"]["name"],
+        **{key: settings["train"][key] for key in ("model", "task", "seed")},
+        "scale": settings["data"]["scale"],
+        **read_json(folder, METRICS),
     }
 
 
@@ -133,9 +128,7 @@ def _print_samples(samples: Samples) -> None:
         click.echo(f"note: {note}")
 
 
-def _print_result(
-    trained: Trained, samples: Samples, settings: TrainSettings, folder: Path
-) -> None:
+def _print_result(trained: Trained, samples: Samples, settings: TrainSettings) -> None:
     from model.cli.console import print_table
     from model.metrics import TITLES
     from pipeline.weights.random_weights import RANDOM_MARK, random_note
@@ -154,6 +147,13 @@ def _print_result(
         f"epoch {trained.best_epoch} of {len(trained.curve)} was chosen on validation; "
         f"the test split was read once, after that ({trained.seconds:.1f} s)"
     )
+
+
+def _print_folder(folder: Path, samples: Samples, settings: TrainSettings) -> None:
+    from model.runs.save import name_of
+
+    if folder.name != (name := name_of(samples, settings)):
+        click.echo(f"an earlier run is kept in {folder.with_name(name)}")
     click.echo(f"run folder: {folder}")
 
 

@@ -10,8 +10,8 @@ from model.cli.commands.settings import document
 from model.cli.group import main
 from model.networks import names
 from model.registry import find
-from model.training.loop import TrainSettings
 from model.training.presets import load
+from model.training.settings import TrainSettings
 from pipeline.cli.settings_table import described, meaning
 from pipeline.dag.stage import built_in, extractor_class
 from pipeline.stage.settings import StageSettings, runtime

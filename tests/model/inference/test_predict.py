@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import pickle
 import shutil
 from collections.abc import Callable, Sequence
@@ -23,6 +24,7 @@ from model.cli.group import main
 from model.inference import prediction
 from model.metrics import MOSI, SIMS
 from model.network import CLASSES
+from model.runs.run import find_run
 from pipeline.dag.plan import StagePlan
 from pipeline.dataset.clip import SPLITS, Clip
 from pipeline.dataset.from_paths import clips_of, with_table
@@ -147,6 +149,33 @@ class TestSameAsInTraining:
             assert share == pytest.approx(float(row[name]), abs=1e-5)
         assert said["confidence"] == said["probabilities"][said["sentiment"]]
         assert sum(said["probabilities"].values()) == pytest.approx(1)
+
+
+class TestNewestRun:
+    def test_a_dataset_stands_for_its_newest_run(self, folder, run, tmp_path, monkeypatch):
+        runs = tmp_path / "runs"
+        for k, name in enumerate(("sample-smp-seed0", "sample-smp-seed0-2", "other-smp-seed0")):
+            copy = Path(shutil.copytree(run, runs / name))
+            os.utime(copy / "metrics.json", (k, k))
+        other = json.loads((runs / "other-smp-seed0" / "provenance.json").read_text())
+        written = json.dumps({**other, "dataset": "other"})
+        (runs / "other-smp-seed0" / "provenance.json").write_text(written)
+        monkeypatch.chdir(tmp_path)
+        for given in (str(folder / "sample"), "sample"):
+            done = CliRunner().invoke(main, ["predict", given, "video_0001/0001", "--json"])
+            assert json.loads(done.stdout)["run"] == "runs/sample-smp-seed0-2"
+            assert f"newest run of {given}: runs/sample-smp-seed0-2" in done.stderr
+        os.utime(runs / "sample-smp-seed0" / "metrics.json", (9, 9))
+        assert find_run("sample", runs) == runs / "sample-smp-seed0"
+        assert find_run(runs / "other-smp-seed0", runs) == runs / "other-smp-seed0"
+
+    def test_what_is_neither_a_run_nor_a_dataset_with_one_is_named(self, tmp_path):
+        with pytest.raises(UserError, match=r"runs/spm is no run folder, and .* no run of 'spm'$"):
+            find_run("runs/spm", tmp_path)
+        (tmp_path / "spm").mkdir()
+        (tmp_path / "spm" / "provenance.json").write_text("{")
+        with pytest.raises(UserError, match="no run of 'a'; .*spm is no run folder: can't read"):
+            find_run("a", tmp_path)
 
 
 class TestClips:

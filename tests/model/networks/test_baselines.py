@@ -17,13 +17,14 @@ from model.layers.recurrent import CellLstm, last_step
 from model.network import CLASSES
 from model.networks import names
 from model.registry import build
-from model.runs import run_folder
+from model.runs.save import save_run
 from model.step.threads import one_thread
-from model.training.loop import TrainSettings, train
+from model.testing import WIDTHS, some_batch
+from model.training.loop import train
+from model.training.settings import TrainSettings
 from pipeline.errors import UserError
 from tests.model.networks.test_smp import (
     SMALL,
-    WIDTHS,
     attention,
     feed_forward,
     layer_norm,
@@ -32,7 +33,6 @@ from tests.model.networks.test_smp import (
     placed,
     sigmoid,
     softmax,
-    some_batch,
     some_network,
 )
 from tests.model.training.test_loop import some_samples
@@ -255,7 +255,7 @@ class TestEveryBaseline:
         )
         samples = some_samples(40)
         once, again = train(samples, settings), train(samples, settings)
-        folder = run_folder.save(once, samples, settings, tmp_path)
+        folder = save_run(once, samples, settings, tmp_path)
         reloaded = models.load_model(folder).predict(samples.split("test").batch)
         assert once.curve == again.curve
         assert np.array_equal(once.predictions["test"], again.predictions["test"])

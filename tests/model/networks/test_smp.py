@@ -19,12 +19,10 @@ from model.networks import names
 from model.networks.smp import Smp
 from model.registry import build
 from model.step.threads import one_thread
+from model.testing import STEPS, WIDTHS, ModelContract, some_batch
 from model.training.predictor import Predictor
 from pipeline.errors import UserError
 
-STEPS = 6
-WIDTHS = {"visual": 5, "audio": 4, "text": 3}
-LENGTHS = {"visual": [6, 2, 0, 5, 1], "audio": [6, 4, 3, 1, 0], "text": [4, 6, 2, 3, 0]}
 HIDDEN = {"visual": 12, "audio": 11, "text": 10}
 LATE = {"hidden": HIDDEN, "text_out": 8, "fusion": 16, "dropout": 0.0, "fusion_dropout": 0.0}
 GATES = {f"{net}_dropout": 0.0 for net in ("attention", "proposal", "retain", "update", "output")}
@@ -46,13 +44,6 @@ SMALL: dict[str, dict[str, Any]] = {
         "output_dropout": 0.0,
     },
 }
-
-
-def some_batch(seed: int = 0, widths: dict[str, int] = WIDTHS) -> Batch:
-    random = torch.Generator().manual_seed(seed)
-    lengths = {m: torch.tensor(LENGTHS[m]) for m in widths}
-    features = {m: torch.randn(5, STEPS, w, generator=random) for m, w in widths.items()}
-    return Scaler(widths)(Batch(features, lengths))
 
 
 def some_network(name: str = "smp", outputs: int = 1, widths=WIDTHS, **settings) -> Network:
@@ -275,83 +266,12 @@ def test_an_unknown_model_is_told_with_those_there_are():
         build("spm", WIDTHS, 1, {})
 
 
-@pytest.mark.parametrize("name", names())
-class TestEveryModel:
-    """The contract; a model meets it by being a file among the models."""
+class TestEveryModel(ModelContract):
+    """A model is held to the contract by being a file among the models."""
 
-    def predictor(self, name: str, outputs: int = 1) -> Predictor:
-        return Predictor(Scaler(WIDTHS), some_network(name, outputs))
-
-    def test_padding_is_never_read(self, name):
-        batch = some_batch()
-        model = self.predictor(name).eval()
-        soiled = {}
-        for m, x in batch.features.items():
-            padded = torch.arange(STEPS) >= batch.lengths[m][:, None]
-            soiled[m] = x.masked_fill(padded[..., None], float("nan"))
-        assert torch.equal(model(Batch(soiled, batch.lengths)), model(batch))
-
-    def test_padding_is_never_read_behind_the_scaler(self, name):
-        batch = some_batch()
-        model = some_network(name).eval()
-        soiled = {}
-        for m, x in batch.features.items():
-            padded = torch.arange(STEPS) >= batch.lengths[m][:, None]
-            soiled[m] = x.masked_fill(padded[..., None], 1e3)
-        torch.testing.assert_close(model(Batch(soiled, batch.lengths)), model(batch))
-
-    def test_more_padding_changes_nothing(self, name):
-        batch = some_batch()
-        model = some_network(name).eval()
-        longer = {m: torch.nn.functional.pad(x, (0, 0, 0, 4)) for m, x in batch.features.items()}
-        torch.testing.assert_close(model(Batch(longer, batch.lengths)), model(batch))
-
-    def test_clips_do_not_mix(self, name):
-        batch = some_batch()
-        model = some_network(name).eval()
-        alone = torch.cat([model(batch[i : i + 1]) for i in range(len(batch))])
-        torch.testing.assert_close(alone, model(batch), atol=1e-5, rtol=1e-5)
-
-    def test_steps_are_read_in_their_order(self, name):
-        batch = some_batch()
-        turned = {m: x.clone() for m, x in batch.features.items()}
-        for x in turned.values():
-            x[0, :4] = x[0, :4].flip(0)
-        model = some_network(name).eval()
-        assert (model(Batch(turned, batch.lengths)) - model(batch))[0].abs().max() > 1e-5
-
-    def test_the_gradient_reaches_every_parameter(self, name):
-        model = some_network(name, outputs=3)
-        model(some_batch()).square().sum().backward()
-        for parameter, value in model.named_parameters():
-            assert value.grad is not None, parameter
-            assert value.grad.isfinite().all(), parameter
-            assert value.grad.abs().max() > 0, parameter
-
-    def test_a_missing_modality_gives_finite_scores_and_gradients(self, name):
-        batch = some_batch()
-        for absent in (["visual"], ["audio"], ["text"], ["visual", "audio"], [*WIDTHS]):
-            model = some_network(name)
-            lengths = {m: n * (m not in absent) for m, n in batch.lengths.items()}
-            y = model(Batch(batch.features, lengths))
-            y.sum().backward()
-            assert y.isfinite().all()
-            grads = [p.grad for p in model.parameters() if p.grad is not None]
-            assert all(grad.isfinite().all() for grad in grads)
-
-    def test_a_batch_can_be_memorised(self, name):
-        model, batch = some_network(name), some_batch()[:4]
-        wanted = torch.tensor([[2.0], [-1.0], [0.5], [-2.5]])
-        optimizer = torch.optim.Adam(model.parameters(), lr=1e-2)
-        for _ in range(150):
-            optimizer.zero_grad()
-            torch.nn.functional.mse_loss(model(batch), wanted).backward()
-            optimizer.step()
-        assert (model.eval()(batch) - wanted).abs().max() < 0.1
-
-    def test_the_same_seed_gives_the_same_weights(self, name):
-        once, again = some_network(name).state_dict(), some_network(name).state_dict()
-        assert all(torch.equal(once[key], again[key]) for key in once)
+    @pytest.fixture(autouse=True, params=names())
+    def _model(self, request: pytest.FixtureRequest) -> None:
+        self.name, self.settings = request.param, SMALL.get(request.param, {})
 
 
 class TestScaler:

@@ -1,6 +1,7 @@
 """`smp report`: its numbers, at every stage of the work, and its page in a real browser."""
 
 import re
+from dataclasses import replace
 from html import unescape
 from itertools import pairwise
 from pathlib import Path
@@ -13,10 +14,10 @@ from model.inference import prediction
 from model.metrics import MOSI, SIMS
 from model.network import CLASSES
 from model.report import coverage, dataset, health, overview, predictions, training
-from model.report.evidence import Evidence
+from model.report.context import ReportContext
 from model.report.page import render
-from model.report.runs import Run, chosen
-from model.runs.run_folder import read_residuals
+from model.runs.predictions import read_residuals
+from model.runs.run import Run, chosen
 from pipeline.dataset.clip import Clip
 from pipeline.store.cache import open_cache
 from pipeline.store.status import Problem, StageStatus, status
@@ -61,9 +62,9 @@ def opened(browser: Browser, page: Path) -> Browser:
     return browser
 
 
-def evidence_of(made: Reported) -> Evidence:
+def context_of(made: Reported) -> ReportContext:
     cache = open_cache(str(made.cache_root / NAME))
-    return Evidence(NAME, str(made.folder), {}, "en", made.clips, cache, status(cache))
+    return ReportContext(NAME, str(made.folder), {}, "en", made.clips, cache, status(cache))
 
 
 def text_of(page: Path) -> str:
@@ -74,7 +75,7 @@ def text_of(page: Path) -> str:
 
 class TestHealth:
     def test_planted_channels_are_found_and_no_other(self, whole: Reported) -> None:
-        stages = {stage.stage: stage for stage in health.section(evidence_of(whole)).content.stages}
+        stages = {stage.stage: stage for stage in health.section(context_of(whole)).content.stages}
         planted = stages["planted"].channels
         assert (planted.constant, planted.nan, planted.exploding) == (
             [CONSTANT],
@@ -106,7 +107,7 @@ class TestHealth:
         fresh.extract()
         for chunk in (fresh.cache_root / NAME / "planted").rglob("features/c/1/*/*"):
             chunk.write_bytes(chunk.read_bytes()[:-9])
-        found = {stage.stage: stage for stage in health.section(evidence_of(fresh)).content.stages}
+        found = {stage.stage: stage for stage in health.section(context_of(fresh)).content.stages}
         assert "is damaged" in found["planted"].damage
         assert found["bert"].channels.clips == CLIPS - 1
         assert "smp verify" in text_of(fresh.report())
@@ -114,13 +115,13 @@ class TestHealth:
 
 class TestCoverage:
     def test_states_are_counted(self, whole: Reported) -> None:
-        found = {s.stage: s for s in coverage.section(evidence_of(whole)).content.stages}
+        found = {s.stage: s for s in coverage.section(context_of(whole)).content.stages}
         faces, bert = found["faces"], found["bert"]
         assert (faces.ok, faces.missing, faces.failed, faces.todo) == (CLIPS - 1, 1, 0, 0)
         assert (bert.ok, bert.missing, bert.failed, bert.todo) == (CLIPS - 1, 0, 1, 0)
 
     def test_what_failed_comes_first(self, whole: Reported) -> None:
-        problems = coverage.section(evidence_of(whole)).content.problems
+        problems = coverage.section(context_of(whole)).content.problems
         assert [(p.clip, p.state) for p in problems] == [
             (f"v/{NO_TEXT:02d}", "failed"),
             (HOSTILE, "missing"),
@@ -129,7 +130,7 @@ class TestCoverage:
 
     def test_what_was_not_extracted_is_to_do(self, fresh: Reported) -> None:
         fresh.extract(partitions=[0, 2])
-        found = coverage.section(evidence_of(fresh)).content
+        found = coverage.section(context_of(fresh)).content
         assert [stage.todo for stage in found.stages] == [CLIPS - 16] * 3
         assert len(found.faces) == 15
 
@@ -138,7 +139,7 @@ class TestCoverage:
         problems = tuple(Problem(c.id, "missing", "the dataset names no video") for c in clips)
         stage = StageStatus("faces", "f", (1, 1), {"ok": 0, "missing": 7000, "failed": 0},
                             problems, (), (), None, 0)  # fmt: skip
-        html = render(Evidence("many", "many", {}, "en", clips, None, [stage]))
+        html = render(ReportContext("many", "many", {}, "en", clips, None, [stage]))
         assert len(html.encode()) < 3e6
         assert "2,000 more are not listed here" in " ".join(html.split())
 
@@ -160,9 +161,7 @@ class TestNumbers:
 
     def test_best_and_worst_are_by_the_error_on_test(self, whole: Reported) -> None:
         run = Run.read(whole.runs / f"{NAME}-smp-seed0")
-        found = predictions.section(evidence_of(whole).__class__(
-            "talks", "talks", {}, "en", whole.clips, None, (), [run]
-        )).content  # fmt: skip
+        found = predictions.section(replace(context_of(whole), runs=[run])).content
         errors = sorted(
             abs(float(row["label"]) - float(row["prediction"]))
             for row in run.predictions
@@ -193,20 +192,22 @@ class TestNumbers:
 
     def test_runs_on_other_features_are_marked(self, whole: Reported) -> None:
         run = Run.read(whole.runs / f"{NAME}-smp-seed0")
-        found = evidence_of(whole)
-        now = training.section(Evidence(**{**vars(found), "runs": [run]})).content
+        found = replace(context_of(whole), runs=[run])
+        now = training.section(found).content
         assert list(now.is_current) == [True]
-        gone = training.section(Evidence(**{**vars(found), "runs": [run], "stages": ()})).content
+        gone = training.section(replace(found, stages=())).content
         assert list(gone.is_current) == [False]
 
     def test_the_overview_names_what_comes_next(self, whole: Reported, fresh: Reported) -> None:
-        before = Evidence("talks", "a folder", {"cache": "s3://b", "runs": "r"}, "en", fresh.clips)
-        assert overview.section(before).content.next == [
+        before = ReportContext(
+            "talks", "a folder", {"cache": "s3://b", "runs": "r"}, "en", fresh.clips
+        )
+        assert overview.section(before).content["next"] == [
             ("Nothing is extracted yet.", "smp extract 'a folder' --cache s3://b")
         ]
-        after = overview.section(evidence_of(whole)).content
-        assert after.next[0][1].startswith("smp train ")
-        assert after.random_stages == ["faces", "bert", "planted"]
+        after = overview.section(context_of(whole)).content
+        assert after["next"][0][1].startswith("smp train ")
+        assert after["random_stages"] == ["faces", "bert", "planted"]
 
 
 class TestStagesOfTheWork:

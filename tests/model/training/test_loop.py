@@ -22,12 +22,15 @@ from safetensors.torch import load_file, save_file
 import model
 from model.cli.group import main
 from model.data.batch import Batch, drop_features
-from model.data.features import Samples, load_samples, read_modality
+from model.data.channels import read_modality
 from model.data.left_out import LeftOut
+from model.data.samples import Samples, load_samples
 from model.layers.align import align
 from model.metrics import MOSI, SIMS
-from model.runs import run_folder
-from model.training.loop import TrainSettings, train
+from model.runs import save
+from model.runs.save import save_run
+from model.training.loop import train
+from model.training.settings import TrainSettings
 from pipeline.errors import UserError
 
 STEPS = 8
@@ -188,14 +191,14 @@ class TestRunFolder:
     def test_a_reloaded_model_gives_the_same_predictions_to_the_bit(self, tmp_path, task):
         samples, settings = some_samples(), QUICK.model_copy(update={"task": task})
         trained = train(samples, settings)
-        folder = run_folder.save(trained, samples, settings, tmp_path)
+        folder = save_run(trained, samples, settings, tmp_path)
         again = model.load_model(folder).predict(samples.split("test").batch)
         assert np.array_equal(again, trained.predictions["test"])
 
     def test_everything_about_a_run_is_in_its_folder(self, tmp_path):
         samples = some_samples()
         trained = train(samples, QUICK)
-        folder = run_folder.save(trained, samples, QUICK, tmp_path / "runs")
+        folder = save_run(trained, samples, QUICK, tmp_path / "runs")
         assert folder == tmp_path / "runs" / "made-smp-seed0"
         settings = json.loads((folder / "settings.json").read_text())
         assert TrainSettings(**settings["train"]) == QUICK
@@ -216,7 +219,7 @@ class TestRunFolder:
     def test_an_earlier_run_is_never_overwritten(self, tmp_path):
         samples = some_samples()
         trained = train(samples, QUICK.model_copy(update={"epochs": 1}))
-        names = [run_folder.save(trained, samples, QUICK, tmp_path).name for _ in range(3)]
+        names = [save_run(trained, samples, QUICK, tmp_path).name for _ in range(3)]
         assert names == ["made-smp-seed0", "made-smp-seed0-2", "made-smp-seed0-3"]
         assert sorted(p.name for p in tmp_path.iterdir()) == names, "no half-written folder stays"
 
@@ -227,9 +230,9 @@ class TestRunFolder:
         def no_space(*args: object, **more: object) -> None:
             raise OSError(28, "No space left on device")
 
-        monkeypatch.setattr(run_folder, "save_file", no_space)
+        monkeypatch.setattr(save, "save_file", no_space)
         with pytest.raises(OSError, match="No space"):
-            run_folder.save(trained, samples, QUICK, tmp_path)
+            save_run(trained, samples, QUICK, tmp_path)
         assert not list(tmp_path.iterdir())
 
     def test_a_folder_that_is_no_run_is_told(self, tmp_path):
@@ -242,7 +245,7 @@ class TestRunFolder:
     def test_a_run_of_an_earlier_version_of_the_model_is_told(self, tmp_path):
         samples = some_samples()
         trained = train(samples, QUICK.model_copy(update={"epochs": 1}))
-        folder = run_folder.save(trained, samples, QUICK, tmp_path)
+        folder = save_run(trained, samples, QUICK, tmp_path)
         path = folder / "weights.safetensors"
         with safe_open(path, framework="pt") as file:
             about = file.metadata()
@@ -255,7 +258,7 @@ class TestRunFolder:
     def test_a_run_on_channels_that_were_joined_otherwise_is_told(self, tmp_path):
         samples = replace(some_samples(), channels={"visual": ["resnet18", "action_units"]})
         trained = train(samples, QUICK.model_copy(update={"epochs": 1}))
-        folder = run_folder.save(trained, samples, QUICK, tmp_path)
+        folder = save_run(trained, samples, QUICK, tmp_path)
         model.load_model(folder)
         settings = json.loads((folder / "settings.json").read_text())
         del settings["data"]["version"]  # as runs of before
@@ -524,6 +527,16 @@ class TestCommand:
         text = " ".join(page.read_text().split())
         assert f"Left out of {folder.name}, as they have nothing to go by: 1 valid, 1 test" in text
         assert "for the 9 test clips; 1 more had nothing to go by and is left out." in text
+
+    def test_a_second_run_says_which_folder_it_wrote_and_that_the_first_stays(
+        self, trained_on_transcripts, transcripts
+    ):
+        first, second = trained_on_transcripts().out, trained_on_transcripts().out
+        runs = transcripts.folder / "runs"
+        assert first.endswith(f"run folder: {runs}/talks-smp-seed0\n")
+        assert "earlier run" not in first
+        assert f"an earlier run is kept in {runs}/talks-smp-seed0\n" in second
+        assert second.endswith(f"run folder: {runs}/talks-smp-seed0-2\n")
 
     def test_json_is_one_object_and_nothing_else(self, trained_on_transcripts):
         done = trained_on_transcripts("--json", "--seed", "5")

@@ -13,8 +13,8 @@ from model.metrics import SCALES
 from model.networks import names
 from model.registry import build
 from model.training import presets
-from model.training.loop import TrainSettings
 from model.training.presets import Preset, preset
+from model.training.settings import TrainSettings
 from pipeline.errors import UserError
 
 ALL = [

@@ -4,6 +4,11 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from subprocess import DEVNULL, PIPE
 
 import numpy as np
 import pytest
@@ -80,3 +85,37 @@ def test_a_child_that_is_killed_is_told(monkeypatch):
     monkeypatch.setattr(seeds, "train_prepared", killed)
     with pytest.raises(RuntimeError, match="the process of seed 3 died"):
         train_seeds(some_samples(), QUICK, [3, 3])
+
+
+FOREVER = """
+from model.training.seeds import train_seeds
+from pipeline.system import resources
+from tests.model.training.test_loop import QUICK, some_samples
+resources.cores = lambda: 2
+train_seeds(some_samples(), QUICK.model_copy(update={"epochs": 10**6}), [0, 1],
+            lambda seed, row: print(seed, flush=True))
+"""
+
+
+def test_children_do_not_outlive_a_parent_that_is_killed():
+    parent = subprocess.Popen([sys.executable, "-c", FOREVER], stdout=PIPE, stderr=DEVNULL)
+    assert parent.stdout is not None
+    told = {parent.stdout.readline() for _ in range(20)}
+    assert told == {b"0\n", b"1\n"}, "both are at work"
+    children = Path(f"/proc/{parent.pid}/task/{parent.pid}/children").read_text().split()
+    parent.kill()
+    parent.wait()
+    deadline = time.monotonic() + 20
+    while alive := [pid for pid in children if _is_running(pid)]:
+        if time.monotonic() > deadline:
+            for pid in alive:
+                os.kill(int(pid), signal.SIGKILL)
+            pytest.fail(f"{len(alive)} of {len(children)} children go on")
+        time.sleep(0.05)
+
+
+def _is_running(pid: str) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False

@@ -11,7 +11,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from tensorboard.plugins.hparams import plugin_data_pb2
 
 from model.cli.group import main
-from model.training.loop import TrainSettings
+from model.training.settings import TrainSettings
 from model.training.tensorboard import Events
 from tests.conftest import Transcripts
 

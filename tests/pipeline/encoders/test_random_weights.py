@@ -8,7 +8,8 @@ import pytest
 from click.testing import CliRunner
 
 from model.cli.group import main
-from model.data.features import load_samples, random_stages
+from model.data.provenance import random_stages
+from model.data.samples import load_samples
 from pipeline import open_cache
 from pipeline.inspect.page import inspect
 from pipeline.io.folder import Folder

@@ -302,7 +302,7 @@ def test_what_is_heard_is_the_text_of_clips_that_have_none(talks: Talks) -> None
 
 
 def test_a_text_that_a_random_network_heard_is_named_random(talks: Talks) -> None:
-    from model.data.features import load_samples
+    from model.data.samples import load_samples
     from tests.pipeline.extractors.test_bert import checkpoint as bert_checkpoint
 
     bert = bert_checkpoint(talks.folder / "bert")

@@ -6,7 +6,7 @@ from click.testing import CliRunner
 
 from model.cli.group import main
 from model.report import coverage
-from model.report.evidence import Evidence
+from model.report.context import ReportContext
 from pipeline import open_cache
 from pipeline.inspect.page import inspect
 from pipeline.store.commit import Commit, RowState
@@ -50,7 +50,7 @@ def test_status_report_and_inspect_say_so(transcripts: Transcripts) -> None:
     assert f"Doubtful: {DOUBT}" in inspect(cache, "v/0001")
     assert "Doubtful" not in inspect(cache, "v/0000")
     clips = [row.clip for row in cache.table.rows]
-    found = coverage.section(Evidence("t", "t", {}, "en", clips, cache, status(cache))).content
+    found = coverage.section(ReportContext("t", "t", {}, "en", clips, cache, status(cache))).content
     assert [(p.clip, p.state, p.reason) for p in found.problems] == [("v/0001", "doubtful", DOUBT)]
     assert [stage.doubtful for stage in found.stages] == [1, 0]
 

@@ -1,4 +1,4 @@
-"""The trainings that `smp train` left, read back from their run folders."""
+"""A run: a training read back from its folder."""
 
 from __future__ import annotations
 
@@ -7,18 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from model.data.features import random_stages
+from model.data.provenance import random_stages
 from model.metrics import SCALES, Metrics, Scale
-from model.runs.run_folder import (
-    CURVE,
-    METRICS,
-    PREDICTIONS,
-    PROVENANCE,
-    SETTINGS,
-    from_json,
-    read_json,
-    read_rows,
-)
+from model.runs import files
+from model.runs.files import METRICS, PROVENANCE, SETTINGS, WEIGHTS, from_json
+from pipeline.dataset.layouts import name_of
 from pipeline.errors import UserError
 
 SCORES = ("label", "prediction")  # columns of numbers where scores are predicted
@@ -43,9 +36,11 @@ class Run:
     def read(cls, folder: Path) -> Run:
         """Raises UserError where the folder is not as `smp train` writes it."""
         settings, metrics, provenance = (
-            read_json(folder, name) for name in (SETTINGS, METRICS, PROVENANCE)
+            files.read_json(folder, name) for name in (SETTINGS, METRICS, PROVENANCE)
         )
-        predictions, curve = (read_rows(folder, name) for name in (PREDICTIONS, CURVE))
+        predictions, curve = (
+            files.read_rows(folder, name) for name in (files.PREDICTIONS, files.CURVE)
+        )
         try:
             points = [{k: float(v) for k, v in row.items()} for row in curve]
             when_s = (folder / METRICS).stat().st_mtime
@@ -136,6 +131,19 @@ def runs_of(dataset: str, folder: Path) -> tuple[list[Run], list[str]]:
             unreadable.append(str(error))
     own = [run for run in found if run.dataset == dataset]
     return sorted(own, key=lambda run: run.when_s, reverse=True), unreadable
+
+
+def find_run(given: str | Path, runs: Path) -> Path:
+    """The run folder that is `given`, or of a dataset, its folder or name, the newest in `runs`."""
+    folder = Path(given)
+    if any((folder / name).is_file() for name in (WEIGHTS, SETTINGS, PROVENANCE)):
+        return folder
+    dataset = name_of(given)
+    found, unreadable = runs_of(dataset, runs)
+    if not found:
+        why = "".join(f"; {error}" for error in unreadable)
+        raise UserError(f"{given} is no run folder, and {runs} has no run of {dataset!r}{why}")
+    return found[0].folder
 
 
 def chosen(runs: Sequence[Run]) -> Run | None:

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from model.report.experiments import ExperimentFound
-from model.report.runs import Run
+from model.experiments.folder import ExperimentFound
+from model.runs.run import Run
 from pipeline.dataset.clip import Clip
 from pipeline.stage.result import OK
 from pipeline.store.cache import Cache, StageView
@@ -18,7 +18,7 @@ NOT_TAKEN = ("extract", "runs")  # an option that a command does not have
 
 
 @dataclass(frozen=True)
-class Evidence:
+class ReportContext:
     """All that the parts of a report read.
 
     dataset, options: as the user gave them, for the commands that a report suggests. clips: in the

@@ -8,19 +8,19 @@ from pathlib import Path
 from typing import Any
 
 from model.experiments.table import MODEL, Table
-from model.experiments.trainings import Outcome
+from model.experiments.trainings import EntryOutcome
 
 
 @dataclass(frozen=True)
-class Report:
+class ExperimentResult:
     """What came of it. folder: where the table lies as CSV, Markdown and LaTeX."""
 
     table: Table
-    outcomes: Sequence[Outcome]
+    outcomes: Sequence[EntryOutcome]
     folder: Path
 
     @property
-    def failed(self) -> list[Outcome]:
+    def failed(self) -> list[EntryOutcome]:
         """The entries without results."""
         return [outcome for outcome in self.outcomes if outcome.error]
 

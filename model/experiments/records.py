@@ -1,4 +1,4 @@
-"""Finished trainings, each a small record under the digest of everything that determines it."""
+"""Records trainings, each a small record under the digest of everything that determines it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from model.metrics import Metrics
-from model.runs.run_folder import as_json, from_json
+from model.runs.files import as_json, from_json
 from model.training.loop import Trained
 from pipeline.io.folder import Folder
 from pipeline.io.hashing import of_json
@@ -39,7 +39,7 @@ class Result:
         )
 
 
-class Finished:
+class Records:
     """The records in a folder: `<dataset>-<model>-seed<k>-<digest>.json`.
 
     A record is written in one step after its training, and carries its identity and a digest of

@@ -1,0 +1,154 @@
+"""The labelled clips of a dataset: features by modality, scores and splits."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from model.data import doubts, left_out
+from model.data.batch import MODALITIES, Batch
+from model.data.channels import available, read_modality
+from model.data.left_out import LeftOut
+from model.data.provenance import provenance, random_stages
+from model.metrics import SCALES, Scale, scale_of
+from model.step.memory import keep_freed_memory
+from pipeline.dataset.clip import SPLITS
+from pipeline.errors import UserError
+
+if TYPE_CHECKING:
+    from pipeline.store.cache import Cache
+
+
+@dataclass(frozen=True)
+class Split:
+    """The clips of one split: ids, features as cached, scores float64 [n]."""
+
+    ids: Sequence[str]
+    batch: Batch
+    labels: np.ndarray
+
+
+@dataclass(frozen=True)
+class Samples:
+    """The labelled clips of a dataset that have at least one modality.
+
+    batch: features as cached, on the CPU; NaN where a clip lacks one of a modality's channels.
+    labels: scores float64 [clips]. splits: the split of each clip. channels: stages by modality.
+    notes: what was left out, for the user. provenance: where every feature came from. left_out:
+    the labelled clips that have none of the modalities.
+    """
+
+    name: str
+    ids: Sequence[str]
+    batch: Batch
+    labels: np.ndarray
+    splits: np.ndarray
+    scale: Scale
+    target: str = ""
+    channels: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    notes: Sequence[str] = ()
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+    left_out: Sequence[LeftOut] = ()
+
+    def split(self, name: str) -> Split:
+        """The clips of `train`, `valid` or `test`; raises UserError where there are none."""
+        rows = np.flatnonzero(self.splits == name).tolist()
+        if not rows:
+            raise UserError(
+                f"{self.name}: the {name} split has no labelled clip with anything to go by"
+            )
+        batch = self.batch[torch.tensor(rows)]
+        return Split([self.ids[row] for row in rows], batch, self.labels[rows])
+
+    @property
+    def random_stages(self) -> list[str]:
+        """The stages with random weights behind the features, which tell little."""
+        return random_stages(self.provenance)
+
+    def table(self) -> dict[str, dict[str, int]]:
+        """By split: how many clips, how many of them have each modality, how many are left out."""
+        rows = {}
+        for split in SPLITS:
+            chosen = torch.from_numpy(self.splits == split)
+            have = {m: int((n[chosen] > 0).sum()) for m, n in self.batch.lengths.items()}
+            without = sum(clip.split == split for clip in self.left_out)
+            rows[split] = {"clips": int(chosen.sum()), **have, "left_out": without}
+        return rows
+
+
+def load_samples(
+    cache: Cache,
+    channels: Mapping[str, Sequence[str]] | None = None,
+    target: str = "",
+    scale: str = "auto",
+    text: Sequence[str] = (),
+) -> Samples:
+    """Read the features and scores of a cache once; a clip without any modality is left out.
+
+    channels: stages by modality; by default those that are `available`. target: ""
+    for the clip's score, or "T", "A", "V" for that modality's own. text: stages of the text in
+    place of the default's.
+    Raises UserError for a channel that the cache does not have, or an unknown target.
+    """
+    keep_freed_memory()  # of each chunk that was read for the next ones
+    notes: list[str] = []
+    labels = _labels(cache, target)
+    labelled = _labelled(cache, labels, notes)
+    chosen = channels or {**available(cache, notes), **({"text": text} if text else {})}
+    batch, used = _read_batch(cache, chosen, np.isfinite(labels), notes)
+    has_any = batch.has_any.numpy()
+    kept, without = labelled[has_any], left_out.left_out(cache, used, labelled[~has_any])
+    notes += filter(None, [left_out.note(without), doubts.note(cache, used, kept)])
+    clips = cache.clips.iloc[kept]
+    return Samples(
+        name=cache.name,
+        ids=clips["id"].tolist(),
+        batch=batch if has_any.all() else batch[torch.from_numpy(has_any)],
+        labels=labels[kept],
+        splits=clips["split"].to_numpy(dtype=str),
+        scale=scale_of(labels[labelled]) if scale == "auto" else SCALES[scale],
+        target=target,
+        channels=used,
+        notes=notes,
+        provenance=provenance(cache, used),
+        left_out=without,
+    )
+
+
+def _labels(cache: Cache, target: str) -> np.ndarray:
+    column = f"label_{target}" if target else "label"
+    if column not in cache.clips:
+        known = [c.removeprefix("label_") for c in map(str, cache.clips) if c.startswith("label_")]
+        raise UserError(f"{cache.name}: no labels for {target!r}; there are {known or 'none'}")
+    return cache.clips[column].to_numpy(np.float64)
+
+
+def _labelled(cache: Cache, labels: np.ndarray, notes: list[str]) -> np.ndarray:
+    """The rows that have a label."""
+    rows = np.flatnonzero(np.isfinite(labels))
+    if not len(rows):
+        raise UserError(f"{cache.name}: no clip has a label")
+    if without := len(labels) - len(rows):
+        notes.append(f"{without} of {len(labels)} clips have no label and are left out")
+    return rows
+
+
+def _read_batch(
+    cache: Cache, channels: Mapping[str, Sequence[str]], kept: np.ndarray, notes: list[str]
+) -> tuple[Batch, dict[str, list[str]]]:
+    """The modalities that any of the clips that are `kept` [clips] has, and their stages."""
+    features, lengths, used = {}, {}, {}
+    for modality in (m for m in MODALITIES if channels.get(m)):
+        x, n = read_modality([cache[stage] for stage in channels[modality]], kept)
+        if not n.any():
+            notes.append(f"{modality}: no clip has it, the model is built without")
+            continue
+        features[modality], lengths[modality] = torch.from_numpy(x), torch.from_numpy(n)
+        used[modality] = list(channels[modality])
+    if not features:
+        raise UserError(f"{cache.name}: no features to train on; run `{cache.command}` first")
+    return Batch(features, lengths), used

@@ -1,0 +1,131 @@
+"""A training's outcome as a folder that says all about it and rebuilds the model."""
+
+from __future__ import annotations
+
+import csv
+import errno
+import json
+import os
+import shutil
+from collections.abc import Iterable, Sequence
+from importlib.metadata import version
+from itertools import chain, count
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from safetensors import SafetensorError
+from safetensors.torch import save_file
+
+from model.data import left_out
+from model.data.channels import VERSION
+from model.data.samples import Samples
+from model.runs import predictions
+from model.runs.files import CURVE, METRICS, PREDICTIONS, PROVENANCE, SETTINGS, WEIGHTS, as_json
+from model.training.loop import Trained
+from model.training.presets import Preset
+from model.training.settings import TrainSettings
+
+
+def save_run(
+    trained: Trained,
+    samples: Samples,
+    settings: TrainSettings,
+    runs: Path,
+    preset: Preset | None = None,
+) -> Path:
+    """Write `runs/<dataset>-<model>-seed<seed>[-k]` in one step and return where it is.
+
+    An earlier run is never overwritten; k counts up instead. preset: what the settings come from.
+    """
+    name = name_of(samples, settings)
+    part = runs / f".{name}.{os.getpid()}.part"
+    shutil.rmtree(part, ignore_errors=True)
+    part.mkdir(parents=True)
+    try:
+        _write(part, trained, samples, settings, preset)
+        return _publish(part, runs / name)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+
+
+def name_of(samples: Samples, settings: TrainSettings) -> str:
+    """What a run's folder is called where there is none of that name yet."""
+    return f"{samples.name}-{settings.model}-seed{settings.seed}"
+
+
+def require_writable(runs: Path) -> None:
+    """Raise OSError, before hours of training, where no run folder could be written."""
+    runs.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(dir=runs, prefix=".", suffix=".part"):
+        pass
+
+
+def _write(
+    folder: Path, trained: Trained, samples: Samples, settings: TrainSettings, preset: Preset | None
+) -> None:
+    network = trained.predictor.network
+    spec = {  # what rebuilds the network; it travels inside the weights file
+        "name": settings.model,
+        "widths": network.widths,
+        "outputs": network.outputs,
+        "settings": network.settings.model_dump(),
+    }
+    data = {
+        "target": samples.target,
+        "scale": samples.scale.name,
+        "channels": samples.channels,
+        "version": VERSION,
+    }
+    origin = {"preset": preset.to_json(settings)} if preset else {}
+    used = {"train": settings.model_dump(), **origin, "data": data, "model": spec}
+    libraries = {name: version(name) for name in ("torch", "numpy")}
+    _write_json(folder / SETTINGS, used)
+    _write_json(folder / METRICS, _metrics(trained, samples))
+    _write_json(folder / PROVENANCE, {**samples.provenance, "libraries": libraries})
+    _write_csv(folder / CURVE, trained.curve[0], (list(row.values()) for row in trained.curve))
+    rows = predictions.rows(trained, samples)
+    _write_csv(folder / PREDICTIONS, predictions.columns(trained), rows)
+    state = {k: v.detach().cpu().contiguous() for k, v in trained.predictor.state_dict().items()}
+    try:
+        save_file(state, folder / WEIGHTS, metadata={"model": json.dumps(spec)})
+    except SafetensorError as error:  # its way to say that the disk is full
+        raise OSError(errno.EIO, str(error), str(folder / WEIGHTS)) from error
+
+
+def _metrics(trained: Trained, samples: Samples) -> dict[str, Any]:
+    return {
+        **trained.metrics,
+        "references": trained.references,
+        "splits": samples.table(),
+        "left_out": left_out.to_json(samples.left_out),
+        "notes": list(samples.notes),
+        "random_weights": samples.random_stages,
+        "best_epoch": trained.best_epoch,
+        "epochs": len(trained.curve),
+        "seconds": round(trained.seconds, 3),
+    }
+
+
+def _publish(part: Path, wanted: Path) -> Path:
+    """Rename to the first name that is free, even where several runs end at once."""
+    names = chain([wanted], (wanted.with_name(f"{wanted.name}-{k}") for k in count(2)))
+    while True:
+        target = next(names)
+        try:
+            return part.rename(target)
+        except OSError:  # only a folder that is there and not empty is in the way
+            if not target.exists():
+                raise
+
+
+def _write_json(path: Path, value: Any) -> None:
+    text = json.dumps(as_json(value), indent=2, ensure_ascii=False, allow_nan=False)
+    path.write_text(text + "\n", encoding="utf-8")
+
+
+def _write_csv(path: Path, columns: Iterable[str], rows: Iterable[Sequence[Any]]) -> None:
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(columns)
+        writer.writerows(rows)

@@ -1,0 +1,52 @@
+"""The settings of a training."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Task = Literal["regression", "classification"]
+
+
+class TrainSettings(BaseModel):
+    """How to train."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+    model: str = "smp"
+    """Model to train: the name of its file."""
+
+    network: dict[str, Any] = {}
+    """Settings of the model; its defaults where not given."""
+
+    task: Task = "regression"
+    """Predict a score, or one of negative, neutral, positive."""
+
+    epochs: int = Field(100, ge=1)
+    """Maximum number of epochs."""
+
+    batch: int = Field(64, ge=1)
+    """Batch size."""
+
+    lr: float = Field(1e-3, gt=0)
+    """Learning rate of Adam. The paper's 1e-5 is far too small for 100 epochs on cached features;
+    1e-3 converges well before."""
+
+    weight_decay: float = Field(0.0, ge=0)
+    """Weight decay of Adam."""
+
+    clip_norm: float = Field(1.0, gt=0)
+    """Maximum gradient norm."""
+
+    feature_dropout: float = Field(0.0, ge=0, lt=1)
+    """Share of the features that each clip loses in a training step."""
+
+    patience: int | None = Field(None, ge=1)
+    """Epochs without improvement of the validation loss before stopping; null: never stop."""
+
+    seed: int = Field(0, ge=0)
+    """Random seed; the same seed gives the same numbers."""
+
+    device: str = "auto"
+    """`auto` (cuda where there is one), `cpu`, `cuda`, `cuda:1` …"""
