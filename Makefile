@@ -16,7 +16,7 @@ HOSTILE := HF_HUB_OFFLINE=1 TRANSFORMERS_OFFLINE=1 HF_HOME=/nowhere HF_ENDPOINT=
 	HTTP_PROXY=http://127.0.0.1:9 http_proxy=http://127.0.0.1:9 https_proxy=http://127.0.0.1:9 \
 	LC_ALL=C TZ=Pacific/Chatham PYTHONHASHSEED=7 PYTHONWARNINGS=always COLUMNS=40
 
-.PHONY: env demo test test-hostile wheel-test lowest lint bench docs lock clean
+.PHONY: env demo test test-hostile wheel-test lowest lint bench docs versions lock clean
 
 env: $(READY)
 
@@ -67,9 +67,14 @@ lint: env
 bench: env
 	$(BIN)/python -m benchmarks
 
-# The reference of settings, from the classes that have them.
+# The pages that are made from the code: every setting, and the public API.
 docs: env
 	$(BIN)/smp settings > docs/settings.md
+	$(BIN)/python -m tests.support.api_page
+
+# After a change to an extractor, its `version` raised if results differ: record its source anew.
+versions: env
+	$(BIN)/python -m tests.test_structure
 
 # Pins every package for every platform and names no host. The last two lines: a real pretrained
 # text encoder for tests (its own needs are not wanted), and the installer.

@@ -9,7 +9,8 @@ from pathlib import Path
 
 from pipeline.runner.dask_engine import DaskEngine
 from pipeline.runner.extract import Extraction, extract
-from pipeline.runner.task import Engine, run_serially
+from pipeline.runner.serial import run_serially
+from pipeline.runner.types import Engine
 from pipeline.sample.write import write_sample
 from pipeline.system import resources
 

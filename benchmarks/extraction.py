@@ -18,7 +18,7 @@ from benchmarks import full_size, real_clips
 from benchmarks.naive import ROWS, Script
 from pipeline import dataset, media, open_cache
 from pipeline.runner.dask_engine import DaskEngine
-from pipeline.runner.extract import Extraction, extract
+from pipeline.runner.extract import Extraction, RunOptions, extract
 from pipeline.system import resources
 
 OF_FACES = ("decode", "detect", "align")  # what the stage `faces` does in one go
@@ -39,7 +39,7 @@ def main(height: int, clips: int | None, wav2vec2: str) -> None:
         spec = yaml.safe_load(stages.read_text())["stages"]
         script = Script({n: spec[n]["weights"] for n in networks}, min_face_px=40)
         table = dataset.load(clips_folder).clips
-        extract(clips_folder, stages, DaskEngine(), f"{folder}/warm-up", only=["bert"])
+        extract(clips_folder, stages, DaskEngine(), f"{folder}/warm-up", RunOptions(only=["bert"]))
         started = time.perf_counter()
         features = script.run(table, folder / "features.pkl")
         naive_s = time.perf_counter() - started

@@ -15,7 +15,7 @@ from model.data.features import Samples, load_samples
 from model.experiments.compare import comparison
 from model.experiments.experiment import conduct
 from pipeline.runner.extract import extract
-from pipeline.runner.task import run_serially
+from pipeline.runner.serial import run_serially
 from pipeline.store.cache import open_cache
 
 DATASET = Path(__file__).resolve().parents[2] / "shared" / "data" / "mosi"

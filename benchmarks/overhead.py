@@ -26,7 +26,8 @@ from distributed import Client, LocalCluster
 from pipeline.dag.plan import StagePlan
 from pipeline.runner.dask_engine import DaskEngine
 from pipeline.runner.extract import extract
-from pipeline.runner.task import Engine, Outcome, run_serially
+from pipeline.runner.serial import run_serially
+from pipeline.runner.types import Engine, Outcome
 
 CLIPS = 10_000
 REPEATS = 3
@@ -45,12 +46,11 @@ class Measured:
     at_s: list[float] = field(default_factory=list)
     rss_mb: list[float] = field(default_factory=list)
 
-    def started(self, plans: Sequence[StagePlan]) -> Measured:
+    def planned(self, plans: Sequence[StagePlan]) -> None:
         self.cpu_s.append(_cpu_s())
         self.partitions = sum(len(plan.tasks) for plan in plans)
-        return self
 
-    def __call__(self, outcome: Outcome) -> None:
+    def finished(self, outcome: Outcome) -> None:
         assert not outcome.error, outcome.error
         if len(self.at_s) in (0, self.partitions - 1):  # the first brings imports with it
             self.cpu_s.append(_cpu_s())
@@ -118,7 +118,7 @@ def _measure(root: Path, engine: Engine, cache: str) -> Measured:
         root / "stages.yaml",
         engine,
         str(root / cache),
-        started=measured.started,
+        listener=measured,
     )
     return measured
 

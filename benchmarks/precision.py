@@ -20,7 +20,7 @@ import numpy as np
 import torch
 
 from benchmarks.full_size import write_stages
-from pipeline.dag.stage import Stages
+from pipeline.dag.spec import Stages
 from pipeline.dataset.clip import Clip
 from pipeline.encoders.openface import AUS
 from pipeline.media.waveform import normalised

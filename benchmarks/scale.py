@@ -26,8 +26,8 @@ import psutil
 from benchmarks.short_clips import SECONDS, write_copies, write_originals
 from pipeline.dag.plan import StagePlan
 from pipeline.runner.dask_engine import DaskEngine
-from pipeline.runner.extract import Observer, extract
-from pipeline.runner.task import Engine
+from pipeline.runner.extract import RunOptions, extract
+from pipeline.runner.types import Engine, Outcome
 from pipeline.system import resources
 from pipeline.system.utilisation import busy
 
@@ -98,21 +98,24 @@ def _in_threads(clips: int) -> Run:
 
 def extracted(manifest: Path, engine: Engine, cache: str = "cache") -> Run:
     """Timed from where the plan is made to the last outcome."""
-    root, begun = manifest.parent, [(0.0, 0.0)]
-
-    def start(plans: Sequence[StagePlan]) -> Observer:
-        begun[:] = [(time.perf_counter(), _cpu_s())]
-        return lambda outcome: None
-
-    done = extract(
-        manifest, root / "stages.yaml", engine, str(root / cache), started=start, traced=True
-    )
-    wall_s, cpu_s = time.perf_counter() - begun[0][0], _cpu_s() - begun[0][1]
+    root, clock, traced = manifest.parent, _Clock(), RunOptions(traced=True)
+    done = extract(manifest, root / "stages.yaml", engine, str(root / cache), traced, clock)
+    wall_s, cpu_s = time.perf_counter() - clock.wall_s, _cpu_s() - clock.cpu_s
     for outcome in done.outcomes:
         assert not outcome.error, outcome.error
         assert outcome.counts == {"ok": outcome.rows}, outcome
     peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
     return Run(done.clips, wall_s, cpu_s, peak_mb, busy(done.recordings)[-1].share)
+
+
+class _Clock:
+    """What the clocks said when the plan was made."""
+
+    def planned(self, plans: Sequence[StagePlan]) -> None:
+        self.wall_s, self.cpu_s = time.perf_counter(), _cpu_s()
+
+    def finished(self, outcome: Outcome) -> None:
+        pass
 
 
 def _cpu_s() -> float:

@@ -17,7 +17,7 @@ import time
 from pathlib import Path
 
 from pipeline.runner.extract import extract
-from pipeline.runner.task import run_serially
+from pipeline.runner.serial import run_serially
 
 REPEATS = 7
 CLIPS = 2_000

@@ -1,4 +1,4 @@
-"""`python -m pipeline`: the commands that go from clips to cached features, without the models'."""
+"""`python -m pipeline`: the commands from clips to cached features, without those of models."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from pipeline.cli.group import EXIT_CODES, Commands
 @click.group(
     cls=Commands,
     packages=[commands],
-    epilog=f"{EXIT_CODES} Models are trained by `smp`, which is `python -m model` too.",
+    epilog=f"{EXIT_CODES} To train models, use `smp` or `python -m model`.",
     context_settings={"max_content_width": 100},
 )
 @click.version_option(package_name="smp-sentiment")
 def main() -> None:
-    """Clips to cached features."""
+    """Extract features from video clips into a cache."""
 
 
 if __name__ == "__main__":

@@ -9,12 +9,14 @@ shield.clean()
 import csv
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 
-from pipeline.runner.extract import Extraction, extract
-from pipeline.runner.task import Engine, run_serially
+from pipeline.runner.extract import Extraction, RunOptions, extract
+from pipeline.runner.serial import run_serially
+from pipeline.runner.types import Engine, Listener
 from tests.support.browser import browser as browser
 from tests.support.browser import one_browser as one_browser
 
@@ -55,9 +57,16 @@ class Transcripts:
         spec = {"partition": partition, "stages": {**stages, "doubled": doubled}}
         self.stages_file.write_text(yaml.safe_dump(spec))
 
-    def extract(self, engine: Engine = run_serially, **options: object) -> Extraction:
-        options = {"cache_root": self.cache_root, **options}
-        return extract(self.folder, self.stages_file, engine, **options)  # type: ignore[arg-type]
+    def extract(
+        self,
+        engine: Engine = run_serially,
+        cache_root: str = "",
+        listener: Listener | None = None,
+        **options: Any,
+    ) -> Extraction:
+        """A run with such options."""
+        where = self.folder, self.stages_file, engine, cache_root or self.cache_root
+        return extract(*where, RunOptions(**options), listener)
 
     def called(self) -> list[list[str]]:
         """The clips of each call to `letters` since the last time this was asked."""

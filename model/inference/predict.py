@@ -22,8 +22,8 @@ from pipeline.dag.recipe import Recipe
 from pipeline.dataset.clip import Clip
 from pipeline.dataset.from_paths import of_file
 from pipeline.errors import UserError
-from pipeline.runner.extract import Started
 from pipeline.runner.new_clips import extract_clips
+from pipeline.runner.types import Listener
 from pipeline.stage.result import FAILED, OK
 from pipeline.store.cache import Cache, open_cache
 
@@ -75,12 +75,12 @@ class TrainedModel:
         self,
         clips: Iterable[str | Path | Clip],
         cache: str | None = None,
-        started: Started = lambda plans: lambda outcome: None,
+        listener: Listener | None = None,
     ) -> list[Prediction]:
         """A prediction of every clip, in that order; all go through the stages together.
 
         clips: paths of media, or clips with a text. cache: URL of a cache that keeps the features
-        for the next call; they are not kept where none is named. started: as in `extract`.
+        for the next call; they are not kept where none is named. listener: as in `extract`.
         """
         given = [clip if isinstance(clip, Clip) else of_file(clip) for clip in clips]
         if not given:
@@ -88,7 +88,7 @@ class TrainedModel:
         unique = _with_unique_ids(given)
         ids = [clip.id for clip in unique]
         with TemporaryDirectory(prefix="smp-predict-") as temporary:
-            features = extract_clips(unique, self.stages, cache or f"{temporary}/cache", started)
+            features = extract_clips(unique, self.stages, cache or f"{temporary}/cache", listener)
             batch, unsaid = self._read(features, ids)
         rows = [n for n, one in enumerate(unsaid) if not one.error]
         said = dict(zip(rows, self._said(batch[torch.tensor(rows)]) if rows else [], strict=True))

@@ -175,7 +175,7 @@ def network() -> Finding:
 def models(stages_file: Path, can_fetch: bool) -> Finding:
     """Whether the models that the stages need are here or, if not, can be fetched."""
     from pipeline.checks.models import needed
-    from pipeline.dag.stage import Stages
+    from pipeline.dag.spec import Stages
 
     try:
         found = needed(Stages.load(stages_file), ask=False)

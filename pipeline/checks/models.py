@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from pipeline.dag.stage import Stages
+from pipeline.dag.spec import Stages
 from pipeline.errors import UserError
 from pipeline.weights import hub
 from pipeline.weights.random_weights import RANDOM

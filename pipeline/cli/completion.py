@@ -12,7 +12,7 @@ def stage_names(ctx: click.Context, param: click.Parameter, incomplete: str) -> 
     # Imported here: every start of `smp` loads this module, and few ask for a stage.
     import yaml
 
-    from pipeline.dag.stage import file_for
+    from pipeline.dag.spec import file_for
 
     # With an option that still lacks its value, click has not yet told arguments apart.
     dataset = ctx.params.get("dataset") or next(iter(ctx.args), ".")

@@ -1,4 +1,4 @@
-"""Tables, and the state of an extraction, as a terminal shows them."""
+"""Tables, plans and problems as a terminal shows them."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def print_whole(table: Table) -> None:
 
 
 def print_stages(stages: list[StageStatus], seconds: dict[str, float] | None = None) -> None:
-    """A line a stage: states, width, size; with the seconds it took where given."""
+    """A line for each stage: states, width, size; with the seconds it took where given."""
     table = Table(box=None, pad_edge=False)
     headings = ["stage", "fingerprint", "partitions", "ok", "doubtful", "missing", "failed"]
     headings += ["width", "MB"]
@@ -70,18 +70,18 @@ def print_busy(lines: Sequence[Busy]) -> None:
 
 
 def print_plan(plan: Plan) -> None:
-    """What a run would do, a line a stage, and why."""
+    """What a run would do and why, a line for each stage."""
     if plan.changes:
         click.echo(f"clips: {', '.join(plan.changes)}")
     for stage in plan.by_stage:
         if stage.tasks:
             click.echo(str(stage))
         elif stage.why:
-            why = "; ".join(stage.why)
-            click.echo(f"{stage.stage}: nothing to do, these settings' store is there — {why}")
-    lacking = sum(len(stage.tasks) for stage in plan.by_stage)
-    there = sum(stage.partitions for stage in plan.by_stage) - lacking
-    todo = f"Would run {counted(lacking, 'partition')}" if lacking else "Nothing to do"
+            extracted = "nothing to do, extracted with these settings before"
+            click.echo(f"{stage.stage}: {extracted} — {'; '.join(stage.why)}")
+    due = len(plan.tasks)
+    there = sum(stage.partitions for stage in plan.by_stage) - due
+    todo = f"Would run {counted(due, 'partition')}" if due else "Nothing to do"
     click.echo(f"{todo}; {counted(there, 'partition')} committed; nothing was written.")
 
 
@@ -104,11 +104,11 @@ def print_problems(
             click.echo(f"{s.stage}:")
             click.echo("\n".join(f"  {line}" for line in shown))
         if more := len(each) - len(shown):
-            click.echo(f"  … and {counted(more, 'line')} more")
+            click.echo(f"  … and {counted(more, 'more line')}")
         told = len(at_source[s.stage]) + len(s.damaged) + len(s.doubts) + len(s.notes)
         is_short |= len(shown) < told
     if is_short:
-        click.echo(f"Every clip with its reason: {shlex.join(['smp', 'status', url, '--all'])}")
+        click.echo(f"All clips with their reasons: {shlex.join(['smp', 'status', url, '--all'])}")
 
 
 def _problem_lines(
@@ -120,7 +120,7 @@ def _problem_lines(
         for state in (FAILED, MISSING)
     }
     damaged = [
-        f"partition {number}: {what}; `{command}` makes it again"
+        f"partition {number}: {what}; to make it again, run `{command}`"
         for number, what in stage.damaged.items()
     ]
     lines = [

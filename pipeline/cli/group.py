@@ -1,4 +1,4 @@
-"""The `smp` command: its commands are files, its errors are lines, its exit code is the truth."""
+"""The `smp` command: each subcommand is a file, each user error one line."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ from pipeline.errors import UserError
 
 OK, CLIPS_FAILED, BAD_USAGE = 0, 1, 2
 EXIT_CODES = (
-    "Exit codes: 0 all done, 1 something failed, 2 bad usage or settings, 130 or 143 stopped by "
+    "Exit codes: 0 success, 1 something failed, 2 wrong usage or settings, 130 or 143 stopped by "
     "Ctrl-C or SIGTERM."
 )
-FAULTS = {  # of a disk or a folder, which a user can mend
+FAULTS = {  # of a disk or a folder, which a user can fix
     errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EEXIST, errno.ENOTDIR,
-    errno.EIO,
+    errno.ENOENT, errno.ENAMETOOLONG, errno.EIO,
 }  # fmt: skip
 
 
 class Names(click.ParamType):
-    """Names with commas between them, as a list without empty ones."""
+    """Comma-separated names, as a list without empty ones."""
 
     name = "names"
 
@@ -43,8 +43,8 @@ class Names(click.ParamType):
 class Commands(click.Group):
     """A group whose command `x` is the one in the file `x.py` of one of its packages.
 
-    A file is imported when its command is asked for. A user's error is told in one line, a bug
-    keeps its traceback.
+    A file is imported when its command is used. A user's error is one line, a bug keeps its
+    traceback.
     """
 
     def __init__(self, packages: Sequence[ModuleType], **options: Any) -> None:
@@ -87,10 +87,10 @@ class Commands(click.Group):
             if error.errno not in FAULTS:
                 raise
             where = f"{error.filename}: " if error.filename else ""
-            click.echo(f"Error: {where}{error.strerror}; mend it and run again", err=True)
+            click.echo(f"Error: {where}{error.strerror}; fix it and run again", err=True)
             sys.exit(CLIPS_FAILED)
         except (KeyboardInterrupt, _TerminatedError) as error:
-            click.echo("Stopped; what is committed stays. Run it again to go on.", err=True)
+            click.echo("Stopped; what is committed stays. Run it again to continue.", err=True)
             was = signal.SIGTERM if isinstance(error, _TerminatedError) else signal.SIGINT
             sys.exit(128 + was)
 

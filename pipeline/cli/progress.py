@@ -1,33 +1,38 @@
-"""The live display of a run: a bar a stage on a terminal, a line now and then elsewhere."""
+"""The live display of a run: a bar for each stage on a terminal, else a line now and then."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
 
 from pipeline.dag.plan import StagePlan
 from pipeline.runner import under_way
-from pipeline.runner.task import Outcome
+from pipeline.runner.types import Listener, Outcome
 from pipeline.stage.result import FAILED
 from pipeline.system.periodic import LINE_EVERY_S, every
 
 BARS_EVERY_S = 0.5
 BASIS = 0.1  # of all the work; what is left is estimated from no less
-Start = Callable[[Sequence[StagePlan]], Callable[[Outcome], None]]
 
 
 @contextmanager
-def display(console: Console, line_every_s: float = LINE_EVERY_S) -> Iterator[Start]:
-    """What `extract` is given to show its progress with, for as long as the context lasts."""
+def display(
+    console: Console, line_every_s: float = LINE_EVERY_S, stages_file: Path | None = None
+) -> Iterator[Listener]:
+    """The listener that shows a run's progress, for as long as the context lasts.
+
+    stages_file: named before anything runs, with what each stage has to do and why.
+    """
     under_way.forget()
     if not console.is_terminal:
-        lines = _Lines(console)
+        lines = _Lines(console, stages_file)
         with every(line_every_s, lines.show):
-            yield lines.begin
+            yield lines
         return
     columns = (
         TextColumn("{task.description:<14}"),
@@ -37,9 +42,9 @@ def display(console: Console, line_every_s: float = LINE_EVERY_S) -> Iterator[St
         TextColumn("{task.fields[left]}"),
     )
     with Progress(*columns, console=console) as progress:
-        bars = _Bars(progress)
+        bars = _Bars(console, stages_file, progress)
         with every(BARS_EVERY_S, bars.show):
-            yield bars.begin
+            yield bars
 
 
 class Tally:
@@ -95,18 +100,39 @@ class Tally:
         return left_s * self.elapsed_s / busy_s
 
 
-class _Bars:
-    def __init__(self, progress: Progress) -> None:
-        self._progress = progress
+class _Display:
+    """What bars and lines share: the tally, and what is told of the plan."""
+
+    def __init__(self, console: Console, stages_file: Path | None) -> None:
+        self._console = console
+        self._stages_file = stages_file
         self._tally = Tally([])
+
+    def planned(self, plans: Sequence[StagePlan]) -> None:
+        due = [plan for plan in plans if plan.tasks]
+        if due and self._stages_file:
+            for line in (f"stages: {self._stages_file}", *map(str, due)):
+                self._print(line)
+        self._tally = Tally(due)
+
+    def finished(self, outcome: Outcome) -> None:
+        self._tally.count(outcome)
+
+    def _print(self, line: str) -> None:
+        self._console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+class _Bars(_Display):
+    def __init__(self, console: Console, stages_file: Path | None, progress: Progress) -> None:
+        super().__init__(console, stages_file)
+        self._progress = progress
         self._bars: dict[str, TaskID] = {}
 
-    def begin(self, plans: Sequence[StagePlan]) -> Callable[[Outcome], None]:
-        self._tally = Tally(plans)
+    def planned(self, plans: Sequence[StagePlan]) -> None:
+        super().planned(plans)
         for stage, total in self._tally.totals.items():
             bar = self._progress.add_task(stage, total=total, rate="", failed="", left="")
             self._bars[stage] = bar
-        return self._tally.count
 
     def show(self) -> None:
         left_s = self._tally.left_s()
@@ -124,34 +150,24 @@ class _Bars:
             )
 
 
-class _Lines:
-    def __init__(self, console: Console) -> None:
-        self._console = console
-        self._tally: Tally | None = None
-
-    def begin(self, plans: Sequence[StagePlan]) -> Callable[[Outcome], None]:
-        self._tally = Tally(plans)
-        return self._see
-
-    def _see(self, outcome: Outcome) -> None:
-        if self._tally:
-            self._tally.count(outcome)
+class _Lines(_Display):
+    def finished(self, outcome: Outcome) -> None:
+        super().finished(outcome)
         if outcome.error:
             self._print(f"{outcome.stage} partition {outcome.partition} failed: {outcome.error}")
 
     def show(self) -> None:
         tally = self._tally
-        if tally is None or not tally.totals:
+        if not tally.totals:
             return
         done, left_s = tally.done(), tally.left_s()
-        stages = ", ".join(f"{stage} {done[stage]}/{of}" for stage, of in tally.totals.items())
-        failed = sum(tally.failed.values())
-        parts = [f"{stages} clips", f"{failed} failed" if failed else ""]
-        parts += [] if left_s is None else [f"about {_minutes(left_s)} left"]
-        self._print(f"{_minutes(tally.elapsed_s)}: {'; '.join(filter(None, parts))}")
-
-    def _print(self, line: str) -> None:
-        self._console.print(line, markup=False, highlight=False, soft_wrap=True)
+        # Failed clips by stage: one bad clip fails in every stage that needs it.
+        stages = ", ".join(
+            f"{stage} {done[stage]}/{of}" + (f" ({failed} failed)" if failed else "")
+            for (stage, of), failed in zip(tally.totals.items(), tally.failed.values(), strict=True)
+        )
+        left = "" if left_s is None else f"; about {_minutes(left_s)} left"
+        self._print(f"{_minutes(tally.elapsed_s)}: {stages} clips{left}")
 
 
 def _minutes(seconds: float) -> str:

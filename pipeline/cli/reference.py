@@ -10,7 +10,8 @@ from typing import Any
 import yaml
 
 from pipeline.cli.settings_table import as_yaml, described, table
-from pipeline.dag.stage import DEFAULT_FILE, PARTITION, built_in, extractor_class
+from pipeline.dag.spec import DEFAULT_FILE, PARTITION
+from pipeline.dag.stage import built_in, extractor_class
 from pipeline.stage.extractor import Extractor
 from pipeline.stage.settings import StageSettings
 from pipeline.stage.steps import STEPS

@@ -1,1 +1,1 @@
-"""The stages of a dataset, their identities, and the plan of what lacks."""
+"""The stages of a dataset, their identities, and the plan of what has to run."""

@@ -1,4 +1,4 @@
-"""What changed since the last extraction, in the words of the stages file and of the dataset."""
+"""Why a stage runs: what changed since the last extraction, in the words of the stages file."""
 
 from __future__ import annotations
 
@@ -12,51 +12,52 @@ from pipeline.messages import counted, listed
 from pipeline.store.clips_table import ClipsTable, Row
 
 NAMED = 3  # how many clips are named before the others are counted
-Identity = Mapping[str, Any]
+Identity = Mapping[str, Any]  # a `StageIdentity`, also one that an earlier version stored
 
 
-class Lack(Enum):
+class Reason(Enum):
     """Why a clip has to be computed; the value is how a plan says so."""
 
-    COMMIT = "no commit"
-    DAMAGE = "damaged commit"
-    CLIP = "new clips"
-    CONTENT = "changed"
-    SUCCESS = "failed before"
-    BACK = "back in the dataset"
-    UPSTREAM = "what it needs has come out otherwise since"
+    NO_COMMIT = "no commit"
+    DAMAGED = "damaged commit"
+    NEW = "new clips"
+    CHANGED = "changed"
+    FAILED = "failed before"
+    RETURNED = "back in the dataset"
+    UPSTREAM = "a stage it needs gave another result since"
 
 
-AGAIN = (Lack.SUCCESS, Lack.BACK, Lack.UPSTREAM)  # there is a result under the clip's key
+AGAIN = (Reason.FAILED, Reason.RETURNED, Reason.UPSTREAM)  # there is a result under the clip's key
 
 
 @dataclass(frozen=True)
-class Before:
+class LastRun:
     """What the last extraction knew: every stage's identity, and the rows of the clips table."""
 
     identities: Mapping[str, Identity]
     rows: Sequence[Row]
 
     def why(
-        self, stage: str, identity: Identity, rows: Sequence[Row], lacking: Mapping[int, Lack]
+        self, stage: str, identity: Identity, rows: Sequence[Row], due: Mapping[int, Reason]
     ) -> tuple[str, ...]:
-        """Why `lacking`, row number to reason, has to run, of the whole table's `rows`.
+        """Why the clips that are `due`, by row number in the whole table's `rows`, have to run.
 
-        What is new about the stage is also told where nothing lacks.
+        What is new about the stage is also told where nothing is due.
         """
         last = self.identities.get(stage)
         found = of_identity(last, identity) if last else []
-        if last is None and lacking and set(lacking.values()) <= {Lack.COMMIT, Lack.CLIP}:
+        if last is None and due and set(due.values()) <= {Reason.NO_COMMIT, Reason.NEW}:
             found = ["never extracted"]
-        by_lack = {lack: [n for n, why in lacking.items() if why is lack] for lack in Lack}
-        if not found:  # which would be why these lack
-            found += self._new(by_lack[Lack.COMMIT], by_lack[Lack.CLIP], identity["partition"])
-        damaged = {number // identity["partition"] for number in by_lack[Lack.DAMAGE]}
-        found += [f"{Lack.DAMAGE.value}: partition {number}" for number in sorted(damaged)]
-        found += self._changed(by_lack[Lack.CONTENT], rows, identity["reads"])
-        for lack in AGAIN:
-            if ids := [rows[number].clip.id for number in by_lack[lack]]:
-                found.append(f"{lack.value}: {listed(ids, NAMED)}")
+        numbers = {reason: [n for n, why in due.items() if why is reason] for reason in Reason}
+        if not found:  # which would be why there is no commit
+            new = numbers[Reason.NO_COMMIT], numbers[Reason.NEW]
+            found += self._new(*new, identity["partition"])
+        damaged = {number // identity["partition"] for number in numbers[Reason.DAMAGED]}
+        found += [f"{Reason.DAMAGED.value}: partition {number}" for number in sorted(damaged)]
+        found += self._changed(numbers[Reason.CHANGED], rows, identity["reads"])
+        for reason in AGAIN:
+            if ids := [rows[number].clip.id for number in numbers[reason]]:
+                found.append(f"{reason.value}: {listed(ids, NAMED)}")
         return tuple(found)
 
     def clips(self, table: ClipsTable) -> tuple[str, ...]:
@@ -74,9 +75,9 @@ class Before:
     def _new(self, uncommitted: list[int], new: list[int], partition: int) -> Iterator[str]:
         known = [number for number in uncommitted if number < len(self.rows)]
         if clips := len(new) + len(uncommitted) - len(known):
-            yield f"{Lack.CLIP.value}: {clips}"
+            yield f"{Reason.NEW.value}: {clips}"
         if lost := len({number // partition for number in known}):
-            yield f"{Lack.COMMIT.value}: {counted(lost, 'partition')}"
+            yield f"{Reason.NO_COMMIT.value}: {counted(lost, 'partition')}"
 
     def _changed(
         self, numbers: Sequence[int], rows: Sequence[Row], reads: Sequence[str]
@@ -85,10 +86,10 @@ class Before:
             now = rows[number].digests
             before = self.rows[number].digests if number < len(self.rows) else now
             parts = [part for part in reads if before.get(part) != now.get(part)]
-            what = f"{' and '.join(parts)} {Lack.CONTENT.value}".lstrip()
+            what = f"{' and '.join(parts)} {Reason.CHANGED.value}".lstrip()
             yield f"clip {rows[number].clip.id}: {what}"
         if (more := len(numbers) - NAMED) > 0:
-            yield f"{counted(more, 'more clip')} {Lack.CONTENT.value}"
+            yield f"{counted(more, 'more clip')} {Reason.CHANGED.value}"
 
 
 def of_identity(old: Identity, new: Identity) -> list[str]:
@@ -118,12 +119,12 @@ def _of_settings(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
 
 
 def _of_need(need: str, old: Identity, new: Identity, said: Sequence[str]) -> list[str]:
-    """What changed in a stage that is needed, but for what was `said` of all stages alike."""
+    """What changed in a needed stage, without what was `said` of both alike."""
     if need not in old["needs"] or need not in new["needs"]:
         return [f"needs {need} {'no longer' if need in old['needs'] else 'now'}"]
     if old["needs"][need] == new["needs"][need]:
         return []
-    if "upstream" not in old:  # a cache of the first days
+    if "upstream" not in old:  # a cache of an early version
         return [f"needs {need}, which changed"]
     inner = of_identity(old["upstream"][need], new["upstream"][need])
     return [

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.dag.changes import of_identity
-from pipeline.dag.stage import Stages, file_for
+from pipeline.dag.spec import Stages, file_for
 from pipeline.errors import UserError
 from pipeline.io.folder import Folder
 from pipeline.store.cache import current, set_current, store_url
@@ -75,11 +75,12 @@ def find(
     """
     cache, table = Folder(cache_url), table_of(cache_url)
     last = current(cache)
+    identities: list[Mapping[str, Mapping[str, Any]]]
     if table.imported:  # no stages file would ever lead to it
         identities = [last]
     else:
         files = stages_files or [_own(table, dataset)]
-        identities = [_identities(file, table) for file in files]
+        identities = [Stages.load(file, table.language).stored_identities() for file in files]
     reached = {_url(name, one) for by_stage in identities for name, one in by_stage.items()}
     if not strict:
         reached |= {_url(name, identity) for name, identity in last.items()}
@@ -116,12 +117,6 @@ def _own(table: ClipsTable, dataset: Path | None) -> Path:
             "not known; name the dataset, or give --stages"
         )
     return file_for(root)
-
-
-def _identities(file: Path, table: ClipsTable) -> dict[str, dict[str, Any]]:
-    stages = Stages.load(file, table.language)
-    found = stages.identities(stages)
-    return {name: identity for name, identity in found.items() if stages[name].stored}
 
 
 def _url(stage: str, identity: Mapping[str, Any]) -> str:

@@ -7,9 +7,11 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from pipeline.dag.changes import of_identity
-from pipeline.dag.stage import Stages, extractor_class
+from pipeline.dag.spec import Stages
+from pipeline.dag.stage import extractor_class
 from pipeline.errors import UserError
-from pipeline.store.cache import Cache, StageView
+from pipeline.store.cache import Cache, store_url
+from pipeline.store.store import Store
 
 Identity = Mapping[str, Any]
 FIELDS = {
@@ -36,12 +38,13 @@ class Recipe:
         """Of the features of the stages `names`; None where they did not come from clips."""
         attributes = {name: cache[name].attributes for name in names}
         is_known = all("upstream" in one.get("identity", {}) for one in attributes.values())
-        if cache.imported_from or not is_known:  # made up, or of a cache of the first days
+        if cache.imported_from or not is_known:  # or of a cache of an early version
             return None
         stages: dict[str, Identity] = {}
         for name in names:
             for stage, identity in _with_upstream(name, attributes[name]["identity"]):
-                stages[stage] = _recorded(cache, stage, identity)
+                if stage not in stages:
+                    stages[stage] = _recorded(cache, stage, identity)
         shape = next(iter(attributes.values()))
         return cls(shape["partition"], shape["steps"], stages)
 
@@ -50,15 +53,15 @@ class Recipe:
         """What `to_json` gave; UserError where it is something else."""
         try:
             recipe = cls(**content)
-            lacking = {field for stage in recipe.stages.values() for field in FIELDS - stage.keys()}
+            absent = {field for stage in recipe.stages.values() for field in FIELDS - stage.keys()}
         except (TypeError, AttributeError) as error:
             raise UserError(f"the record of the extraction is damaged: {error}") from error
-        if lacking:
-            raise UserError(f"the record of the extraction lacks {', '.join(sorted(lacking))}")
+        if absent:
+            raise UserError(f"the record of the extraction has no {', '.join(sorted(absent))}")
         return recipe
 
     def to_json(self) -> dict[str, Any]:
-        """All of it."""
+        """What `from_json` reads."""
         return asdict(self)
 
     def here(self, weights: Mapping[str, str] | None = None) -> Stages:
@@ -71,9 +74,9 @@ class Recipe:
             raise UserError(f"no stage {unknown[0]!r}; there are {', '.join(self.stages)}")
         stages = Stages(self._spec(weights or {}), where="the run's stages")
         try:
-            found = stages.identities(stages.chosen(()))
+            found = stages.identities(stages)
         except UserError as error:
-            elsewhere = "if they lie elsewhere here, give --weights STAGE=WHERE"
+            elsewhere = "if they are elsewhere on this machine, give --weights STAGE=WHERE"
             raise UserError(f"{error}; {elsewhere}") from error
         for name, recorded in self.stages.items():
             # What a stage needs comes before it and is told by itself.
@@ -83,7 +86,7 @@ class Recipe:
                 differing = "; ".join(of_identity(was, now)) or prints
                 raise UserError(
                     f"stage {name!r} is not what the model was trained on: {differing} here; use "
-                    "the code and the weights of then, or train on features of now"
+                    "the same code and weights as then, or train again on new features"
                 )
         return stages
 
@@ -110,7 +113,8 @@ def _with_upstream(name: str, identity: Identity) -> Iterator[tuple[str, Identit
 
 def _recorded(cache: Cache, stage: str, identity: Identity) -> Identity:
     try:
-        settings = StageView(cache.url, stage, identity, cache.table).attributes["settings"]
+        store = Store(store_url(cache.url, stage, identity["fingerprint"]))
+        settings = store.attributes["settings"]
     except UserError:  # what is streamed has no store
         settings = {}
     located = {k: v for k, v in settings.items() if k not in identity["settings"]}

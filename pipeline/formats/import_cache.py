@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pipeline.dag.stage import PARTITION
+from pipeline.dag.spec import PARTITION
 from pipeline.dataset.load import Dataset
 from pipeline.errors import ClipError, UserError
 from pipeline.formats.source import Feature, Source

@@ -29,19 +29,13 @@ OF_THE_MACHINE = {
 
 @dataclass(frozen=True)
 class Trouble:
-    """What stands against a clip that no `ClipError` names. kind: the same where only clips differ.
+    """What is wrong with a clip that no `ClipError` names.
 
-    reason: one line.
+    reason: one line. kind: the reason without what differs from clip to clip.
     """
 
     reason: str
     kind: str
-
-    @classmethod
-    def of(cls, error: Exception, clip: str) -> Trouble:
-        """Of an error that was not foreseen: its type and message."""
-        reason = one_line(error, with_kind=True)
-        return cls(reason, folded(reason, clip))
 
 
 class Attempt:
@@ -57,11 +51,12 @@ class Attempt:
         the machine failed, or every one of several clips is in the same trouble.
         """
         found = self._found(self._stage, self._inputs)
-        troubles = [one for one in found if isinstance(one, Trouble)]
-        if len(troubles) == len(found) > 1 and len({one.kind for one in troubles}) == 1:
+        troubles = [result for result in found if isinstance(result, Trouble)]
+        if len(troubles) == len(found) > 1 and len({trouble.kind for trouble in troubles}) == 1:
             raise StageError(
-                f"all of {len(found)} clips fail alike ({troubles[0].reason}), so it is no clip's "
-                "fault and none is marked failed; mend the stage or what it uses and run again"
+                f"all {len(found)} clips fail for the same reason ({troubles[0].reason}), so no "
+                "single clip is to blame and none is marked failed; fix the stage or what it uses "
+                "and run again"
             )
         return [ClipResult.failed(x.reason) if isinstance(x, Trouble) else x for x in found]
 
@@ -83,10 +78,11 @@ class Attempt:
         if is_out_of_memory(error):
             _free_memory()
             return self._in_halves(stage, inputs, str(error))
-        trouble = Trouble.of(error, inputs[0].clip.id)
+        reason = one_line(error, with_kind=True)
+        trouble = Trouble(reason, folded(reason, inputs[0].clip.id))
         if is_broken(error) or isinstance(error, ImportError):
             self._traces[trouble.kind] = trace
-            raise StageError(f"{trouble.reason}; no clip's fault: mend it and run again")
+            raise StageError(f"{reason}; no clip is to blame: fix the cause and run again")
         if len(inputs) > 1:
             return [result for one in inputs for result in self._found(stage, [one])]
         if isinstance(error, ClipError):
@@ -105,10 +101,7 @@ class Attempt:
             clip = inputs[0].clip.id
             raise MemoryError(f"out of memory with one clip, {clip!r}: {error or 'RAM'}")
         smaller, middle = replace(stage, settings=settings), -(-len(inputs) // 2)
-        return [
-            *self._found(smaller, inputs[:middle]),
-            *self._found(smaller, inputs[middle:]),
-        ]
+        return self._found(smaller, inputs[:middle]) + self._found(smaller, inputs[middle:])
 
 
 def _in_portions(extractor: Extractor, inputs: Sequence[ClipInputs]) -> list[ClipResult]:

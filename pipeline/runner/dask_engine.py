@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import logging
 import os
-import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import lru_cache
-from multiprocessing import resource_tracker
 from queue import Empty, SimpleQueue
 from typing import Any
 
@@ -28,14 +26,15 @@ from distributed import (
 from distributed.client import FutureCancelledError
 from distributed.comm import CommClosedError
 
-from pipeline.dag.plan import Task, TaskId
-from pipeline.dag.stage import Stages, uses_accelerator
+from pipeline.dag.spec import Stages
+from pipeline.dag.task import Task, TaskId
 from pipeline.errors import UserError
 from pipeline.messages import one_line
 from pipeline.runner.queue import TaskQueue
-from pipeline.runner.stop import Stop
-from pipeline.runner.task import Outcome, blocked, execute, failure
-from pipeline.runner.worker_check import Muster, UnfitWorkerError
+from pipeline.runner.stop import Stop, signals_hidden
+from pipeline.runner.task import execute
+from pipeline.runner.types import Outcome
+from pipeline.runner.worker_check import UnfitWorkerError, WorkerCheck
 from pipeline.system import resources
 from pipeline.system.device import device_of
 from pipeline.system.spans import span
@@ -58,104 +57,84 @@ class DaskEngine:
     """Runs tasks on dask and yields their outcomes as they come.
 
     workers: None for threads in this process, else that many processes; scheduler: the address of
-    a cluster that is there already; tell: called once with the address of the dashboard, where
-    there are other processes to look at and a dashboard. Raises UserError where no scheduler
-    answers, and where a worker does not see the cache or would compute something else.
+    a cluster that is there already; show: told once where the dashboard is, if there is one.
+    Raises UserError where no scheduler answers, and where a worker does not see the cache or would
+    compute something else.
     """
 
     def __init__(
         self,
         workers: int | None = None,
         scheduler: str | None = None,
-        tell: Callable[[str], object] = lambda line: None,
+        show: Callable[[str], object] = lambda line: None,
     ) -> None:
-        self.workers = workers
-        self.scheduler = scheduler
-        self.tell = tell
+        self.workers, self.scheduler, self.show = workers, scheduler, show
 
     def __call__(self, tasks: Sequence[Task], stop: Stop) -> Iterator[Outcome]:
         with ExitStack() as stack:
             with span("start workers"):
                 client = stack.enter_context(self._client())
             if address := _dashboard(client):
-                self.tell(f"dask's dashboard: {address}")
-            muster, workers = Muster.of(tasks), _Workers(client)
-            run = _Run(client, tasks, muster, stop, workers)
+                self.show(f"dask's dashboard: {address}")
+            check, workers = WorkerCheck.of(tasks), _Workers(client)
+            run = _Run(client, tasks, check, stop, workers)
             try:
-                with span("call up workers"):
+                with span("check workers"):
                     workers.look()
-                    _call_up(client, muster, workers.gpu)
+                    _check_workers(client, check, workers.gpu)
                 yield from run
             except SCHEDULER_LOST:
-                # The client tells at length of every attempt to connect again; ours is told below.
+                # The client reports every attempt to connect again; one line of ours is enough.
                 logging.getLogger("distributed.client").setLevel(logging.CRITICAL)
                 yield from run.lost(f"the dask scheduler at {self.scheduler} went away")
 
     @contextmanager
     def _client(self) -> Iterator[Client]:
         if self.scheduler:
-            with self._connected(self.scheduler) as client:
+            with _connected(self.scheduler) as client:
                 yield client
             return
         with (
             dask.config.set(LOCAL_CONFIG),
-            _started(self.workers) as cluster,
+            _local_cluster(self.workers) as cluster,
             Client(cluster, set_as_default=False) as client,
         ):
             yield client
 
-    def _connected(self, address: str) -> Client:
-        try:
-            return Client(address, set_as_default=False)
-        except (OSError, ValueError) as error:
-            raise UserError(
-                f"no dask scheduler answers at {address!r} ({error}); start one with "
-                "`dask scheduler` and its workers with `dask worker ADDRESS`"
-            ) from None
 
-
-@contextmanager
-def _deaf_to_interrupts() -> Iterator[None]:
-    """Have threads and processes that are begun within never see the Ctrl-C of a terminal.
-
-    It goes to all processes, but whether the workers may finish is this one's decision. They
-    inherit the mask, those too that dask begins later in a dead one's place.
-    """
-    resource_tracker.ensure_running()  # which unblocks the signal where it is begun later
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+def _connected(address: str) -> Client:
     try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        return Client(address, set_as_default=False)
+    except (OSError, ValueError) as error:
+        raise UserError(
+            f"no dask scheduler answers at {address!r} ({error}); start one with "
+            "`dask scheduler` and its workers with `dask worker ADDRESS`"
+        ) from None
 
 
-def _started(workers: int | None) -> LocalCluster | SpecCluster:
-    with _deaf_to_interrupts():
-        return _threads() if workers is None else _processes(workers)
-
-
-def _threads() -> LocalCluster:
-    """One worker in this process, with a thread a core."""
-    return LocalCluster(
-        n_workers=1,
-        threads_per_worker=resources.cores(),
-        processes=False,
-        resources={"GPU": 1} if device_of("auto") == "cuda" else {},
-        dashboard_address=ON_LOOPBACK,
-        scheduler_kwargs={"dashboard": False},
-        memory_limit=0,  # no limit of dask's own
-        silence_logs=QUIET,
-    )
-
-
-def _processes(workers: int) -> SpecCluster:
-    options = worker_options(workers)
-    scheduler = {"host": "127.0.0.1", "dashboard_address": ON_LOOPBACK}
-    return SpecCluster(
-        workers={i: {"cls": Nanny, "options": option} for i, option in enumerate(options)},
-        scheduler={"cls": Scheduler, "options": scheduler},
-        silence_logs=QUIET,
-    )
+def _local_cluster(workers: int | None) -> LocalCluster | SpecCluster:
+    """One worker in this process with a thread a core, or that many processes."""
+    with signals_hidden():
+        if workers is not None:
+            scheduler = {"host": "127.0.0.1", "dashboard_address": ON_LOOPBACK}
+            return SpecCluster(
+                workers={
+                    i: {"cls": Nanny, "options": options}
+                    for i, options in enumerate(worker_options(workers))
+                },
+                scheduler={"cls": Scheduler, "options": scheduler},
+                silence_logs=QUIET,
+            )
+        return LocalCluster(
+            n_workers=1,
+            threads_per_worker=resources.cores(),
+            processes=False,
+            resources={"GPU": 1} if device_of("auto") == "cuda" else {},
+            dashboard_address=ON_LOOPBACK,
+            scheduler_kwargs={"dashboard": False},
+            memory_limit=0,  # no limit of dask's own
+            silence_logs=QUIET,
+        )
 
 
 def worker_options(workers: int) -> list[dict[str, Any]]:
@@ -166,6 +145,15 @@ def worker_options(workers: int) -> list[dict[str, Any]]:
     for option, accelerator in zip(options, accelerators, strict=False):
         option |= {"resources": {"GPU": 1}, "env": {"CUDA_VISIBLE_DEVICES": accelerator}}
     return options
+
+
+def _accelerators() -> list[str]:
+    """The devices that this process may use, as CUDA_VISIBLE_DEVICES names them."""
+    # torch is heavy, and known to be there only once a device was found.
+    import torch
+
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    return visible.split(",") if visible else [str(i) for i in range(torch.cuda.device_count())]
 
 
 def _dashboard(client: Client) -> str:
@@ -191,21 +179,16 @@ class _Run:
         self,
         client: Client,
         tasks: Sequence[Task],
-        muster: Muster,
+        check: WorkerCheck,
         stop: Stop,
         workers: _Workers,
     ) -> None:
-        self._client = client
-        self._muster = muster
-        self._stop = stop
-        self._workers = workers
-        stages = Stages(tasks[0].spec)
-        self._accelerated = {stage.name for stage in stages if uses_accelerator(stage)}
+        self._client, self._check, self._stop, self._workers = client, check, stop, workers
+        self._accelerated = {s.name for s in Stages(tasks[0].spec) if s.device != "cpu"}
         self._queue = TaskQueue(tasks)
         self._running: dict[Future, Task] = {}
         self._suspects: list[Task] = []
         self._alone: set[TaskId] = set()
-        self._failed: set[TaskId] = set()
         self._finished: SimpleQueue[Future] = SimpleQueue()
 
     def __iter__(self) -> Iterator[Outcome]:
@@ -215,18 +198,13 @@ class _Run:
                 self._submit()
             elif not self._running:
                 return
-            outcome = self._next()
-            if outcome is None:
-                continue
-            done = outcome.partition, outcome.stage
-            if outcome.error:
-                self._failed.add(done)
-            self._queue.done(done)
-            yield outcome
+            if outcome := self._next():
+                self._queue.done(outcome.id, failed=bool(outcome.error))
+                yield outcome
 
     def lost(self, reason: str) -> Iterator[Outcome]:
         """The outcomes of what was under way when the scheduler was lost."""
-        yield from (failure(task, reason) for task in self._running.values())
+        yield from (Outcome.failed(task, reason) for task in self._running.values())
 
     def _submit(self) -> None:
         is_one_alone = any(task.id in self._alone for task in self._running.values())
@@ -238,8 +216,8 @@ class _Run:
             self._give_out(self._suspects.pop(0))
 
     def _give_out(self, task: Task) -> None:
-        is_blocked = self._failed.intersection(task.waits_for)
-        work = (blocked, task) if is_blocked else (_work, task, self._muster)
+        is_blocked = self._queue.is_blocked(task)
+        work = (Outcome.blocked, task) if is_blocked else (_work, task, self._check)
         holds = {"GPU": 1} if task.stage in self._accelerated and self._workers.gpu else None
         future = self._client.submit(*work, pure=False, resources=holds)
         self._running[future] = task
@@ -265,9 +243,9 @@ class _Run:
             if task.id not in self._alone:
                 self._suspects.append(task)
                 return None
-            return failure(task, _killed(task))
+            return Outcome.failed(task, _killed(task))
         except Exception as error:
-            outcome = failure(task, one_line(error, with_kind=True))
+            outcome = Outcome.failed(task, one_line(error, with_kind=True))
         del self._running[future]
         return outcome
 
@@ -299,7 +277,7 @@ class _Workers:
         self._empty_since = self._empty_since or self._looked
         if self._looked - self._empty_since >= EMPTY_FOR_S and not self._told:
             address = self._client.scheduler.address
-            log.warning("%s has no workers: waiting; `dask worker %s` is one", address, address)
+            log.warning("%s has no workers: waiting; start one: dask worker %s", address, address)
             self._told = True
 
 
@@ -319,7 +297,7 @@ def _counted(client: Client) -> tuple[int, bool]:
     return counted
 
 
-def _call_up(client: Client, muster: Muster, gpu: bool) -> None:
+def _check_workers(client: Client, check: WorkerCheck, gpu: bool) -> None:
     """Ask every worker whether it can work for the run; wait for what an earlier run left there.
 
     gpu: whether workers declare accelerators; then only those are asked for devices. A worker that
@@ -327,7 +305,7 @@ def _call_up(client: Client, muster: Muster, gpu: bool) -> None:
     """
     told = False
     while True:
-        answers = client.run(_answer, muster, gpu, on_error="return")
+        answers = client.run(_answer, check, gpu, on_error="return")
         for address, answer in answers.items():
             if isinstance(answer, UserError):
                 raise answer
@@ -340,48 +318,39 @@ def _call_up(client: Client, muster: Muster, gpu: bool) -> None:
         if not (left := sum(answers.values())):
             return
         if not told:
-            log.warning("waiting for %d partitions that a run before this left under way", left)
+            log.warning("waiting for %d partitions that an earlier run left running", left)
         told = True
         time.sleep(LOOK_EVERY_S / 4)
 
 
-_under_way: list[str] = []  # in this worker process: the cache of each task
+_working_for: list[str] = []  # in this worker process: the cache of each task that runs
 
 
-def _answer(muster: Muster, gpu: bool, dask_worker: Worker) -> int:
-    _checked(muster)
+def _answer(check: WorkerCheck, gpu: bool, dask_worker: Worker) -> int:
+    _checked(check)
     if not gpu or "GPU" in dask_worker.state.total_resources:
-        muster.check_devices()
-    return _under_way.count(muster.cache_url)
+        check.check_devices()
+    return _working_for.count(check.cache_url)
 
 
-def _work(task: Task, muster: Muster) -> Outcome:
-    _checked(muster)
-    _under_way.append(muster.cache_url)
+def _work(task: Task, check: WorkerCheck) -> Outcome:
+    _checked(check)
+    _working_for.append(check.cache_url)
     try:
         return execute(task, get_worker().state.nthreads)
     finally:
-        _under_way.remove(muster.cache_url)
+        _working_for.remove(check.cache_url)
 
 
 @lru_cache(maxsize=8)
-def _checked(muster: Muster) -> None:
-    """Once a process; what raises is not remembered."""
-    muster.check()
+def _checked(check: WorkerCheck) -> None:
+    """Once a process and run; what raises is not remembered."""
+    check.check()
 
 
 def _killed(task: Task) -> str:
     clips = ", ".join(row.clip.id for row in task.rows)
     return (
-        f"its worker died every time it ran, last with nothing beside it; one of its clips ({clips}"
-        ") kills it, or it lacks memory"
+        f"its worker died every time, last with nothing else running; one of its clips ({clips}) "
+        "kills it, or there is too little memory"
     )
-
-
-def _accelerators() -> list[str]:
-    """The devices that this process may use, as CUDA_VISIBLE_DEVICES names them."""
-    # torch is heavy, and known to be there only once a device was found.
-    import torch
-
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-    return visible.split(",") if visible else [str(i) for i in range(torch.cuda.device_count())]

@@ -3,37 +3,55 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from pipeline import dataset
-from pipeline.dag.plan import StagePlan, prepare
-from pipeline.dag.stage import Stage, Stages
+from pipeline.dag.identity import StageIdentity
+from pipeline.dag.plan import Plan, StagePlan, prepare
+from pipeline.dag.spec import Stages
+from pipeline.dag.stage import Stage
+from pipeline.dag.task import Task
 from pipeline.dataset.load import Dataset
 from pipeline.io import lock
 from pipeline.io.folder import Folder
 from pipeline.runner.log import RunLog
 from pipeline.runner.stop import Stop
-from pipeline.runner.task import Engine, Outcome
+from pipeline.runner.types import Engine, Listener, Outcome
 from pipeline.store.cache import last_known, locate, set_current, store_url
-from pipeline.store.clips_table import ClipsTable
 from pipeline.store.store import Store
 from pipeline.system.libraries import versions
 from pipeline.system.process import uncollected
 from pipeline.system.spans import Recording, recorded, span
 
-Observer = Callable[[Outcome], None]
-Started = Callable[[Sequence[StagePlan]], Observer]
+
+@dataclass(frozen=True)
+class RunOptions:
+    """What a run may be told.
+
+    name: what the cache calls the dataset, where that is not the dataset's own name. only: the
+    stages to run, with what they need; all where none is named. retry: run clips that failed
+    again. traced: record what is done when.
+    """
+
+    name: str | None = None
+    only: Sequence[str] = ()
+    retry: bool = False
+    traced: bool = False
+
+
+DEFAULTS = RunOptions()
 
 
 @dataclass(frozen=True)
 class Extraction:
     """What a run did.
 
-    plans: what was lacking before it; outcomes: what became of it; recordings: what was done when,
-    this process's own thread first, where the run is traced.
+    plans: what there was to do; outcomes: what became of it; recordings: what was done when, this
+    process's own thread first, where the run is traced.
     """
 
     cache_url: str
@@ -59,24 +77,17 @@ def extract(
     stages_file: str | Path,
     engine: Engine,
     cache_root: str = "cache",
-    name: str | None = None,
-    only: Sequence[str] = (),
-    started: Started = lambda plans: lambda outcome: None,
-    retry: bool = False,
+    options: RunOptions = DEFAULTS,
+    listener: Listener | None = None,
     stop: Stop | None = None,
-    traced: bool = False,
 ) -> Extraction:
-    """Run all that lacks a commit. `started` is told the plan and gives what is told the outcomes.
+    """Extract the features of the dataset at `path` that are missing or outdated.
 
-    retry: clips that failed run again too. traced: record what is done when. Once `stop` is asked
-    for, or nothing can be written, no further partition is begun.
-
-    Raises UserError where the dataset, the stages file or its weights can't be used.
+    Once `stop` is asked for, or nothing can be written, no further partition is begun. Raises
+    UserError where the dataset, the stages file or its weights can't be used.
     """
-    clips, url = dataset.load(path), locate(path, cache_root, name)
-    return bring_up_to_date(
-        clips, stages_file, engine, url, name, only, started, retry, stop, traced
-    )
+    url = locate(path, cache_root, options.name)
+    return bring_up_to_date(dataset.load(path), stages_file, engine, url, options, listener, stop)
 
 
 def bring_up_to_date(
@@ -84,71 +95,74 @@ def bring_up_to_date(
     stages_file: str | Path | Stages,
     engine: Engine,
     url: str,
-    name: str | None = None,
-    only: Sequence[str] = (),
-    started: Started = lambda plans: lambda outcome: None,
-    retry: bool = False,
+    options: RunOptions = DEFAULTS,
+    listener: Listener | None = None,
     stop: Stop | None = None,
-    traced: bool = False,
 ) -> Extraction:
     """As `extract`, for a dataset that was read and the URL of its cache."""
-    begun = time.perf_counter()
-    stop, folder = stop or Stop(), Folder(url)
+    begun, folder, outcomes = time.perf_counter(), Folder(url), list[Outcome]()
     with (
-        recorded(traced) as recording,
+        recorded(options.traced) as recording,
         lock.held(folder) as lease,
-        RunLog(folder) as log,
+        closing(RunLog(folder)) as log,
     ):
-        folder.sweep()
-        with span("plan"):
-            plan = prepare(clips, stages_file, folder.absolute_url, name, only, retry)
-        plans, table = plan.by_stage, plan.table
-        with span("make stores"):
-            table.write(folder)
-            _make_stores(plan.stages, plan.chosen, plan.identities, table, url)
-        tasks = [replace(task, traced=traced) for stage_plan in plans for task in stage_plan.tasks]
-        observe = started(plans)
-        outcomes = []
-        with uncollected():
-            for outcome in engine(tasks, stop) if tasks else ():
-                lease.check()
-                if outcome.no_place:
-                    stop.ask()
-                outcomes.append(outcome)
-                log.add(outcome)
-                observe(outcome)
+        folder.sweep()  # of what an earlier run left that died
+        plan = _planned(clips, stages_file, folder, options)
+        if listener:
+            listener.planned(plan.by_stage)
+        tasks = [replace(task, traced=options.traced) for task in plan.tasks]
+        for outcome in _carried_out(tasks, engine, stop or Stop()):
+            lease.check()
+            outcomes.append(outcome)
+            log.add(outcome)
+            if listener:
+                listener.finished(outcome)
         if tasks:
             folder.sweep()  # of what a worker left that died
     of_tasks = [own for outcome in outcomes for own in outcome.recordings]
     recordings = (recording, *of_tasks) if recording else ()
-    seconds = time.perf_counter() - begun
-    return Extraction(url, len(table.present), plans, tuple(outcomes), seconds, recordings)
+    seconds, present = time.perf_counter() - begun, len(plan.table.present)
+    return Extraction(url, present, plan.by_stage, tuple(outcomes), seconds, recordings)
 
 
-def _make_stores(
-    stages: Stages,
-    chosen: Sequence[Stage],
-    identities: Mapping[str, Mapping[str, Any]],
-    table: ClipsTable,
-    url: str,
-) -> None:
+def _planned(
+    clips: Dataset, stages_file: str | Path | Stages, folder: Folder, options: RunOptions
+) -> Plan:
+    """The plan, with the table and every store in place for its tasks."""
+    with span("plan"):
+        what = options.name, options.only, options.retry
+        plan = prepare(clips, stages_file, folder.absolute_url, *what)
+    with span("make stores"):
+        plan.table.write(folder)
+        _make_stores(plan, folder)
+    return plan
+
+
+def _carried_out(tasks: Sequence[Task], engine: Engine, stop: Stop) -> Iterator[Outcome]:
+    with uncollected():
+        for outcome in engine(tasks, stop) if tasks else ():
+            if outcome.no_place:
+                stop.ask()
+            yield outcome
+
+
+def _make_stores(plan: Plan, folder: Folder) -> None:
     """Create or grow every store before a task writes to one, and point the cache at them."""
-    folder = Folder(url)
-    stored = [stage for stage in chosen if stage.stored]
-    for stage in stored:
-        identity = identities[stage.name]
+    identities = {stage.name: plan.identities[stage.name] for stage in plan.chosen if stage.stored}
+    for name, identity in identities.items():
+        stage = plan.stages[name]
         Store.create(
-            store_url(url, stage.name, identity["fingerprint"]),
+            store_url(folder.url, name, identity["fingerprint"]),
             stage.make().writes(),
-            stages.steps,
-            stages.partition,
-            len(table.rows),
+            stage.steps,
+            plan.stages.partition,
+            len(plan.table.rows),
             _provenance(stage, identity),
         )
-    set_current(folder, {**last_known(folder), **{s.name: identities[s.name] for s in stored}})
+    set_current(folder, {**last_known(folder), **identities})
 
 
-def _provenance(stage: Stage, identity: Mapping[str, Any]) -> dict[str, Any]:
+def _provenance(stage: Stage, identity: StageIdentity) -> dict[str, Any]:
     return {
         "stage": stage.name,
         "extractor": stage.extractor,

@@ -1,12 +1,13 @@
-"""What a task's extractor is handed: each clip with the upstream fields that it takes."""
+"""What a task's extractor is given: each clip with the upstream fields that it takes."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from pipeline.dag.plan import REMOVED, Task
-from pipeline.dag.stage import Stage, Stages
+from pipeline.dag.spec import Stages
+from pipeline.dag.stage import Stage
+from pipeline.dag.task import REMOVED, Task
 from pipeline.errors import ClipError
 from pipeline.stage.extractor import StreamingExtractor
 from pipeline.stage.result import OK, ClipInputs, ClipResult
@@ -16,7 +17,7 @@ Given = Mapping[str, Any] | ClipResult
 
 
 def gather(stages: Stages, stage: Stage, task: Task) -> list[ClipInputs | ClipResult]:
-    """For each row its inputs, or the result that a lack upstream makes of it."""
+    """For each row its inputs, or the result of a row that has none because of a stage upstream."""
     extractor = stage.make()
     alone = [row.removed or extractor.does_without(row.clip) for row in task.rows]
     columns = [_handed_on(stages[n], stage, task) for n in stage.needs] if not all(alone) else []
@@ -47,7 +48,7 @@ def _handed_on(giver: Stage, taker: Stage, task: Task) -> list[Given]:
             return [_streamed(giver, extractor, ClipInputs(row.clip)) for row in task.rows]
         restore, names = extractor.restore, None
     return [
-        restore(result.rows) if result.state == OK else _lack(giver, result)
+        restore(result.rows) if result.state == OK else _without(giver, result)
         for result in Store(task.stores[giver.name]).rows(task.partition, names)
     ]
 
@@ -56,8 +57,8 @@ def _streamed(giver: Stage, extractor: StreamingExtractor, inputs: ClipInputs) -
     try:
         return extractor.stream(inputs)
     except ClipError as error:
-        return _lack(giver, ClipResult.of(error))
+        return _without(giver, ClipResult.of(error))
 
 
-def _lack(giver: Stage, result: ClipResult) -> ClipResult:
+def _without(giver: Stage, result: ClipResult) -> ClipResult:
     return ClipResult(result.state, reason=f"{giver.name}: {result.reason}")

@@ -1,4 +1,4 @@
-"""What every run did, task by task: times, tracebacks and the like, kept out of the stores."""
+"""A log of every run, task by task: times, states, tracebacks."""
 
 from __future__ import annotations
 
@@ -8,10 +8,9 @@ import time
 from contextlib import suppress
 from dataclasses import asdict, replace
 from pathlib import Path
-from types import TracebackType
 
 from pipeline.io.folder import Folder
-from pipeline.runner.task import Outcome
+from pipeline.runner.types import Outcome
 
 FILE = "log.jsonl"
 FOLDER = "logs"
@@ -19,7 +18,7 @@ PUT_EVERY_S = 30.0
 
 
 def place(cache_url: str) -> str:
-    """Where the runs of a cache are noted."""
+    """The log of a cache's runs, a file or a folder."""
     folder = Folder(cache_url)
     return f"{cache_url}/{FILE if folder.path is not None else FOLDER}"
 
@@ -33,33 +32,23 @@ class RunLog:
         self._lines: list[str] = []
         self._put = time.monotonic()
 
-    def __enter__(self) -> RunLog:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        if self._lines:
-            self._put_lines()
-
     def add(self, outcome: Outcome) -> None:
         """Note an outcome."""
         told = asdict(replace(outcome, recordings=()))
-        del told["recordings"]
         record = {"time": time.strftime("%Y-%m-%dT%H:%M:%S%z"), **told}
+        del record["recordings"]
         line = json.dumps(record, ensure_ascii=False) + "\n"
         if self._folder.path is not None:
             _append(self._folder.path / FILE, line.encode())
             return
         self._lines.append(line)
         if time.monotonic() - self._put >= PUT_EVERY_S:
-            self._put_lines()
+            self.close()
 
-    def _put_lines(self) -> None:
-        (self._folder / FOLDER).write(self._name, "".join(self._lines).encode())
+    def close(self) -> None:
+        """Write what is not written yet."""
+        if self._lines:
+            (self._folder / FOLDER).write(self._name, "".join(self._lines).encode())
         self._put = time.monotonic()
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from graphlib import TopologicalSorter
 from heapq import heappop, heappush
 
-from pipeline.dag.plan import Task, TaskId
+from pipeline.dag.task import Task, TaskId
 
 
 class TaskQueue:
@@ -26,6 +26,7 @@ class TaskQueue:
         self._ready: list[tuple[int, TaskId]] = []
         self._needs = {task.stage: task.needs for task in tasks}
         self._heights: dict[str, int] = {}
+        self._failed: set[TaskId] = set()
 
     def __bool__(self) -> bool:
         """Whether there are tasks that are not done."""
@@ -38,9 +39,15 @@ class TaskQueue:
             heappush(self._ready, (partition - threads * self._height(stage), id))
         return self._tasks[heappop(self._ready)[1]] if self._ready else None
 
-    def done(self, id: TaskId) -> None:
-        """What waits for the task may begin."""
+    def done(self, id: TaskId, failed: bool = False) -> None:
+        """What waits for the task may begin; where it failed, that is blocked."""
         self._sorter.done(id)
+        if failed:
+            self._failed.add(id)
+
+    def is_blocked(self, task: Task) -> bool:
+        """Whether a task that it waits for has failed."""
+        return not self._failed.isdisjoint(task.waits_for)
 
     def _height(self, stage: str) -> int:
         """How many stages there are one after the other that wait for this one."""

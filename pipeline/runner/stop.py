@@ -1,4 +1,4 @@
-"""The wish that a run end: after the partitions in flight, or at once."""
+"""Stopping a run: after the partitions in flight, or at once."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import os
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
+from multiprocessing import resource_tracker
 from types import FrameType
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
@@ -28,7 +29,7 @@ class Stop:
 
     @contextmanager
     def on_signals(self) -> Iterator[None]:
-        """Take the first Ctrl-C or SIGTERM for the wish; the second ends the process at once."""
+        """Ask at the first Ctrl-C or SIGTERM; the second ends the process at once."""
         before = {number: signal.signal(number, self._see) for number in SIGNALS}
         try:
             yield
@@ -44,4 +45,20 @@ class Stop:
             # when this process does.
             os._exit(128 + number)
         self.ask(number)
-        os.write(2, b"\nStopping after the partitions in flight; once more to stop at once.\n")
+        os.write(2, b"\nStopping when the running partitions are done; repeat to stop at once.\n")
+
+
+@contextmanager
+def signals_hidden() -> Iterator[None]:
+    """Have threads and processes that are begun within never see SIGNALS.
+
+    A terminal's Ctrl-C and a service manager's SIGTERM go to all processes, but whether workers may
+    finish is this one's decision. They inherit the mask, as do those that dask begins later in the
+    place of dead ones.
+    """
+    resource_tracker.ensure_running()  # which unblocks the signals where it is begun later
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)

@@ -1,93 +1,35 @@
-"""One task, from its clips to its commit, and the plain loop over a plan."""
+"""One task, from its clips to its commit."""
 
 from __future__ import annotations
 
 import errno
 import json
-import socket
 import threading
 import time
 import traceback
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable
+from dataclasses import replace
 from functools import lru_cache
 
-from pipeline.dag.plan import Task, TaskId
-from pipeline.dag.stage import Stage, Stages, require_devices
+from pipeline.dag.spec import Stages
+from pipeline.dag.stage import require_devices
+from pipeline.dag.task import Task
 from pipeline.errors import DamagedError, StageError, UserError
 from pipeline.messages import one_line
 from pipeline.runner import under_way
 from pipeline.runner.attempt import Attempt
 from pipeline.runner.inputs import gather
-from pipeline.runner.queue import TaskQueue
-from pipeline.runner.stop import Stop
+from pipeline.runner.types import Outcome
 from pipeline.stage.result import ClipInputs, ClipResult
-from pipeline.store.cache import store_url
 from pipeline.store.commit import Commit
 from pipeline.store.store import Store
 from pipeline.system.process import one_thread_a_task
-from pipeline.system.spans import STAGE, Recording, recorded, span
+from pipeline.system.spans import STAGE, recorded, span
 from pipeline.system.threads import at_work
 
 FORESEEN = UserError | OSError | MemoryError  # their messages are for people
 NO_PLACE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS}
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What became of a task.
-
-    error: why the whole partition is not there; then it has no commit. no_place: because nothing
-    can be written to the cache, so that any further partition would be computed in vain.
-    recordings: what was done when, in each thread, where the task is traced. traces: the traceback
-    of every kind of error that was not foreseen, whether it cost clips or the partition.
-    """
-
-    stage: str
-    partition: int
-    rows: int
-    counts: Mapping[str, int]
-    seconds: float
-    error: str = ""
-    no_place: bool = False
-    recordings: tuple[Recording, ...] = ()
-    traces: tuple[str, ...] = ()
-
-
-Engine = Callable[[Sequence[Task], Stop], Iterable[Outcome]]
-
-
-def run_serially(tasks: Sequence[Task], stop: Stop) -> Iterator[Outcome]:
-    """Run the tasks one after the other: what every other engine must equal.
-
-    Raises UserError, before anything runs, where the device of a stage can't be used.
-    """
-    require_devices(stages_of(tasks))
-    failed: set[TaskId] = set()
-    queue = TaskQueue(tasks)
-    while not stop.asked and (task := queue.take()):
-        outcome = blocked(task) if failed.intersection(task.waits_for) else execute(task)
-        if outcome.error:
-            failed.add(task.id)
-        queue.done(task.id)
-        yield outcome
-
-
-def stages_of(tasks: Sequence[Task]) -> list[Stage]:
-    """The stages of which there are tasks."""
-    stages = _stages(json.dumps(tasks[0].spec, ensure_ascii=False))
-    return [stages[name] for name in dict.fromkeys(task.stage for task in tasks)]
-
-
-def blocked(task: Task) -> Outcome:
-    """The outcome of a task whose upstream partition could not be made."""
-    return failure(task, "what it needs could not be made")
-
-
-def failure(task: Task, error: str, seconds: float = 0.0) -> Outcome:
-    """The outcome of a task that left no commit."""
-    return Outcome(task.stage, task.partition, len(task.rows), {}, seconds, error)
 
 
 def execute(task: Task, threads: int = 1) -> Outcome:
@@ -116,13 +58,17 @@ def _executed(task: Task) -> Outcome:
     except Exception as error:
         if not isinstance(error, FORESEEN) or (isinstance(error, StageError) and not traces):
             traces[""] = traceback.format_exc()
-        outcome = failure(task, _in_words(error), time.perf_counter() - started)
+        failed = Outcome.failed(task, _in_words(error), time.perf_counter() - started)
         no_place = getattr(error, "errno", None) in NO_PLACE
-        return replace(outcome, no_place=no_place, traces=tuple(traces.values()))
-    counts = Counter(row.state for row in commit.rows)
-    seconds = time.perf_counter() - started
-    about = task.stage, task.partition, len(task.rows), dict(counts), seconds
-    return Outcome(*about, traces=tuple(traces.values()))
+        return replace(failed, no_place=no_place, traces=tuple(traces.values()))
+    return Outcome(
+        task.stage,
+        task.partition,
+        len(task.rows),
+        dict(Counter(row.state for row in commit.rows)),
+        time.perf_counter() - started,
+        traces=tuple(traces.values()),
+    )
 
 
 def _in_words(error: Exception) -> str:
@@ -131,9 +77,8 @@ def _in_words(error: Exception) -> str:
 
 
 def _make(task: Task, traces: dict[str, str]) -> Commit:
-    stages = _stages(json.dumps(task.spec, ensure_ascii=False))
+    stages = stages_of(task)
     stage = stages[task.stage]
-    _require_as_planned(stages, task)
     require_devices([stage])  # of a worker that came when the others had been asked
     store = _opened(task.stores[task.stage], task.clips, threading.get_ident())
     results = _kept(store, task)
@@ -158,22 +103,15 @@ def _make(task: Task, traces: dict[str, str]) -> Commit:
         return store.write(task.partition, keys, [results[row] for row in range(len(keys))])
 
 
-def _require_as_planned(stages: Stages, task: Task) -> None:
-    """Raise UserError where this process has other weights or code than the plan was made with."""
-    identities = stages.identities(stages.chosen([task.stage]))
-    url = store_url("", task.stage, identities[task.stage]["fingerprint"])
-    if not task.stores[task.stage].endswith(url):
-        raise UserError(
-            f"stage {task.stage!r}: on {socket.gethostname()} it would be {url}, not "
-            f"{task.stores[task.stage]} as planned: weights or code differ; run again, on a "
-            "cluster with the same on all machines"
-        )
-
-
 @lru_cache(maxsize=64)
 def _opened(url: str, clips: int, thread: int) -> Store:
     """A store as each thread keeps it from task to task, for as long as it has so many clips."""
     return Store(url)
+
+
+def stages_of(task: Task) -> Stages:
+    """The stages file of the task's plan."""
+    return _stages(json.dumps(task.spec, ensure_ascii=False))
 
 
 @lru_cache(maxsize=8)

@@ -1,4 +1,4 @@
-"""Which clips of the tasks under way in this process have been through, for who shows progress."""
+"""How many clips of each running task are done, for the progress display."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _through: Counter[Key] = Counter()
 
 @contextmanager
 def task(stage: str, partition: int) -> Iterator[None]:
-    """This thread is at that task, which begins anew."""
+    """This thread runs that task, from the start."""
     _here.key = stage, partition
     with _lock:
         _through.pop(_here.key, None)
@@ -29,7 +29,7 @@ def task(stage: str, partition: int) -> Iterator[None]:
 
 
 def ticked() -> Callable[[Result], Result]:
-    """What counts a clip of this thread's task for each result that it hands on, in any thread."""
+    """A function that counts a clip of this thread's task and hands its result on."""
     key = getattr(_here, "key", None)
 
     def tick(result: Result) -> Result:
@@ -42,12 +42,12 @@ def ticked() -> Callable[[Result], Result]:
 
 
 def through() -> dict[Key, int]:
-    """How many clips of each task have been through; those tried again count again."""
+    """How many clips of each task are done; those tried again count again."""
     with _lock:
         return dict(_through)
 
 
 def forget() -> None:
-    """Of the tasks of an earlier run."""
+    """Forget the tasks of an earlier run."""
     with _lock:
         _through.clear()

@@ -1,4 +1,4 @@
-"""What a worker must share with the run that it works for: code, libraries, cache and media."""
+"""What a worker must share with the run that it works for: code, weights, cache and media."""
 
 from __future__ import annotations
 
@@ -9,12 +9,13 @@ import socket
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pipeline.dag.plan import Task
-from pipeline.dag.stage import Stages, require_devices
+from pipeline.dag.spec import Stages
+from pipeline.dag.stage import require_devices
+from pipeline.dag.task import Task
 from pipeline.errors import UserError
 from pipeline.io import lease
 from pipeline.io.folder import Folder
-from pipeline.store.cache import cache_of
+from pipeline.store.cache import cache_of, store_url
 from pipeline.system import libraries
 
 
@@ -23,13 +24,13 @@ class UnfitWorkerError(UserError):
 
 
 @dataclass(frozen=True)
-class Muster:
+class WorkerCheck:
     """What is asked of every worker process before its first task.
 
     cache_url, lease: the cache and the id of the run that holds it, read back from the cache, so
     that a folder of the same path on another host is found out. media: one of the dataset's files
     and its size. spec: the stages, as JSON. versions: of Python, the libraries and the extractors.
-    stages: those of which there are tasks.
+    stores: by stage, the store that its weights, code and settings lead to.
     """
 
     cache_url: str
@@ -37,32 +38,35 @@ class Muster:
     media: tuple[str, int] | None
     spec: str
     versions: tuple[tuple[str, str], ...]
-    stages: tuple[str, ...] = ()
+    stores: tuple[tuple[str, str], ...] = ()
 
     @classmethod
-    def of(cls, tasks: Sequence[Task]) -> Muster:
+    def of(cls, tasks: Sequence[Task]) -> WorkerCheck:
         """What the tasks of one run ask for."""
-        task = tasks[0]
-        cache_url = cache_of(task.stores[task.stage])
-        spec = json.dumps(task.spec, ensure_ascii=False)
-        stages = tuple(dict.fromkeys(task.stage for task in tasks))
-        return cls(cache_url, _lease(cache_url), _one_file(tasks), spec, _versions(spec), stages)
+        stores = {task.stage: task.stores[task.stage] for task in tasks}
+        cache_url = cache_of(next(iter(stores.values())))
+        spec = json.dumps(tasks[0].spec, ensure_ascii=False)
+        versions = _versions(Stages(tasks[0].spec))
+        media = _one_file(tasks)
+        return cls(cache_url, _lease(cache_url), media, spec, versions, tuple(stores.items()))
 
     def check(self) -> None:
         """Raise UnfitWorkerError, with what to do, where this process can't work for the run."""
-        if why := self._other_versions() or self._other_files():
+        try:
+            stages = Stages(json.loads(self.spec))
+            why = self._other_versions(stages) or self._other_files() or self._other_stores(stages)
+        except UserError as error:
+            why = f"can't use the stages ({error}); install there what is installed here"
+        if why:
             raise UnfitWorkerError(f"the worker on {socket.gethostname()} {why}")
 
     def check_devices(self) -> None:
         """Raise UserError where the device of a stage can't be used by this process."""
         stages = Stages(json.loads(self.spec))
-        require_devices(stages[name] for name in self.stages)
+        require_devices(stages[name] for name, _ in self.stores)
 
-    def _other_versions(self) -> str:
-        try:
-            here = dict(_versions(self.spec))
-        except UserError as error:
-            return f"can't read the stages ({error}); install there what is installed here"
+    def _other_versions(self, stages: Stages) -> str:
+        here = dict(_versions(stages))
         differing = [
             f"{name} {here.get(name, 'none')} where this run has {version}"
             for name, version in self.versions
@@ -84,10 +88,21 @@ class Muster:
             )
         return ""
 
+    def _other_stores(self, stages: Stages) -> str:
+        identities = stages.identities(stages.chosen(name for name, _ in self.stores))
+        for name, url in self.stores:
+            here = store_url(self.cache_url, name, identities[name]["fingerprint"])
+            if url != here:
+                return (
+                    f"would write {here}, not {url} as planned: its weights or code differ; put "
+                    "the same there"
+                )
+        return ""
 
-def _versions(spec: str) -> tuple[tuple[str, str], ...]:
+
+def _versions(stages: Stages) -> tuple[tuple[str, str], ...]:
     python = ".".join(platform.python_version_tuple()[:2])
-    extractors = {f"extractor {s.extractor}": str(s.kind.version) for s in Stages(json.loads(spec))}
+    extractors = {f"extractor {s.extractor}": str(s.kind.version) for s in stages}
     return (("Python", python), *libraries.versions().items(), *extractors.items())
 
 

@@ -101,6 +101,8 @@ class Store:
     def group(self) -> zarr.Group:
         """The zarr group; UserError where there is none."""
         try:
+            if not self.folder.has("zarr.json"):  # zarr would make the folder that it looks in
+                raise FileNotFoundError
             return zarr.open_group(self._zarr, mode="r+", zarr_format=3)
         except FileNotFoundError:
             raise UserError(f"{self.folder.url}: no store; run `smp extract` first") from None

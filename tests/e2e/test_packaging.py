@@ -17,7 +17,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from pipeline.checks.models import LICENCES
-from pipeline.dag.stage import DEFAULT_FILE
+from pipeline.dag.spec import DEFAULT_FILE
 from tests.support.paths import ROOT
 from tests.support.processes import smp
 

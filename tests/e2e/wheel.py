@@ -76,7 +76,7 @@ def test_a_wheel_has_every_file_of_both_packages_and_no_other(source: Path, whee
     in_source = {str(p.relative_to(source)): p.read_bytes() for p in ours}
     about = {name for name in packed if ".dist-info/" in name}
     assert {name: packed[name] for name in packed.keys() - about} == in_source
-    assert packed["pipeline/dag/stage.yaml"] == (ROOT / "stages.yaml").read_bytes()
+    assert packed["pipeline/stages.yaml"] == (ROOT / "stages.yaml").read_bytes()
     assert any(name.endswith("licenses/LICENSE") for name in about)
 
 
@@ -128,7 +128,7 @@ def test_what_is_installed_works_in_an_empty_folder(smp: Path, tmp_path: Path) -
         print(f"$ smp {' '.join(map(str, arguments))}\n{ended.stdout}")
         return ended.stdout
 
-    packaged = next(smp.parents[1].glob("lib/python*/site-packages")) / "pipeline/dag/stage.yaml"
+    packaged = next(smp.parents[1].glob("lib/python*/site-packages")) / "pipeline/stages.yaml"
     assert f"stages: {packaged}" in said("models", "--json").replace('"', "")
     assert "random" in said("settings", "bert")
     said("sample", "data/sample", "--clips", 48)

@@ -3,36 +3,65 @@
 import re
 import shlex
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.support.paths import ROOT
 
-PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md")])
-FENCED = re.compile(r"^```(\S*) ?(.*)\n((?:.*\n)*?)```$", re.MULTILINE)
+PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md")])
+BLOCK = re.compile(r"^(?:<!-- not run: (.+) -->\n)?```(\S*) ?(.*)\n((?:.*\n)*?)```$", re.MULTILINE)
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 NUMBER = re.compile(r"\b[0-9a-f]{8}\b|-?\d+(\.\d+)?")
+INTERRUPT = "^C"
 
 
 @dataclass(frozen=True)
 class Block:
-    """A fenced block: its language, the file that it is to be saved as, if any, and its text."""
+    """A fenced block: why it is not run, its language, the file to save it as, its text."""
 
+    why_not: str
     language: str
     file: str
     text: str
 
 
-@dataclass(frozen=True)
+@dataclass
 class Command:
     """A line after `$ ` and the lines that stand below it as what it prints."""
 
     line: str
-    prints: list[str]
+    prints: list[str] = field(default_factory=list)
+
+    @property
+    def is_interrupted(self) -> bool:
+        return INTERRUPT in self.prints
+
+    @property
+    def fails(self) -> bool:
+        """Whether what is shown is of a command that ends with another exit code than 0."""
+        return any(re.search(r"^Error|^Stopped|failed, |\^C", line) for line in self.prints)
+
+    def first_not_in(self, output: str) -> str | None:
+        """The first line that `output` does not go on with; None where all are there, in order.
+
+        `…` is anything, on a line of its own too. A number is any number, also of one thing.
+        """
+        at = 0
+        for line in self.prints:
+            if line.strip() in ("…", INTERRUPT, ""):
+                continue
+            parts = [_pattern(part) for part in line.split("…")]
+            found = re.compile(rf"^[ \t]*{'.*'.join(parts)}[ \t]*$", re.MULTILINE).search(
+                output, at
+            )
+            if not found:
+                return line
+            at = found.end()
+        return None
 
 
 def blocks(page: Path) -> list[Block]:
-    return [Block(*found) for found in FENCED.findall(page.read_text(encoding="utf-8"))]
+    return [Block(*found) for found in BLOCK.findall(page.read_text(encoding="utf-8"))]
 
 
 def commands(block: Block) -> list[Command]:
@@ -40,7 +69,7 @@ def commands(block: Block) -> list[Command]:
     found: list[Command] = []
     for line in block.text.splitlines():
         if line.startswith("$ "):
-            found.append(Command(line[2:], []))
+            found.append(Command(line[2:]))
         elif found:
             found[-1].prints.append(line)
     return found
@@ -49,27 +78,21 @@ def commands(block: Block) -> list[Command]:
 def of_smp(page: Path) -> Iterator[list[str]]:
     """The arguments of every `smp` command in the blocks of a page."""
     for block in blocks(page):
-        if block.language in ("console", "sh"):
+        if block.language == "console":
             for line in block.text.splitlines():
-                words = _words(line.partition("$ ")[2] if "$ " in line else line)
+                words = _words(line.partition("$ ")[2])
                 if words[:1] == ["smp"]:
                     yield words[1:]
 
 
 def links(page: Path) -> list[str]:
     """The links of a page to other files of the project."""
-    text = FENCED.sub("", page.read_text(encoding="utf-8"))
+    text = BLOCK.sub("", page.read_text(encoding="utf-8"))
     return [link for link in LINK.findall(text) if "://" not in link]
 
 
-def is_printed(line: str, output: str) -> bool:
-    """Whether a line is in what was printed; `…` is anything, a number any number, also of one."""
-    parts = [_pattern(part) for part in line.split("…")]
-    return re.search(rf"^\s*{'.*'.join(parts)}\s*$", output, re.MULTILINE) is not None
-
-
 def _pattern(text: str) -> str:
-    words = (re.escape(NUMBER.sub("\0", word)) for word in text.split(" "))
+    words = (re.escape(NUMBER.sub("\0", word)) for word in text.split())
     pattern = r"\s*".join(words).replace("partitions", "partitions?")
     return pattern.replace(re.escape("\0"), r"(-?\d+(\.\d+)?|[0-9a-f]{8})")
 

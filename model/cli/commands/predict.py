@@ -67,9 +67,9 @@ def predict(
     console = Console(stderr=True)
     model = TrainedModel(run, _by_stage(weights))
     clips = _clips(model, videos, text, table)
-    with display(console) as started:
-        shown = {"started": started} if console.is_terminal else {}
-        found = model(clips, cache=f"{cache.rstrip('/')}/{NAME}" if cache else None, **shown)
+    with display(console) as listener:
+        shown = listener if console.is_terminal else None
+        found = model(clips, f"{cache.rstrip('/')}/{NAME}" if cache else None, shown)
     if as_json:
         click.echo(json.dumps(_summary(model, found), ensure_ascii=False))
     else:

@@ -17,14 +17,17 @@ from pipeline.errors import UserError
     "stages_files",
     multiple=True,
     type=click.Path(path_type=Path),
-    help="A stages file whose stores stay; by default the one that `smp extract` would take.",
+    help="Keep the stores of this stages file. By default the one that `smp extract` uses. Can be "
+    "repeated.",
 )
 @click.option("--cache", "cache_root", default="cache", show_default=True, help="Path or URL.")
-@click.option("--name", help="What the cache calls the dataset.")
+@click.option("--name", help="The dataset's name in the cache.")
 @click.option(
-    "--strict", is_flag=True, help="Stores extracted last go too, unless a file has them."
+    "--strict",
+    is_flag=True,
+    help="Also remove what was extracted last, unless a stages file needs it.",
 )
-@click.option("--dry-run", is_flag=True, help="Say what would be removed; remove nothing.")
+@click.option("--dry-run", is_flag=True, help="Show what would be removed, without removing it.")
 def clean(
     dataset: Path | None,
     stages_files: tuple[Path, ...],
@@ -33,9 +36,10 @@ def clean(
     strict: bool,
     dry_run: bool,
 ) -> None:
-    """Remove the stores of DATASET, or of every dataset, that no current stages file reaches.
+    """Remove stores that no stages file needs any more.
 
-    What was extracted last stays, as does what the stages file names now.
+    Without DATASET, of every dataset in the cache. What was extracted last and what the stages file
+    needs now is kept.
     """
     from pipeline.dag.clean import caches, find, table_of
     from pipeline.io import lock

@@ -11,7 +11,9 @@ SHELLS = ("bash", "zsh", "fish")
 @click.argument("shell", type=click.Choice(SHELLS))
 @click.pass_context
 def completion(ctx: click.Context, shell: str) -> None:
-    """Print what has SHELL complete commands, options, stages and models.
+    """Print the shell completion script for SHELL.
+
+    It completes commands, options, stages and models.
 
     \b
     bash: smp completion bash > ~/.local/share/bash-completion/completions/smp

@@ -1,4 +1,4 @@
-"""`smp dataset`: what there is to do with clips before anything is extracted from them."""
+"""`smp dataset`."""
 
 from __future__ import annotations
 
@@ -21,18 +21,19 @@ SHOWN = 10  # findings of a kind
 
 @click.group()
 def dataset() -> None:
-    """Look at a dataset before anything is extracted from it."""
+    """Check a dataset before extraction."""
 
 
 @dataset.command()
 @click.argument("path", metavar="DATASET", type=click.Path(path_type=Path))
-@click.option("--decode", is_flag=True, help="Decode all media, instead of opening it.")
-@click.option("--all", "show_all", is_flag=True, help=f"More than {SHOWN} findings of a kind.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+@click.option("--decode", is_flag=True, help="Decode all media, not just open it.")
+@click.option("--all", "show_all", is_flag=True, help=f"Show more than {SHOWN} of each kind.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def check(path: Path, decode: bool, show_all: bool, as_json: bool) -> None:
-    """What is missing, unreadable or inconsistent in DATASET, a folder or a manifest.
+    """Find what is missing, unreadable or inconsistent.
 
-    Exit code 1 where something would fail, 0 where there are at most things to judge.
+    DATASET is a folder with label.csv and Raw/, or a manifest (.csv, .jsonl). Exit code 1 if there
+    is an error, 0 if there are at most warnings.
     """
     from pipeline.checks.dataset import check as run
     from pipeline.cli.console import counting
@@ -56,8 +57,8 @@ def _print_splits(checked: Checked) -> None:
 
     table = Table(box=None, pad_edge=False, title=checked.name, title_justify="left")
     table.add_column("split")
-    counted = ["clips", "labelled", "text", "pictures", "sound", "minutes"]
-    for heading in [*counted, *(f"{name} has" for name in PUBLISHED)]:
+    headings = ["clips", "labelled", "text", "video", "audio", "minutes"]
+    for heading in [*headings, *(f"published {name}" for name in PUBLISHED)]:
         table.add_column(heading, justify="right")
     for split, n in checked.splits.items():
         cells = [n.clips, n.labelled, n.text, n.pictures, n.sound, f"{n.seconds / 60:.1f}"]
@@ -68,15 +69,18 @@ def _print_splits(checked: Checked) -> None:
 
 
 def _print_findings(checked: Checked, most: int | None) -> None:
+    from pipeline.messages import counted
+
     by_kind: dict[tuple[bool, str], list[Finding]] = defaultdict(list)
     for finding in checked.findings:
         by_kind[not finding.fails, finding.kind].append(finding)
     for (is_mild, kind), findings in sorted(by_kind.items()):
-        click.echo(f"{kind}: {len(findings)}{'' if is_mild else ', would fail'}")
+        click.echo(f"{kind}: {len(findings)}{'' if is_mild else ', error'}")
         for finding in findings[:most]:
             click.echo(f"  {finding.where}: {finding.what}")
         if more := len(findings) - len(findings[:most]):
             click.echo(f"  … and {more} more; --all shows them")
     failing = sum(finding.fails for finding in checked.findings)
     rest = len(checked.findings) - failing
-    click.echo(f"{failing} would fail, {rest} to judge" if checked.findings else "All is well.")
+    told = f"{counted(failing, 'error')}, {counted(rest, 'warning')}"
+    click.echo(told if checked.findings else "No problems found.")

@@ -16,17 +16,17 @@ from pipeline.cli.group import CLIPS_FAILED, OK
     "--stages",
     "stages_file",
     type=click.Path(path_type=Path),
-    help="Whose models are looked for; by default ./stages.yaml, else the package's.",
+    help="Look for the models of this stages file. By default ./stages.yaml, else the package's.",
 )
-@click.option("--cache", default="cache", show_default=True, help="Where there must be room.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+@click.option("--cache", default="cache", show_default=True, help="Check the free space here.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def doctor(stages_file: Path | None, cache: str, as_json: bool) -> None:
-    """What of this machine would keep extraction from working, and what to do about it.
+    """Check that this machine can run the pipeline.
 
-    Exit code 1 where there is a problem; a note is none.
+    Every problem comes with a way to fix it. Exit code 1 if there is a problem; notes don't count.
     """
     from pipeline.checks.doctor import PROBLEM, findings
-    from pipeline.dag.stage import file_for
+    from pipeline.dag.spec import file_for
 
     found = []
     for one in findings(stages_file or file_for(Path(".")), cache):

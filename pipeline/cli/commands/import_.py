@@ -21,23 +21,23 @@ if TYPE_CHECKING:
 @click.command("import")
 @click.argument("path", type=click.Path(path_type=Path))
 @click.option("--cache", "cache_root", default="cache", show_default=True, help="Path or URL.")
-@click.option("--name", help="What the cache is called; by default as the file or folder.")
+@click.option("--name", help="Name in the cache. By default that of the file or folder.")
 @click.option(
     "--sampling",
     type=click.Choice(["uniform", "mean"]),
     default="uniform",
     show_default=True,
-    help="How longer sequences come to 32 steps.",
+    help="How to reduce longer sequences to 32 steps.",
 )
 @click.option(
-    "--visual", type=Names(), help="MERBench: the folders of features that are of the picture."
+    "--visual", type=Names(), help="MERBench: folders with visual features, as in resnet,clip."
 )
-@click.option("--audio", type=Names(), help="MERBench: those of the sound, as in hubert,wavlm.")
-@click.option("--text", type=Names(), help="MERBench: those of the words.")
+@click.option("--audio", type=Names(), help="MERBench: folders with audio features.")
+@click.option("--text", type=Names(), help="MERBench: folders with text features.")
 @click.option(
     "--language",
     type=click.Choice(["zh", "en"]),
-    help="MERBench: of the transcripts; by default Chinese where there are any.",
+    help="MERBench: language of the transcripts. By default Chinese, if there are any in Chinese.",
 )
 def import_(
     path: Path,
@@ -49,11 +49,11 @@ def import_(
     text: list[str] | None,
     language: str | None,
 ) -> None:
-    """Make a cache to train on from another tool's features at PATH.
+    """Import another tool's features for training.
 
-    PATH is a pickle of MMSA or in the dialect of MulT, MISA and MMIM, aligned or not, or a folder
-    in MERBench's layout: label.npz, transcription-engchi-polish.csv and features/. Nothing that a
-    pickle names is run. Train on it by its name, or by PATH.
+    PATH is a pickle from MMSA or from MulT, MISA or MMIM, aligned or not, or a folder in MERBench's
+    layout: label.npz, transcription-engchi-polish.csv and features/. Nothing that a pickle names is
+    executed. Train on the features by their name in the cache, or by PATH.
     """
     from pipeline.cli.console import print_problems, print_stages
     from pipeline.dataset.load import name_of

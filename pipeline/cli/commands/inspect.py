@@ -3,14 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import click
-
-if TYPE_CHECKING:
-    from pipeline.store.cache import Cache
 
 LONGEST_NAME = 80
 
@@ -21,18 +16,24 @@ LONGEST_NAME = 80
 @click.option(
     "--output",
     type=click.Path(path_type=Path, dir_okay=False),
-    help="Where the page goes; by default runs/DATASET-CLIP.html.",
+    help="Where to write the page. By default runs/DATASET-CLIP.html.",
 )
-@click.option("--open", "show", is_flag=True, help="Show the page in the browser.")
-@click.option("--at", "at_s", type=float, metavar="SECONDS", help="Which face's frame is shown.")
+@click.option("--open", "show", is_flag=True, help="Open the page in the browser.")
+@click.option(
+    "--at",
+    "at_s",
+    type=float,
+    metavar="SECONDS",
+    help="Show the face at this time.",
+)
 @click.option(
     "--stages",
     "stages_file",
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
-    help="Look at the stores of this stages file instead of those extracted last.",
+    help="Show the features of this stages file instead of those extracted last.",
 )
 @click.option("--cache", "cache_root", default="cache", show_default=True, help="Path or URL.")
-@click.option("--name", help="What the cache calls the dataset.")
+@click.option("--name", help="The dataset's name in the cache.")
 def inspect(
     dataset: Path,
     clip: str,
@@ -43,30 +44,24 @@ def inspect(
     cache_root: str,
     name: str | None,
 ) -> None:
-    """Write one HTML page with all that the cache of DATASET holds of CLIP, an id.
+    """Write an HTML page with the cached features of a clip.
 
-    The page needs no network. Its frame of the video is decoded again from the source.
+    CLIP is the id of a clip of DATASET. The page needs no network; its video frame is decoded again
+    from the source.
     """
+    from pipeline.dag.spec import Stages
     from pipeline.html import write_page
     from pipeline.inspect.page import inspect as page_of
     from pipeline.store.cache import locate, open_cache
 
     cache = open_cache(locate(dataset, cache_root, name))
-    html = page_of(cache, clip, at_s, _identities(cache, stages_file))
+    identities = None
+    if stages_file:
+        identities = Stages.load(stages_file, cache.table.language).stored_identities()
+    html = page_of(cache, clip, at_s, identities)
     own = Path("runs", f"{_as_file_name(f'{cache.name}-{clip}')}.html")
     path = write_page(html, output or own, show)
-    click.echo(f"written: {path} ({path.stat().st_size / 1e6:.1f} MB)")
-
-
-def _identities(cache: Cache, stages_file: Path | None) -> dict[str, Mapping[str, Any]] | None:
-    """Of the stages with a store that a stages file names; None where there is no file."""
-    if stages_file is None:
-        return None
-    from pipeline.dag.stage import Stages
-
-    stages = Stages.load(stages_file, cache.table.language)
-    found = stages.identities(stages)
-    return {stage.name: found[stage.name] for stage in stages if stage.stored}
+    click.echo(f"Written: {path} ({path.stat().st_size / 1e6:.1f} MB)")
 
 
 def _as_file_name(text: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,54 +20,66 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("action", type=click.Choice(["list", "pull"]), default="list")
+@click.argument("dataset", type=click.Path(path_type=Path), required=False)
 @click.option(
     "--stages",
     "stages_file",
     type=click.Path(path_type=Path),
-    help="The stages file; by default ./stages.yaml, else the package's.",
+    help="The stages file. By default that of DATASET, else ./stages.yaml, else the package's.",
 )
 @click.option(
     "--language",
     type=click.Choice(["en", "zh"]),
-    default="en",
-    show_default=True,
-    help="Of the dataset's texts, for settings that differ by it.",
+    help="Language of the transcripts, for models that differ by it. By default that of DATASET, "
+    "else en.",
 )
-@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
-def models(action: str, stages_file: Path | None, language: str, as_json: bool) -> None:
-    """The models that a stages file needs: size, licence, whether they are here; or fetch them.
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def models(
+    action: str,
+    dataset: Path | None,
+    stages_file: Path | None,
+    language: str | None,
+    as_json: bool,
+) -> None:
+    """List or download the models that extraction needs.
 
-    The hub's client is used: HF_HOME says where models are kept, HF_ENDPOINT which hub is asked,
-    and with HF_HUB_OFFLINE=1 none is. Exit code 1 where a model could not be fetched.
+    Name DATASET to get the models for its stages file and language. Models come from the Hugging
+    Face hub: HF_HOME says where they are kept, HF_ENDPOINT which hub to use; with HF_HUB_OFFLINE=1
+    nothing is downloaded. Exit code 1 if a model could not be downloaded.
     """
     from pipeline.checks.models import needed
-    from pipeline.dag.stage import Stages, file_for
+    from pipeline.dag.spec import Stages, file_for
+    from pipeline.dataset.load import load
 
-    path = stages_file or file_for(Path("."))
-    found = needed(Stages.load(path, language), ask=action == "list")
-    errors: list[str] = []
+    language = language or (load(dataset).language if dataset else "en")
+    path = stages_file or file_for(dataset or Path("."))
+    found, errors = needed(Stages.load(path, language), ask=action == "list"), list[str]()
     if action == "pull":
         found, errors = _pulled(found)
     if as_json:
         content = {"stages": str(path), "models": [m.to_json() for m in found], "errors": errors}
         click.echo(json.dumps(content, indent=2, ensure_ascii=False))
     else:
+        click.echo(f"stages: {path}, language: {language}", err=True)
         _print(found)
     for error in errors:
         click.echo(f"Error: {error}", err=True)
     if action == "list" and not as_json and not all(model.is_here for model in found):
-        click.echo("To fetch what is not here: smp models pull")
+        given = {"--stages": stages_file, "--language": language if not dataset else None}
+        options = [word for name, value in given.items() if value for word in (name, str(value))]
+        words = ["smp", "models", "pull", *([str(dataset)] if dataset else []), *options]
+        click.echo(f"To download what is not here: {shlex.join(words)}")
     sys.exit(CLIPS_FAILED if errors else OK)
 
 
 def _pulled(found: Sequence[Model]) -> tuple[list[Model], list[str]]:
-    """Each model fetched, the others too where one can't be."""
+    """Each model downloaded, the others too where one can't be."""
     from pipeline.checks.models import fetch
 
     pulled, errors = [], []
     for model in found:
         if not model.is_here:
-            click.echo(f"fetching {model.source.id} …", err=True)
+            click.echo(f"downloading {model.source.id} …", err=True)
         try:
             pulled.append(fetch(model))
         except UserError as error:
@@ -85,11 +98,10 @@ def _print(found: Sequence[Model]) -> None:
         table.add_column(heading, justify="right" if heading == "MB" else "left")
     for m in found:
         size = "–" if m.size_bytes is None else f"{m.size_bytes / 1e6:.1f}"
-        here, revision = "yes" if m.is_here else "no", (m.revision or "–")[:12]
-        here = "in part" if m.lacking else here
-        stages = ", ".join(m.stages)
+        here = "in part" if m.lacking else "yes" if m.is_here else "no"
+        stages, revision = ", ".join(m.stages), (m.revision or "–")[:12]
         table.add_row(m.source.id, stages, m.kind, here, revision, size, m.licence)
     print_whole(table)
     for m in found:
         if m.lacking:
-            click.echo(f"{m.source.id} at {m.path} lacks {'; '.join(m.lacking)}")
+            click.echo(f"{m.source.id} at {m.path} is missing {'; '.join(m.lacking)}")

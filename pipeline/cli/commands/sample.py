@@ -9,10 +9,13 @@ import click
 
 @click.command()
 @click.argument("folder", type=click.Path(path_type=Path))
-@click.option("--clips", default=None, type=click.IntRange(min=48), help="How many.")
+@click.option("--clips", default=None, type=click.IntRange(min=48), help="Number of clips.")
 def sample(folder: Path, clips: int | None) -> None:
-    """Write a small dataset of real faces, ready for `smp extract`, to FOLDER."""
+    """Write a small dataset of real faces to try things on.
+
+    It is written to FOLDER, ready for `smp extract FOLDER`.
+    """
     from pipeline.sample.write import write_sample
 
     write_sample(folder, **({} if clips is None else {"clips": clips}))
-    click.echo(f"wrote {folder}; next: smp extract {folder}")
+    click.echo(f"Written: {folder}; next: smp extract {folder}")

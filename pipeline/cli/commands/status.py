@@ -11,11 +11,11 @@ import click
 @click.command()
 @click.argument("dataset", type=click.Path(path_type=Path))
 @click.option("--cache", "cache_root", default="cache", show_default=True, help="Path or URL.")
-@click.option("--name", help="What the cache calls the dataset.")
-@click.option("--all", "show_all", is_flag=True, help="Each clip with a problem on its own line.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object, with all of the problems.")
+@click.option("--name", help="The dataset's name in the cache.")
+@click.option("--all", "show_all", is_flag=True, help="Show every clip with a problem.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object, with all problems.")
 def status(dataset: Path, cache_root: str, name: str | None, show_all: bool, as_json: bool) -> None:
-    """How far the extraction of DATASET is, and what is wrong with which clip."""
+    """Show how far extraction is and which clips have problems."""
     from pipeline.cli.console import print_problems, print_stages
     from pipeline.store.cache import locate, open_cache
     from pipeline.store.status import random_stages

@@ -16,12 +16,13 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("cache", type=click.Path())
-@click.option("--repair", is_flag=True, help="Remove what is wrong; `smp extract` makes it again.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+@click.option("--repair", is_flag=True, help="Remove damaged data, to be extracted again.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def verify(cache: str, repair: bool, as_json: bool) -> None:
-    """Read all of CACHE, a folder or URL `cache/<dataset>`, and hold it against its commits.
+    """Check a cache for damaged or missing data.
 
-    Exit code 1 where something is wrong, also where it was repaired.
+    CACHE is the folder or URL `cache/<dataset>`; all of it is read and compared to its commits.
+    Exit code 1 if something is damaged, also if it was repaired.
     """
     from pipeline.store.verify import verify as run
 
@@ -44,9 +45,9 @@ def _print(report: Report, repaired: bool) -> None:
     again = _command(report.cache_url)
     lost = ", ".join(f"{store} {number}" for store, number in report.lost) or "none"
     if repaired:
-        click.echo(f"Removed. `{again}` makes these partitions again: {lost}")
+        click.echo(f"Removed. To extract these partitions again, run `{again}`: {lost}")
     else:
-        click.echo(f"Partitions to make again: {lost}. Have it done by:")
+        click.echo(f"Partitions to extract again: {lost}. To repair:")
         click.echo(f"  smp verify {report.cache_url} --repair && {again}")
 
 

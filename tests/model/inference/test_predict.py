@@ -6,7 +6,7 @@ import csv
 import json
 import pickle
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -23,17 +23,32 @@ from model.cli.group import main
 from model.inference import prediction
 from model.metrics import MOSI, SIMS
 from model.network import CLASSES
+from pipeline.dag.plan import StagePlan
 from pipeline.dataset.clip import SPLITS, Clip
 from pipeline.dataset.from_paths import clips_of, with_table
 from pipeline.encoders import resnet18
 from pipeline.errors import UserError
 from pipeline.runner.extract import extract
-from pipeline.runner.task import run_serially
+from pipeline.runner.serial import run_serially
+from pipeline.runner.types import Outcome
 from pipeline.sample.write import FEWEST, SPECIAL, write_sample
 from tests.support import feature_files
 
 PARTITION = 8  # so that a call has several
 Run = SimpleNamespace
+
+
+class Clips:
+    """A listener that counts the clips of each plan, of all stages."""
+
+    def __init__(self) -> None:
+        self.planned_clips: list[int] = []
+
+    def planned(self, plans: Sequence[StagePlan]) -> None:
+        self.planned_clips.append(sum(plan.clips for plan in plans))
+
+    def finished(self, outcome: Outcome) -> None:
+        pass
 
 
 def train(folder: Path, *options: str) -> Path:
@@ -199,17 +214,12 @@ class TestClips:
     def test_a_kept_cache_computes_only_what_is_new(self, run, tmp_path):
         model, cache = load(run), str(tmp_path / "kept")
         clips = list(model.dataset().values())
-        tasks: list[int] = []
-
-        def started(plans: Any) -> Callable[[Any], None]:
-            tasks.append(sum(plan.clips for plan in plans))
-            return lambda outcome: None
-
-        first = model(clips[:2], cache, started)
-        assert model(clips[:2], cache, started) == first
-        model(clips[2:3], cache, started)
-        assert model(clips[:3], cache, started)[:2] == first
-        assert tasks == [10, 0, 5, 0], "clips times stages"
+        watched = Clips()
+        first = model(clips[:2], cache, watched)
+        assert model(clips[:2], cache, watched) == first
+        model(clips[2:3], cache, watched)
+        assert model(clips[:3], cache, watched)[:2] == first
+        assert watched.planned_clips == [10, 0, 5, 0], "clips times stages"
 
     def test_a_cache_of_something_else_is_left_alone(self, run, folder):
         with pytest.raises(UserError, match="holds another dataset"):

@@ -76,7 +76,7 @@ def test_a_sound_dataset_passes_with_its_counts(folder: Path) -> None:
     assert counts.seconds == pytest.approx(0.7, abs=0.15)
     done = smp(folder)
     assert done.exit_code == 0
-    assert "All is well." in done.output
+    assert "No problems found." in done.output
     assert "1284" in done.output
     assert "1368" in done.output
 

@@ -18,8 +18,9 @@ from pipeline.checks.doctor import NOTE, OK, PROBLEM
 from pipeline.media import codecs
 from pipeline.sample.write import STAGES
 from pipeline.system import resources
+from tests.support.paths import ROOT
 
-SAMPLE = Path(doctor.__file__).with_name(f"sample_{STAGES}")
+SAMPLE = ROOT / "pipeline/sample" / STAGES
 
 
 @pytest.fixture(autouse=True)
@@ -134,7 +135,7 @@ def test_the_limits_of_a_container_count(tmp_path: Path, monkeypatch: pytest.Mon
 
 def test_torch_is_loaded_only_where_there_is_a_driver() -> None:
     code = (
-        "import sys; from pipeline import doctor; doctor.DRIVER_SIGNS = ()\n"
+        "import sys; from pipeline.checks import doctor; doctor.DRIVER_SIGNS = ()\n"
         "doctor.shutil.which = lambda name: None\n"
         "print(doctor.gpu().state, 'torch' in sys.modules)\n"
         "doctor.shutil.which = lambda name: name\n"

@@ -14,7 +14,8 @@ import pytest
 import yaml
 
 from pipeline.checks.models import BUILT_IN, DOWNLOAD, HUB, LICENCES, LOCAL, needed
-from pipeline.dag.stage import DEFAULT_FILE, Stages, built_in
+from pipeline.dag.spec import DEFAULT_FILE, Stages
+from pipeline.dag.stage import built_in
 from pipeline.stage.extractor import Extractor
 from pipeline.weights.random_weights import RANDOM
 from tests.support import hub
@@ -93,7 +94,7 @@ def test_what_is_pulled_is_what_is_needed_and_then_it_is_here(url: str, tmp_path
     assert (before["size_bytes"], before["licence"]) == (5005, "mit"), "as the hub says"
     pulled = smp(tmp_path, url, "pull", *where)
     assert pulled.returncode == 0, pulled.stderr
-    assert "fetching own/net" in pulled.stderr
+    assert "downloading own/net" in pulled.stderr
     snapshot = tmp_path / "hf/hub/models--own--net/snapshots" / hub.COMMIT
     assert names_in(snapshot) == {
         "config.json", "model.safetensors", "vocab.txt", "tokenizer_config.json", "README.md"
@@ -145,12 +146,29 @@ def test_what_lacks_of_a_model_that_is_here_is_told_and_then_fetched(
     snapshot = tmp_path / "hf/hub/models--own--net/snapshots" / hub.COMMIT
     (snapshot / "vocab.txt").unlink()  # as where someone loaded the network alone
     told = smp(tmp_path, NOWHERE, *where, HF_HUB_OFFLINE="1").stdout
-    assert f"own/net at {snapshot} lacks a vocabulary (tokenizer.json, vocab.txt" in told
+    assert f"own/net at {snapshot} is missing a vocabulary (tokenizer.json, vocab.txt" in told
     assert " in part " in told
     assert "smp models pull" in told
     after = smp(tmp_path, url, "pull", *where)
     assert after.returncode == 0, after.stderr
     assert (snapshot / "vocab.txt").exists()
+
+
+def test_a_dataset_says_which_stages_file_and_which_language(url: str, tmp_path: Path) -> None:
+    dataset = tmp_path / "sims"
+    dataset.mkdir()
+    head = "video_id,clip_id,text,label,annotation,mode\n"
+    (dataset / "label.csv").write_text(f"{head}v,1,你好,0,,train\n", encoding="utf-8")
+    stages_file(dataset, bert={"weights": {"en": "own/net", "zh": "own/chinese"}})
+    for more, model in ([], "own/chinese"), (["--language", "en"], "own/net"):
+        listed = smp(tmp_path, url, "list", str(dataset), *more, "--json").models
+        assert listed.keys() - {"facenet-pytorch/mtcnn"} == {model}
+    told = smp(tmp_path, url, "list", str(dataset)).stdout
+    assert f"To download what is not here: smp models pull {dataset}" in told
+    pulled = smp(tmp_path, url, "pull", str(dataset))
+    assert pulled.returncode == 0, pulled.stderr
+    assert "downloading own/chinese" in pulled.stderr
+    assert "own/net" not in pulled.stderr
 
 
 def test_what_a_folder_lacks_is_told(tmp_path: Path) -> None:

@@ -55,7 +55,7 @@ def test_status_folds_and_names_the_command_that_shows_each_clip(transcripts: Tr
     short = shown(url)
     assert "30 clips, e.g. v/0000, v/0001, v/0002" in short
     assert "v/0007" not in short
-    assert f"Every clip with its reason: smp status {url} --all" in short
+    assert f"All clips with their reasons: smp status {url} --all" in short
     every = shown(url, "--all")
     assert [f"v/{i:04}: failed, " in every for i in range(30)] == [True] * 30
     assert "--all" not in every
@@ -70,7 +70,7 @@ def test_many_different_reasons_are_cut(capsys: pytest.CaptureFixture[str]) -> N
     print_problems([stage], "cache/talks")
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 1 + MOST_LINES + 2
-    assert lines[-2] == "  … and 6 lines more"
-    assert lines[-1] == "Every clip with its reason: smp status cache/talks --all"
+    assert lines[-2] == "  … and 6 more lines"
+    assert lines[-1] == "All clips with their reasons: smp status cache/talks --all"
     print_problems([stage], "cache/talks", all_of_them=True)
     assert len(capsys.readouterr().out.splitlines()) == 1 + 26

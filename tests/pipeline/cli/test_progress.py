@@ -8,7 +8,8 @@ from rich.console import Console
 
 from pipeline.cli.progress import Tally, display
 from pipeline.runner import under_way
-from pipeline.runner.task import Outcome, run_serially
+from pipeline.runner.serial import run_serially
+from pipeline.runner.types import Outcome
 from tests.conftest import Transcripts
 
 
@@ -62,8 +63,8 @@ def test_no_time_left_is_told_before_there_is_something_to_go_by() -> None:
 def lines_of(transcripts: Transcripts, line_every_s: float, clips: int) -> list[str]:
     transcripts.texts(["!slow"] * clips)
     said = io.StringIO()
-    with display(Console(file=said, width=200), line_every_s) as started:
-        transcripts.extract(run_serially, started=started)
+    with display(Console(file=said, width=200), line_every_s) as listener:
+        transcripts.extract(run_serially, listener=listener)
     return said.getvalue().splitlines()
 
 
@@ -86,9 +87,9 @@ def test_a_terminal_has_a_bar(transcripts: Transcripts) -> None:
     transcripts.texts(["one", "two"])
     said = io.StringIO()
     console = Console(file=said, force_terminal=True, width=120)
-    with display(console) as started:
+    with display(console) as listener:
         begun = time.monotonic()
-        transcripts.extract(started=started)
+        transcripts.extract(listener=listener)
         assert time.monotonic() - begun < 30
     assert "letters" in said.getvalue()
     assert "clips" in said.getvalue()

@@ -17,7 +17,7 @@ from torchvision.models import resnet18
 
 from pipeline import dataset
 from pipeline.dag.plan import Plan, prepare
-from pipeline.dag.stage import DEFAULT_FILE, Stages
+from pipeline.dag.spec import DEFAULT_FILE, Stages
 from pipeline.errors import UserError
 from pipeline.extractors.action_units import HUB, LANDMARKS_FILE
 from pipeline.io.folder import Folder
@@ -372,7 +372,7 @@ def test_a_setting_costs_its_stage_and_what_depends_on_it_or_nothing(
 
 @pytest.mark.parametrize("stage", [stage for stage in RESULT if "precision" in RESULT[stage]])
 def test_a_setting_that_came_later_leaves_the_fingerprint_as_it_was(stage: str) -> None:
-    kind = KINDS[stage].Settings
+    kind: Any = KINDS[stage].Settings
     as_ever = kind(**RANDOM[stage])
     assert "precision" in kind.marked("unless_default")
     assert "precision" not in as_ever.affecting_results()

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 import yaml
 
-from pipeline.dag.stage import DEFAULT_FILE, Stage, Stages, file_for
+from pipeline.dag.spec import DEFAULT_FILE, Stages, file_for
+from pipeline.dag.stage import Stage
 from pipeline.errors import UserError
 from pipeline.stage.extractor import Extractor
 from pipeline.stage.field import Field
@@ -39,13 +40,13 @@ def stages(**boxes: Any) -> Stages:
             "stages need each other: ",
         ),
         ({}, "must name at least one stage"),
-        ({"letters": {**LETTERS, "keep": "false"}}, "keep is true or false, got 'false'"),
-        ({"letters": {**LETTERS, "enabled": "no"}}, "enabled is true or false, got 'no'"),
+        ({"letters": {**LETTERS, "keep": "false"}}, "keep: .* valid boolean .got 'false'"),
+        ({"letters": {**LETTERS, "enabled": "no"}}, "enabled: .* valid boolean .got 'no'"),
         (
             {"letters": {**LETTERS, "enabled": False}, "doubled": DOUBLED},
             "stage 'doubled' takes 'features', which none",
         ),
-        ({"letters": LETTERS, "doubled": {**DOUBLED, "needs": 3}}, "needs is a stage or a list"),
+        ({"letters": LETTERS, "doubled": {**DOUBLED, "needs": 3}}, "needs: .* valid list .got 3"),
         (
             {
                 "letters": LETTERS,
@@ -191,7 +192,7 @@ def test_a_stage_that_is_off_is_as_if_it_were_not_there() -> None:
     assert off.reads(off["bert"]) == {"text"}
     found = [s.identities(s.chosen(["bert"]))["bert"]["fingerprint"] for s in (off, alone)]
     assert found[0] == found[1]
-    with pytest.raises(UserError, match="stage 'asr' is off; say `enabled: true`"):
+    with pytest.raises(UserError, match="stage 'asr' is off; set `enabled: true`"):
         off.chosen(["asr"])
     on = stages(audio={}, asr={**asr, "enabled": True}, bert={**bert, "needs": "asr"})
     assert on.reads(on["bert"]) == {"text", "audio", "video"}

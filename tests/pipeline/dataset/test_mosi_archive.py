@@ -10,7 +10,7 @@ import yaml
 from pipeline import dataset
 from pipeline.errors import UserError
 from pipeline.runner.extract import extract
-from pipeline.runner.task import run_serially
+from pipeline.runner.serial import run_serially
 from pipeline.store.cache import open_cache
 from tests.support.bad_media.making import filmed, good, spoken
 

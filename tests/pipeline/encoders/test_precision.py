@@ -8,7 +8,7 @@ import pytest
 import torch
 from transformers import Wav2Vec2Config, Wav2Vec2FeatureExtractor, Wav2Vec2Model
 
-from pipeline.dag.stage import Stages
+from pipeline.dag.spec import Stages
 from pipeline.dataset.clip import Clip
 from pipeline.encoders import precision, resnet18
 from pipeline.extractors.action_units import ActionUnits

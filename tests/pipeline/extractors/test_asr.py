@@ -30,7 +30,7 @@ from pipeline.extractors.asr import SEARCHED, Asr, windows
 from pipeline.extractors.bert import Bert
 from pipeline.media.waveform import RATE_HZ
 from pipeline.runner.extract import Extraction, extract
-from pipeline.runner.task import run_serially
+from pipeline.runner.serial import run_serially
 from pipeline.stage.result import ClipInputs, ClipResult
 from pipeline.stage.transcript import read, text_of, written
 from pipeline.store.cache import Cache

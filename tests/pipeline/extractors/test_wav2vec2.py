@@ -285,7 +285,7 @@ def test_threads_that_all_come_first_load_one_network_each_and_agree():
     code = """
 from concurrent.futures import ThreadPoolExecutor
 import numpy as np
-from pipeline.dataset.load.clip import Clip
+from pipeline.dataset.clip import Clip
 from pipeline.stage.result import ClipInputs
 from pipeline.extractors.bert import Bert
 from pipeline.extractors.wav2vec2 import Wav2vec2

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import pytest
 
-from pipeline.dag.stage import Stages
+from pipeline.dag.spec import Stages
 from pipeline.extractors.faces import Faces
 from pipeline.faces.scene_cuts import AHEAD, AHEAD_PX, SceneCuts
 from pipeline.media import frames

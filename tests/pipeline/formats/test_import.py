@@ -341,7 +341,7 @@ class TestCache:
         chunk = next(Path("cache/talks/audio").glob("*.zarr/features/c/1/0/0"))
         chunk.write_bytes(chunk.read_bytes()[:-1] + b"x")
         told = smp("verify", "cache/talks", "--repair", code=1)
-        assert "`smp import talks.pkl` makes these partitions again: audio/" in told.output
+        assert "extract these partitions again, run `smp import talks.pkl`: audio/" in told.output
         assert "1 of 6 partitions written" in smp("import", "talks.pkl").output
         assert stored_bytes("cache/talks") == whole
 

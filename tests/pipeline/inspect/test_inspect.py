@@ -21,7 +21,7 @@ from pipeline.inspect.source import frame_at
 from pipeline.media.waveform import FULL_SCALE
 from pipeline.media.write_mp4 import write_mp4
 from pipeline.runner.extract import extract
-from pipeline.runner.task import run_serially
+from pipeline.runner.serial import run_serially
 from pipeline.sample import footage, voice
 from pipeline.stage.steps import STEPS
 from pipeline.stage.transcript import read

@@ -10,10 +10,12 @@ from click.testing import CliRunner, Result
 from model.cli.group import main
 from pipeline import open_cache
 from pipeline.checks import doctor
-from pipeline.dag.stage import DEFAULT_FILE, Stages, built_in, extractor_class
+from pipeline.dag.spec import DEFAULT_FILE, Stages
+from pipeline.dag.stage import built_in, extractor_class
 from pipeline.errors import UserError
 from pipeline.runner.dask_engine import DaskEngine
-from pipeline.runner.task import Engine, run_serially
+from pipeline.runner.serial import run_serially
+from pipeline.runner.types import Engine
 from pipeline.system.device import is_broken, require
 from tests.conftest import Transcripts
 
@@ -157,7 +159,10 @@ def test_a_device_that_is_there_but_broken_is_named(monkeypatch: pytest.MonkeyPa
 @pytest.mark.parametrize(
     ("lacks", "told"),
     [
-        ("code", "all of 4 clips fail alike (KeyError: 'nothing in /data/v/0000.bin of 6 bytes"),
+        (
+            "code",
+            "all 4 clips fail for the same reason (KeyError: 'nothing in /data/v/0000.bin of 6",
+        ),
         ("library", "ModuleNotFoundError: No module named 'no_such_library'"),
         ("device", "RuntimeError: CUDA error: unspecified launch failure"),
         ("disk", "[Errno 5] Input/output error: '/data/v/0000.bin'"),
@@ -173,7 +178,7 @@ def test_what_is_no_clips_fault_commits_nothing_and_runs_once_it_is_mended(
     assert done.exit_code == 1
     assert told in done.stderr
     assert "letters, partitions 0, 1: " in done.stderr
-    assert "4 partitions not made; fix the cause and run again." in done.stderr
+    assert "4 partitions failed; fix the cause and run again." in done.stderr
     assert "Traceback (most" not in done.output
     assert commits(transcripts) == []
     assert bool(logged(transcripts)) == (lacks != "disk")
@@ -215,11 +220,11 @@ def test_a_reason_that_names_a_clip_is_the_clips_also_where_all_have_it(
     found = open_cache(transcripts.cache_url)["letters"]
     assert found.states.tolist() == ["failed"] * 6
     assert found.reasons[0] == "v/0000 is truncated"
-    assert "to run them again: smp " in told.stderr
+    assert "6 clips failed; to try again: smp " in told.stderr, "not once for each stage"
     letters(transcripts)
     told = smp_extract(transcripts, "--serial")
     assert "all committed, but some failed" in told.stdout
-    assert "to run them again: smp " in told.stderr
+    assert "6 clips failed; to try again: smp " in told.stderr
     assert smp_extract(transcripts, "--serial", "--retry").exit_code == 0
 
 
@@ -234,7 +239,7 @@ def test_a_clip_that_is_alone_in_its_partition_bears_what_it_raises(
 def test_not_a_number_in_every_clip_is_the_stages(transcripts: Transcripts) -> None:
     transcripts.texts(["!nan"] * 4)
     (error,) = [o.error for o in transcripts.extract().outcomes if o.stage == "letters"]
-    assert "all of 4 clips fail alike ('features' holds NaN or infinite values)" in error
+    assert "all 4 clips fail for the same reason ('features' holds NaN or infinite values)" in error
     assert commits(transcripts) == []
 
 

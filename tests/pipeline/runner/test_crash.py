@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 
-from pipeline.dag.plan import Task
+from pipeline.dag.task import Task
 from pipeline.io.file_digests import FileDigests
+from pipeline.runner.serial import run_serially
 from pipeline.runner.stop import Stop
-from pipeline.runner.task import Outcome, run_serially
+from pipeline.runner.types import Outcome
 from tests.conftest import Transcripts
 from tests.support.crashing import Kill, differences, files_of, gone, start, until_done, workers_of
 

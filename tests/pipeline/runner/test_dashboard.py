@@ -53,7 +53,7 @@ def test_processes_have_one_and_it_can_be_looked_at(two_texts: Transcripts) -> N
         with urlopen(line.removeprefix(MARK), timeout=60) as page:
             pages.append(page.read().decode())
 
-    two_texts.extract(DaskEngine(workers=1, tell=look))
+    two_texts.extract(DaskEngine(workers=1, show=look))
     assert len(pages) == 1
     assert "<title>Dask Diagnostic UI</title>" in pages[0]
 

@@ -12,16 +12,18 @@ from types import SimpleNamespace
 import pytest
 from distributed import Client
 
-from pipeline.dag.plan import Task
+from pipeline.dag.task import Task
 from pipeline.errors import UserError
 from pipeline.runner import dask_engine
 from pipeline.runner.dask_engine import DaskEngine
-from pipeline.runner.task import execute, run_serially
-from pipeline.runner.worker_check import Muster, UnfitWorkerError
+from pipeline.runner.serial import run_serially
+from pipeline.runner.task import execute
+from pipeline.runner.worker_check import UnfitWorkerError, WorkerCheck
 from pipeline.store.store import Store
 from tests.conftest import Transcripts
 from tests.support.paths import ROOT
 from tests.support.processes import BIN, Child, child, free_port, smp, wait_until
+from tests.support.toys.letters import Letters
 
 Bytes = Callable[[str], dict[str, bytes]]
 TEXTS = [f"text number {i}" for i in range(48)]
@@ -247,13 +249,13 @@ def test_a_task_that_is_given_out_again_after_its_commit_does_nothing(
 
 
 @pytest.fixture
-def muster(transcripts: Transcripts, tmp_path: Path) -> Muster:
+def check(transcripts: Transcripts, tmp_path: Path) -> WorkerCheck:
     media = tmp_path / "clip.mp4"
     media.write_bytes(b"12345")
-    found: list[Muster] = []
+    found: list[WorkerCheck] = []
 
     def look(tasks, stop):
-        found.append(Muster.of(tasks))
+        found.append(WorkerCheck.of(tasks))
         return ()
 
     transcripts.texts(TEXTS[:4])
@@ -261,28 +263,28 @@ def muster(transcripts: Transcripts, tmp_path: Path) -> Muster:
     return replace(found[0], lease="", media=(str(media), 5))
 
 
-def test_a_worker_that_sees_the_same_is_fit(muster: Muster) -> None:
+def test_a_worker_that_sees_the_same_is_fit(check: WorkerCheck) -> None:
     assert {"Python", "torch", "zarr", "extractor tests.support.toys.letters"} <= dict(
-        muster.versions
+        check.versions
     ).keys()
-    muster.check()
+    check.check()
 
 
 def test_a_worker_without_the_cache_the_clips_or_the_versions_is_told_which(
-    muster: Muster, tmp_path: Path
+    check: WorkerCheck, tmp_path: Path
 ) -> None:
     gone = str(tmp_path / "gone")
     versions = (("torch", "0.1"), ("extractor tests.support.toys.letters", "99"))
     differing = {
-        "does not see the cache": replace(muster, lease="of another run"),
-        f"does not see the cache {gone}": replace(muster, cache_url=gone, lease="x"),
-        f"does not see the clip {gone}": replace(muster, media=(gone, 5)),
-        "does not see the clip": replace(muster, media=(__file__, 6)),
+        "does not see the cache": replace(check, lease="of another run"),
+        f"does not see the cache {gone}": replace(check, cache_url=gone, lease="x"),
+        f"does not see the clip {gone}": replace(check, media=(gone, 5)),
+        "does not see the clip": replace(check, media=(__file__, 6)),
         r"has torch .+ where this run has 0\.1, extractor .+ 1 where this run has 99": replace(
-            muster, versions=versions
+            check, versions=versions
         ),
         "no extractor 'tests.support.toys.lettres'": replace(
-            muster, spec=muster.spec.replace("toys.letters", "toys.lettres")
+            check, spec=check.spec.replace("toys.letters", "toys.lettres")
         ),
     }
     for message, one in differing.items():
@@ -290,14 +292,24 @@ def test_a_worker_without_the_cache_the_clips_or_the_versions_is_told_which(
             one.check()
 
 
+def test_a_worker_with_other_code_or_weights_than_planned_is_refused(
+    check: WorkerCheck, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    unaware = replace(check, versions=())  # as where the weights alone differ
+    unaware.check()
+    monkeypatch.setattr(Letters, "version", 2)
+    with pytest.raises(UnfitWorkerError, match=r"would write .+/letters/.+ as planned"):
+        unaware.check()
+
+
 @pytest.mark.slow
 def test_a_worker_that_joins_later_is_asked_too(
     transcripts: Transcripts, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     transcripts.texts(TEXTS[:4])
-    monkeypatch.setattr(dask_engine, "_call_up", lambda client, muster, gpu: None)
-    of = Muster.of
-    monkeypatch.setattr(Muster, "of", lambda tasks: replace(of(tasks), lease="of another run"))
+    monkeypatch.setattr(dask_engine, "_check_workers", lambda client, check, gpu: None)
+    of = WorkerCheck.of
+    monkeypatch.setattr(WorkerCheck, "of", lambda tasks: replace(of(tasks), lease="of another run"))
     with pytest.raises(UserError, match="does not see the cache"):
         transcripts.extract(DaskEngine())
 
@@ -365,11 +377,11 @@ def test_a_device_that_the_workers_lack_is_told_before_anything_runs(
 
 
 def test_only_workers_that_declare_an_accelerator_are_asked_for_devices_where_some_do(
-    muster: Muster,
+    check: WorkerCheck,
 ) -> None:
-    spec = json.loads(muster.spec)
+    spec = json.loads(check.spec)
     spec["stages"]["letters"] = {"extractor": "tests.support.toys.mortal", "device": "cuda:99"}
-    here = replace(muster, spec=json.dumps(spec), versions=())
+    here = replace(check, spec=json.dumps(spec), versions=())
     for declared, gpu, asked in (({}, False, True), ({}, True, False), ({"GPU": 1.0}, True, True)):
         worker = SimpleNamespace(state=SimpleNamespace(total_resources=declared))
         with pytest.raises(UserError) if asked else nullcontext():

@@ -192,14 +192,11 @@ def test_a_signal_ends_a_run_after_the_partitions_in_flight(
     process = start(words)
     begun(stopped, process)
     workers = workers_of(process.pid)
-    if number == signal.SIGINT:  # as a terminal does it: to every process of the run
-        os.killpg(process.pid, number)
-    else:
-        process.send_signal(number)
+    os.killpg(process.pid, number)  # as a terminal or a service manager does it: to every process
     said, _ = process.communicate(timeout=120)
     assert process.returncode == 128 + number, said
-    assert "Stopping after the partitions in flight" in said
-    assert f"to go on: smp extract {stopped.folder}" in said
+    assert "Stopping when the running partitions are done" in said
+    assert f"to continue: smp extract {stopped.folder}" in said
     assert "Traceback" not in said
     assert gone(workers, within_s=30)
     calls = stopped.called()

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from pipeline.dag.plan import Task, TaskId
+from pipeline.dag.task import Task, TaskId
 from pipeline.runner.queue import TaskQueue
 
 NEEDS = {"bert": (), "faces": (), "resnet18": ("faces",), "visual": ("resnet18",)}

@@ -16,7 +16,8 @@ from pipeline.errors import UserError
 from pipeline.io import lock
 from pipeline.io.folder import Folder
 from pipeline.runner.dask_engine import DaskEngine
-from pipeline.runner.task import Engine, run_serially
+from pipeline.runner.serial import run_serially
+from pipeline.runner.types import Engine
 from tests.conftest import Transcripts
 
 TEXTS = ["hello", "world", "", "a rather longer text that has more than thirty-two letters", "x"]
@@ -26,7 +27,7 @@ import json, sys
 import cv2, numpy, torch
 from threadpoolctl import threadpool_info
 from pipeline.runner.extract import extract
-from pipeline.runner.task import run_serially
+from pipeline.runner.serial import run_serially
 
 folder, stages_file, cache_root = sys.argv[1:]
 extract(folder, stages_file, run_serially, cache_root=cache_root)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from pipeline import dataset, media
-from pipeline.dag.stage import Stages
+from pipeline.dag.spec import Stages
 from pipeline.dataset.clip import SPLITS
 from pipeline.dataset.language import HAN
 from pipeline.dataset.load import Dataset

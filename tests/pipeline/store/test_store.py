@@ -41,6 +41,12 @@ def same(a: ClipResult, b: ClipResult) -> bool:
     return rows and (a.state, a.length, a.reason) == (b.state, b.length, b.reason)
 
 
+def test_a_store_that_is_not_there_stays_so(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="no store"):
+        Store(str(tmp_path / "stage" / "0123abcd.zarr")).group  # noqa: B018
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_partition_reads_back_as_it_was_written(tmp_path: Path) -> None:
     written = [result(1, 3), result(2)]
     make(tmp_path).write(1, ["a@1", "b@2"], written)

@@ -1,0 +1,61 @@
+"""What an engine is given and yields, and who is told of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from pipeline.dag.plan import StagePlan
+from pipeline.dag.task import Task, TaskId
+from pipeline.runner.stop import Stop
+from pipeline.system.spans import Recording
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a task.
+
+    counts: clips by state. error: why there is no commit, so that the whole partition is not there.
+    no_place: because nothing can be written to the cache, so that any further partition would be
+    computed in vain. recordings: what was done when, in each thread, where the task is traced.
+    traces: the traceback of every kind of unforeseen error, whether it cost clips or the partition.
+    """
+
+    stage: str
+    partition: int
+    rows: int
+    counts: Mapping[str, int] = field(default_factory=dict)
+    seconds: float = 0.0
+    error: str = ""
+    no_place: bool = False
+    recordings: tuple[Recording, ...] = ()
+    traces: tuple[str, ...] = ()
+
+    @classmethod
+    def failed(cls, task: Task, error: str, seconds: float = 0.0) -> Outcome:
+        """That the task left no commit."""
+        return cls(task.stage, task.partition, len(task.rows), seconds=seconds, error=error)
+
+    @classmethod
+    def blocked(cls, task: Task) -> Outcome:
+        """That the task was not begun, as what it needs has failed."""
+        return cls.failed(task, "not run: this partition failed in a stage that it needs")
+
+    @property
+    def id(self) -> TaskId:
+        """The task's."""
+        return self.partition, self.stage
+
+
+Engine = Callable[[Sequence[Task], Stop], Iterable[Outcome]]
+
+
+class Listener(Protocol):
+    """Follows a run, as a progress display does."""
+
+    def planned(self, plans: Sequence[StagePlan]) -> None:
+        """Once, before the first task."""
+
+    def finished(self, outcome: Outcome) -> None:
+        """After each task."""
