@@ -374,7 +374,7 @@ def test_a_setting_costs_its_stage_and_what_depends_on_it_or_nothing(
 def test_a_setting_that_came_later_leaves_the_fingerprint_as_it_was(stage: str) -> None:
     kind: Any = KINDS[stage].Settings
     as_ever = kind(**RANDOM[stage])
-    assert "precision" in kind.marked("later")
+    assert "precision" in kind.marked("unless_default")
     assert "precision" not in as_ever.affecting_results()
     assert kind(**RANDOM[stage], precision="float32").affecting_results() == (
         as_ever.affecting_results()
