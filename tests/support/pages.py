@@ -39,7 +39,7 @@ class Command:
     @property
     def fails(self) -> bool:
         """Whether what is shown is of a command that ends with another exit code than 0."""
-        return any(re.search(r"^Error|^Stopped|failed, |\^C", line) for line in self.prints)
+        return any(re.search(r"^Error|^Stopped|failed, |not found: ", line) for line in self.prints)
 
     def first_not_in(self, output: str) -> str | None:
         """The first line that `output` does not go on with; None where all are there, in order.
