@@ -30,9 +30,10 @@ set -o pipefail
 smp() {
   case $1 in
     sample) [ -e "$2" ] || cp -r "$EXTRACTED/data/sample" "$2"
-            echo "wrote $2; next: smp extract $2";;
+            echo "Written: $2; next: smp extract $2";;
     train) command smp "$@" --epochs 2;;
-    compare | ablate) command smp "$@" --epochs 1 --seeds 2;;
+    compare) command smp "$@" --epochs 1 --seeds 2;;
+    ablate) command smp "$@" --epochs 1 --seeds 1;;
     *) command smp "$@";;
   esac
 }

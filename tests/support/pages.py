@@ -11,7 +11,7 @@ from tests.support.paths import ROOT
 PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md")])
 BLOCK = re.compile(r"^(?:<!-- not run: (.+) -->\n)?```(\S*) ?(.*)\n((?:.*\n)*?)```$", re.MULTILINE)
 LINK = re.compile(r"\]\(([^)\s]+)\)")
-NUMBER = re.compile(r"\b[0-9a-f]{8}\b|-?\d+(\.\d+)?")
+NUMBER = re.compile(r"\b[0-9a-f]{8}\b|[-+]?\d+(\.\d+)?")
 INTERRUPT = "^C"
 
 
@@ -39,7 +39,7 @@ class Command:
     @property
     def fails(self) -> bool:
         """Whether what is shown is of a command that ends with another exit code than 0."""
-        return any(re.search(r"^Error|^Stopped|failed, |\^C", line) for line in self.prints)
+        return any(re.search(r"^Error|^Stopped|failed, |not found: ", line) for line in self.prints)
 
     def first_not_in(self, output: str) -> str | None:
         """The first line that `output` does not go on with; None where all are there, in order.
@@ -94,7 +94,7 @@ def links(page: Path) -> list[str]:
 def _pattern(text: str) -> str:
     words = (re.escape(NUMBER.sub("\0", word)) for word in text.split())
     pattern = r"\s*".join(words).replace("partitions", "partitions?")
-    return pattern.replace(re.escape("\0"), r"(-?\d+(\.\d+)?|[0-9a-f]{8})")
+    return pattern.replace(re.escape("\0"), r"([-+]?\d+(\.\d+)?|[0-9a-f]{8})")
 
 
 def _words(line: str) -> list[str]:
