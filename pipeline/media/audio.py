@@ -27,6 +27,7 @@ from pipeline.system.spans import span
 
 AUDIO_FILES = (".wav", ".wave", ".flac", ".ogg", ".opus", ".aif", ".aiff", ".au", ".caf")
 MALFORMED = 3  # libsndfile's code for a file of a known kind that is broken
+UNKNOWN_FRAMES = (1 << 63) - 1  # in libsndfile < 1.2.2, of an Ogg file without its end mark
 BLOCK_SAMPLES = 1 << 16  # read from an audio file at once
 MOST_SAMPLES = 1 << 29  # of all channels: 2 GB, an hour and a half of stereo at 48 kHz
 MOST_LOST = 0.1  # of the sound; less of it may be damaged and is silence then
@@ -87,15 +88,21 @@ def _from_audio_file(path: str, limit: TimeLimit) -> Audio | None:
             raise ClipError(f"sound can't be decoded: {error.error_string}: {path}") from error
         return None
     with file:
-        read = file.blocks(BLOCK_SAMPLES, dtype="float32", always_2d=True)
         blocks = _Blocks(path, file.samplerate)
         try:
-            for block in limit.within(read, "sound", path):
+            for block in limit.within(_read(file), "sound", path):
                 blocks.append(block.T)
         except soundfile.LibsndfileError as error:
             raise ClipError(f"sound can't be decoded: {error.error_string}: {path}") from error
-        announced_s = file.frames * _announced_share(file.extra_info) / blocks.rate_hz
+        frames = file.frames if file.frames < UNKNOWN_FRAMES else 0
+        announced_s = frames * _announced_share(file.extra_info) / blocks.rate_hz
     return blocks.joined(announced_s)
+
+
+def _read(file: Any) -> Iterator[np.ndarray]:
+    """Blocks until none is left; `file.blocks` goes by the announced length, there or not."""
+    while len(block := file.read(BLOCK_SAMPLES, dtype="float32", always_2d=True)):
+        yield block
 
 
 @dataclass

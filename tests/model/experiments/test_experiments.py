@@ -4,11 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-import os
-import signal
-import subprocess
-import sys
-import time
 from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
@@ -40,9 +35,8 @@ from pipeline.io import source_code
 from pipeline.system import resources
 from tests.model.test_metrics import SIMS_TEST
 from tests.model.training.test_loop import Stage, cache_of, some_samples
-from tests.support.paths import ROOT
+from tests.support.processes import child, smp, wait_until
 
-SMP = [sys.executable, "-c", "from model.cli.group import main; main()"]
 QUICK = {"epochs": 2, "device": "cpu"}
 FAST = ["lf_dnn", "ef_lstm"]
 
@@ -514,21 +508,9 @@ class TestCommands:
     @pytest.mark.slow
     def test_a_killed_compare_goes_on_with_what_is_missing(self, talks, tmp_path):
         options = ["--models", "ef_lstm,lf_dnn", "--seeds", "3", "--epochs", "12"]
-        child = subprocess.Popen(
-            [*SMP, *talks.arguments("compare", *options)],
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            env={**os.environ, "PYTHONPATH": str(ROOT)},
-        )
         records = talks.runs / "trained"
-        try:
-            deadline = time.monotonic() + 120
-            while not list(records.glob("*.json")) and time.monotonic() < deadline:
-                assert child.poll() is None, "the child ended before it was killed"
-                time.sleep(0.01)
-        finally:
-            child.send_signal(signal.SIGKILL)
-            child.wait()
+        with child(*smp(*talks.arguments("compare", *options))) as process:
+            wait_until(lambda: list(records.glob("*.json")), process)
         kept = {path: path.read_bytes() for path in records.glob("*.json")}
         assert 1 <= len(kept) < 6
         assert not list(talks.runs.glob("talks-*")), "no table of an unfinished run"

@@ -14,7 +14,7 @@ from model.cli.group import main
 from pipeline.checks.clip import check_clip
 from pipeline.checks.dataset import check
 from pipeline.dataset.clip import Clip
-from tests.support.bad_media.cases import CASES
+from tests.support.bad_media.cases import CASES, BadClips
 from tests.support.bad_media.making import (
     cut,
     damaged,
@@ -138,11 +138,13 @@ def test_a_file_that_would_fail_is_found(
 
 
 @pytest.mark.slow
-def test_of_all_bad_and_odd_clips_those_that_fail_are_found_and_no_others(tmp_path: Path) -> None:
+def test_of_all_bad_and_odd_clips_those_that_fail_are_found_and_no_others(
+    bad_clips: BadClips,
+) -> None:
     """What is opened alone may pass though it fails later; what fails to open must fail."""
-    for number, case in enumerate(case for case in CASES if case.can_be_made()):
-        row = case.row(tmp_path / str(number))
-        media = {p: str(tmp_path / row[p]) for p in ("video", "audio") if p in row}
+    for case in [case for case in CASES if case.can_be_made()]:
+        row = bad_clips.rows[case.name]
+        media = {p: str(bad_clips.folder / row[p]) for p in ("video", "audio") if p in row}
         clip = Clip(case.name, media.get("video"), media.get("audio"), "hm")
         does_fail = any(outcome.startswith("failed") for outcome in (case.faces, case.audio))
         opened, decoded = (
