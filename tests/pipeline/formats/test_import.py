@@ -210,8 +210,8 @@ def test_what_is_no_feature_file_is_refused_in_a_line():
     write, splits = feature_files.write, feature_files.mmsa()
     whole = pickle.dumps(splits)
     cases = {
-        "torn.pkl": (whole[: len(whole) // 2], "not a whole pickle"),
-        "text.pkl": (b"not a pickle at all", "not a whole pickle"),
+        "torn.pkl": (whole[: len(whole) // 2], "not a pickle, or a damaged one"),
+        "text.pkl": (b"not a pickle at all", "not a pickle, or a damaged one"),
         "list.pkl": (pickle.dumps([1]), "expected a dict of train, valid and test; holds list"),
         "part.pkl": (pickle.dumps({"train": {}}), "expected a dict of train, valid and test"),
         "none.pkl": (pickle.dumps({s: {"id": []} for s in SPLITS}), "neither regression_labels"),
