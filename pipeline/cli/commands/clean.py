@@ -38,8 +38,8 @@ def clean(
 ) -> None:
     """Remove stores that no stages file needs any more.
 
-    Without DATASET, of every dataset in the cache. What was extracted last and what the stages file
-    needs now is kept.
+    Without DATASET, all datasets in the cache are cleaned. What was extracted last and what the
+    stages file needs now is kept.
     """
     from pipeline.dag.clean import caches, find, table_of
     from pipeline.io import lock

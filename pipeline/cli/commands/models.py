@@ -51,6 +51,7 @@ def models(
     from pipeline.dag.spec import Stages, file_for
     from pipeline.dataset.load import load
 
+    given = {"--stages": stages_file, "--language": language}
     language = language or (load(dataset).language if dataset else "en")
     path = stages_file or file_for(dataset or Path("."))
     found, errors = needed(Stages.load(path, language), ask=action == "list"), list[str]()
@@ -65,10 +66,10 @@ def models(
     for error in errors:
         click.echo(f"Error: {error}", err=True)
     if action == "list" and not as_json and not all(model.is_here for model in found):
-        given = {"--stages": stages_file, "--language": language if not dataset else None}
-        options = [word for name, value in given.items() if value for word in (name, str(value))]
-        words = ["smp", "models", "pull", *([str(dataset)] if dataset else []), *options]
-        click.echo(f"To download what is not here: {shlex.join(words)}")
+        words = [str(dataset)] if dataset else []
+        words += [word for name, value in given.items() if value for word in (name, str(value))]
+        told = shlex.join(["smp", "models", "pull", *words])
+        click.echo(f"To download what is not here: {told}")
     sys.exit(CLIPS_FAILED if errors else OK)
 
 
