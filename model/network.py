@@ -1,4 +1,4 @@
-"""What a model is."""
+"""The contract of a model: its settings, its constructor, and `forward`."""
 
 from __future__ import annotations
 

@@ -134,7 +134,7 @@ class ModelContract:
         assert (self.outputs(batch, model) - wanted).abs().max() < 0.1
 
     def test_the_same_seed_gives_the_same_bits(self) -> None:
-        """Of weights and scores."""
+        """The same weights, and the same scores."""
         once, again = self.network(), self.network()
         state = again.state_dict()
         assert all(torch.equal(value, state[key]) for key, value in once.state_dict().items())

@@ -10,19 +10,19 @@ from model.networks import names
 
 
 def model(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
-    """A model."""
+    """Models whose names begin with `incomplete`."""
     return _beginning(incomplete, names())
 
 
 def models(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
-    """The next of several models, with a comma between them."""
+    """The next model of a comma-separated list."""
     before, comma, last = incomplete.rpartition(",")
     left = [name for name in names() if name not in before.split(",")]
     return [before + comma + name for name in _beginning(last, left)]
 
 
 def preset(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
-    """A preset of the model that was named; of any, where none was."""
+    """Presets of the model that was named, or of every model where none was."""
     # Imported here: every start of `smp` loads this module, and few ask for a preset.
     from importlib.resources import files
 

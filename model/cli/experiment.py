@@ -57,7 +57,7 @@ def _presets(experiment: Experiment) -> list[str]:
 def _counts(report: ExperimentResult) -> str:
     trained = sum(len(outcome.trained) for outcome in report.outcomes)
     found = sum(len(outcome.results) for outcome in report.outcomes) - trained
-    return f"{trained} trainings done now, {found} found as done before"
+    return f"{trained} trainings done, {found} reused"
 
 
 def print_paper_table(table: Table) -> None:

@@ -19,10 +19,10 @@ from pipeline.weights.random_weights import RANDOM_MARK, random_note
 RECORDS = "trained"
 SELECTION = (
     "The model and the epoch of each training were selected on the validation split alone; the "
-    "test split was read once a training, after that."
+    "test split was read once per training, after that."
 )
 REFERENCES = (
-    "majority class, median score: the best that one and the same answer for every clip reaches "
+    "majority class, median score: the best that any single answer for all clips reaches "
     "on these test labels."
 )
 MARKED_CONSTANT = (

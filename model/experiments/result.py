@@ -1,4 +1,4 @@
-"""What came of an experiment."""
+"""The result of an experiment: its table, and what became of each entry."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from model.experiments.trainings import EntryOutcome
 
 @dataclass(frozen=True)
 class ExperimentResult:
-    """What came of it. folder: where the table lies as CSV, Markdown and LaTeX."""
+    """A finished experiment. folder: holds the table as CSV, Markdown and LaTeX."""
 
     table: Table
     outcomes: Sequence[EntryOutcome]

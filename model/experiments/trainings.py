@@ -16,7 +16,6 @@ from model.training.settings import TrainSettings
 from pipeline.errors import UserError
 
 Show = Callable[[float, str], None]
-Epoch = dict[str, float]
 
 
 @dataclass(frozen=True)
@@ -112,7 +111,7 @@ def _watch(entry: Entry, seeds: Sequence[int], done: int, show: Show) -> OnEpoch
     """What trainings of `seeds` are given to tell their epochs to. done: trainings before them."""
     epochs = dict.fromkeys(seeds, 0.0)
 
-    def on_epoch(seed: int, row: Epoch) -> None:
+    def on_epoch(seed: int, row: dict[str, float]) -> None:
         epochs[seed] = row["epoch"]
         share = sum(epochs.values()) / entry.settings.epochs
         show(done + share, f"{entry.label}, seed {seed}: validation loss {row['valid_loss']:.3f}")

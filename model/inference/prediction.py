@@ -45,7 +45,7 @@ class Prediction:
         return self.error.startswith(NOTHING)
 
     def to_json(self) -> dict[str, Any]:
-        """All of it."""
+        """Every field, for programs."""
         return asdict(self)
 
 

@@ -1,4 +1,4 @@
-"""Coverage: what each stage made of each clip, and which clips lack something, and why."""
+"""Coverage: what each stage made of each clip, and which clips are incomplete, and why."""
 
 from __future__ import annotations
 

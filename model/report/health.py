@@ -120,7 +120,7 @@ def section(context: ReportContext) -> Section:
 
 
 def examine(view: StageView) -> StageHealth:
-    """All features of a stage."""
+    """Read every feature of a stage once; what is damaged ends the reading."""
     name, declared = next(iter(view.store.fields.items()))
     channels = Channels(int(declared.axes[1]))
     try:

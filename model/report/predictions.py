@@ -53,45 +53,28 @@ class Confusion:
         return 100 * float(self.counts[row, column]) / max(1, int(self.counts[row].sum()))
 
 
-@dataclass(frozen=True)
-class Predictions:
-    """run: the one that is best on validation; None where nothing is trained. left_out: how many
-    test clips it had nothing of.
-    """
-
-    run: Run | None
-    clips: int
-    confusion: Confusion | None
-    scatter: Markup
-    best: Sequence[Predicted]
-    worst: Sequence[Predicted]
-    train: str
-    left_out: int = 0
-
-
 def section(context: ReportContext) -> Section:
     """The run that is best on validation, on the test split."""
-    run, title = chosen(context.runs), "Predictions"
+    run, train = chosen(context.runs), context.command("train")
     rows = [row for row in run.predictions if row["split"] == "test"] if run else []
     if run is None or not rows:
-        nothing = Predictions(None, 0, None, Markup(""), [], [], context.command("train"))
-        return Section("predictions", title, nothing)
+        return Section("predictions", "Predictions", {"run": None, "train": train})
     order = sorted(rows, key=lambda row: _error(row, run.task))
     best = order[:CLIPS]
     worst = order[max(len(best), len(order) - CLIPS) :][::-1]
     faces = strips(context, [row["id"] for row in (*best, *worst)], FACES)
     texts = {clip.id: clip.text for clip in context.clips}
-    content = Predictions(
-        run,
-        len(rows),
-        confusion(rows, run.task, run.scale),
-        _scatter(rows, run.scale) if run.task == "regression" else Markup(""),
-        [_predicted(row, run, texts, faces) for row in best],
-        [_predicted(row, run, texts, faces) for row in worst],
-        context.command("train"),
-        len(run.left_out.get("test", ())),
-    )
-    return Section("predictions", title, content)
+    content = {
+        "run": run,
+        "train": train,
+        "clips": len(rows),
+        "left_out": len(run.left_out.get("test", ())),
+        "confusion": confusion(rows, run.task, run.scale),
+        "scatter": _scatter(rows, run.scale) if run.task == "regression" else Markup(""),
+        "best": [_predicted(row, run, texts, faces) for row in best],
+        "worst": [_predicted(row, run, texts, faces) for row in worst],
+    }
+    return Section("predictions", "Predictions", content)
 
 
 def confusion(rows: Sequence[Mapping[str, str]], task: str, scale: Scale) -> Confusion:

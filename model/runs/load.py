@@ -1,4 +1,4 @@
-"""The model of a run folder."""
+"""Loads the model of a run folder, or says why that can't be."""
 
 from __future__ import annotations
 

@@ -16,13 +16,13 @@ from pipeline.dataset.clip import SPLITS
 
 
 def columns(trained: Trained) -> Sequence[str]:
-    """A classifier's has the probability of each class too."""
+    """A classifier has the probability of each class too."""
     is_score = trained.predictor.network.outputs == 1
     return ["id", "split", "label", "prediction", *(() if is_score else CLASSES)]
 
 
 def rows(trained: Trained, samples: Samples) -> Iterator[list[Any]]:
-    """A row a clip, split by split."""
+    """One row per clip: train, then valid, then test."""
     classes = samples.scale.three_classes(samples.labels)
     for split in SPLITS:
         clips = np.flatnonzero(samples.splits == split).tolist()

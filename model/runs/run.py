@@ -63,7 +63,7 @@ class Run:
 
     @property
     def name(self) -> str:
-        """Its folder's."""
+        """The name of its folder."""
         return self.folder.name
 
     @property

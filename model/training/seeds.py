@@ -114,7 +114,7 @@ def _children(run: Callable[[int, Connection], None], count: int) -> Iterator[li
     pipes: list[Connection] = []
 
     def of_child(place: int, there: Connection) -> None:
-        for pipe in pipes:  # or sending would wait for a reader for ever, were the parent killed
+        for pipe in pipes:  # or sending would wait forever for a parent that was killed
             pipe.close()
         run(place, there)
 
@@ -158,6 +158,6 @@ def _receive(pipe: Connection, seed: int) -> tuple[str, Any]:
         message: tuple[str, Any] = pickle.loads(pipe.recv_bytes())
     except EOFError:
         raise RuntimeError(
-            f"the process of seed {seed} died; was it killed for want of memory?"
+            f"the process of seed {seed} died; did the machine run out of memory?"
         ) from None
     return message

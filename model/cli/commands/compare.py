@@ -26,7 +26,7 @@ from pipeline.cli.group import Names
 def compare(dataset: str, models: list[str], **options: Any) -> None:
     """Train all models, and print the paper's Table III or IV.
 
-    Models are trained on the cached features of DATASET, once a seed. A training that was done
+    Models are trained on the cached features of DATASET, once per seed. A training that was done
     before with the same features, settings and code is not repeated. Epochs are chosen on the
     validation split; each training reads the test split once, after that.
     """

@@ -439,9 +439,9 @@ class TestCommands:
             "were selected on the validation split alone",
         ):
             assert word in done.out
-        assert "the test split was read once a training, after that" in done.out
+        assert "the test split was read once per training, after that" in done.out
         assert "SMP: preset 'tuned' for mosi, but epochs 1" in done.out
-        assert "12 trainings done now, 0 found as done before" in done.out
+        assert "12 trainings done, 0 reused" in done.out
         folder = talks.runs / "talks-compare-regression"
         with (folder / "seeds.csv").open() as file:
             seeds = list(csv.DictReader(file))

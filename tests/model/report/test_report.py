@@ -167,9 +167,9 @@ class TestNumbers:
             for row in run.predictions
             if row["split"] == "test"
         )
-        assert [clip.error for clip in found.best] == errors[:5]
-        assert [clip.error for clip in found.worst] == errors[-5:][::-1]
-        assert not {c.clip for c in found.best} & {c.clip for c in found.worst}
+        assert [clip.error for clip in found["best"]] == errors[:5]
+        assert [clip.error for clip in found["worst"]] == errors[-5:][::-1]
+        assert not {c.clip for c in found["best"]} & {c.clip for c in found["worst"]}
 
     def test_a_clip_is_told_as_predict_tells_it(self, whole: Reported) -> None:
         run = Run.read(whole.runs / f"{NAME}-smp-seed0")

@@ -29,6 +29,8 @@ from model.layers.align import align
 from model.metrics import MOSI, SIMS
 from model.runs import save
 from model.runs.save import save_run
+from model.step.adam import Adam
+from model.training import loop
 from model.training.loop import train
 from model.training.settings import TrainSettings
 from pipeline.errors import UserError
@@ -103,6 +105,50 @@ def test_the_best_epoch_is_the_one_of_least_validation_loss(task):
     key = "mae" if task == "regression" else "acc3"
     best = trained.curve[trained.best_epoch - 1]
     assert trained.metrics["valid"][key] == pytest.approx(best[f"valid_{key}"], abs=1e-6)
+
+
+def test_the_loss_of_scores_is_the_mean_absolute_error():
+    for row in train(some_samples(), QUICK).curve:
+        assert row["valid_loss"] == pytest.approx(row["valid_mae"], rel=1e-5)
+
+
+def test_the_loss_of_classes_is_the_cross_entropy():
+    samples = some_samples()
+    trained = train(samples, QUICK.model_copy(update={"task": "classification"}))
+    classes = MOSI.three_classes(samples.split("valid").labels)
+    likely = trained.predictions["valid"][np.arange(len(classes)), classes]
+    best = trained.curve[trained.best_epoch - 1]
+    assert best["valid_loss"] == pytest.approx(-np.log(likely).mean(), rel=1e-4)
+
+
+def test_the_training_loss_is_the_mean_over_clips_whatever_the_batches():
+    still = {"network": {**SMALL, "dropout": 0.0}, "lr": 1e-12, "epochs": 1}
+    losses = [
+        train(some_samples(), QUICK.model_copy(update={**still, "batch": batch})).curve[0]
+        for batch in (36, 8, 35)
+    ]
+    assert losses[0]["train_loss"] > 0.1
+    for other in losses[1:]:
+        assert other["train_loss"] == pytest.approx(losses[0]["train_loss"], rel=1e-4)
+
+
+def test_every_step_is_taken_with_gradients_of_the_given_norm_at_most(monkeypatch):
+    norms: list[float] = []
+
+    class Watching(Adam):
+        def __init__(self, parameters: Any, *settings: float) -> None:
+            self.parameters = list(parameters)
+            super().__init__(self.parameters, *settings)
+
+        def step(self) -> None:
+            gradients = [p.grad.flatten() for p in self.parameters if p.grad is not None]
+            norms.append(float(torch.cat(gradients).norm()))
+            super().step()
+
+    monkeypatch.setattr(loop, "Adam", Watching)
+    train(some_samples(), QUICK.model_copy(update={"clip_norm": 0.01}))
+    assert len(norms) == QUICK.epochs * 5, "36 clips, 8 at a time"
+    assert max(norms) == pytest.approx(0.01, rel=1e-3)
 
 
 def test_patience_stops_early_and_keeps_the_best():
