@@ -38,12 +38,13 @@ smp() {
   esac
 }
 interrupted() {
+  local commits="cache/$(basename "${@: -1}")/*/*.zarr/commits/0*"
   set -m
-  "$@" & local process=$!
-  until compgen -G "cache/*/*/*.zarr/commits/0*" > $HOME/commits; do
+  command "$@" & local process=$!
+  until compgen -G "$commits" > /dev/null; do
     kill -0 $process || break; sleep 0.1
   done
-  kill -INT $process; wait $process
+  kill -INT -- -$process; wait $process
 }
 """
 # A file that a page puts into model/networks/ is found there, though the project's own stays as
