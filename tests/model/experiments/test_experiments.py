@@ -407,17 +407,13 @@ class TestAblations:
 
 
 @pytest.fixture
-def talks(transcripts):
+def talks(lettered_talks, tmp_path):
     """The commands over a cached dataset that has transcripts and nothing else."""
-    transcripts.texts([chr(ord("a") + i // 2) * (1 + i % 40) for i in range(30)])
-    letters = {"extractor": "tests.support.toys.letters"}
-    transcripts.stages(letters=letters, bert=letters)
-    transcripts.extract()
-    runs = transcripts.folder / "runs"
+    runs = tmp_path / "runs"
 
     def arguments(command: str, *options: str, runs: Path = runs) -> list[str]:
-        where = ["--cache", transcripts.cache_root, "--runs", str(runs)]
-        return [command, str(transcripts.folder), *where, *options]
+        where = ["--cache", lettered_talks.cache_root, "--runs", str(runs)]
+        return [command, str(lettered_talks.folder), *where, *options]
 
     def run(*words: str, runs: Path = runs) -> SimpleNamespace:
         result = CliRunner().invoke(main, arguments(*words, runs=runs), catch_exceptions=False)

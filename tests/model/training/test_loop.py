@@ -34,6 +34,8 @@ from model.training import loop
 from model.training.loop import train
 from model.training.settings import TrainSettings
 from pipeline.errors import UserError
+from tests.conftest import Transcripts
+from tests.model.conftest import WORDS, lettered
 
 STEPS = 8
 WIDTHS = {"visual": 6, "audio": 5, "text": 4}
@@ -514,17 +516,12 @@ class TestSamples:
 
 
 @pytest.fixture
-def trained_on_transcripts(transcripts):
-    """The command over a real cache whose `bert` counts letters; the score follows the letter."""
-    words = [chr(ord("a") + i // 2) * (1 + i % 40) for i in range(30)]
-    transcripts.texts(words)
-    letters = {"extractor": "tests.support.toys.letters"}
-    transcripts.stages(letters=letters, bert=letters)
-    transcripts.extract()
+def trained_on_transcripts(lettered_talks, tmp_path):
+    """The command over a real cache."""
 
-    def run(*options: str) -> SimpleNamespace:
-        where = ["--cache", transcripts.cache_root, "--runs", str(transcripts.folder / "runs")]
-        arguments = ["train", str(transcripts.folder), *where, "--epochs", "3", *options]
+    def run(*options: str, talks: Transcripts = lettered_talks) -> SimpleNamespace:
+        where = ["--cache", talks.cache_root, "--runs", str(tmp_path / "runs")]
+        arguments = ["train", str(talks.folder), *where, "--epochs", "3", *options]
         result = CliRunner().invoke(main, arguments, catch_exceptions=False)
         return SimpleNamespace(code=result.exit_code, out=result.stdout, err=result.stderr)
 
@@ -541,12 +538,11 @@ class TestCommand:
         assert "the cache has no resnet18" in done.out
 
     def test_a_clip_that_has_nothing_is_named_wherever_the_numbers_are(
-        self, trained_on_transcripts, transcripts
+        self, trained_on_transcripts, tmp_path
     ):
-        words = [chr(ord("a") + i // 2) * (1 + i % 40) for i in range(30)]
-        transcripts.texts(["" if i in (4, 5, 6) else text for i, text in enumerate(words)])
-        transcripts.extract()
-        done = trained_on_transcripts()
+        words = ["" if i in (4, 5, 6) else text for i, text in enumerate(WORDS)]
+        talks = lettered(tmp_path, words)
+        done = trained_on_transcripts(talks=talks)
         said = (
             "nothing to go by and are left out (1 valid, 1 test, 1 train): v/0004, v/0005, v/0006"
         )
@@ -560,10 +556,10 @@ class TestCommand:
         predicted = {row["id"] for row in csv.DictReader((folder / "predictions.csv").open())}
         assert not predicted & {"v/0004", "v/0005", "v/0006"}
         assert len(predicted) == 27
-        told = json.loads(trained_on_transcripts("--json").out)
+        told = json.loads(trained_on_transcripts("--json", talks=talks).out)
         assert told["left_out"] == measured["left_out"]
-        where = ["--cache", transcripts.cache_root, "--runs", str(folder.parent)]
-        dataset = str(transcripts.folder)
+        where = ["--cache", talks.cache_root, "--runs", str(folder.parent)]
+        dataset = str(talks.folder)
         quick = ["--models", "lf_dnn", "--seeds", "1", "--epochs", "1"]
         table = CliRunner().invoke(main, ["compare", dataset, *where, *quick]).output
         assert "9 test clips" in table

@@ -20,16 +20,12 @@ Train = Callable[..., Result]
 
 
 @pytest.fixture
-def train(transcripts: Transcripts, tmp_path: Path) -> Train:
+def train(lettered_talks: Transcripts, tmp_path: Path) -> Train:
     """`smp train` on features of transcripts alone."""
-    transcripts.texts([f"text number {i}" for i in range(30)])
-    letters: dict[str, object] = {"extractor": "tests.support.toys.letters"}
-    transcripts.stages(letters=letters, bert=letters)
-    transcripts.extract()
 
     def run(*options: object) -> Result:
-        where = ["--cache", transcripts.cache_root, "--runs", tmp_path / "runs"]
-        command = ["train", transcripts.folder, *where, "--epochs", EPOCHS, "--json", *options]
+        where = ["--cache", lettered_talks.cache_root, "--runs", tmp_path / "runs"]
+        command = ["train", lettered_talks.folder, *where, "--epochs", EPOCHS, "--json", *options]
         return CliRunner().invoke(main, [str(part) for part in command], catch_exceptions=False)
 
     return run

@@ -112,6 +112,8 @@ def test_real_footage_agrees_with_opencv(name):
     times, expected_times = ([t for t, _ in pictures] for pictures in (decoded, expected))
     assert times[0] == 0  # where OpenCV 4 has the time of its packet
     np.testing.assert_allclose(times[1:], expected_times[1:], atol=1e-9)
+    if cv2.__version__ < "5" and name == "noface_face.mov":
+        return  # OpenCV 4 takes all pictures for BT.601, and these are BT.709
     for (_, rgb), (_, reference) in zip(decoded[::20], expected[::20], strict=True):
         assert rgb.dtype == np.uint8
         assert np.abs(rgb.astype(int) - reference).mean() < 2
