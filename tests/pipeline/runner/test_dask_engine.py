@@ -12,6 +12,7 @@ from types import SimpleNamespace
 import pytest
 from distributed import Client
 
+from pipeline.dag.spec import Stages
 from pipeline.dag.task import Task
 from pipeline.errors import UserError
 from pipeline.runner import dask_engine
@@ -19,6 +20,7 @@ from pipeline.runner.dask_engine import DaskEngine
 from pipeline.runner.serial import run_serially
 from pipeline.runner.task import execute
 from pipeline.runner.worker_check import UnfitWorkerError, WorkerCheck
+from pipeline.store.cache import store_url
 from pipeline.store.store import Store
 from tests.conftest import Transcripts
 from tests.support.paths import ROOT
@@ -155,7 +157,7 @@ def test_a_run_that_is_killed_goes_on_after_what_it_left_under_way(
         process.wait()
         mortal(transcripts)
         done = transcripts.extract(DaskEngine(scheduler=two_workers.address))
-    assert "partitions that a run before this left under way" in caplog.text
+    assert "partitions that an earlier run left running" in caplog.text
     assert not [o.error for o in done.outcomes if o.error]
     assert stored_bytes(transcripts.cache_url) == serial_bytes(transcripts, stored_bytes)
 
@@ -206,7 +208,7 @@ def test_a_clip_that_kills_its_worker_costs_its_own_partition(transcripts: Trans
     done = transcripts.extract(DaskEngine(workers=2))
     errors = {(o.stage, o.partition): o.error for o in done.outcomes if o.error}
     assert set(errors) == {("letters", 1), ("doubled", 1)}
-    assert "its worker died every time it ran" in errors["letters", 1]
+    assert "its worker died every time" in errors["letters", 1]
     assert "v/0004, v/0005, v/0006, v/0007" in errors["letters", 1]
     assert committed(transcripts) == 8
     transcripts.texts(TEXTS[:20])
@@ -381,7 +383,9 @@ def test_only_workers_that_declare_an_accelerator_are_asked_for_devices_where_so
 ) -> None:
     spec = json.loads(check.spec)
     spec["stages"]["letters"] = {"extractor": "tests.support.toys.mortal", "device": "cuda:99"}
-    here = replace(check, spec=json.dumps(spec), versions=())
+    fingerprint = Stages(spec).identities([Stages(spec)["letters"]])["letters"]["fingerprint"]
+    stores = (("letters", store_url(check.cache_url, "letters", fingerprint)),)
+    here = replace(check, spec=json.dumps(spec), versions=(), stores=stores)
     for declared, gpu, asked in (({}, False, True), ({}, True, False), ({"GPU": 1.0}, True, True)):
         worker = SimpleNamespace(state=SimpleNamespace(total_resources=declared))
         with pytest.raises(UserError) if asked else nullcontext():
