@@ -30,18 +30,21 @@ CHAPTERS: dict[str, dict[str, list[str]]] = {
             "ClipResult",
         ],
         "pipeline.stage.steps": ["to_steps"],
+        "pipeline.testing": ["ExtractorContract"],
     },
     "Training and predicting": {
         "model": ["load", "load_model"],
         "model.inference.predict": ["TrainedModel"],
         "model.inference.prediction": ["Prediction"],
-        "model.data.features": ["load_samples", "Samples"],
-        "model.training.loop": ["train", "TrainSettings", "Trained"],
+        "model.data.samples": ["load_samples", "Samples"],
+        "model.training.settings": ["TrainSettings"],
+        "model.training.loop": ["train", "Trained"],
         "model.training.predictor": ["Predictor"],
     },
     "Writing a model": {
         "model.network": ["Network", "NetworkSettings"],
         "model.data.batch": ["Batch"],
+        "model.testing": ["ModelContract"],
     },
     "Errors": {"pipeline": ["UserError", "ClipError", "MissingModalityError"]},
 }  # fmt: skip
