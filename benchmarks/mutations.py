@@ -86,7 +86,7 @@ MUTANTS = (
         "pipeline/faces/keyframes.py",
         "a[i] * (1 - share) + b[j] * share",
         "a[i] * share + b[j] * (1 - share)",
-        "pipeline/extractors/test_faces.py",
+        "pipeline/faces/test_keyframes.py",
     ),
     Mutant(
         "pipeline/encoders/batching.py",

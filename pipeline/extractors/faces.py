@@ -85,7 +85,8 @@ class Faces(Extractor):
         """Frames of a clip that are decoded and processed together."""
 
         batch_clips: int = runtime(1, ge=1)
-        """Clips processed together; raise it if a GPU has time to spare."""
+        """Clips processed together; raise it if a GPU has time to spare. Above 1, a clip's
+        neighbours may change its faces by rounding errors."""
 
         device: Device = runtime("auto")
         """`auto` (cuda if available), `cpu`, `cuda`, `cuda:1` …"""

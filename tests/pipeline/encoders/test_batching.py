@@ -9,6 +9,7 @@ def test_batches_hold_similar_lengths_within_their_limits() -> None:
     lengths = [5, 1, 9, 1, 5, 100]
     assert by_length(lengths, 2, 1000) == [[1, 3], [0, 4], [2, 5]]
     assert by_length(lengths, 9, 20) == [[1, 3, 0, 4], [2], [5]]
+    assert by_length(lengths, 9, 19) == [[1, 3, 0], [4, 2], [5]]
     assert by_length(lengths, 9, 1000, equal=True) == [[1, 3], [0, 4], [2], [5]]
     assert by_length([], 2, 10) == []
 

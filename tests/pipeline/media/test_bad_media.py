@@ -3,7 +3,6 @@
 import json
 import os
 import re
-import resource
 import subprocess
 import sys
 import time
@@ -32,6 +31,12 @@ from tests.support.paths import ROOT
 
 STAGES = ROOT / "pipeline/sample/stages.yaml"
 COMMAND = [sys.executable, "-c", "from model.cli.group import main; main()"]
+MEASURED = """
+import atexit, resource
+from model.cli.group import main
+atexit.register(lambda: print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss))
+main()
+"""
 HANGS_S = 400  # of what takes a tenth of that on a quiet machine
 MEMORY_GB = 4  # of which the libraries take 1.4
 VARIANTS = 120
@@ -55,17 +60,26 @@ def arguments(dataset: Path, cache: Path, stages: Path = STAGES) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def corpus(bad_clips: BadClips, tmp_path_factory: pytest.TempPathFactory) -> Cache:
-    """All clips, extracted in a process of its own; not by networks, which read no file."""
+def measured(bad_clips: BadClips, tmp_path_factory: pytest.TempPathFactory) -> tuple[Cache, float]:
+    """All clips, extracted in a process of its own, and how many GB it took at the most.
+
+    Not by networks, which read no file.
+    """
     folder = tmp_path_factory.mktemp("corpus")
     spec = yaml.safe_load(STAGES.read_text())
     spec["stages"] = {name: spec["stages"][name] for name in ("frames", "faces", "audio", "bert")}
     (folder / "stages.yaml").write_text(yaml.safe_dump(spec))
     dataset = manifest(bad_clips, "corpus", [*NEIGHBOURS, *CORPUS])
     words = arguments(dataset, folder, folder / "stages.yaml")
-    done = subprocess.run([*COMMAND, *words], capture_output=True, text=True, timeout=HANGS_S)
+    command = [sys.executable, "-c", MEASURED, *words]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=HANGS_S)
     assert done.returncode == 1, done.stderr  # for there are clips that fail
-    return open_cache(folder / "corpus")
+    return open_cache(folder / "corpus"), int(done.stdout.split()[-1]) / 1e6
+
+
+@pytest.fixture(scope="module")
+def corpus(measured: tuple[Cache, float]) -> Cache:
+    return measured[0]
 
 
 def number_of(cache: Cache, name: str) -> int:
@@ -123,11 +137,10 @@ def printed(table: Sequence[Line]) -> str:
 
 @pytest.mark.slow
 def test_every_clip_comes_out_as_the_table_says(
-    corpus: Cache, capsys: pytest.CaptureFixture[str]
+    measured: tuple[Cache, float], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    cache = corpus
+    cache, peak_gb = measured
     table = lines(cache, [*NEIGHBOURS, *CORPUS])
-    peak_gb = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1e6
     with capsys.disabled():
         print(f"\n\n{printed(table)}\n\n{len(cache.clips)} clips, {peak_gb:.1f} GB at the most\n")
     assert [line for line in table if not is_as_expected(*line[2:])] == []
