@@ -94,7 +94,9 @@ def test_files_and_tests_that_a_page_names_exist(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
     named = re.findall(r"`((?:pipeline|model|tests|docs|benchmarks|examples)/[\w./]*)`", text)
     assert [path for path in named if "NAME" not in path and not (ROOT / path).exists()] == []
-    every = "".join(file.read_text(encoding="utf-8") for file in (ROOT / "tests").rglob("*.py"))
+    contracts = (ROOT / "pipeline/testing.py", ROOT / "model/testing.py")
+    files = [*(ROOT / "tests").rglob("*.py"), *contracts]
+    every = "".join(file.read_text(encoding="utf-8") for file in files)
     tests = re.findall(r"`(test_\w+)`", text)
     assert [name for name in tests if f"def {name}(" not in every] == []
 
