@@ -41,10 +41,8 @@ class MeanOfSteps(Network):
 
     def forward(self, batch: Batch) -> Tensor:
         """Standardised features, zero at padding, to [n, outputs]."""
-        means = [
-            batch.features[m].sum(dim=1) / batch.lengths[m].clamp(min=1)[:, None]
-            for m in self.widths
-        ]
+        steps = {m: batch.lengths[m].clamp(min=1)[:, None] for m in self.widths}
+        means = [batch.features[m].sum(dim=1) / steps[m] for m in self.widths]
         scores: Tensor = self.layers(torch.cat(means, dim=-1))
         return scores
 
@@ -54,8 +52,7 @@ def main(url: str) -> None:
     samples = load_samples(open_cache(url))
     for model in ("own_model", "smp"):  # a model has the name of its file
         trained = train(samples, TrainSettings(model=model, epochs=30))
-        measured = {name: round(value, 3) for name, value in trained.metrics["test"].items()}
-        print(f"{model}: epoch {trained.best_epoch} of 30, test {measured}")
+        print(f"{model}: epoch {trained.best_epoch} of 30, test {trained.metrics['test']}")
 
 
 if __name__ == "__main__":

@@ -571,10 +571,10 @@ class TestCommand:
         assert "for the 9 test clips; 1 more had nothing to go by and is left out." in text
 
     def test_a_second_run_says_which_folder_it_wrote_and_that_the_first_stays(
-        self, trained_on_transcripts, transcripts
+        self, trained_on_transcripts, tmp_path
     ):
         first, second = trained_on_transcripts().out, trained_on_transcripts().out
-        runs = transcripts.folder / "runs"
+        runs = tmp_path / "runs"
         assert first.endswith(f"run folder: {runs}/talks-smp-seed0\n")
         assert "earlier run" not in first
         assert f"an earlier run is kept in {runs}/talks-smp-seed0\n" in second

@@ -97,7 +97,11 @@ def test_segments_without_transcript_and_transcripts_without_media_are_clips(
     ("file", "content", "message"),
     [
         ("Transcript/Segmented/v.annotprocessed", b"1_DELIM_a\n2 b\n", r"annotprocessed:2: expect"),
-        ("Transcript/Segmented/v.annotprocessed", b"1_DELIM_a\xff\n", r"annotprocessed: not UTF-8"),
+        (
+            "Transcript/Segmented/v.annotprocessed",
+            b"1_DELIM_a\xff\n",
+            r"annotprocessed:1: not UTF-8",
+        ),
         ("Labels/OpinionLevelSentiment.csv", b"0,1,v,1\n", r"Sentiment.csv:1: expected start, end"),
         ("Labels/OpinionLevelSentiment.csv", b"0,1,v,1,bad\n", r"label 'bad' is not a number"),
     ],

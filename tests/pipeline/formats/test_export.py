@@ -161,7 +161,7 @@ class TestMmsa:
         splits["valid"]["regression_labels_A"][1] = np.nan
         smp("import", feature_files.write(Path("talks.pkl"), splits))
         done = smp("export", "talks", "out.pkl", "--format", "mmsa")
-        assert "MMSA can't read it as sims" in done.output
+        assert "MMSA can't read them as sims" in done.output
         content = pickle.loads(Path("out.pkl").read_bytes())
         assert not [field for field in content["train"] if field.startswith("regression_labels_")]
         assert len(MmsaLoader(content["valid"], sims=False)) == 8
