@@ -16,11 +16,11 @@ WORDS = {
     "object": "settings",
 }
 LIMITS = {
-    "minimum": "≥ {}",
-    "exclusiveMinimum": "> {}",
-    "maximum": "≤ {}",
-    "exclusiveMaximum": "< {}",
-    "multipleOf": "a multiple of {}",
+    "minimum": "≥ {:g}",
+    "exclusiveMinimum": "> {:g}",
+    "maximum": "≤ {:g}",
+    "exclusiveMaximum": "< {:g}",
+    "multipleOf": "a multiple of {:g}",
     "pattern": "as `{}`",
 }
 
