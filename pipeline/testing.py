@@ -9,13 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from pipeline.stage.result import OK
 from pipeline.stage.steps import pad
 
 if TYPE_CHECKING:
     from pipeline.stage.extractor import Extractor
     from pipeline.stage.result import ClipInputs, ClipResult
-
-OK = "ok"
 
 
 class ExtractorContract(ABC):

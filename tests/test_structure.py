@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.dag.stage import built_in, extractor_class
-from pipeline.io.source_code import code_digest, modules_of
+from pipeline.io.source_code import code_digest, imported, modules_of
 from tests.support.paths import ROOT
 
 # From the lowest on: a room imports from itself and from those before it, and no other.
@@ -47,16 +47,6 @@ CONTRACT = {  # what every extractor is made with, and computes nothing
 }  # fmt: skip
 
 
-def imported(path: Path) -> set[str]:
-    names = set()
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.Import):
-            names |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            names |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
-    return names
-
-
 def is_in(name: str, packages: str | tuple[str, ...]) -> bool:
     places = (packages,) if isinstance(packages, str) else packages
     return any(name == place or name.startswith(f"{place}.") for place in places)
@@ -75,20 +65,20 @@ def test_a_room_imports_from_lower_rooms_alone(module: str) -> None:
     allowed = [f"{top}.{name}" for name in lower]
     if top == "model":
         allowed.append("pipeline")
-    ours = {name for name in imported(MODULES[module]) if is_in(name, ("pipeline", "model"))}
+    ours = {name for name in imported(module) if is_in(name, ("pipeline", "model"))}
     assert not {name for name in ours - {top} if not is_in(name, tuple(allowed))}
 
 
 @pytest.mark.parametrize("module", MODULES)
 def test_a_library_that_one_room_is_for_is_known_there_alone(module: str) -> None:
-    names = imported(MODULES[module])
+    names = imported(module)
     for library, place in ONLY.items():
         assert is_in(module, place) or not {name for name in names if is_in(name, library)}
 
 
 def test_an_extractor_knows_no_other() -> None:
     for extractor in EXTRACTORS:
-        others = {n for n in imported(MODULES[extractor]) if n.startswith("pipeline.extractors.")}
+        others = {n for n in imported(extractor) if n.startswith("pipeline.extractors.")}
         assert not others
 
 

@@ -23,8 +23,19 @@ def modules_of(roots: Iterable[str], counts: Callable[[str], bool]) -> set[str]:
         module = queue.pop()
         if module not in found:
             found.add(module)
-            queue += [name for name in _imported(module) if counts(name) and _source(name)]
+            queue += [name for name in imported(module) if counts(name) and _source(name)]
     return found
+
+
+def imported(module: str) -> set[str]:
+    """Every name that a module imports, and what it imports from it: a module, or none."""
+    names = set()
+    for node in ast.walk(ast.parse(_source(module))):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+    return names
 
 
 def code_digest(modules: Iterable[str]) -> str:
@@ -87,17 +98,6 @@ def _form(node: Any) -> Any:
         name: _form(value) for name, value in ast.iter_fields(node) if value not in (None, [])
     }
     return [type(node).__name__, fields]
-
-
-def _imported(module: str) -> set[str]:
-    """Every name that a module imports, and what it imports from it: a module, or none."""
-    names = set()
-    for node in ast.walk(ast.parse(_source(module))):
-        if isinstance(node, ast.Import):
-            names |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            names |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
-    return names
 
 
 def _source(module: str) -> str:
