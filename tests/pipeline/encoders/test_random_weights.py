@@ -5,9 +5,7 @@ from copy import deepcopy
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner
 
-from model.cli.group import main
 from model.data.provenance import random_stages
 from model.data.samples import load_samples
 from pipeline import open_cache
@@ -16,6 +14,7 @@ from pipeline.io.folder import Folder
 from pipeline.store.cache import Cache, set_current
 from pipeline.weights.random_weights import random_among, random_note
 from tests.conftest import Transcripts
+from tests.support.commands import smp
 
 NOTE = "* random weights in letters: not the numbers that real weights give"
 
@@ -32,12 +31,6 @@ def cache(transcripts: Transcripts) -> Cache:
     return open_cache(transcripts.cache_url)
 
 
-def smp(*arguments: object) -> str:
-    done = CliRunner().invoke(main, [str(word) for word in arguments], catch_exceptions=False)
-    assert done.exit_code == 0, done.output
-    return done.output
-
-
 def test_a_stage_rests_on_its_own_weights_and_on_those_of_all_that_it_needs() -> None:
     asr = {"weights_id": "random", "upstream": {"audio": {"weights_id": None}}}
     part = {"weights_id": "a/model + random"}
@@ -50,11 +43,11 @@ def test_a_stage_rests_on_its_own_weights_and_on_those_of_all_that_it_needs() ->
 
 
 def test_status_and_extract_mark_what_rests_on_them(cache: Cache, transcripts: Transcripts) -> None:
-    shown = smp("status", cache.url)
+    shown = smp("status", cache.url).output
     assert NOTE in shown.splitlines()
     assert "letters * " in shown
     assert "doubled * " in shown
-    told = json.loads(smp("status", cache.url, "--json"))
+    told = json.loads(smp("status", cache.url, "--json").output)
     assert told["random_weights"] == ["letters"]
     assert told["stages"]["doubled"]["random_weights"] == ["letters"]
     assert told["stages"]["doubled"]["weights"] is None

@@ -11,13 +11,11 @@ from typing import Any
 import huggingface_hub.constants
 import numpy as np
 import pytest
-from click.testing import CliRunner, Result
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as of_numpy
 from torch.utils.data import DataLoader
 
-from model.cli.group import main
 from pipeline import open_cache
 from pipeline.dataset.clip import Clip
 from pipeline.errors import UserError
@@ -27,21 +25,11 @@ from pipeline.store.cache import Cache
 from tests.conftest import Transcripts
 from tests.pipeline.extractors.test_bert import checkpoint
 from tests.support import feature_files
+from tests.support.commands import smp
 from tests.support.feature_files import WIDTHS
 
 SPLITS = ("train", "valid", "test")
 MODALITIES = {"vision": "visual", "audio": "audio", "text": "text"}
-
-
-@pytest.fixture(autouse=True)
-def in_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-
-
-def smp(*arguments: object, code: int = 0) -> Result:
-    done = CliRunner().invoke(main, [str(part) for part in arguments], catch_exceptions=False)
-    assert done.exit_code == code, done.output
-    return done
 
 
 @pytest.fixture

@@ -10,11 +10,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from click.testing import CliRunner, Result
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from model.cli.group import main
 from model.networks import names
 from pipeline import open_cache
 from pipeline.errors import ClipError, MissingModalityError, UserError
@@ -26,20 +24,10 @@ from pipeline.store.verify import verify
 from tests.conftest import Transcripts
 from tests.pipeline.io.test_pickle_io import Reduced
 from tests.support import feature_files
+from tests.support.commands import smp
 from tests.support.feature_files import WIDTHS, Splits
 
 SPLITS = ("train", "valid", "test")
-
-
-@pytest.fixture(autouse=True)
-def in_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-
-
-def smp(*arguments: object, code: int = 0) -> Result:
-    done = CliRunner().invoke(main, [str(part) for part in arguments], catch_exceptions=False)
-    assert done.exit_code == code, done.output
-    return done
 
 
 def imported(splits: Splits, *options: object, code: int = 0) -> Any:
