@@ -84,14 +84,12 @@ class DaskEngine:
                     _check_workers(client, check, workers.gpu)
                 yield from run
             except SCHEDULER_LOST:
-                # The client reports every attempt to connect again; one line of ours is enough.
-                logging.getLogger("distributed.client").setLevel(logging.CRITICAL)
                 yield from run.lost(f"the dask scheduler at {self.scheduler} went away")
 
     @contextmanager
     def _client(self) -> Iterator[Client]:
         if self.scheduler:
-            with _connected(self.scheduler) as client:
+            with _quiet(), _connected(self.scheduler) as client:
                 yield client
             return
         with (
@@ -110,6 +108,20 @@ def _connected(address: str) -> Client:
             f"no dask scheduler answers at {address!r} ({error}); start one with "
             "`dask scheduler` and its workers with `dask worker ADDRESS`"
         ) from None
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without dask's own reports of a lost connection: each try is told, with tracebacks."""
+    loggers = [logging.getLogger(name) for name in ("distributed", "distributed.client")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(QUIET)
+    try:
+        yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
 
 
 def _local_cluster(workers: int | None) -> LocalCluster | SpecCluster:

@@ -1,6 +1,7 @@
 """Workers in other processes, and what becomes of a run when they die, hide or disagree."""
 
 import json
+import logging
 import os
 import signal
 from collections.abc import Callable, Iterator
@@ -196,6 +197,14 @@ def test_a_scheduler_that_goes_away_ends_the_run_with_what_is_committed(
     mortal(transcripts)
     transcripts.extract()
     assert stored_bytes(transcripts.cache_url) == serial_bytes(transcripts, stored_bytes)
+
+
+def test_a_lost_connection_is_not_told_by_dask_too() -> None:
+    loggers = [logging.getLogger(f"distributed.{name}") for name in ("batched", "client", "core")]
+    before = [logger.getEffectiveLevel() for logger in loggers]
+    with dask_engine._quiet():
+        assert not any(logger.isEnabledFor(logging.ERROR) for logger in loggers)
+    assert [logger.getEffectiveLevel() for logger in loggers] == before
 
 
 # ---- workers that die of a clip -----------------------------------------------------------------
