@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from statistics import fmean
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
@@ -18,6 +19,7 @@ from pipeline.system.periodic import LINE_EVERY_S, every
 
 BARS_EVERY_S = 0.5
 BASIS = 0.1  # of all the work; what is left is estimated from no less
+REMEMBERED = 256  # earlier counts of clips; beyond that every second one is forgotten
 
 
 @contextmanager
@@ -58,18 +60,22 @@ class Tally:
         self.rows = {(task.stage, task.partition): len(task.rows) for task in tasks}
         self.totals = {p.stage: sum(len(task.rows) for task in p.tasks) for p in plans if p.tasks}
         self.failed = dict.fromkeys(self.totals, 0)
-        self._busy_s = dict.fromkeys(self.totals, 0.0)
+        self._clip_s: dict[str, list[float]] = {stage: [] for stage in self.totals}
         self._committed = dict.fromkeys(self.totals, 0)
         self._over: set[under_way.Key] = set()
         self._began = time.monotonic()
+        self._earlier = [(0.0, dict.fromkeys(self.totals, 0))]
 
     def count(self, outcome: Outcome) -> None:
         """Take in what became of a task."""
         stage = outcome.stage
         self._over.add((stage, outcome.partition))
         self._committed[stage] += outcome.rows
-        self._busy_s[stage] += outcome.seconds
+        self._clip_s[stage].append(outcome.seconds / max(outcome.rows, 1))
         self.failed[stage] += outcome.rows if outcome.error else outcome.counts.get(FAILED, 0)
+        self._earlier.append((self.elapsed_s, self.done()))
+        if len(self._earlier) > REMEMBERED:
+            del self._earlier[1::2]
 
     @property
     def elapsed_s(self) -> float:
@@ -84,20 +90,26 @@ class Tally:
         return done
 
     def left_s(self) -> float | None:
-        """By what a clip of each stage took so far; None while there is too little to go by.
+        """By how fast it went in the second half of the time so far; None with too little to go by.
 
-        Stages share the threads: what they were busy for, as a share of the time that went by, is
-        how many of them work at once.
+        Stages are weighed by their mean of seconds a clip, without the first partition where there
+        are more: it waits for networks to load, as do a run's first seconds.
         """
-        busy_s, left_s = sum(self._busy_s.values()), 0.0
-        for stage, done in self.done().items():
-            left = self.totals[stage] - done
-            if left and not self._busy_s[stage]:
-                return None
-            left_s += left * self._busy_s[stage] / max(self._committed[stage], 1)
-        if busy_s < BASIS * (busy_s + left_s) or not busy_s:
+        now_s, done = self.elapsed_s, self.done()
+        if not all(self._clip_s.values()):
             return None
-        return left_s * self.elapsed_s / busy_s
+        then_s, then = next(e for e in reversed(self._earlier) if e[0] <= now_s / 2)
+        all_of_it, through = self._work_s(self.totals), self._work_s(done)
+        lately = through - self._work_s(then)
+        if through <= BASIS * all_of_it or lately <= 0:
+            return None
+        return (all_of_it - through) * (now_s - then_s) / lately
+
+    def _work_s(self, clips: Mapping[str, int]) -> float:
+        """The seconds of one thread for so many clips of each stage."""
+        return sum(
+            number * fmean(self._clip_s[s][1:] or self._clip_s[s]) for s, number in clips.items()
+        )
 
 
 class _Display:
