@@ -21,6 +21,18 @@ TRAINING = ("task", "epochs", "batch", "lr", "weight_decay", "clip_norm", "patie
 """The settings of a preset that options replace."""
 
 
+class Channels(Names):
+    """Comma-separated stages of a modality; an empty list for `none`."""
+
+    name = "stages"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> list[str]:
+        names = list(dict.fromkeys(super().convert(value, param, ctx)))
+        return [] if names == ["none"] else names
+
+
 def _together(*options: Callable[[Command], Command]) -> Callable[[Command], Command]:
     """Several options as one decorator."""
 
@@ -32,15 +44,29 @@ def _together(*options: Callable[[Command], Command]) -> Callable[[Command], Com
     return decorated
 
 
-of_data = _together(
-    click.option("--target", default="", help="Predict a modality's own score: T, A or V."),
+of_channels = _together(
+    click.option(
+        "--visual",
+        type=Channels(),
+        help="Video features: stages, or none.  [default: resnet18,action_units]",
+    ),
+    click.option(
+        "--audio",
+        type=Channels(),
+        help="Audio features: stages, or none.  [default: mfcc,wav2vec2]",
+    ),
     click.option(
         "--text",
-        type=Names(),
-        default="",
-        metavar="STAGES",
-        help="Text features: bert, tencent or bert,tencent.  [default: bert]",
+        type=Channels(),
+        help="Text features: stages, or none.  [default: bert]",
     ),
+)
+"""Which stages are a modality, comma-separated: what stands for it, side by side."""
+
+
+of_data = _together(
+    click.option("--target", default="", help="Predict a modality's own score: T, A or V."),
+    of_channels,
     click.option(
         "--scale",
         type=click.Choice(["auto", "mosi", "sims"]),
@@ -72,6 +98,19 @@ of_training = _together(
     click.option("--weight-decay", type=float, help="Weight decay of Adam."),
     click.option("--clip-norm", type=float, help="Maximum gradient norm."),
     click.option("--patience", type=int, help="Epochs without improvement before stopping."),
+    click.option(
+        "--settings",
+        "settings_file",
+        type=click.Path(path_type=Path, dir_okay=False),
+        help="YAML file of settings: any of `smp settings training`, and the model's as `network`.",
+    ),
+    click.option(
+        "--set",
+        "assignments",
+        multiple=True,
+        metavar="NAME=VALUE",
+        help="One such setting, as network.width=128; as often as needed.",
+    ),
     click.option("--device", help="cpu, cuda, cuda:1 …  [default: auto]"),
     click.option("--json", "as_json", is_flag=True, help="Print a single JSON object."),
 )
@@ -102,10 +141,24 @@ def open_dataset(dataset: str, options: Mapping[str, Any]) -> tuple[Cache, Sampl
     from pipeline.store.cache import locate, open_cache
 
     cache = open_cache(locate(dataset, options["cache"], options["name"]))
-    chosen = {key: options[key] for key in ("target", "scale", "text")}
-    return cache, load_samples(cache, **chosen)
+    about = {key: options[key] for key in ("target", "scale")}
+    return cache, load_samples(cache, chosen=chosen(options), **about)
+
+
+def chosen(options: Mapping[str, Any]) -> dict[str, list[str]]:
+    """The stages by modality that the user gave with `of_channels`; [] where that was `none`."""
+    from model.data.channels import CHANNELS
+
+    return {name: options[name] for name in CHANNELS if options[name] is not None}
 
 
 def given(options: Mapping[str, Any]) -> dict[str, Any]:
-    """The options of `of_training` that the user gave."""
-    return {name: options[name] for name in TRAINING if options[name] is not None}
+    """The settings that the user gave with `of_training`: a file's, single ones, options.
+
+    The later of these replace the earlier ones.
+    """
+    from model.training.given import assigned, merged, read
+
+    file = read(options["settings_file"]) if options["settings_file"] else {}
+    named = {name: options[name] for name in TRAINING if options[name] is not None}
+    return merged(merged(file, assigned(options["assignments"])), named)

@@ -14,11 +14,11 @@ from model.training.settings import TrainSettings
 from pipeline.cli.settings_table import as_yaml, described, table
 
 TRAININGS = """\
-Set by options of `smp train`, `smp compare` and `smp ablate`, or in
-`model/training/presets.yaml`."""
+Set by options of `smp train`, `smp compare` and `smp ablate`: those below, `--set NAME=VALUE` or a
+file, `--settings FILE`. What isn't set is the preset's (`model/training/presets.yaml`)."""
 MODELS = """\
-Set under `network` in `model/training/presets.yaml`. A setting that a
-preset leaves out has its default."""
+Set by `--set network.NAME=VALUE`, or under `network` in a file, `--settings FILE`. What isn't set
+is the preset's, or has its default."""
 
 
 def document() -> Iterator[str]:

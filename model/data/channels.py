@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -28,18 +29,26 @@ FALLBACK: Mapping[str, Sequence[str]] = {"text": ("tencent",)}
 """The stages of a modality where a cache has none of CHANNELS."""
 
 
-def available(cache: Cache, notes: list[str]) -> dict[str, Sequence[str]]:
-    """The stages of each modality that the cache has; what it does not have is noted.
+def available(
+    cache: Cache, notes: list[str], chosen: Mapping[str, Sequence[str]] = MappingProxyType({})
+) -> dict[str, Sequence[str]]:
+    """The stages of each modality: those `chosen` for it, else those that the cache has by default.
 
-    Those of CHANNELS, or else of FALLBACK; of imported features, all of the modality.
+    That is those of CHANNELS, or else of FALLBACK; of imported features, all of the modality. What
+    the cache does not have is noted.
     """
     found: dict[str, Sequence[str]] = {}
     if cache.imported_from:
         notes.append(f"the features were imported from {cache.imported_from}")
         found = {m: [s for s, of in cache.modalities.items() if of == m] for m in CHANNELS}
-        notes.extend(f"{m}: none was imported" for m, stages in found.items() if not stages)
-        return found
+        notes.extend(
+            f"{m}: none was imported" for m, stages in found.items() if not (stages or m in chosen)
+        )
+        return {**found, **chosen}
     for modality, stages in CHANNELS.items():
+        if modality in chosen:
+            found[modality] = chosen[modality]
+            continue
         if absent := [stage for stage in stages if stage not in cache]:
             notes.append(f"{modality}: the cache has no {' and no '.join(absent)}")
         here, other = ([s for s in m if s in cache] for m in (stages, FALLBACK.get(modality, ())))
@@ -54,6 +63,7 @@ def read_modality(stages: Sequence[StageView], kept: np.ndarray) -> tuple[np.nda
     A shorter channel is stretched to that, so that rows side by side cover the same time; where a
     clip lacks a channel that channel is NaN, which models are given as the mean.
     """
+    _require_alike(stages)
     lengths = np.stack([stage.lengths[kept] for stage in stages]).astype(np.int64)
     longest = lengths.max(axis=0)
     widths = [stage.shape[-1] for stage in stages]
@@ -69,6 +79,16 @@ def read_modality(stages: Sequence[StageView], kept: np.ndarray) -> tuple[np.nda
             _check_finite(stage.name, rows)
         _stretch(rows, own, longest)
     return x, longest
+
+
+def _require_alike(stages: Sequence[StageView]) -> None:
+    """Raise UserError unless each stage has values a step, and all have as many steps."""
+    for stage in stages:
+        if stage.width is None:
+            raise UserError(f"stage {stage.name!r} has no features of [steps, width] to take")
+        if stage.shape[1] != stages[0].shape[1]:
+            steps = f"{stage.shape[1]} steps and {stages[0].name!r} {stages[0].shape[1]}"
+            raise UserError(f"stage {stage.name!r} has {steps}; extract both with the same `steps`")
 
 
 def _channels(x: np.ndarray, widths: Sequence[int]) -> list[np.ndarray]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -39,7 +40,8 @@ class Samples:
     batch: features as cached, on the CPU; NaN where a clip lacks one of a modality's channels.
     labels: scores float64 [clips]. splits: the split of each clip. channels: stages by modality.
     notes: what was left out, for the user. provenance: where every feature came from. left_out:
-    the labelled clips that have none of the modalities.
+    the labelled clips that have none of the modalities. chosen: the stages that were asked for by
+    modality, in place of the default's.
     """
 
     name: str
@@ -53,6 +55,7 @@ class Samples:
     notes: Sequence[str] = ()
     provenance: Mapping[str, Any] = field(default_factory=dict)
     left_out: Sequence[LeftOut] = ()
+    chosen: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     def split(self, name: str) -> Split:
         """The clips of `train`, `valid` or `test`; raises UserError where there are none."""
@@ -85,21 +88,22 @@ def load_samples(
     channels: Mapping[str, Sequence[str]] | None = None,
     target: str = "",
     scale: str = "auto",
-    text: Sequence[str] = (),
+    chosen: Mapping[str, Sequence[str]] = MappingProxyType({}),
 ) -> Samples:
     """Read the features and scores of a cache once; a clip without any modality is left out.
 
-    channels: stages by modality; by default those that are `available`. target: ""
-    for the clip's score, or "T", "A", "V" for that modality's own. text: stages of the text in
-    place of the default's.
+    channels: stages by modality; by default those that are `available`, with `chosen` ones in
+    their place; a modality with none is left out. target: "" for the clip's score, or "T", "A",
+    "V" for that modality's own.
     Raises UserError for a channel that the cache does not have, or an unknown target.
     """
     keep_freed_memory()  # of each chunk that was read for the next ones
     notes: list[str] = []
+    notes += [f"{m}: {' + '.join(chosen[m]) or 'left out'}, as asked" for m in chosen]
     labels = _labels(cache, target)
     labelled = _labelled(cache, labels, notes)
-    chosen = channels or {**available(cache, notes), **({"text": text} if text else {})}
-    batch, used = _read_batch(cache, chosen, np.isfinite(labels), notes)
+    wanted = channels or available(cache, notes, chosen)
+    batch, used = _read_batch(cache, wanted, np.isfinite(labels), notes)
     has_any = batch.has_any.numpy()
     kept, without = labelled[has_any], left_out.left_out(cache, used, labelled[~has_any])
     notes += filter(None, [left_out.note(without), doubts.note(cache, used, kept)])
@@ -116,6 +120,7 @@ def load_samples(
         notes=notes,
         provenance=provenance(cache, used),
         left_out=without,
+        chosen=chosen,
     )
 
 

@@ -9,9 +9,10 @@ from typing import Any
 
 from model.data.channels import CHANNELS
 from model.data.samples import Samples, load_samples
-from model.experiments.experiment import Experiment
+from model.experiments.experiment import Experiment, name_of
 from model.experiments.published import published
 from model.experiments.trainings import Entry
+from model.training.given import merged
 from model.training.presets import preset
 from pipeline.errors import UserError
 from pipeline.store.cache import Cache
@@ -43,10 +44,11 @@ def modalities(channels: Channels) -> Iterator[Variant]:
 def features(channels: Channels) -> Iterator[Variant]:
     """Each channel of picture and of sound alone, both of each: Fig. 6."""
     for modality in ("visual", "audio"):
-        known = CHANNELS[modality]
+        own = channels.get(modality, ())
+        known = CHANNELS[modality] if set(own) <= set(CHANNELS[modality]) else own
         for stages in (*([stage] for stage in known), known):
-            here = [stage for stage in stages if stage in channels.get(modality, ())]
-            label = " + ".join(TITLES[stage] for stage in stages)
+            here = [stage for stage in stages if stage in own]
+            label = " + ".join(TITLES.get(stage, stage) for stage in stages)
             yield Variant(label, {modality: here if len(here) == len(stages) else ()}, {}, modality)
 
 
@@ -90,7 +92,7 @@ def ablation(
     task = entries[0].settings.task
     is_theirs = task == "classification" and not samples.target
     rows, source = published(what, samples.scale.name) if is_theirs else ([], "")
-    name = "-".join(filter(None, ["ablate", what, task, samples.target]))
+    name = name_of(samples, "ablate", what, task)
     return Experiment(name, f"SMP, {what}", entries, rows, source, notes)
 
 
@@ -102,8 +104,7 @@ def _entry(
     given: Mapping[str, Any],
 ) -> Entry:
     found = preset("smp", samples.scale.name, preset_name)
-    network = {**found.settings.network, **variant.network}
-    settings = found.with_options({**given, "network": network})
+    settings = found.with_options(merged(given, {"network": variant.network}))
 
     def load() -> Samples:
         return load_samples(cache, variant.channels, samples.target, samples.scale.name)

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from model.data.samples import Samples
-from model.experiments.experiment import Experiment
+from model.experiments.experiment import Experiment, name_of
 from model.experiments.published import order, published, title
 from model.experiments.trainings import Entry
 from model.networks import names
@@ -28,7 +28,7 @@ def comparison(
     task = entries[0].settings.task
     is_theirs = task == "regression" and not samples.target
     rows, source = published("compare", samples.scale.name) if is_theirs else ([], "")
-    name = "-".join(filter(None, ["compare", task, samples.target]))
+    name = name_of(samples, "compare", task)
     return Experiment(name, f"models on {', '.join(samples.batch.widths)}", entries, rows, source)
 
 

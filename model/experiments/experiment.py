@@ -42,6 +42,12 @@ class Experiment:
     notes: Sequence[str] = ()
 
 
+def name_of(samples: Samples, *parts: str) -> str:
+    """Of an experiment on `samples`: its parts, the target, and the stages that were asked for."""
+    asked = [f"{modality}-{'+'.join(own) or 'none'}" for modality, own in samples.chosen.items()]
+    return "-".join(filter(None, [*parts, samples.target, *asked]))
+
+
 def conduct(
     experiment: Experiment,
     samples: Samples,

@@ -13,11 +13,13 @@ from pydantic import ValidationError
 
 from model.metrics import SCALES
 from model.registry import find
+from model.training.given import merged
 from model.training.settings import TrainSettings
 from pipeline.errors import UserError
 
 FILE = files("model.training") / "presets.yaml"
 DEFAULTS = "the defaults of the code"
+UNSET = object()
 
 
 @dataclass(frozen=True)
@@ -33,14 +35,18 @@ class Preset:
     def with_options(self, given: Mapping[str, Any]) -> TrainSettings:
         """These settings with those that the user gave in their place, all checked anew.
 
-        Raises UserError that names the setting as the commands' option.
+        given: by name; those of the model itself, which need not be all of them, under `network`.
+        Raises UserError that names the setting.
         """
         try:
-            return TrainSettings(**{**self.settings.model_dump(), **given})
+            settings = TrainSettings(**merged(self.settings.model_dump(), given))
         except ValidationError as error:
-            first = error.errors()[0]
-            option = f"--{first['loc'][0]}".replace("_", "-")
-            raise UserError(f"{option} {first['input']}: {first['msg'].lower()}") from None
+            raise _refusal(error, "training", "") from None
+        try:
+            find(self.model).Settings(**settings.network)
+        except ValidationError as error:
+            raise _refusal(error, self.model, "network.") from None
+        return settings
 
     def to_json(self, settings: TrainSettings) -> dict[str, Any]:
         """For the record: which preset it was, and what `settings` have in place of its values."""
@@ -48,14 +54,14 @@ class Preset:
         return {"name": self.name, "scale": self.scale, "source": self.source, "instead": instead}
 
     def told(self, settings: TrainSettings) -> str:
-        """The same in a line for the user, who can't give a network's own settings."""
-        instead = self._instead(settings)
-        but = ", ".join(f"{key} {value}" for key, value in instead.items() if key != "network")
+        """The same in a line for the user."""
+        but = ", ".join(f"{key} {value}" for key, value in self._instead(settings).items())
         return f"preset {self.name!r} for {self.scale}" + (f", but {but}" if but else "")
 
     def _instead(self, settings: TrainSettings) -> dict[str, Any]:
-        own, used = self.settings.model_dump(), settings.model_dump()
-        return {key: value for key, value in used.items() if value != own[key] and key != "seed"}
+        own, used = flat(self.settings.model_dump()), flat(settings.model_dump())
+        instead = {key: value for key, value in used.items() if value != own.get(key, UNSET)}
+        return {key: value for key, value in instead.items() if key != "seed"}
 
 
 def preset(model: str, scale: str, name: str | None = None) -> Preset:
@@ -97,6 +103,14 @@ def _by_scale(model: str, name: str, source: str, **by_scale: Any) -> dict[str, 
         find(model).Settings(**settings.network)
         presets[scale] = Preset(name, model, scale, source, settings)
     return presets
+
+
+def _refusal(error: ValidationError, of: str, prefix: str) -> UserError:
+    first = error.errors()[0]
+    name = prefix + ".".join(map(str, first["loc"]))
+    if first["type"] == "extra_forbidden":
+        return UserError(f"{of} has no setting {name!r}; see `smp settings {of}`")
+    return UserError(f"setting {name} {first['input']}: {first['msg'].lower()}")
 
 
 def flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

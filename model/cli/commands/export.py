@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from pipeline.cli.group import Names
+from model.cli.options import chosen, of_channels
 from pipeline.errors import UserError
 
 if TYPE_CHECKING:
@@ -25,9 +25,7 @@ LABELLED = ("mmsa", "merbench")  # the formats that have no way to say that a la
 @click.argument("dataset")
 @click.argument("out", type=click.Path(path_type=Path))
 @click.option("--format", "format_name", type=click.Choice(FORMATS), required=True)
-@click.option("--visual", type=Names(), help="Video features.  [default: resnet18,action_units]")
-@click.option("--audio", type=Names(), help="Audio features.  [default: mfcc,wav2vec2]")
-@click.option("--text", type=Names(), help="Text features.  [default: bert]")
+@of_channels
 @click.option("--tokenizer", help="mmsa: BERT that makes `text_bert`.  [default: the stage's]")
 @click.option(
     "--cache", "cache_root", default="cache", show_default=True, help="Folder or URL of the cache."
@@ -74,9 +72,8 @@ def _channels(
     """Stages by modality: those that were named, else those that a training would take."""
     from model.data.channels import available
 
-    named = {modality: stages for modality, stages in given.items() if stages}
-    chosen = {**available(cache, notes), **named}
-    return {modality: list(stages) for modality, stages in chosen.items() if stages}
+    found = available(cache, notes, chosen(given))
+    return {modality: list(stages) for modality, stages in found.items() if stages}
 
 
 def _bundle(cache: Cache, channels: Mapping[str, Sequence[str]], notes: list[str]) -> Bundle:
@@ -91,9 +88,6 @@ def _bundle(cache: Cache, channels: Mapping[str, Sequence[str]], notes: list[str
         raise UserError(f"{cache.name}: no features to export; run `{cache.command}` first")
     features, lengths = {}, {}
     for modality, stages in channels.items():
-        for stage in stages:
-            if cache[stage].width is None:
-                raise UserError(f"stage {stage!r} has no rows of [steps, width] to export")
         x, n = read_modality([cache[stage] for stage in stages], np.ones(len(cache.clips), bool))
         if partly := int(np.isnan(x).any(axis=(1, 2)).sum()):
             notes.append(f"{modality}: {partly} clips have zeros for one of {', '.join(stages)}")

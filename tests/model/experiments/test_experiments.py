@@ -375,6 +375,17 @@ class TestAblations:
         }
         assert {row.group for row in report.table.rows if row.kind == MODEL} == {"visual", "audio"}
 
+    def test_features_that_are_asked_for_are_compared_by_their_names(self, tmp_path):
+        cache = some_cache("resnet18", "clip", "mfcc", "wavlm", "bert")
+        asked = {"visual": ["resnet18", "clip"], "audio": ["mfcc", "wavlm"], "text": []}
+        samples = load_samples(cache, chosen=asked)
+        report = conduct(ablation("features", cache, samples, None, QUICK), samples, [0], tmp_path)
+        labels = ["ResNet18", "clip", "ResNet18 + clip", "MFCC", "wavlm", "MFCC + wavlm"]
+        assert list(self.widths(report)) == labels
+        asked_for = "visual-resnet18+clip-audio-mfcc+wavlm-text-none"
+        assert report.folder.name == f"made-ablate-features-regression-{asked_for}"
+        assert "note: text: left out, as asked" in report.table.notes
+
     def test_fusion_is_a_setting_of_the_same_model_and_gives_classes(self, tmp_path):
         report = self.conducted("fusion", some_cache(), tmp_path)
         assert [(o.entry.label, o.entry.settings.network["intra"]) for o in report.outcomes] == [
@@ -476,7 +487,9 @@ class TestCommands:
         ("words", "told"),
         [
             (["compare", "--models", "spm"], "no model 'spm'"),
-            (["compare", "--epochs", "0"], "--epochs 0"),
+            (["compare", "--epochs", "0"], "setting epochs 0"),
+            (["compare", "--set", "network.heads=3"], "has no setting 'network.heads'"),
+            (["compare", "--audio", "mfcc"], "no stage 'mfcc'"),
             (["compare", "--preset", "best"], "has a preset 'best'"),
             (["ablate", "features"], "no features for any of the features"),
         ],

@@ -330,7 +330,7 @@ class Stage:
         self.identity: dict[str, Any] = {}
         self.random_weights = [name] if weights == "random" else []
         self.attributes = {"weights": {"id": weights, "digest": weights}}
-        self.shape = features.shape
+        self.shape, self.width = features.shape, features.shape[-1]
         self._features = features
 
     def read(self, out: np.ndarray) -> None:
@@ -372,6 +372,17 @@ def cache_of(*stages: Stage, **columns: list) -> Any:
 
 
 class TestSamples:
+    def test_channels_without_rows_of_steps_or_with_other_steps_are_refused(self):
+        image, short = counting("image", [3, 4, 5]), counting("short", [3, 4, 5])
+        image.width = None
+        with pytest.raises(UserError, match="'image' has no features of \\[steps, width\\]"):
+            load_samples(cache_of(image), chosen={"visual": ["image"]})
+        short.shape = (3, 16, 1)
+        with pytest.raises(UserError, match="'short' has 16 steps and 'bert' 8; extract both"):
+            load_samples(
+                cache_of(counting("bert", [3, 4, 5]), short), chosen={"text": ["bert", "short"]}
+            )
+
     def test_channels_lie_side_by_side_over_the_same_time(self):
         long, short = counting("long", [8, 7, 2, 0]), counting("short", [4, 7, 0, 3], width=2)
         x, lengths = read_modality([long, short], np.full(4, True))
@@ -440,9 +451,9 @@ class TestSamples:
     def test_the_text_is_bert_unless_other_stages_are_named(self):
         bert, tencent = counting("bert", [3, 4, 5]), counting("tencent", [2, 0, 5], width=2)
         assert load_samples(cache_of(bert, tencent)).channels == {"text": ["bert"]}
-        alone = load_samples(cache_of(bert, tencent), text=["tencent"])
+        alone = load_samples(cache_of(bert, tencent), chosen={"text": ["tencent"]})
         assert (alone.channels, alone.batch.widths) == ({"text": ["tencent"]}, {"text": 2})
-        both = load_samples(cache_of(bert, tencent), text=["bert", "tencent"])
+        both = load_samples(cache_of(bert, tencent), chosen={"text": ["bert", "tencent"]})
         assert both.batch.widths == {"text": 3}
         assert both.provenance["stages"].keys() == {"bert", "tencent"}
 
@@ -607,6 +618,24 @@ class TestCommand:
         used = json.loads((folder / "settings.json").read_text())["train"]
         assert (used["lr"], used["batch"], used["epochs"]) == (1e-5, 64, 3)
 
+    def test_any_setting_is_given_by_name_or_in_a_file(self, trained_on_transcripts, tmp_path):
+        file = tmp_path / "settings.yaml"
+        file.write_text("feature_dropout: 0.2\nlr: 0.1\nnetwork: {width: 8, heads: 2}\n")
+        options = ["--settings", str(file), "--set", "network.width=16", "--set", "lr=0.5"]
+        told = trained_on_transcripts(*options, "--lr", "0.01", "--json").out
+        used = json.loads((Path(json.loads(told)["run"]) / "settings.json").read_text())["train"]
+        assert (used["lr"], used["feature_dropout"]) == (0.01, 0.2)
+        assert (used["network"]["width"], used["network"]["heads"]) == (16, 2)
+        assert used["network"]["kernel"] == 3, "the rest is the preset's"
+
+    def test_any_stage_is_trained_on_by_its_name(self, trained_on_transcripts):
+        told = json.loads(
+            trained_on_transcripts("--audio", "letters", "--text", "none", "--json").out
+        )
+        used = json.loads((Path(told["run"]) / "settings.json").read_text())["data"]
+        assert used["channels"] == {"audio": ["letters"]}
+        assert model.load_model(told["run"]).network.widths == {"audio": 2}
+
     def test_classes_are_a_task(self, trained_on_transcripts):
         told = json.loads(trained_on_transcripts("--json", "--task", "classification").out)
         assert told["test"].keys() == {"acc3", "f1"}
@@ -616,9 +645,14 @@ class TestCommand:
         [
             (["--model", "spm"], "no model 'spm'"),
             (["--target", "V"], "no labels for 'V'"),
-            (["--epochs", "0"], "--epochs 0"),
-            (["--lr", "-1"], "--lr -1"),
-            (["--clip-norm", "0"], "--clip-norm 0"),
+            (["--epochs", "0"], "setting epochs 0: input"),
+            (["--lr", "-1"], "setting lr -1"),
+            (["--clip-norm", "0"], "setting clip_norm 0"),
+            (["--set", "network.width"], "expected NAME=VALUE"),
+            (["--set", "seed=3"], "--set: give `seed` as --seed"),
+            (["--settings", "no.yaml"], "no.yaml can't be read"),
+            (["--text", "none"], "no features to train on"),
+            (["--text", "glove"], "no stage 'glove'"),
             (["--preset", "best"], "smp has no preset 'best'; there are tuned, paper"),
         ],
     )

@@ -101,8 +101,26 @@ def test_what_the_user_gives_takes_the_presets_place_and_is_checked():
     assert used == found.settings.model_copy(update={"epochs": 3})
     assert found.told(used) == "preset 'toolkit' for sims, but epochs 3"
     assert found.to_json(used)["instead"] == {"epochs": 3}
-    with pytest.raises(UserError, match="--weight-decay -1"):
+    with pytest.raises(UserError, match="setting weight_decay -1"):
         found.with_options({"weight_decay": -1})
+
+
+def test_a_models_own_settings_are_given_one_by_one_and_checked():
+    found = preset("tfn", "sims")
+    used = found.with_options({"network": {"hidden": {"audio": 8}, "dropout": 0.5}})
+    assert used.network == found.settings.network | {
+        "hidden": {"visual": 128, "audio": 8, "text": 128},
+        "dropout": 0.5,
+    }
+    assert found.told(used).endswith("but network.hidden.audio 8, network.dropout 0.5")
+    for network, told in (
+        ({"fusoin": 3}, "tfn has no setting 'network.fusoin'"),
+        ({"fusion": "x"}, "setting network.fusion x"),
+    ):
+        with pytest.raises(UserError, match=told):
+            found.with_options({"network": network})
+    with pytest.raises(UserError, match="training has no setting 'epohcs'; see `smp settings"):
+        found.with_options({"epohcs": 3})
 
 
 def test_a_model_without_a_preset_has_the_defaults(monkeypatch):

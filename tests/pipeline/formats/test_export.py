@@ -356,7 +356,7 @@ class TestChannels:
         refused = ["export", talks.url, "b.st", "--format", "safetensors", "--text", "tencent"]
         assert "no stage 'tencent'; extracted:" in smp(*refused, code=2).stderr
         refused[-1] = "echoed"
-        assert "stage 'echoed' has no rows of [steps, width]" in smp(*refused, code=2).stderr
+        assert "stage 'echoed' has no features of [steps, width]" in smp(*refused, code=2).stderr
 
 
 def test_what_is_there_is_not_overwritten_and_nothing_is_left_half_written(tmp_path):
