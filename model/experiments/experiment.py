@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -10,9 +10,10 @@ from model.data.samples import Samples
 from model.experiments import folder
 from model.experiments.records import Records
 from model.experiments.result import ExperimentResult
-from model.experiments.table import CONSTANT, REFERENCE, Row, Table
+from model.experiments.table import CONSTANT, PROBE, REFERENCE, Row, Table
 from model.experiments.trainings import Entry, EntryOutcome, Show, run
-from model.metrics import TITLES
+from model.metrics import TITLES, Metrics
+from model.training.probe import linear_probes
 from pipeline.errors import UserError
 from pipeline.weights.random_weights import RANDOM_MARK, random_note
 
@@ -24,6 +25,10 @@ SELECTION = (
 REFERENCES = (
     "majority class, median score: the best that any single answer for all clips reaches "
     "on these test labels."
+)
+PROBES = (
+    "linear probe: ridge (for classes: logistic) regression on the mean and deviation of each "
+    "clip's steps, its penalty chosen on validation. A model that is no better learnt no more."
 )
 MARKED_CONSTANT = (
     f"Marked {CONSTANT}: accuracies and F1, of a seed at least, are exactly those of such a row."
@@ -76,21 +81,20 @@ def _table(experiment: Experiment, samples: Samples, outcomes: Sequence[EntryOut
     rows = [_row(outcome) for outcome in done]
     most = max(done, key=_test_clips)  # the references are of its clips
     first = next(iter(most.results.values()))
-    references = [
-        Row(name, {key: [value] for key, value in values.items()}, REFERENCE)
-        for name, values in first.references.items()
-    ]
+    probes = _rows(linear_probes(samples, done[0].entry.settings.task), PROBE)
+    references = _rows(first.references, REFERENCE)
     clips = samples.table()["test"]["clips"]
     scored = f", scores of {samples.target} alone" if samples.target else ""
     table = Table(
         title=f"{samples.name}{scored}: {experiment.title}; {clips} test clips; numbers × 100",
         columns=[key for key in TITLES if key in first.test],
-        rows=[*rows, *references, *experiment.published],
+        rows=[*rows, *probes, *references, *experiment.published],
     )
     is_marked = any(table.label(row).endswith(CONSTANT) for row in table.rows)
     notes = [
         SELECTION,
         _spread(list(done[0].results)),
+        PROBES,
         REFERENCES,
         *([MARKED_CONSTANT] if is_marked else []),
         *([f"Marked {RANDOM_MARK}: {random_note(random)}."] if random else []),
@@ -100,6 +104,14 @@ def _table(experiment: Experiment, samples: Samples, outcomes: Sequence[EntryOut
         *(f"note: {note}" for note in (*experiment.notes, *samples.notes)),
     ]
     return replace(table, notes=notes)
+
+
+def _rows(measured: Mapping[str, Metrics], kind: str) -> list[Row]:
+    """Rows of one number a metric."""
+    return [
+        Row(name, {key: [value] for key, value in values.items()}, kind)
+        for name, values in measured.items()
+    ]
 
 
 def _test_clips(outcome: EntryOutcome) -> int:

@@ -11,7 +11,7 @@ from statistics import fmean, stdev
 from model.metrics import NOT_SHARES, TITLES, Metrics
 from pipeline.weights.random_weights import RANDOM_MARK
 
-MODEL, REFERENCE, PUBLISHED = "model", "reference", "published"
+MODEL, PROBE, REFERENCE, PUBLISHED = "model", "probe", "reference", "published"
 LOWER_IS_BETTER = ("mae",)
 ROUNDED = 1e-4  # shares are shown, and were published, in % with two digits
 CONSTANT = "†"
@@ -21,8 +21,8 @@ CONSTANT = "†"
 class Row:
     """A line. values: by metric one number a seed, as shares; published numbers are one each.
 
-    kind: MODEL, REFERENCE or PUBLISHED. group: the rows that it is ranked with. is_random: whether
-    its features are of networks with random weights.
+    kind: MODEL, PROBE, REFERENCE or PUBLISHED. group: the rows that it is ranked with. is_random:
+    whether its features are of networks with random weights.
     """
 
     label: str

@@ -9,7 +9,7 @@ from math import isnan
 from markupsafe import Markup
 
 from model.experiments.folder import ExperimentFound
-from model.experiments.table import LOWER_IS_BETTER, MODEL, REFERENCE, Row, Table
+from model.experiments.table import LOWER_IS_BETTER, MODEL, PROBE, REFERENCE, Row, Table
 from model.metrics import TITLES
 from model.report.context import ReportContext, Section
 from pipeline.html import charts
@@ -70,7 +70,8 @@ def _chart(table: Table, key: str) -> Markup:
         )
         for row in rows
     ]
-    references = [row for row in table.rows if row.kind == REFERENCE and not isnan(row.mean(key))]
+    kinds = (PROBE, REFERENCE)
+    references = [row for row in table.rows if row.kind in kinds and not isnan(row.mean(key))]
     best = min if key in LOWER_IS_BETTER else max
     reference = best(references, key=lambda row: row.mean(key), default=None)
     mark = (reference.label, 100 * reference.mean(key)) if reference else None

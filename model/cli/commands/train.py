@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -56,6 +57,7 @@ def train(
     """
     from model.runs.save import require_writable, save_run
     from model.training.presets import preset as find_preset
+    from model.training.probe import linear_probes
     from model.training.tensorboard import replay, require_tensorboard
 
     if tensorboard is not None:
@@ -68,6 +70,8 @@ def train(
         _print_samples(samples)
         click.echo(f"{model}: {preset.told(settings)} ({preset.source})")
     trained = _train(samples, settings, tensorboard)
+    probes = linear_probes(samples, settings.task)
+    trained = replace(trained, references={**probes, **trained.references})
     folder = save_run(trained, samples, settings, Path(options["runs"]), preset)
     if tensorboard == IN_RUN:
         replay(folder, settings, trained)

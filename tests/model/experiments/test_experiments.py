@@ -18,6 +18,7 @@ from click.testing import CliRunner
 from model.cli.experiment import print_paper_table
 from model.cli.group import main
 from model.data.samples import Samples, load_samples
+from model.experiments import experiment as conducting
 from model.experiments import identity, records, trainings
 from model.experiments.ablate import ablation
 from model.experiments.compare import comparison, default_models
@@ -192,6 +193,7 @@ def test_each_training_reads_the_test_split_once_after_its_last_epoch(tmp_path, 
     monkeypatch.setattr(Samples, "split", watched)
     monkeypatch.setattr(trainings, "train_seeds", announced)
     monkeypatch.setattr(resources, "cores", lambda: 1)  # in this process, where reads are seen
+    monkeypatch.setattr(conducting, "linear_probes", lambda samples, task: {})  # models of its own
     samples = some_samples()
     compared(samples, tmp_path)
     phases = [event for event, _ in groupby(events)]
@@ -469,6 +471,7 @@ class TestCommands:
         told = json.loads(talks.run("compare", *options, "--task", "classification").out)
         assert [row["label"] for row in told["rows"]] == [
             "LF-DNN",
+            "linear probe, text",
             "majority class",
             "median score",
         ]
