@@ -16,9 +16,10 @@ def stage_names(ctx: click.Context, param: click.Parameter, incomplete: str) -> 
 
     # With an option that still lacks its value, click has not yet told arguments apart.
     dataset = ctx.params.get("dataset") or next(iter(ctx.args), ".")
-    file = ctx.params.get("stages_file") or file_for(Path(dataset))
+    given = ctx.params.get("stages_file")
+    file = file_for(Path(dataset), Path(given) if given else None)
     try:
-        content = yaml.safe_load(Path(file).read_text(encoding="utf-8"))
+        content = yaml.safe_load(file.path.read_text(encoding="utf-8"))
         names = [str(name) for name in content["stages"]]
     except (OSError, ValueError, TypeError, KeyError, yaml.YAMLError):
         return []

@@ -6,10 +6,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from pipeline.dag import trust
 from pipeline.dag.changes import of_identity
 from pipeline.dag.spec import Stages
 from pipeline.dag.stage import extractor_class
 from pipeline.errors import UserError
+from pipeline.stage.name import require_stage_names
 from pipeline.store.cache import Cache, store_url
 from pipeline.store.store import Store
 
@@ -58,20 +60,28 @@ class Recipe:
             raise UserError(f"the record of the extraction is damaged: {error}") from error
         if absent:
             raise UserError(f"the record of the extraction has no {', '.join(sorted(absent))}")
+        require_stage_names("the record of the extraction", recipe.stages)
         return recipe
 
     def to_json(self) -> dict[str, Any]:
         """What `from_json` reads."""
         return asdict(self)
 
-    def here(self, weights: Mapping[str, str] | None = None) -> Stages:
+    def here(
+        self, weights: Mapping[str, str] | None = None, where: str = "the run", is_own: bool = False
+    ) -> Stages:
         """The stages on this machine, ready to run.
 
-        weights: where the weights of a stage are, for those that lie elsewhere here. Raises
-        UserError that names the stage and both values where anything would come out otherwise.
+        weights: where the weights of a stage are, for those that lie elsewhere here. where: what
+        the record lies in. is_own: whether it may run what is not in the package. Raises UserError
+        that names the stage and both values where anything would come out otherwise.
         """
         if unknown := sorted((weights or {}).keys() - self.stages.keys()):
             raise UserError(f"no stage {unknown[0]!r}; there are {', '.join(self.stages)}")
+        if not is_own:  # before a module is looked into
+            trust.require_own(
+                where, ((n, s["extractor"], _given(s)) for n, s in self.stages.items())
+            )
         stages = Stages(self._spec(weights or {}), where="the run's stages")
         try:
             found = stages.identities(stages)
@@ -96,12 +106,16 @@ class Recipe:
             kind = extractor_class(name, stage["extractor"])
             # A setting at its default is left out: some may be given with others alone.
             defaults = kind.Settings.model_construct().model_dump(mode="json")
-            settings = {**stage["settings"], **stage["located"]}
+            settings = _given(stage)
             given = {k: v for k, v in settings.items() if k not in defaults or defaults[k] != v}
             instead = {"weights": weights[name]} if name in weights else {}
             needs = list(stage["needs"])
             boxes[name] = {"extractor": stage["extractor"], "needs": needs, **given, **instead}
         return {"partition": self.partition, "steps": self.steps, "stages": boxes}
+
+
+def _given(stage: Identity) -> dict[str, Any]:
+    return {**stage["settings"], **stage["located"]}
 
 
 def _with_upstream(name: str, identity: Identity) -> Iterator[tuple[str, Identity]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from graphlib import CycleError, TopologicalSorter
 from importlib.resources import files
 from pathlib import Path
@@ -12,10 +12,13 @@ from typing import Annotated, Any, TypeVar
 import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, PositiveInt, ValidationError
 
+from pipeline.dag import trust
 from pipeline.dag.identity import StageIdentity, identify
 from pipeline.dag.stage import Stage, extractor_class, nearest
+from pipeline.dataset.layouts import is_dataset
 from pipeline.errors import UserError
 from pipeline.messages import one_line
+from pipeline.stage.name import require_stage_names
 from pipeline.stage.steps import STEPS
 
 PARTITION = 32
@@ -29,7 +32,7 @@ class _File(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
     partition: PositiveInt = PARTITION
     steps: PositiveInt = STEPS
-    stages: dict[str, Any] = {}
+    stages: dict[Any, Any] = {}
 
 
 class _Entry(BaseModel):
@@ -44,11 +47,35 @@ class _Entry(BaseModel):
     keep: bool = False
 
 
-def file_for(dataset: Path) -> Path:
-    """The stages file of a dataset: beside its table, else ./stages.yaml, else the package's."""
-    own = (dataset if dataset.is_dir() else dataset.parent) / "stages.yaml"
-    here = Path("stages.yaml")
-    return next((path for path in (own, here) if path.is_file()), DEFAULT_FILE)
+@dataclass(frozen=True)
+class StagesFile:
+    """A stages file, and whether it is a person's own: may run what is not in the package."""
+
+    path: Path
+    is_own: bool = True
+
+    def __str__(self) -> str:
+        return str(self.path)
+
+
+def file_for(
+    dataset: Path | None, given: Path | None = None, is_trusted: bool = False
+) -> StagesFile:
+    """The file `given`, else that beside the dataset's table, ./stages.yaml or the package's.
+
+    One beside a table came with the data: it is nobody's own unless trusted, or listed as such.
+    """
+    if given:
+        return StagesFile(given)
+    name, here = DEFAULT_FILE.name, Path()
+    beside = dataset if dataset is None or dataset.is_dir() else dataset.parent
+    if beside is not None and (beside / name).is_file():
+        path, is_data = beside / name, True
+    elif (here / name).is_file():
+        path, is_data = here / name, is_dataset(here)
+    else:
+        path, is_data = DEFAULT_FILE, False
+    return StagesFile(path, not is_data or is_trusted or trust.is_listed(path))
 
 
 class Stages:
@@ -59,14 +86,24 @@ class Stages:
     """
 
     def __init__(
-        self, spec: Mapping[str, Any], language: str = "en", where: str = "stages"
+        self,
+        spec: Mapping[str, Any],
+        language: str = "en",
+        where: str = "stages",
+        is_own: bool = True,
     ) -> None:
+        """is_own: whether they may run what is not in the package; UserError if not and they do."""
         self.spec: dict[str, Any] = _for_language(dict(spec), language, where)
         file = _validated(_File, self.spec, where)
         if not file.stages:
             raise UserError(f"{where}: `stages` must name at least one stage")
         self.partition, self.steps = file.partition, file.steps
-        made = {name: _stage(where, name, box, self.steps) for name, box in file.stages.items()}
+        require_stage_names(where, file.stages)
+        entries = {name: _entry(where, name, box) for name, box in file.stages.items()}
+        if not is_own:
+            named = ((n, e.extractor or n, e.model_extra or {}) for n, e in entries.items())
+            trust.require_own(where, named)
+        made = {name: _stage(where, name, entry, self.steps) for name, entry in entries.items()}
         order = _ordered(where, made)
         self.off = frozenset(name for name in order if not made[name].enabled)
         self._stages = {
@@ -78,17 +115,18 @@ class Stages:
             self._check_fields(where, stage)
 
     @classmethod
-    def load(cls, path: str | Path, language: str = "en") -> Stages:
+    def load(cls, path: str | Path | StagesFile, language: str = "en") -> Stages:
         """Read a stages file; a setting given by language is resolved to `language`'s value."""
+        file = path if isinstance(path, StagesFile) else StagesFile(Path(path))
         try:
-            spec = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+            spec = yaml.safe_load(file.path.read_text(encoding="utf-8"))
         except OSError as error:
             raise UserError(f"{path} can't be read: {error.strerror}") from error
         except (yaml.YAMLError, UnicodeDecodeError) as error:
             raise UserError(f"{path} is not YAML: {one_line(error)}") from error
         if not isinstance(spec, dict):
             raise UserError(f"{path}: expected `stages:` with one entry a stage")
-        return cls(spec, language, str(path))
+        return cls(spec, language, str(file), file.is_own)
 
     def __iter__(self) -> Iterator[Stage]:
         return iter(self._stages.values())
@@ -149,9 +187,12 @@ class Stages:
             taken.require(field, offered[givers[0]][field], stage.name, givers[0])
 
 
-def _stage(where: str, name: str, box: Any, steps: int) -> Stage:
+def _entry(where: str, name: str, box: Any) -> _Entry:
+    return _validated(_Entry, box or {}, f"{where}: stage {name!r}")
+
+
+def _stage(where: str, name: str, entry: _Entry, steps: int) -> Stage:
     about = f"{where}: stage {name!r}"
-    entry = _validated(_Entry, box or {}, about)
     extractor = entry.extractor or name
     settings = _validated(extractor_class(name, extractor).Settings, entry.model_extra, about)
     # The order of what a stage needs is no part of its identity, so it must not matter.

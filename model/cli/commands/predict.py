@@ -42,6 +42,12 @@ NAMED = 3  # clips without the same modality; the others are counted
     show_default=True,
     help="Folder of runs, where RUN is a dataset.",
 )
+@click.option(
+    "--trust",
+    "is_trusted",
+    is_flag=True,
+    help="Let RUN name programs and modules outside this package. Only if you made it.",
+)
 @click.option("--cache", help="Folder or URL in which to keep the features for the next time.")
 @click.option(
     "--weights",
@@ -57,6 +63,7 @@ def predict(
     table: Path | None,
     as_json: bool,
     runs: Path,
+    is_trusted: bool,
     cache: str | None,
     weights: tuple[str, ...],
 ) -> None:
@@ -80,7 +87,7 @@ def predict(
     folder = find_run(run, runs)
     if str(folder) != run.rstrip("/"):
         click.echo(f"newest run of {run}: {folder}", err=True)
-    model = TrainedModel(folder, _by_stage(weights))
+    model = TrainedModel(folder, _by_stage(weights), is_trusted)
     clips = _clips(model, videos, text, table)
     with display(console) as listener:
         shown = listener if console.is_terminal else None

@@ -28,6 +28,7 @@ def stages(**boxes: Any) -> Stages:
     [
         ({"leters": {}}, "stage 'leters': no extractor 'leters'"),
         ({"mfccs": {}}, "did you mean 'mfcc'"),
+        ({"own": {"extractor": "..own"}}, "stage 'own': '..own' can't be the name of an extractor"),
         ({"letters": {**LETTERS, "scal": 2}}, r"stage 'letters': scal: Extra inputs .*got 2"),
         ({"letters": {**LETTERS, "scale": "big"}}, r"scale: .*valid number.*got 'big'"),
         ({"doubled": DOUBLED}, "stage 'doubled' needs 'letters'; known: doubled"),
@@ -92,11 +93,11 @@ def test_a_datasets_own_stages_file_comes_first(
     monkeypatch.chdir(tmp_path)
     (folder := tmp_path / "talks").mkdir()
     (manifest := folder / "talks.jsonl").touch()
-    assert file_for(folder) == file_for(manifest) == DEFAULT_FILE
+    assert file_for(folder).path == file_for(manifest).path == DEFAULT_FILE
     Path("stages.yaml").touch()
-    assert file_for(folder) == file_for(manifest) == Path("stages.yaml")
+    assert file_for(folder).path == file_for(manifest).path == Path("stages.yaml")
     (folder / "stages.yaml").touch()
-    assert file_for(folder) == file_for(manifest) == folder / "stages.yaml"
+    assert file_for(folder).path == file_for(manifest).path == folder / "stages.yaml"
 
 
 def test_fields_are_checked_between_stages_before_anything_runs() -> None:
