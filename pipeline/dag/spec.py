@@ -9,19 +9,21 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
-import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, PositiveInt, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from pipeline.dag import trust
 from pipeline.dag.identity import StageIdentity, identify
 from pipeline.dag.stage import Stage, extractor_class, nearest
 from pipeline.dataset.layouts import is_dataset
 from pipeline.errors import UserError
-from pipeline.messages import one_line
+from pipeline.io.yaml_file import read_yaml
 from pipeline.stage.name import require_stage_names
 from pipeline.stage.steps import STEPS
 
 PARTITION = 32
+MOST_CLIPS, MOST_STEPS = 10_000, 10_000  # of a partition, of a clip: all of them lie in memory
+LONGEST = 80  # characters of a value in a message
+MOST_FAULTS = 3  # of a stage that are told at once
 LANGUAGES = frozenset({"en", "zh"})
 DEFAULT_FILE = Path(str(files("pipeline") / "stages.yaml"))  # in a checkout a link to its top
 
@@ -30,8 +32,8 @@ Model = TypeVar("Model", bound=BaseModel)
 
 class _File(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
-    partition: PositiveInt = PARTITION
-    steps: PositiveInt = STEPS
+    partition: Annotated[int, Field(gt=0, le=MOST_CLIPS)] = PARTITION
+    steps: Annotated[int, Field(gt=0, le=MOST_STEPS)] = STEPS
     stages: dict[Any, Any] = {}
 
 
@@ -118,12 +120,7 @@ class Stages:
     def load(cls, path: str | Path | StagesFile, language: str = "en") -> Stages:
         """Read a stages file; a setting given by language is resolved to `language`'s value."""
         file = path if isinstance(path, StagesFile) else StagesFile(Path(path))
-        try:
-            spec = yaml.safe_load(file.path.read_text(encoding="utf-8"))
-        except OSError as error:
-            raise UserError(f"{path} can't be read: {error.strerror}") from error
-        except (yaml.YAMLError, UnicodeDecodeError) as error:
-            raise UserError(f"{path} is not YAML: {one_line(error)}") from error
+        spec = read_yaml(file.path)
         if not isinstance(spec, dict):
             raise UserError(f"{path}: expected `stages:` with one entry a stage")
         return cls(spec, language, str(file), file.is_own)
@@ -206,10 +203,14 @@ def _validated(model: type[Model], content: Any, about: str) -> Model:
     except ValidationError as error:
         told = "; ".join(
             f"{'.'.join(map(str, e['loc'])) or 'settings'}: "
-            f"{e['msg'].removeprefix('Value error, ')} (got {e['input']!r})"
-            for e in error.errors()
+            f"{e['msg'].removeprefix('Value error, ')} (got {_cut(repr(e['input']))})"
+            for e in error.errors()[:MOST_FAULTS]
         )
         raise UserError(f"{about}: {told}") from None
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]}…"
 
 
 def _ordered(where: str, stages: Mapping[str, Stage]) -> list[str]:
@@ -240,6 +241,7 @@ def _for_language(value: Any, language: str, where: str) -> Any:
         return value
     if value and set(value) <= LANGUAGES:
         if language not in value:
-            raise UserError(f"{where}: no value for language {language!r} in {value}")
+            told = _cut(str(value))
+            raise UserError(f"{where}: no value for language {language!r} in {told}")
         return value[language]
     return {key: _for_language(inner, language, where) for key, inner in value.items()}

@@ -52,6 +52,7 @@ class StageSettings(BaseModel):
         frozen=True,
         validate_default=True,
         use_attribute_docstrings=True,
+        allow_inf_nan=False,
     )
 
     @classmethod
