@@ -13,7 +13,6 @@ import click
 
 from pipeline.cli.group import CLIPS_FAILED, OK
 from pipeline.errors import UserError
-from pipeline.messages import printable
 
 if TYPE_CHECKING:
     from model.inference.predict import TrainedModel
@@ -76,14 +75,13 @@ def predict(
 
     Exit code 1 if a clip can't be read or has nothing to go by; the others are predicted.
     """
-    from rich.console import Console
-
     from model.inference.predict import TrainedModel
     from model.runs.run import find_run
+    from pipeline.cli.console import Terminal
     from pipeline.cli.progress import display
     from pipeline.runner.new_clips import NAME
 
-    console = Console(stderr=True)
+    console = Terminal(stderr=True)
     folder = find_run(run, runs)
     if str(folder) != run.rstrip("/"):
         click.echo(f"newest run of {run}: {folder}", err=True)
@@ -138,7 +136,7 @@ def _print(model: TrainedModel, found: Sequence[Prediction]) -> None:
 
     said = [one for one in found if not one.error]
     mark = f" {RANDOM_MARK}" if model.random_stages else ""
-    cells = [[printable(one.clip), *_cells(one)] for one in said]
+    cells = [[one.clip, *_cells(one)] for one in said]
     if cells:
         columns = ["clip", f"score{mark}", "class", "confidence", "missing"]
         print_table(f"{model.run}: {counted(len(said), 'clip')}", columns, [cells])
@@ -149,7 +147,7 @@ def _print(model: TrainedModel, found: Sequence[Prediction]) -> None:
     for one in found:
         if one.error:
             what = "left out" if one.is_left_out else "failed"
-            click.echo(f"{printable(one.clip)}: {what}, {one.error}", err=True)
+            click.echo(f"{one.clip}: {what}, {one.error}", err=True)
 
 
 def _missing(said: Sequence[Prediction]) -> dict[tuple[str, str], list[str]]:
@@ -157,7 +155,7 @@ def _missing(said: Sequence[Prediction]) -> dict[tuple[str, str], list[str]]:
     clips: dict[tuple[str, str], list[str]] = {}
     for one in said:
         for what_and_why in one.missing.items():
-            clips.setdefault(what_and_why, []).append(printable(one.clip))
+            clips.setdefault(what_and_why, []).append(one.clip)
     return clips
 
 

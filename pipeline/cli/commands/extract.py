@@ -82,8 +82,7 @@ def extract(
         raise UserError("--json goes with --plan")
     if trace and plan_only:
         raise UserError("give one of --plan and --trace: a plan runs nothing")
-    from rich.console import Console
-
+    from pipeline.cli.console import Terminal
     from pipeline.cli.progress import display
     from pipeline.dag.spec import file_for
     from pipeline.messages import counted
@@ -92,7 +91,7 @@ def extract(
     from pipeline.runner.extract import extract as run
     from pipeline.runner.stop import Stop
 
-    console, stop = Console(stderr=True), Stop()
+    console, stop = Terminal(stderr=True), Stop()
     engine = engines.choose(serial, workers, scheduler, partial(console.print, soft_wrap=True))
     stages = file_for(dataset, stages_file, is_trusted)
     options = RunOptions(traced=trace is not None, **given)
