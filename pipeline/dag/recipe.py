@@ -6,9 +6,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from pydantic import BaseModel, ConfigDict
+
 from pipeline.dag import trust
 from pipeline.dag.changes import of_identity
-from pipeline.dag.spec import Stages
+from pipeline.dag.spec import Stages, validated
 from pipeline.dag.stage import extractor_class
 from pipeline.errors import UserError
 from pipeline.stage.name import require_stage_names
@@ -16,10 +18,28 @@ from pipeline.store.cache import Cache, store_url
 from pipeline.store.store import Store
 
 Identity = Mapping[str, Any]
-FIELDS = {
-    "extractor", "version", "settings", "located", "weights", "weights_id", "needs", "steps",
-    "partition", "fingerprint",
-}  # fmt: skip
+RECORD = "the record of the extraction"
+
+
+class _Recorded(BaseModel):
+    model_config = ConfigDict(extra="allow", strict=True)
+    extractor: str
+    version: int
+    settings: dict[str, Any]
+    located: dict[str, Any]
+    weights: str | None
+    weights_id: str | None
+    needs: dict[str, str]
+    steps: int | None
+    partition: int
+    fingerprint: str
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True)
+    partition: int
+    steps: int
+    stages: dict[str, _Recorded]
 
 
 @dataclass(frozen=True)
@@ -53,15 +73,9 @@ class Recipe:
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> Recipe:
         """What `to_json` gave; UserError where it is something else."""
-        try:
-            recipe = cls(**content)
-            absent = {field for stage in recipe.stages.values() for field in FIELDS - stage.keys()}
-        except (TypeError, AttributeError) as error:
-            raise UserError(f"the record of the extraction is damaged: {error}") from error
-        if absent:
-            raise UserError(f"the record of the extraction has no {', '.join(sorted(absent))}")
-        require_stage_names("the record of the extraction", recipe.stages)
-        return recipe
+        record = validated(_Record, content, RECORD)
+        require_stage_names(RECORD, record.stages)
+        return cls(**record.model_dump())
 
     def to_json(self) -> dict[str, Any]:
         """What `from_json` reads."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from graphlib import CycleError, TopologicalSorter
 from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
@@ -13,6 +12,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from pipeline.dag import trust
 from pipeline.dag.identity import StageIdentity, identify
+from pipeline.dag.order import ordered
 from pipeline.dag.stage import Stage, extractor_class, nearest
 from pipeline.dataset.layouts import is_dataset
 from pipeline.errors import UserError
@@ -96,7 +96,7 @@ class Stages:
     ) -> None:
         """is_own: whether they may run what is not in the package; UserError if not and they do."""
         self.spec: dict[str, Any] = _for_language(dict(spec), language, where)
-        file = _validated(_File, self.spec, where)
+        file = validated(_File, self.spec, where)
         if not file.stages:
             raise UserError(f"{where}: `stages` must name at least one stage")
         self.partition, self.steps = file.partition, file.steps
@@ -106,7 +106,7 @@ class Stages:
             named = ((n, e.extractor or n, e.model_extra or {}) for n, e in entries.items())
             trust.require_own(where, named)
         made = {name: _stage(where, name, entry, self.steps) for name, entry in entries.items()}
-        order = _ordered(where, made)
+        order = ordered(where, made)
         self.off = frozenset(name for name in order if not made[name].enabled)
         self._stages = {
             name: replace(made[name], needs=tuple(n for n in made[name].needs if n not in self.off))
@@ -185,19 +185,20 @@ class Stages:
 
 
 def _entry(where: str, name: str, box: Any) -> _Entry:
-    return _validated(_Entry, box or {}, f"{where}: stage {name!r}")
+    return validated(_Entry, box or {}, f"{where}: stage {name!r}")
 
 
 def _stage(where: str, name: str, entry: _Entry, steps: int) -> Stage:
     about = f"{where}: stage {name!r}"
     extractor = entry.extractor or name
-    settings = _validated(extractor_class(name, extractor).Settings, entry.model_extra, about)
+    settings = validated(extractor_class(name, extractor).Settings, entry.model_extra, about)
     # The order of what a stage needs is no part of its identity, so it must not matter.
     needs = tuple(sorted(set(entry.needs)))
     return Stage(name, extractor, needs, settings, entry.keep, steps, entry.enabled)
 
 
-def _validated(model: type[Model], content: Any, about: str) -> Model:
+def validated(model: type[Model], content: Any, about: str) -> Model:
+    """The content as that model has it; UserError that tells the first faults where it has not."""
     try:
         return model.model_validate(content)
     except ValidationError as error:
@@ -211,28 +212,6 @@ def _validated(model: type[Model], content: Any, about: str) -> Model:
 
 def _cut(text: str) -> str:
     return text if len(text) <= LONGEST else f"{text[:LONGEST]}…"
-
-
-def _ordered(where: str, stages: Mapping[str, Stage]) -> list[str]:
-    for stage in stages.values():
-        for need in stage.needs:
-            if need not in stages:
-                hint = nearest(need, stages)
-                raise UserError(f"{where}: stage {stage.name!r} needs {need!r}; {hint}")
-    try:
-        TopologicalSorter({name: stage.needs for name, stage in stages.items()}).prepare()
-    except CycleError as error:
-        raise UserError(f"{where}: stages need each other: {' → '.join(error.args[1])}") from None
-    order: dict[str, None] = {}  # the file's own, but for stages that come before what they need
-
-    def visit(name: str) -> None:
-        for need in stages[name].needs:
-            visit(need)
-        order[name] = None
-
-    for name in stages:
-        visit(name)
-    return list(order)
 
 
 def _for_language(value: Any, language: str, where: str) -> Any:

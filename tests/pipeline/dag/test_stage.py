@@ -89,6 +89,18 @@ def test_a_message_shows_the_beginning_of_what_is_wrong() -> None:
     assert len(str(refusal.value)) < 600
 
 
+@pytest.mark.parametrize("width", [1, 2, 9])
+def test_stages_that_need_each_other_along_countless_ways_are_refused(width: int) -> None:
+    layers = [[f"s{layer}_{i}" for i in range(width)] for layer in range(600 // width)]
+    boxes = {
+        name: {"extractor": "bert", "weights": "random", "needs": below}
+        for below, layer in zip([[], *layers], layers, strict=False)
+        for name in layer
+    }
+    with pytest.raises(UserError, match="more than 200 ways lead to what it needs"):
+        Stages({"stages": boxes})
+
+
 def test_a_datasets_own_stages_file_comes_first(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

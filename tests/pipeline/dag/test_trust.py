@@ -21,6 +21,10 @@ from tests.support.commands import smp
 FACES = {"frames": {}, "faces": {"needs": "frames"}}
 OPENFACE = {"needs": ["frames", "faces"], "backend": "openface", "binary": "FaceLandmarkImg"}
 SHA256 = "0" * 64
+IDENTITY: dict[str, Any] = {
+    "extractor": "mfcc", "version": 1, "settings": {}, "located": {}, "weights": None,
+    "weights_id": None, "needs": {}, "steps": None, "partition": 32, "fingerprint": SHA256,
+}  # fmt: skip
 
 
 @pytest.fixture
@@ -147,12 +151,8 @@ def test_a_file_is_a_persons_own_unless_it_lies_beside_a_datasets_table(
 
 
 def test_a_record_that_came_with_a_run_names_no_code() -> None:
-    identity: dict[str, Any] = {
-        "version": 1, "weights": None, "weights_id": None, "needs": {}, "steps": None,
-        "partition": 32, "fingerprint": "0" * 64, "settings": {},
-    }  # fmt: skip
-    units = {**identity, "extractor": "action_units", "located": {"binary": "/data/run/x"}}
-    own = {**identity, "extractor": "not_there.stage", "located": {"binary": None}}
+    units = {**IDENTITY, "extractor": "action_units", "located": {"binary": "/data/run/x"}}
+    own = {**IDENTITY, "extractor": "not_there.stage", "located": {"binary": None}}
     recipe = Recipe(32, 32, {"action_units": units, "own": own})
     with pytest.raises(
         UserError, match=r"^runs/a comes with data.* run /data/run/x; .* import not_there"
@@ -169,3 +169,25 @@ def test_an_extractor_that_starts_programs_says_which_setting_names_one() -> Non
         starts = any("subprocess" in imported(module) for module in modules)
         settings = extractor_class(name, name).Settings.code_settings()
         assert ("run" in settings.values()) == starts, name
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"stages": 3}, "stages: Input should be a valid dictionary"),
+        ({"stages": {"mfcc": 3}}, "stages.mfcc: "),
+        ({"stages": {"mfcc": {**IDENTITY, "settings": 1}}}, "stages.mfcc.settings: "),
+        ({"stages": {"mfcc": {**IDENTITY, "needs": ["audio"]}}}, "stages.mfcc.needs: "),
+        ({"stages": {"mfcc": {**IDENTITY, "extractor": None}}}, "stages.mfcc.extractor: "),
+        ({"stages": {"../mfcc": IDENTITY}}, "'../mfcc' can't be a stage's name"),
+        ({"steps": "32"}, "steps: "),
+        ({"more": 1}, "more: Extra inputs"),
+    ],
+)
+def test_a_damaged_record_is_told_in_one_line(change: dict[str, Any], told: str) -> None:
+    content = {"partition": 32, "steps": 32, "stages": {"mfcc": IDENTITY}}
+    assert Recipe.from_json(content).to_json() == content
+    with pytest.raises(UserError) as refusal:
+        Recipe.from_json({**content, **change})
+    assert str(refusal.value).startswith("the record of the extraction: ")
+    assert told in str(refusal.value)
