@@ -12,13 +12,11 @@ BARS = re.compile(r"\r(?!\r)|(?:\n|\x1b\[A)+\Z")  # how tqdm, which the hub uses
 
 
 class Shown:
-    """A stream that writes control and unseen characters as escapes, whoever prints them.
-
-    It has no `buffer`, by which they could be written as they are.
-    """
+    """A stream that writes control and unseen characters as escapes, whoever prints them."""
 
     def __init__(self, stream: TextIO) -> None:
         self.undisguised = stream
+        self.buffer = _Bytes(self)  # the stream's own would be a way around
 
     def write(self, text: str) -> int:
         """As a text stream's."""
@@ -34,9 +32,26 @@ class Shown:
             self.write(line)
 
     def __getattr__(self, name: str) -> Any:
-        if name in ("buffer", "undisguised"):
-            raise AttributeError(name)
         return getattr(self.undisguised, name)
+
+
+class _Bytes:
+    """The same for bytes, which are UTF-8: click prints completions so."""
+
+    closed = False
+
+    def __init__(self, stream: Shown) -> None:
+        self._stream = stream
+
+    def write(self, content: bytes) -> int:
+        self._stream.write(bytes(content).decode("utf-8", "backslashreplace"))
+        return len(content)
+
+    def flush(self) -> None:
+        self._stream.flush()
+
+    def seekable(self) -> bool:
+        return False
 
 
 def shown(stream: Any) -> Any:

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import click
 import pytest
 from rich.progress import Progress
 from rich.table import Table
@@ -26,8 +27,8 @@ OWN = re.compile(r"\x1b\[(?:\?25[hl]|[\d;]*m|2K|\d*A)|\r")  # what rich draws wi
 
 
 class Tty(io.TextIOWrapper):
-    def __init__(self) -> None:
-        super().__init__(io.BytesIO(), "utf-8")
+    def __init__(self, encoding: str = "utf-8") -> None:
+        super().__init__(io.BytesIO(), encoding)
 
     def isatty(self) -> bool:
         return True
@@ -184,9 +185,21 @@ def test_a_stream_that_is_shown_is_otherwise_the_stream() -> None:
     assert shown(stream) is stream
     assert undisguised(stream) is undisguised(tty) is tty
     assert (stream.isatty(), stream.encoding, shown(None)) == (True, "utf-8", None)
-    assert not hasattr(stream, "buffer"), "it would be a way around"
     with pytest.raises(TypeError):
         stream.write(b"\x1b")
+    stream.buffer.write("é\x1b\n".encode() + b"\xff")
+    stream.buffer.flush()
+    assert tty.said() == "é\\u001b\n\\xff"
+
+
+def test_in_a_terminal_of_another_encoding_nothing_gets_around_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    tty = Tty("ascii")
+    monkeypatch.setattr(sys, "stdout", shown(tty))
+    click.echo("a – \x1b]8;;x\x07")
+    click.echo(b"b" + b"\x9b")
+    assert tty.said() == "a \\u2013 \\u001b]8;;x\\u0007\nb\\x9b\n"
 
 
 @pytest.mark.parametrize("text", [HOSTILE, "\x7f", "\ud800", "\n\t", "é 你 \u00a0 👍🏽"])
