@@ -13,13 +13,15 @@ def stage_names(ctx: click.Context, param: click.Parameter, incomplete: str) -> 
     from pipeline.dag.spec import file_for
     from pipeline.errors import UserError
     from pipeline.io.yaml_file import read_yaml
+    from pipeline.stage.name import NAME
 
     # With an option that still lacks its value, click has not yet told arguments apart.
     dataset = ctx.params.get("dataset") or next(iter(ctx.args), ".")
     given = ctx.params.get("stages_file")
     file = file_for(Path(dataset), Path(given) if given else None)
     try:
-        names = [str(name) for name in read_yaml(file.path)["stages"]]
+        # A name is typed into the shell: one that is no name could be a command.
+        names = [name for name in read_yaml(file.path)["stages"] if NAME.fullmatch(name)]
     except (UserError, TypeError, KeyError):
         return []
     return [name for name in names if name.startswith(incomplete)]
