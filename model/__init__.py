@@ -13,15 +13,17 @@ if TYPE_CHECKING:
 __all__ = ["load", "load_model"]
 
 
-def load(run: str | Path, weights: Mapping[str, str] | None = None) -> TrainedModel:
+def load(
+    run: str | Path, weights: Mapping[str, str] | None = None, trust: bool = False
+) -> TrainedModel:
     """The model of a run folder with the stages that it needs: `load(run)(["clip.mp4"])`.
 
     weights: where the weights of a stage are, for those that lie elsewhere than when it was
-    trained.
+    trained. trust: the run may name programs and modules outside the package: you made it.
     """
     from model.inference.predict import TrainedModel
 
-    return TrainedModel(run, weights)
+    return TrainedModel(run, weights, trust)
 
 
 def load_model(run: str | Path) -> Predictor:

@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 # Line ends, control characters and lone surrogates: they tear a report, or can't be written at all.
-UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+TEARING = r"\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff"
+UNPRINTABLE = re.compile(f"[{TEARING}]")
+# What is not seen, or turns around what is: soft hyphens, joiners, marks and overrides of
+# direction, fillers, byte order marks, tags.
+UNSEEN = (
+    r"\xad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180e\u200b-\u200f\u202a-\u202e\u2060-\u206f\u3164"
+    r"\ufeff\uffa0\ufff9-\ufffb\U000e0000-\U000e007f"
+)
+TURNING = re.compile(r"[\u202a-\u202e\u2066-\u2069]")
+HIDING = re.compile(f"[{TEARING}{UNSEEN}]")
+HIDING_IN_LINES = re.compile(f"(?![\n\t])[{TEARING}{UNSEEN}]")
 # As errors name their file at their end, where it may hold spaces, and elsewhere.
 PATH_AT_END = re.compile(r": (?:\w+://|/)[^;:]*(?=$|;)")
 PATH = re.compile(r"(?:\w+://|(?<![\w.])/)[^\s;,'\"]+[^\s;,'\":)]")
@@ -16,9 +27,21 @@ NUMBER = re.compile(r"\d+(?:\.\d+)?")
 EXAMPLES = 3  # clips that are named of a group
 
 
-def printable(text: str) -> str:
-    """`text` with what would tear a report written as an escape."""
-    return UNPRINTABLE.sub(lambda found: ascii(found[0])[1:-1], text)
+def printable(text: str, in_lines: bool = False) -> str:
+    """`text` with what would tear a report, or is not seen, written as JSON's escapes.
+
+    in_lines: line ends and tabs stay.
+    """
+    return (HIDING_IN_LINES if in_lines else HIDING).sub(_escaped, text)
+
+
+def unturned(text: str) -> str:
+    """`text` with what turns its direction around as escapes, for a page that shows all else."""
+    return TURNING.sub(_escaped, text)
+
+
+def _escaped(found: re.Match[str]) -> str:
+    return "\\u007f" if found[0] == "\x7f" else json.dumps(found[0])[1:-1]
 
 
 def one_line(error: BaseException, with_kind: bool = False) -> str:

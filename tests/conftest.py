@@ -7,12 +7,12 @@ from tests.support import shield
 shield.clean()
 
 import csv
+import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 from pipeline.runner.extract import Extraction, RunOptions, extract
 from pipeline.runner.serial import run_serially
@@ -55,7 +55,7 @@ class Transcripts:
     def stages(self, partition: int = 4, **stages: dict[str, object]) -> None:
         doubled = {"extractor": "tests.support.toys.doubled", "needs": "letters"}
         spec = {"partition": partition, "stages": {**stages, "doubled": doubled}}
-        self.stages_file.write_text(yaml.safe_dump(spec))
+        self.stages_file.write_text(json.dumps(spec))  # which is YAML without aliases
 
     def extract(
         self,

@@ -26,9 +26,9 @@ def preset(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[
     # Imported here: every start of `smp` loads this module, and few ask for a preset.
     from importlib.resources import files
 
-    import yaml
+    from pipeline.io.yaml_file import read_yaml
 
-    presets = yaml.safe_load((files("model.training") / "presets.yaml").read_text(encoding="utf-8"))
+    presets = read_yaml(files("model.training") / "presets.yaml")
     named = ctx.params.get("model")
     of_each = [presets.get(named, {})] if named else presets.values()
     return _beginning(incomplete, dict.fromkeys(name for own in of_each for name in own))

@@ -6,12 +6,11 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 from rich.box import SIMPLE_HEAD
-from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 from rich.text import Text
 
-from pipeline.cli.console import print_whole
+from pipeline.cli.console import Terminal, print_whole
 
 
 def print_table(
@@ -31,7 +30,7 @@ def print_table(
 @contextmanager
 def progress(total: float) -> Iterator[Callable[[float, str], None]]:
     """A bar where someone is watching; it is told how much is done, and of what."""
-    console = Console(stderr=True)
+    console = Terminal(stderr=True)
     with Progress(console=console, transient=True, disable=not console.is_terminal) as bars:
         bar = bars.add_task("", total=total)
         yield lambda done, text: bars.update(bar, completed=done, description=text)

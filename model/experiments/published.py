@@ -5,9 +5,8 @@ from __future__ import annotations
 from importlib.resources import files
 from typing import Any
 
-import yaml
-
 from model.experiments.table import PUBLISHED, Row
+from pipeline.io.yaml_file import read_yaml
 
 FILE = files("model.experiments") / "published.yaml"
 
@@ -22,7 +21,7 @@ def published(experiment: str, scale: str) -> tuple[list[Row], str]:
 
     No rows and an empty text where the paper has none.
     """
-    content = yaml.safe_load(FILE.read_text(encoding="utf-8"))
+    content = read_yaml(FILE)
     table = content.get(experiment, {}).get(scale)
     if not table:
         return [], ""
@@ -32,7 +31,7 @@ def published(experiment: str, scale: str) -> tuple[list[Row], str]:
 
 def order() -> list[str]:
     """The models in the order of the paper's tables."""
-    content = yaml.safe_load(FILE.read_text(encoding="utf-8"))
+    content = read_yaml(FILE)
     return list(content["compare"]["mosi"]["rows"])
 
 

@@ -22,6 +22,7 @@ from model.runs.files import PROVENANCE, SETTINGS, read_json
 from model.runs.load import load_model
 from model.runs.predictions import read_residuals
 from pipeline.dag.recipe import Recipe
+from pipeline.dag.trust import is_listed
 from pipeline.dataset.clip import Clip
 from pipeline.dataset.from_paths import of_file
 from pipeline.errors import UserError
@@ -37,10 +38,17 @@ class TrainedModel:
     Its network, and those of the stages, stay in memory from call to call.
     """
 
-    def __init__(self, run: str | Path, weights: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        run: str | Path,
+        weights: Mapping[str, str] | None = None,
+        trust: bool = False,
+    ) -> None:
         """weights: where the weights of a stage are, for those that lie elsewhere than they did.
 
-        Raises UserError where the folder is no run, or the stages would make other features here.
+        trust: the run's record may name programs and modules outside the package.
+        Raises UserError where the folder is no run, the stages would make other features here, or
+        would run what is not trusted.
         """
         self.run = Path(run)
         self.predictor = load_model(self.run)
@@ -54,7 +62,8 @@ class TrainedModel:
                 f"{run} does not say how its features were made from clips: they were imported, or "
                 "an earlier version trained it; train again on features of `smp extract`"
             )
-        self.stages = Recipe.from_json(extraction).here(weights)
+        is_own = trust or is_listed(self.run)
+        self.stages = Recipe.from_json(extraction).here(weights, str(run), is_own)
 
     @property
     def random_stages(self) -> list[str]:

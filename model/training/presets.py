@@ -8,7 +8,6 @@ from functools import lru_cache
 from importlib.resources import files
 from typing import Any
 
-import yaml
 from pydantic import ValidationError
 
 from model.metrics import SCALES
@@ -16,6 +15,7 @@ from model.registry import find
 from model.training.given import merged
 from model.training.settings import TrainSettings
 from pipeline.errors import UserError
+from pipeline.io.yaml_file import read_yaml
 
 FILE = files("model.training") / "presets.yaml"
 DEFAULTS = "the defaults of the code"
@@ -87,7 +87,7 @@ def has_preset(model: str, name: str) -> bool:
 @lru_cache
 def load() -> dict[str, dict[str, dict[str, Preset]]]:
     """Every preset, by model, name and scale; an error in the file is an error here."""
-    content = yaml.safe_load(FILE.read_text(encoding="utf-8"))
+    content = read_yaml(FILE)
     return {
         model: {name: _by_scale(model, name, **entry) for name, entry in entries.items()}
         for model, entries in content.items()

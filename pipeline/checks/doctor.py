@@ -9,10 +9,14 @@ import sys
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pipeline.errors import UserError
 from pipeline.messages import counted
 from pipeline.system import device, resources
+
+if TYPE_CHECKING:
+    from pipeline.dag.spec import StagesFile
 
 OK, NOTE, PROBLEM = "ok", "note", "problem"
 PACKAGE = "smp-sentiment"
@@ -37,7 +41,7 @@ class Check:
         return asdict(self)
 
 
-def checks(stages_file: Path, cache: str) -> Iterator[Check]:
+def checks(stages_file: StagesFile, cache: str) -> Iterator[Check]:
     """Check everything that the stages of a file need, and the place of a cache."""
     for check in (packages, opencv, codecs, gpu, cores, memory):
         yield check()
@@ -178,7 +182,7 @@ def network() -> Check:
     return Check("network", NOTE, f"{constants.ENDPOINT} does not answer", advice)
 
 
-def models(stages_file: Path, can_fetch: bool) -> Check:
+def models(stages_file: StagesFile, can_fetch: bool) -> Check:
     """Whether the models that the stages need are on this machine, or can be downloaded."""
     from pipeline.checks.models import needed
     from pipeline.dag.spec import Stages

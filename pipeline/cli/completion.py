@@ -10,16 +10,18 @@ import click
 def stage_names(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
     """The stages of the stages file that the command would take; none where it can't be read."""
     # Imported here: every start of `smp` loads this module, and few ask for a stage.
-    import yaml
-
     from pipeline.dag.spec import file_for
+    from pipeline.errors import UserError
+    from pipeline.io.yaml_file import read_yaml
+    from pipeline.stage.name import NAME
 
     # With an option that still lacks its value, click has not yet told arguments apart.
     dataset = ctx.params.get("dataset") or next(iter(ctx.args), ".")
-    file = ctx.params.get("stages_file") or file_for(Path(dataset))
+    given = ctx.params.get("stages_file")
+    file = file_for(Path(dataset), Path(given) if given else None)
     try:
-        content = yaml.safe_load(Path(file).read_text(encoding="utf-8"))
-        names = [str(name) for name in content["stages"]]
-    except (OSError, ValueError, TypeError, KeyError, yaml.YAMLError):
+        # A name is typed into the shell: one that is no name could be a command.
+        names = [name for name in read_yaml(file.path)["stages"] if NAME.fullmatch(name)]
+    except (UserError, TypeError, KeyError):
         return []
     return [name for name in names if name.startswith(incomplete)]

@@ -7,14 +7,16 @@ import sys
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType
 from rich.progress import Progress
+from rich.segment import Segment
 from rich.table import Table
 
-from pipeline.messages import Group, counted, grouped
+from pipeline.cli.streams import undisguised
+from pipeline.messages import Group, counted, grouped, printable
 from pipeline.stage.result import DOUBTFUL, FAILED, MISSING
 from pipeline.store.status import Problem, StageStatus, problems_at_source, random_stages
 from pipeline.system.periodic import LINE_EVERY_S, every
@@ -27,9 +29,25 @@ if TYPE_CHECKING:
 MOST_LINES = 20  # of one stage's problems
 
 
+class Terminal(Console):
+    """What a terminal shows, drawn with its own control sequences and nobody else's."""
+
+    def __init__(self, stderr: bool = False, **options: Any) -> None:
+        super().__init__(file=undisguised(sys.stderr if stderr else sys.stdout), **options)
+
+    def render(
+        self, renderable: RenderableType, options: ConsoleOptions | None = None
+    ) -> Iterator[Segment]:
+        for segment in super().render(renderable, options):
+            if not segment.control:
+                style = None if segment.style and segment.style.link else segment.style
+                segment = Segment(printable(segment.text, in_lines=True), style)
+            yield segment
+
+
 def print_whole(table: Table) -> None:
     """Print a table, never narrower than what it holds: ids and fingerprints are to be copied."""
-    console = Console(file=sys.stdout, markup=False, highlight=False)
+    console = Terminal(markup=False, highlight=False)
     unlimited = console.options.update(width=1000, max_width=1000)
     console.width = max(console.width, console.measure(table, options=unlimited).maximum)
     console.print(table)
@@ -138,7 +156,7 @@ def counting(what: str) -> Iterator[Callable[[int, int], None]]:
 
     Elsewhere a line every LINE_EVERY_S.
     """
-    console = Console(stderr=True)
+    console = Terminal(stderr=True)
     with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
         bar = progress.add_task(what, total=None)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import io
 import pkgutil
 import signal
 import sys
@@ -15,7 +14,9 @@ from typing import Any
 
 import click
 
+from pipeline.cli.streams import shown
 from pipeline.errors import UserError
+from pipeline.messages import printable
 
 OK, CLIPS_FAILED, BAD_USAGE = 0, 1, 2
 EXIT_CODES = (
@@ -70,10 +71,8 @@ class Commands(click.Group):
         }
 
     def main(self, *args: Any, **options: Any) -> Any:
-        # In a terminal of another encoding a dash or an arrow must not end the command.
-        for stream in (sys.stdout, sys.stderr):
-            if isinstance(stream, io.TextIOWrapper):
-                stream.reconfigure(errors="backslashreplace")
+        # For the rest of the process: a traceback is the last that is written.
+        sys.stdout, sys.stderr = shown(sys.stdout), shown(sys.stderr)
         return super().main(*args, **options)
 
     def invoke(self, ctx: click.Context) -> Any:
@@ -81,12 +80,12 @@ class Commands(click.Group):
             with _terminable():
                 return super().invoke(ctx)
         except UserError as error:
-            click.echo(f"Error: {error}", err=True)
+            click.echo(f"Error: {printable(str(error))}", err=True)
             sys.exit(BAD_USAGE)
         except OSError as error:
             if error.errno not in FAULTS:
                 raise
-            where = f"{error.filename}: " if error.filename else ""
+            where = f"{printable(str(error.filename))}: " if error.filename else ""
             click.echo(f"Error: {where}{error.strerror}; fix it and run again", err=True)
             sys.exit(CLIPS_FAILED)
         except (KeyboardInterrupt, _TerminatedError) as error:

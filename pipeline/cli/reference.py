@@ -7,11 +7,10 @@ from functools import lru_cache
 from inspect import getdoc
 from typing import Any
 
-import yaml
-
 from pipeline.cli.settings_table import as_yaml, described, table
 from pipeline.dag.spec import DEFAULT_FILE, PARTITION
 from pipeline.dag.stage import built_in, extractor_class
+from pipeline.io.yaml_file import read_yaml
 from pipeline.stage.extractor import Extractor
 from pipeline.stage.settings import StageSettings
 from pipeline.stage.steps import STEPS
@@ -73,5 +72,5 @@ def _needs(kind: type[Extractor]) -> Iterator[str]:
 @lru_cache
 def _project() -> Mapping[str, Mapping[str, Any]]:
     """The settings of each stage in the project's own stages file."""
-    found: Mapping[str, Any] = yaml.safe_load(DEFAULT_FILE.read_text(encoding="utf-8"))["stages"]
+    found: Mapping[str, Any] = read_yaml(DEFAULT_FILE)["stages"]
     return found

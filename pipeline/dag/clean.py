@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.dag.changes import of_identity
-from pipeline.dag.spec import Stages, file_for
+from pipeline.dag.spec import Stages, StagesFile, file_for
 from pipeline.errors import UserError
 from pipeline.io.folder import Folder
 from pipeline.store.cache import current, set_current, store_url
@@ -65,13 +65,14 @@ def find(
     stages_files: Sequence[Path] = (),
     dataset: Path | None = None,
     strict: bool = False,
+    is_trusted: bool = False,
 ) -> Sweep:
     """The stores of a cache that neither the stages files nor the last extraction lead to.
 
     stages_files: by default the one that `smp extract` takes for the dataset, which is looked for
-    where it last was unless given. strict: the last extraction does not count. Raises UserError,
-    and removes nothing, where a stages file or its weights can't be had: what they reach is not
-    known then.
+    where it last was unless given. strict: the last extraction does not count. is_trusted: as in
+    `file_for`. Raises UserError, and removes nothing, where a stages file or its weights can't be
+    had: what they reach is not known then.
     """
     cache, table = Folder(cache_url), table_of(cache_url)
     last = current(cache)
@@ -79,7 +80,7 @@ def find(
     if table.imported:  # no stages file would ever lead to it
         identities = [last]
     else:
-        files = stages_files or [_own(table, dataset)]
+        files = [StagesFile(path) for path in stages_files] or [_own(table, dataset, is_trusted)]
         identities = [Stages.load(file, table.language).stored_identities() for file in files]
     reached = {_url(name, one) for by_stage in identities for name, one in by_stage.items()}
     if not strict:
@@ -109,14 +110,14 @@ def table_of(cache_url: str) -> ClipsTable:
     return table
 
 
-def _own(table: ClipsTable, dataset: Path | None) -> Path:
+def _own(table: ClipsTable, dataset: Path | None, is_trusted: bool) -> StagesFile:
     root = dataset or Path(table.root)
     if not root.exists():
         raise UserError(
             f"the dataset of cache {table.name!r} is not at {root} any more, so its stages file is "
             "not known; name the dataset, or give --stages"
         )
-    return file_for(root)
+    return file_for(root, is_trusted=is_trusted)
 
 
 def _url(stage: str, identity: Mapping[str, Any]) -> str:

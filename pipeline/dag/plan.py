@@ -9,7 +9,7 @@ from typing import Any
 
 from pipeline.dag.changes import AGAIN, LastRun, Reason
 from pipeline.dag.identity import Identities
-from pipeline.dag.spec import Stages
+from pipeline.dag.spec import Stages, StagesFile
 from pipeline.dag.stage import Stage
 from pipeline.dag.task import REMOVED, Task, TaskRow
 from pipeline.dataset.load import Dataset
@@ -77,7 +77,7 @@ class Plan:
 
 def prepare(
     dataset: Dataset,
-    stages_file: str | Path | Stages,
+    stages_file: str | Path | StagesFile | Stages,
     cache_url: str,
     name: str | None = None,
     only: Sequence[str] = (),

@@ -6,18 +6,40 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from pydantic import BaseModel, ConfigDict
+
+from pipeline.dag import trust
 from pipeline.dag.changes import of_identity
-from pipeline.dag.spec import Stages
+from pipeline.dag.spec import Stages, validated
 from pipeline.dag.stage import extractor_class
 from pipeline.errors import UserError
+from pipeline.stage.name import require_stage_names
 from pipeline.store.cache import Cache, store_url
 from pipeline.store.store import Store
 
 Identity = Mapping[str, Any]
-FIELDS = {
-    "extractor", "version", "settings", "located", "weights", "weights_id", "needs", "steps",
-    "partition", "fingerprint",
-}  # fmt: skip
+RECORD = "the record of the extraction"
+
+
+class _Recorded(BaseModel):
+    model_config = ConfigDict(extra="allow", strict=True)
+    extractor: str
+    version: int
+    settings: dict[str, Any]
+    located: dict[str, Any]
+    weights: str | None
+    weights_id: str | None
+    needs: dict[str, str]
+    steps: int | None
+    partition: int
+    fingerprint: str
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True)
+    partition: int
+    steps: int
+    stages: dict[str, _Recorded]
 
 
 @dataclass(frozen=True)
@@ -51,27 +73,29 @@ class Recipe:
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> Recipe:
         """What `to_json` gave; UserError where it is something else."""
-        try:
-            recipe = cls(**content)
-            absent = {field for stage in recipe.stages.values() for field in FIELDS - stage.keys()}
-        except (TypeError, AttributeError) as error:
-            raise UserError(f"the record of the extraction is damaged: {error}") from error
-        if absent:
-            raise UserError(f"the record of the extraction has no {', '.join(sorted(absent))}")
-        return recipe
+        record = validated(_Record, content, RECORD)
+        require_stage_names(RECORD, record.stages)
+        return cls(**record.model_dump())
 
     def to_json(self) -> dict[str, Any]:
         """What `from_json` reads."""
         return asdict(self)
 
-    def here(self, weights: Mapping[str, str] | None = None) -> Stages:
+    def here(
+        self, weights: Mapping[str, str] | None = None, where: str = "the run", is_own: bool = False
+    ) -> Stages:
         """The stages on this machine, ready to run.
 
-        weights: where the weights of a stage are, for those that lie elsewhere here. Raises
-        UserError that names the stage and both values where anything would come out otherwise.
+        weights: where the weights of a stage are, for those that lie elsewhere here. where: what
+        the record lies in. is_own: whether it may run what is not in the package. Raises UserError
+        that names the stage and both values where anything would come out otherwise.
         """
         if unknown := sorted((weights or {}).keys() - self.stages.keys()):
             raise UserError(f"no stage {unknown[0]!r}; there are {', '.join(self.stages)}")
+        if not is_own:  # before a module is looked into
+            trust.require_own(
+                where, ((n, s["extractor"], _given(s)) for n, s in self.stages.items())
+            )
         stages = Stages(self._spec(weights or {}), where="the run's stages")
         try:
             found = stages.identities(stages)
@@ -96,12 +120,16 @@ class Recipe:
             kind = extractor_class(name, stage["extractor"])
             # A setting at its default is left out: some may be given with others alone.
             defaults = kind.Settings.model_construct().model_dump(mode="json")
-            settings = {**stage["settings"], **stage["located"]}
+            settings = _given(stage)
             given = {k: v for k, v in settings.items() if k not in defaults or defaults[k] != v}
             instead = {"weights": weights[name]} if name in weights else {}
             needs = list(stage["needs"])
             boxes[name] = {"extractor": stage["extractor"], "needs": needs, **given, **instead}
         return {"partition": self.partition, "steps": self.steps, "stages": boxes}
+
+
+def _given(stage: Identity) -> dict[str, Any]:
+    return {**stage["settings"], **stage["located"]}
 
 
 def _with_upstream(name: str, identity: Identity) -> Iterator[tuple[str, Identity]]:

@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import replace
-from graphlib import CycleError, TopologicalSorter
+from dataclasses import dataclass, replace
 from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
-import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, PositiveInt, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
+from pipeline.dag import trust
 from pipeline.dag.identity import StageIdentity, identify
+from pipeline.dag.order import ordered
 from pipeline.dag.stage import Stage, extractor_class, nearest
+from pipeline.dataset.layouts import is_dataset
 from pipeline.errors import UserError
-from pipeline.messages import one_line
+from pipeline.io.yaml_file import read_yaml
+from pipeline.stage.name import require_stage_names
 from pipeline.stage.steps import STEPS
 
 PARTITION = 32
+MOST_CLIPS, MOST_STEPS = 10_000, 10_000  # of a partition, of a clip: all of them lie in memory
+LONGEST = 80  # characters of a value in a message
+MOST_FAULTS = 3  # of a stage that are told at once
 LANGUAGES = frozenset({"en", "zh"})
 DEFAULT_FILE = Path(str(files("pipeline") / "stages.yaml"))  # in a checkout a link to its top
 
@@ -27,9 +32,9 @@ Model = TypeVar("Model", bound=BaseModel)
 
 class _File(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
-    partition: PositiveInt = PARTITION
-    steps: PositiveInt = STEPS
-    stages: dict[str, Any] = {}
+    partition: Annotated[int, Field(gt=0, le=MOST_CLIPS)] = PARTITION
+    steps: Annotated[int, Field(gt=0, le=MOST_STEPS)] = STEPS
+    stages: dict[Any, Any] = {}
 
 
 class _Entry(BaseModel):
@@ -44,11 +49,35 @@ class _Entry(BaseModel):
     keep: bool = False
 
 
-def file_for(dataset: Path) -> Path:
-    """The stages file of a dataset: beside its table, else ./stages.yaml, else the package's."""
-    own = (dataset if dataset.is_dir() else dataset.parent) / "stages.yaml"
-    here = Path("stages.yaml")
-    return next((path for path in (own, here) if path.is_file()), DEFAULT_FILE)
+@dataclass(frozen=True)
+class StagesFile:
+    """A stages file, and whether it is a person's own: may run what is not in the package."""
+
+    path: Path
+    is_own: bool = True
+
+    def __str__(self) -> str:
+        return str(self.path)
+
+
+def file_for(
+    dataset: Path | None, given: Path | None = None, is_trusted: bool = False
+) -> StagesFile:
+    """The file `given`, else that beside the dataset's table, ./stages.yaml or the package's.
+
+    One beside a table came with the data: it is nobody's own unless trusted, or listed as such.
+    """
+    if given:
+        return StagesFile(given)
+    name, here = DEFAULT_FILE.name, Path()
+    beside = dataset if dataset is None or dataset.is_dir() else dataset.parent
+    if beside is not None and (beside / name).is_file():
+        path, is_data = beside / name, True
+    elif (here / name).is_file():
+        path, is_data = here / name, is_dataset(here)
+    else:
+        path, is_data = DEFAULT_FILE, False
+    return StagesFile(path, not is_data or is_trusted or trust.is_listed(path))
 
 
 class Stages:
@@ -59,15 +88,25 @@ class Stages:
     """
 
     def __init__(
-        self, spec: Mapping[str, Any], language: str = "en", where: str = "stages"
+        self,
+        spec: Mapping[str, Any],
+        language: str = "en",
+        where: str = "stages",
+        is_own: bool = True,
     ) -> None:
+        """is_own: whether they may run what is not in the package; UserError if not and they do."""
         self.spec: dict[str, Any] = _for_language(dict(spec), language, where)
-        file = _validated(_File, self.spec, where)
+        file = validated(_File, self.spec, where)
         if not file.stages:
             raise UserError(f"{where}: `stages` must name at least one stage")
         self.partition, self.steps = file.partition, file.steps
-        made = {name: _stage(where, name, box, self.steps) for name, box in file.stages.items()}
-        order = _ordered(where, made)
+        require_stage_names(where, file.stages)
+        entries = {name: _entry(where, name, box) for name, box in file.stages.items()}
+        if not is_own:
+            named = ((n, e.extractor or n, e.model_extra or {}) for n, e in entries.items())
+            trust.require_own(where, named)
+        made = {name: _stage(where, name, entry, self.steps) for name, entry in entries.items()}
+        order = ordered(where, made)
         self.off = frozenset(name for name in order if not made[name].enabled)
         self._stages = {
             name: replace(made[name], needs=tuple(n for n in made[name].needs if n not in self.off))
@@ -78,17 +117,13 @@ class Stages:
             self._check_fields(where, stage)
 
     @classmethod
-    def load(cls, path: str | Path, language: str = "en") -> Stages:
+    def load(cls, path: str | Path | StagesFile, language: str = "en") -> Stages:
         """Read a stages file; a setting given by language is resolved to `language`'s value."""
-        try:
-            spec = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-        except OSError as error:
-            raise UserError(f"{path} can't be read: {error.strerror}") from error
-        except (yaml.YAMLError, UnicodeDecodeError) as error:
-            raise UserError(f"{path} is not YAML: {one_line(error)}") from error
+        file = path if isinstance(path, StagesFile) else StagesFile(Path(path))
+        spec = read_yaml(file.path)
         if not isinstance(spec, dict):
             raise UserError(f"{path}: expected `stages:` with one entry a stage")
-        return cls(spec, language, str(path))
+        return cls(spec, language, str(file), file.is_own)
 
     def __iter__(self) -> Iterator[Stage]:
         return iter(self._stages.values())
@@ -149,48 +184,34 @@ class Stages:
             taken.require(field, offered[givers[0]][field], stage.name, givers[0])
 
 
-def _stage(where: str, name: str, box: Any, steps: int) -> Stage:
+def _entry(where: str, name: str, box: Any) -> _Entry:
+    return validated(_Entry, box or {}, f"{where}: stage {name!r}")
+
+
+def _stage(where: str, name: str, entry: _Entry, steps: int) -> Stage:
     about = f"{where}: stage {name!r}"
-    entry = _validated(_Entry, box or {}, about)
     extractor = entry.extractor or name
-    settings = _validated(extractor_class(name, extractor).Settings, entry.model_extra, about)
+    settings = validated(extractor_class(name, extractor).Settings, entry.model_extra, about)
     # The order of what a stage needs is no part of its identity, so it must not matter.
     needs = tuple(sorted(set(entry.needs)))
     return Stage(name, extractor, needs, settings, entry.keep, steps, entry.enabled)
 
 
-def _validated(model: type[Model], content: Any, about: str) -> Model:
+def validated(model: type[Model], content: Any, about: str) -> Model:
+    """The content as that model has it; UserError that tells the first faults where it has not."""
     try:
         return model.model_validate(content)
     except ValidationError as error:
         told = "; ".join(
             f"{'.'.join(map(str, e['loc'])) or 'settings'}: "
-            f"{e['msg'].removeprefix('Value error, ')} (got {e['input']!r})"
-            for e in error.errors()
+            f"{e['msg'].removeprefix('Value error, ')} (got {_cut(repr(e['input']))})"
+            for e in error.errors()[:MOST_FAULTS]
         )
         raise UserError(f"{about}: {told}") from None
 
 
-def _ordered(where: str, stages: Mapping[str, Stage]) -> list[str]:
-    for stage in stages.values():
-        for need in stage.needs:
-            if need not in stages:
-                hint = nearest(need, stages)
-                raise UserError(f"{where}: stage {stage.name!r} needs {need!r}; {hint}")
-    try:
-        TopologicalSorter({name: stage.needs for name, stage in stages.items()}).prepare()
-    except CycleError as error:
-        raise UserError(f"{where}: stages need each other: {' → '.join(error.args[1])}") from None
-    order: dict[str, None] = {}  # the file's own, but for stages that come before what they need
-
-    def visit(name: str) -> None:
-        for need in stages[name].needs:
-            visit(need)
-        order[name] = None
-
-    for name in stages:
-        visit(name)
-    return list(order)
+def _cut(text: str) -> str:
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]}…"
 
 
 def _for_language(value: Any, language: str, where: str) -> Any:
@@ -199,6 +220,7 @@ def _for_language(value: Any, language: str, where: str) -> Any:
         return value
     if value and set(value) <= LANGUAGES:
         if language not in value:
-            raise UserError(f"{where}: no value for language {language!r} in {value}")
+            told = _cut(str(value))
+            raise UserError(f"{where}: no value for language {language!r} in {told}")
         return value[language]
     return {key: _for_language(inner, language, where) for key, inner in value.items()}

@@ -69,6 +69,8 @@ def require_devices(stages: Iterable[Stage]) -> None:
 
 def extractor_class(stage: str, extractor: str) -> type[Extractor]:
     """The one extractor of `pipeline.extractors.<name>`, or of a dotted module of the user's."""
+    if not all(part.isidentifier() for part in extractor.split(".")):
+        raise UserError(f"stage {stage!r}: {extractor!r} can't be the name of an extractor")
     module_name = extractor if "." in extractor else f"{extractors.__name__}.{extractor}"
     try:
         module = importlib.import_module(module_name)

@@ -36,6 +36,14 @@ def table_of(path: str | Path) -> Path:
     return table
 
 
+def is_dataset(path: str | Path) -> bool:
+    """Whether there is a dataset at `path`."""
+    try:
+        return bool(table_of(path))
+    except UserError:
+        return False
+
+
 def name_of(path: str | Path) -> str:
     """What a dataset is called in the cache: its folder's name, or its manifest's stem."""
     path = Path(path)

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib import import_module
+from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
@@ -18,6 +19,10 @@ from pipeline.messages import one_line
 from pipeline.system.spans import span
 from pipeline.weights.resolve import Weights
 
+NEEDS_CODE = (
+    "it needs code of its own (`auto_map` in its configuration), which is never run; name a model "
+    "that needs none"
+)
 loading = threading.RLock()  # loading sets process-wide defaults for its duration
 
 
@@ -75,19 +80,32 @@ def network(class_name: str, weights: Weights, device: str, optional: Sequence[s
 
 def from_pretrained(class_name: str, weights: Weights, **how: Any) -> Any:
     """What a class of transformers loads from local weights; UserError where it can't."""
+    assert weights.path is not None
+    return loaded(class_name, weights.path, f"weights {weights.id!r} at {weights.path}", **how)
+
+
+def loaded(
+    class_name: str, where: str | Path, about: str, download: bool = False, **how: Any
+) -> Any:
+    """What a class of transformers loads from a folder or a hub id, and no code with it.
+
+    about: what it is, for the UserError that is raised where it can't be loaded.
+    """
     kind = named(class_name)
+    # `tokenizer_class: AutoTokenizer` has the library forget `trust_remote_code`, and ask at the
+    # terminal whether to run the checkpoint's code: no time for an answer is a no.
+    asking: Any = import_module("transformers.dynamic_module_utils")
+    asking.TIME_OUT_REMOTE_CODE = 0
     with loading, _quiet():
         try:
             return kind.from_pretrained(
-                weights.path, local_files_only=True, trust_remote_code=False, **how
+                where, local_files_only=not download, trust_remote_code=False, **how
             )
         except MemoryError:
             raise
         except Exception as error:  # the library raises many kinds on files that don't fit
-            reason = one_line(error)[:300]
-            raise UserError(
-                f"weights {weights.id!r} at {weights.path} can't be loaded: {reason}"
-            ) from error
+            reason = NEEDS_CODE if "trust_remote_code" in str(error) else one_line(error)[:300]
+            raise UserError(f"{about} can't be loaded: {reason}") from error
 
 
 def require_rate(weights: Weights, rate_hz: int) -> None:

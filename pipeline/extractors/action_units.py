@@ -19,7 +19,7 @@ from pipeline.io.hashing import of_json
 from pipeline.stage.extractor import Extractor
 from pipeline.stage.field import Field
 from pipeline.stage.result import ClipInputs, ClipResult
-from pipeline.stage.settings import StageSettings, by_content, runtime, unless_default
+from pipeline.stage.settings import StageSettings, by_content, code, runtime, unless_default
 from pipeline.system.device import Device, device_of
 from pipeline.weights.resolve import Source, Weights, find
 
@@ -76,11 +76,13 @@ class ActionUnits(Extractor):
         file: str | None = by_content(None)
         """Name of the weights file; null for the one that py-feat uses."""
 
-        trusted_sha256: str | None = by_content(None, pattern="^[0-9a-f]{64}$")
+        trusted_sha256: str | None = code(
+            "rebuild Python objects from the file with SHA-256", pattern="^[0-9a-f]{64}$"
+        )
         """SHA-256 of the skops file of `xgb` or `svm`, from which Python objects are rebuilt: no
         other is loaded, and none where this is null."""
 
-        binary: str | None = by_content(None)
+        binary: str | None = code("run")
         """OpenFace's FeatureExtraction or FaceLandmarkImg: a path, or a name on PATH."""
 
         landmark_weights: str = by_content("py-feat/mobilefacenet")

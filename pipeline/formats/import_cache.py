@@ -16,6 +16,7 @@ from pipeline.io import lock
 from pipeline.io.folder import Folder
 from pipeline.io.hashing import of_json, of_text
 from pipeline.stage.field import Field
+from pipeline.stage.name import require_stage_names
 from pipeline.stage.result import ClipResult
 from pipeline.stage.steps import STEPS, Sampling, to_steps
 from pipeline.store.cache import set_current, store_url
@@ -40,6 +41,7 @@ def make_cache(
     command: how a user has it done again. What is committed is not written again, so that an
     import that was killed goes on. Raises UserError where the cache is one of another dataset.
     """
+    require_stage_names(str(source.path), source.features)
     folder = Folder(url)
     with lock.held(folder):
         folder.sweep()

@@ -9,12 +9,11 @@ from typing import Any
 import numpy as np
 
 from pipeline.dataset.clip import SPLITS, Clip
-from pipeline.encoders.huggingface import named
+from pipeline.encoders import huggingface
 from pipeline.errors import UserError
 from pipeline.formats.bundle import Bundle
 from pipeline.formats.pickled_split import JOINT, PickledSplit
 from pipeline.io import pickle_io
-from pipeline.messages import one_line
 
 OF_MODALITIES = ("T", "A", "V")
 ANNOTATIONS = ("Negative", "Neutral", "Positive")
@@ -119,16 +118,12 @@ def text_bert(texts: Sequence[str], tokenizer: str, download: bool) -> np.ndarra
     tokenizer: a BERT's, a folder or a hub id; download: whether it may be fetched. Raises
     UserError where it can't be loaded.
     """
-    try:
-        loaded = named("AutoTokenizer").from_pretrained(tokenizer, local_files_only=not download)
-    except (OSError, ValueError) as error:
-        reason = one_line(error)[:200]
-        raise UserError(f"tokenizer {tokenizer!r} can't be loaded: {reason}") from None
-    rows = loaded(
+    own = huggingface.loaded("AutoTokenizer", tokenizer, f"tokenizer {tokenizer!r}", download)
+    rows = own(
         list(texts),
         padding="longest",
         truncation=True,
-        max_length=min(MOST_TOKENS, loaded.model_max_length),
+        max_length=min(MOST_TOKENS, own.model_max_length),
         return_token_type_ids=True,
         return_tensors="np",
     )

@@ -8,12 +8,14 @@ from functools import partial
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from pathlib import Path
+from typing import Any
 
 from jinja2 import Environment, FunctionLoader, StrictUndefined
 from markupsafe import Markup
 
 from pipeline.html.numbers import grouped, plain
 from pipeline.io.folder import Folder
+from pipeline.messages import unturned
 
 FRAME = files("pipeline.html")
 
@@ -21,9 +23,10 @@ FRAME = files("pipeline.html")
 def templates(folder: Traversable) -> Environment:
     """The templates in `folder`, which may extend `frame.html` and import from `parts.html`.
 
-    Everything that a template prints is escaped, but for `Markup`; a name that it was not given is
-    an error. `frame.html` has the blocks title, kicker, heading, lead, navigation and content, and
-    `style` for rules of a page's own. Filters: `grouped` (12,345) and `plain` (0.12, –).
+    Everything that a template prints is escaped, but for `Markup`, and what would turn the text
+    around shows as an escape; a name that it was not given is an error. `frame.html` has the blocks
+    title, kicker, heading, lead, navigation and content, and `style` for rules of a page's own.
+    Filters: `grouped` (12,345) and `plain` (0.12, –).
     """
     folders = (folder, FRAME)
     made = Environment(
@@ -32,10 +35,15 @@ def templates(folder: Traversable) -> Environment:
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
+        finalize=_finalized,
     )
     made.globals["source"] = partial(_source, folders)
     made.filters.update(grouped=grouped, plain=plain)
     return made
+
+
+def _finalized(value: Any) -> Any:
+    return value if isinstance(value, Markup) or not isinstance(value, str) else unturned(value)
 
 
 def write_page(html: str, path: Path, show: bool = False) -> Path:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from pipeline import dataset
 from pipeline.dag.plan import Plan, StagePlan, prepare
-from pipeline.dag.spec import Stages
+from pipeline.dag.spec import Stages, StagesFile
 from pipeline.dag.task import Task
 from pipeline.dataset.load import Dataset
 from pipeline.io import lock
@@ -71,7 +71,7 @@ class Extraction:
 
 def extract(
     path: str | Path,
-    stages_file: str | Path,
+    stages_file: str | Path | StagesFile,
     engine: Engine,
     cache_root: str = "cache",
     options: RunOptions = DEFAULTS,
@@ -89,7 +89,7 @@ def extract(
 
 def bring_up_to_date(
     clips: Dataset,
-    stages_file: str | Path | Stages,
+    stages_file: str | Path | StagesFile | Stages,
     engine: Engine,
     url: str,
     options: RunOptions = DEFAULTS,
@@ -123,7 +123,10 @@ def bring_up_to_date(
 
 
 def _planned(
-    clips: Dataset, stages_file: str | Path | Stages, folder: Folder, options: RunOptions
+    clips: Dataset,
+    stages_file: str | Path | StagesFile | Stages,
+    folder: Folder,
+    options: RunOptions,
 ) -> Plan:
     """The plan, with the table and every store in place for its tasks."""
     with span("plan"):

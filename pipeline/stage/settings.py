@@ -19,6 +19,14 @@ def by_content(default: Any, **limits: Any) -> Any:
     return Field(default, json_schema_extra={"by_content": True}, **limits)
 
 
+def code(does: str, default: Any = None, **limits: Any) -> Any:
+    """A setting, by content, that names what is run: a program, or a file of Python objects.
+
+    does: what follows "would" where a person is told. Data may not give it, unless it is trusted.
+    """
+    return Field(default, json_schema_extra={"by_content": True, "code": does}, **limits)
+
+
 def unless_default(default: Any, **limits: Any) -> Any:
     """A setting that is in the fingerprint unless it is the default.
 
@@ -40,7 +48,11 @@ class StageSettings(BaseModel):
     """
 
     model_config = ConfigDict(
-        extra="forbid", frozen=True, validate_default=True, use_attribute_docstrings=True
+        extra="forbid",
+        frozen=True,
+        validate_default=True,
+        use_attribute_docstrings=True,
+        allow_inf_nan=False,
     )
 
     @classmethod
@@ -50,6 +62,14 @@ class StageSettings(BaseModel):
             name
             for name, info in cls.model_fields.items()
             if isinstance(info.json_schema_extra, dict) and info.json_schema_extra.get(mark)
+        }
+
+    @classmethod
+    def code_settings(cls) -> dict[str, str]:
+        """By setting that names what is run, what it does with that."""
+        extras = {name: cls.model_fields[name].json_schema_extra for name in cls.marked("code")}
+        return {
+            name: str(extra["code"]) for name, extra in extras.items() if isinstance(extra, dict)
         }
 
     @classmethod

@@ -13,6 +13,7 @@ from pipeline.dataset.layouts import name_of
 from pipeline.errors import DamagedError, UserError
 from pipeline.io.folder import Folder
 from pipeline.io.hashing import sealed, unsealed
+from pipeline.stage.name import require_stage_names
 from pipeline.store.clips_table import ClipsTable
 from pipeline.store.commit import Commit, RowState
 from pipeline.weights.random_weights import random_among
@@ -44,11 +45,12 @@ def cache_of(store_url: str) -> str:
 
 def current(folder: Folder) -> dict[str, dict[str, Any]]:
     """The identity of every stage as last extracted, by name."""
-    content = folder.read(CURRENT_FILE)
+    content, where = folder.read(CURRENT_FILE), f"{folder.url}/{CURRENT_FILE}"
     try:
-        return unsealed(content) if content is not None else {}
-    except ValueError as error:
-        where = f"{folder.url}/{CURRENT_FILE}"
+        identities: dict[str, dict[str, Any]] = unsealed(content) if content is not None else {}
+        require_stage_names("stages", identities)
+        return identities
+    except (ValueError, UserError) as error:
         raise DamagedError(f"{where} is damaged ({error}); `smp extract` makes it again") from None
 
 

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from tests.support.paths import ROOT
 
-PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md")])
+AT_TOP = ("README.md", "CONTRIBUTING.md", "SECURITY.md")
+PAGES = sorted([*(ROOT / name for name in AT_TOP), *(ROOT / "docs").glob("*.md")])
 BLOCK = re.compile(r"^(?:<!-- not run: (.+) -->\n)?```(\S*) ?(.*)\n((?:.*\n)*?)```$", re.MULTILINE)
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 NUMBER = re.compile(r"\b[0-9a-f]{8}\b|[-+]?\d+(\.\d+)?")

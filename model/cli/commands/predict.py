@@ -13,7 +13,6 @@ import click
 
 from pipeline.cli.group import CLIPS_FAILED, OK
 from pipeline.errors import UserError
-from pipeline.messages import printable
 
 if TYPE_CHECKING:
     from model.inference.predict import TrainedModel
@@ -42,6 +41,12 @@ NAMED = 3  # clips without the same modality; the others are counted
     show_default=True,
     help="Folder of runs, where RUN is a dataset.",
 )
+@click.option(
+    "--trust",
+    "is_trusted",
+    is_flag=True,
+    help="Let RUN name programs and modules outside this package. Only if you made it.",
+)
 @click.option("--cache", help="Folder or URL in which to keep the features for the next time.")
 @click.option(
     "--weights",
@@ -57,6 +62,7 @@ def predict(
     table: Path | None,
     as_json: bool,
     runs: Path,
+    is_trusted: bool,
     cache: str | None,
     weights: tuple[str, ...],
 ) -> None:
@@ -69,18 +75,17 @@ def predict(
 
     Exit code 1 if a clip can't be read or has nothing to go by; the others are predicted.
     """
-    from rich.console import Console
-
     from model.inference.predict import TrainedModel
     from model.runs.run import find_run
+    from pipeline.cli.console import Terminal
     from pipeline.cli.progress import display
     from pipeline.runner.new_clips import NAME
 
-    console = Console(stderr=True)
+    console = Terminal(stderr=True)
     folder = find_run(run, runs)
     if str(folder) != run.rstrip("/"):
         click.echo(f"newest run of {run}: {folder}", err=True)
-    model = TrainedModel(folder, _by_stage(weights))
+    model = TrainedModel(folder, _by_stage(weights), is_trusted)
     clips = _clips(model, videos, text, table)
     with display(console) as listener:
         shown = listener if console.is_terminal else None
@@ -131,7 +136,7 @@ def _print(model: TrainedModel, found: Sequence[Prediction]) -> None:
 
     said = [one for one in found if not one.error]
     mark = f" {RANDOM_MARK}" if model.random_stages else ""
-    cells = [[printable(one.clip), *_cells(one)] for one in said]
+    cells = [[one.clip, *_cells(one)] for one in said]
     if cells:
         columns = ["clip", f"score{mark}", "class", "confidence", "missing"]
         print_table(f"{model.run}: {counted(len(said), 'clip')}", columns, [cells])
@@ -142,7 +147,7 @@ def _print(model: TrainedModel, found: Sequence[Prediction]) -> None:
     for one in found:
         if one.error:
             what = "left out" if one.is_left_out else "failed"
-            click.echo(f"{printable(one.clip)}: {what}, {one.error}", err=True)
+            click.echo(f"{one.clip}: {what}, {one.error}", err=True)
 
 
 def _missing(said: Sequence[Prediction]) -> dict[tuple[str, str], list[str]]:
@@ -150,7 +155,7 @@ def _missing(said: Sequence[Prediction]) -> dict[tuple[str, str], list[str]]:
     clips: dict[tuple[str, str], list[str]] = {}
     for one in said:
         for what_and_why in one.missing.items():
-            clips.setdefault(what_and_why, []).append(printable(one.clip))
+            clips.setdefault(what_and_why, []).append(one.clip)
     return clips
 
 

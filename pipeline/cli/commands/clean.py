@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from pipeline.cli.options import trust
 from pipeline.errors import UserError
 
 
@@ -20,6 +21,7 @@ from pipeline.errors import UserError
     help="Keep the stores of this stages file. By default the one that `smp extract` uses. Can be "
     "repeated.",
 )
+@trust
 @click.option("--cache", "cache_root", default="cache", show_default=True, help="Path or URL.")
 @click.option("--name", help="The dataset's name in the cache.")
 @click.option(
@@ -31,6 +33,7 @@ from pipeline.errors import UserError
 def clean(
     dataset: Path | None,
     stages_files: tuple[Path, ...],
+    is_trusted: bool,
     cache_root: str,
     name: str | None,
     strict: bool,
@@ -56,7 +59,9 @@ def clean(
             if not dry_run:
                 holds.enter_context(lock.held(Folder(url)))
         # All is found before the first is removed: one fault, and everything stays.
-        sweeps = [find(url, stages_files, _source(dataset, url), strict) for url in urls]
+        sweeps = [
+            find(url, stages_files, _source(dataset, url), strict, is_trusted) for url in urls
+        ]
         for sweep in sweeps:
             for store in sweep.unreached if dry_run else sweep.carry_out():
                 size = f"{store.size_bytes / 1e6:.1f} MB"

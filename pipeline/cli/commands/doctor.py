@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from pipeline.cli.group import CLIPS_FAILED, OK
+from pipeline.cli.options import trust
 
 
 @click.command()
@@ -18,9 +19,10 @@ from pipeline.cli.group import CLIPS_FAILED, OK
     type=click.Path(path_type=Path),
     help="Look for the models of this stages file. By default ./stages.yaml, else the package's.",
 )
+@trust
 @click.option("--cache", default="cache", show_default=True, help="Check the free space here.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-def doctor(stages_file: Path | None, cache: str, as_json: bool) -> None:
+def doctor(stages_file: Path | None, is_trusted: bool, cache: str, as_json: bool) -> None:
     """Check that this machine can run the pipeline.
 
     Every problem comes with a way to fix it. Exit code 1 if there is a problem; notes don't count.
@@ -29,7 +31,7 @@ def doctor(stages_file: Path | None, cache: str, as_json: bool) -> None:
     from pipeline.dag.spec import file_for
 
     found = []
-    for one in checks(stages_file or file_for(Path(".")), cache):
+    for one in checks(file_for(None, stages_file, is_trusted), cache):
         found.append(one)
         if not as_json:
             click.echo(f"{one.state:<8} {one.name}: {one.found}")

@@ -14,9 +14,11 @@ import click
 
 from pipeline.cli.completion import stage_names
 from pipeline.cli.group import CLIPS_FAILED, OK
+from pipeline.cli.options import trust
 from pipeline.errors import UserError
 
 if TYPE_CHECKING:
+    from pipeline.dag.spec import StagesFile
     from pipeline.runner.extract import Extraction, RunOptions
     from pipeline.runner.types import Outcome
 
@@ -32,6 +34,7 @@ MOST_NUMBERS = 5  # of partitions in one line
     help="The stages file. By default the dataset's stages.yaml, else ./stages.yaml, else the "
     "package's.",
 )
+@trust
 @click.option("--cache", "cache_root", default="cache", show_default=True, help="Path or URL.")
 @click.option("--name", help="The dataset's name in the cache. By default its folder's name.")
 @click.option(
@@ -60,6 +63,7 @@ MOST_NUMBERS = 5  # of partitions in one line
 def extract(
     dataset: Path,
     stages_file: Path | None,
+    is_trusted: bool,
     cache_root: str,
     plan_only: bool,
     as_json: bool,
@@ -78,8 +82,7 @@ def extract(
         raise UserError("--json goes with --plan")
     if trace and plan_only:
         raise UserError("give one of --plan and --trace: a plan runs nothing")
-    from rich.console import Console
-
+    from pipeline.cli.console import Terminal
     from pipeline.cli.progress import display
     from pipeline.dag.spec import file_for
     from pipeline.messages import counted
@@ -88,16 +91,16 @@ def extract(
     from pipeline.runner.extract import extract as run
     from pipeline.runner.stop import Stop
 
-    console, stop = Console(stderr=True), Stop()
+    console, stop = Terminal(stderr=True), Stop()
     engine = engines.choose(serial, workers, scheduler, partial(console.print, soft_wrap=True))
-    stages_file = stages_file or file_for(dataset)
+    stages = file_for(dataset, stages_file, is_trusted)
     options = RunOptions(traced=trace is not None, **given)
     if plan_only:
-        _print_plan(dataset, stages_file, cache_root, options, as_json)
+        _print_plan(dataset, stages, cache_root, options, as_json)
         return
     engine = engines.stopped_by_signals(engine)
-    with display(console, stages_file=stages_file) as listener:
-        done = run(dataset, stages_file, engine, cache_root, options, listener, stop)
+    with display(console, stages_file=stages.path) as listener:
+        done = run(dataset, stages, engine, cache_root, options, listener, stop)
     code = _print_summary(done, options.retry)
     if trace:
         _write_trace(trace, done)
@@ -109,7 +112,7 @@ def extract(
 
 
 def _print_plan(
-    path: Path, stages_file: Path, cache_root: str, options: RunOptions, as_json: bool
+    path: Path, stages: StagesFile, cache_root: str, options: RunOptions, as_json: bool
 ) -> None:
     from pipeline import dataset
     from pipeline.cli.console import print_plan
@@ -117,12 +120,12 @@ def _print_plan(
     from pipeline.store.cache import locate
 
     url, clips = locate(path, cache_root, options.name), dataset.load(path)
-    plan = prepare(clips, stages_file, url, options.name, options.only, options.retry)
+    plan = prepare(clips, stages, url, options.name, options.only, options.retry)
     if as_json:
-        content = {"stages_file": str(stages_file), **plan.to_json()}
+        content = {"stages_file": str(stages), **plan.to_json()}
         click.echo(json.dumps(content, indent=2, ensure_ascii=False))
     else:
-        click.echo(f"stages: {stages_file}")
+        click.echo(f"stages: {stages}")
         print_plan(plan)
 
 

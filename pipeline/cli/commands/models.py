@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from pipeline.cli.group import CLIPS_FAILED, OK
+from pipeline.cli.options import trust
 from pipeline.errors import UserError
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     type=click.Path(path_type=Path),
     help="The stages file. By default that of DATASET, else ./stages.yaml, else the package's.",
 )
+@trust
 @click.option(
     "--language",
     type=click.Choice(["en", "zh"]),
@@ -38,6 +40,7 @@ def models(
     action: str,
     dataset: Path | None,
     stages_file: Path | None,
+    is_trusted: bool,
     language: str | None,
     as_json: bool,
 ) -> None:
@@ -53,20 +56,21 @@ def models(
 
     given = {"--stages": stages_file, "--language": language}
     language = language or (load(dataset).language if dataset else "en")
-    path = stages_file or file_for(dataset or Path("."))
-    found, errors = needed(Stages.load(path, language), ask=action == "list"), list[str]()
+    stages = file_for(dataset, stages_file, is_trusted)
+    found, errors = needed(Stages.load(stages, language), ask=action == "list"), list[str]()
     if action == "pull":
         found, errors = _pulled(found)
     if as_json:
-        content = {"stages": str(path), "models": [m.to_json() for m in found], "errors": errors}
+        content = {"stages": str(stages), "models": [m.to_json() for m in found], "errors": errors}
         click.echo(json.dumps(content, indent=2, ensure_ascii=False))
     else:
-        click.echo(f"stages: {path}, language: {language}", err=True)
+        click.echo(f"stages: {stages}, language: {language}", err=True)
         _print(found)
     for error in errors:
         click.echo(f"Error: {error}", err=True)
     if action == "list" and not as_json and not all(model.is_here for model in found):
         words = [str(dataset)] if dataset else []
+        words += ["--trust"] if is_trusted else []
         words += [word for name, value in given.items() if value for word in (name, str(value))]
         told = shlex.join(["smp", "models", "pull", *words])
         click.echo(f"To download what is not here: {told}")

@@ -58,6 +58,8 @@ def test_words_are_completed(line: str, expected: list[str]) -> None:
 def test_stages_are_those_of_the_file_that_the_command_would_take(tmp_path: Path) -> None:
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine/stages.yaml").write_text("stages: {loudness: {}, pitch: {}}\n")
+    (tmp_path / "odd.yaml").write_text('stages: {"$(id)": {}, "a;b": {}, "\\e[2J": {}, c: {}}\n')
+    assert offered("smp extract mine --stages odd.yaml --only ", tmp_path) == ["c"]
     (tmp_path / "other.yaml").write_text("stages: {bert: {}}\n")
     assert offered("smp extract mine --only ", tmp_path) == ["loudness", "pitch"]
     assert offered("smp extract mine --stages other.yaml --only ", tmp_path) == ["bert"]

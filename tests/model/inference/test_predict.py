@@ -280,6 +280,29 @@ class TestRefusal:
         assert done.code == 2
         assert f"stage 'resnet18' is not what the model was trained on: {told}" in done.err
 
+    def test_a_run_that_would_run_code_is_refused_unless_it_is_trusted(
+        self, predict, run, tmp_path
+    ):
+        def change(provenance: dict[str, Any]) -> None:
+            provenance["extraction"]["stages"]["mfcc"]["extractor"] = "tests.support.toys.letters"
+
+        old = changed(run, tmp_path / "old", change)
+        done = predict("video_0001/0001", of=old)
+        assert done.code == 2
+        assert f"{old} comes with data" in done.err
+        assert "'mfcc' would import tests.support.toys.letters; add --trust" in done.err
+        trusted = predict("video_0001/0001", "--trust", of=old)
+        assert "stage 'mfcc': coefficients: Extra inputs" in trusted.err, "it was imported"
+
+    @pytest.mark.parametrize("name", ["../mfcc", "a" * 65, ""])
+    def test_a_record_with_a_stage_that_names_no_folder_is_refused(self, run, tmp_path, name):
+        def change(provenance: dict[str, Any]) -> None:
+            stages = provenance["extraction"]["stages"]
+            stages[name] = stages.pop("mfcc")
+
+        with pytest.raises(UserError, match="can't be a stage's name"):
+            load(changed(run, tmp_path / "old", change))
+
     def test_a_setting_that_is_no_more_is_named(self, predict, run, tmp_path):
         def change(provenance: dict[str, Any]) -> None:
             provenance["extraction"]["stages"]["mfcc"]["settings"]["lifter"] = 22

@@ -15,6 +15,7 @@ from click.testing import CliRunner
 from model.cli.group import main
 from pipeline.checks import doctor
 from pipeline.checks.doctor import NOTE, OK, PROBLEM
+from pipeline.dag.spec import StagesFile
 from pipeline.media import codecs
 from pipeline.sample.write import STAGES
 from pipeline.system import resources
@@ -61,7 +62,7 @@ def test_models_that_are_nowhere_are_a_problem_and_what_to_do_is_told(
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     assert doctor.network().found.startswith("HF_HUB_OFFLINE is set")
     stages.write_text("stages:\n  bert: {weigths: own/net}\n")
-    assert doctor.models(stages, can_fetch=True).state == PROBLEM
+    assert doctor.models(StagesFile(stages), can_fetch=True).state == PROBLEM
 
 
 def test_packages_are_held_against_what_is_required(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -177,7 +177,9 @@ def test_every_dataset_is_cleaned_with_the_stages_file_in_its_folder(twice: Twic
     transcripts, _, second = twice
     own = transcripts.folder / "stages.yaml"
     transcripts.stages_file.rename(own)
-    done = smp(transcripts, dataset=False, stages=False)
+    refused = smp(transcripts, dataset=False, stages=False)
+    assert "would import tests.support.toys.letters" in refused.output
+    done = smp(transcripts, "--trust", dataset=False, stages=False)
     assert "Removed 2 stores" in done.output, done.output
     assert stores(transcripts.cache_url) == second
     transcripts.folder.rename(transcripts.folder.with_name("moved"))
@@ -230,7 +232,7 @@ def test_a_cache_on_object_storage_is_cleaned(transcripts: Transcripts) -> None:
 def test_a_cache_named_by_itself_finds_its_dataset(twice: Twice) -> None:
     transcripts, _, second = twice
     transcripts.stages_file.rename(transcripts.folder / "stages.yaml")
-    done = CliRunner().invoke(main, ["clean", transcripts.cache_url])
+    done = CliRunner().invoke(main, ["clean", transcripts.cache_url, "--trust"])
     assert "Removed 2 stores" in done.output
     assert stores(transcripts.cache_url) == second
 

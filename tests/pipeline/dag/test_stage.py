@@ -28,6 +28,7 @@ def stages(**boxes: Any) -> Stages:
     [
         ({"leters": {}}, "stage 'leters': no extractor 'leters'"),
         ({"mfccs": {}}, "did you mean 'mfcc'"),
+        ({"own": {"extractor": "..own"}}, "stage 'own': '..own' can't be the name of an extractor"),
         ({"letters": {**LETTERS, "scal": 2}}, r"stage 'letters': scal: Extra inputs .*got 2"),
         ({"letters": {**LETTERS, "scale": "big"}}, r"scale: .*valid number.*got 'big'"),
         ({"doubled": DOUBLED}, "stage 'doubled' needs 'letters'; known: doubled"),
@@ -65,18 +66,14 @@ def test_a_stages_file_that_cannot_run_is_refused_in_one_line(
     assert "\n" not in str(refusal.value)
 
 
-@pytest.mark.parametrize("content", [b"stages: [", b"\x80\x02}.", b"\x00"])
-def test_a_file_that_is_no_stages_file_is_refused_in_one_line(
-    content: bytes, tmp_path: Path
-) -> None:
-    path = tmp_path / "stages.yaml"
-    path.write_bytes(content)
-    with pytest.raises(UserError, match="is not YAML") as refusal:
-        Stages.load(path)
-    assert "\n" not in str(refusal.value)
-
-
-@pytest.mark.parametrize("content", ["a: [", "- 1", "stages: {letters: 3}", "partition: 0"])
+@pytest.mark.parametrize(
+    "content",
+    [
+        "a: [", "- 1", "stages: {letters: 3}", "partition: 0", "stages: 3", "null", "",
+        "partition: 10001", "partition: 100000000000000000000", "steps: 1000000000", "steps: 1.5",
+        "stages: {mfcc: {filters: 'inf'}}", "stages: {faces: {max_gap_s: 'nan'}}",
+    ],
+)  # fmt: skip
 def test_a_file_of_another_form_is_refused(tmp_path: Path, content: str) -> None:
     path = tmp_path / "stages.yaml"
     path.write_text(content)
@@ -86,17 +83,35 @@ def test_a_file_of_another_form_is_refused(tmp_path: Path, content: str) -> None
         Stages.load(tmp_path / "none.yaml")
 
 
+def test_a_message_shows_the_beginning_of_what_is_wrong() -> None:
+    with pytest.raises(UserError) as refusal:
+        stages(bert={"weights": ["many"] * 1000, **{f"wrong{i}": "x" * 1000 for i in range(100)}})
+    assert len(str(refusal.value)) < 600
+
+
+@pytest.mark.parametrize("width", [1, 2, 9])
+def test_stages_that_need_each_other_along_countless_ways_are_refused(width: int) -> None:
+    layers = [[f"s{layer}_{i}" for i in range(width)] for layer in range(600 // width)]
+    boxes = {
+        name: {"extractor": "bert", "weights": "random", "needs": below}
+        for below, layer in zip([[], *layers], layers, strict=False)
+        for name in layer
+    }
+    with pytest.raises(UserError, match="more than 200 ways lead to what it needs"):
+        Stages({"stages": boxes})
+
+
 def test_a_datasets_own_stages_file_comes_first(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     (folder := tmp_path / "talks").mkdir()
     (manifest := folder / "talks.jsonl").touch()
-    assert file_for(folder) == file_for(manifest) == DEFAULT_FILE
+    assert file_for(folder).path == file_for(manifest).path == DEFAULT_FILE
     Path("stages.yaml").touch()
-    assert file_for(folder) == file_for(manifest) == Path("stages.yaml")
+    assert file_for(folder).path == file_for(manifest).path == Path("stages.yaml")
     (folder / "stages.yaml").touch()
-    assert file_for(folder) == file_for(manifest) == folder / "stages.yaml"
+    assert file_for(folder).path == file_for(manifest).path == folder / "stages.yaml"
 
 
 def test_fields_are_checked_between_stages_before_anything_runs() -> None:

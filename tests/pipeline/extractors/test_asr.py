@@ -262,7 +262,7 @@ class Talks:
     def stages(self, **asr: Any) -> None:
         heard = {"needs": "audio", "weights": self.weights, "language": "en", **asr}
         words = {"needs": "asr", "weights": "random"}
-        boxes = {"audio": None, "asr": heard, "bert": words, "tencent": words}
+        boxes = {"audio": None, "asr": heard, "bert": words, "tencent": dict(words)}
         (self.folder / "stages.yaml").write_text(yaml.safe_dump({"stages": boxes}))
 
     def extract(self) -> tuple[Cache, Extraction]:

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from markupsafe import Markup
 
 from pipeline.html import charts, data_uri, strip, templates, write_page
 from pipeline.html.charts import count_ticks, labelled, nice_ticks
@@ -67,6 +68,13 @@ def test_what_users_wrote_shows_as_text(browser: Browser, page: Path) -> None:
     assert browser.script("return document.querySelector('img').naturalWidth") == 160
     assert browser.console() == []
     assert browser.requests() == []
+
+
+def test_text_that_would_be_turned_around_is_shown_as_written(tmp_path: Path) -> None:
+    (tmp_path / "page.html").write_text("{{ id }} {{ made }} {{ 1 }}")
+    id = "a\u202egpj.exe \u2066b <i> می\u200cخواهم"
+    html = templates(tmp_path).get_template("page.html").render(id=id, made=Markup("<b>\n</b>"))
+    assert html == "a\\u202egpj.exe \\u2066b &lt;i&gt; می\u200cخواهم <b>\n</b> 1"
 
 
 def test_a_page_may_not_reach_the_network(browser: Browser, page: Path) -> None:
