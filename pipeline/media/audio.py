@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -19,9 +20,9 @@ from pipeline.media.container import (
     is_damage,
     opened,
     require_codec,
-    require_file,
     which,
 )
+from pipeline.media.file import opened_file
 from pipeline.media.truncated import UNFINISHED, is_unfinished
 from pipeline.system.spans import span
 
@@ -62,7 +63,6 @@ def load_audio(path: str, time_limit_s: float = TIME_LIMIT_S) -> Audio:
     that are no numbers or takes longer than `time_limit_s` to decode; MissingModalityError where a
     container has no sound stream or an empty one.
     """
-    require_file(path, "sound")
     is_audio_file = path.lower().endswith(AUDIO_FILES)
     limit = TimeLimit("audio", time_limit_s)
     audio = _from_audio_file(path, limit) if is_audio_file else None
@@ -81,13 +81,15 @@ def _from_audio_file(path: str, limit: TimeLimit) -> Audio | None:
     """None where libsndfile does not know the kind of file: FFmpeg may."""
     import soundfile
 
-    try:
-        file = soundfile.SoundFile(path)
-    except soundfile.LibsndfileError as error:
-        if error.code == MALFORMED:
-            raise ClipError(f"sound can't be decoded: {error.error_string}: {path}") from error
-        return None
-    with file:
+    with ExitStack() as stack:
+        # By its number: by its name libsndfile would look for files beside it, and guess.
+        number = stack.enter_context(opened_file(path, "sound")).fileno()
+        try:
+            file = stack.enter_context(soundfile.SoundFile(number, closefd=False))
+        except soundfile.LibsndfileError as error:
+            if error.code == MALFORMED:
+                raise ClipError(f"sound can't be decoded: {error.error_string}: {path}") from error
+            return None
         blocks = _Blocks(path, file.samplerate)
         try:
             for block in limit.within(_read(file), "sound", path):
@@ -184,7 +186,7 @@ def _from_container(path: str, limit: TimeLimit) -> Audio:
         require_codec(stream, "sound", path)
         decoded = limit.within(_decoded(container, stream), "sound", path)
         blocks = _collected(decoded, stream, path)
-        return blocks.joined(announced_s(stream), which(container, stream))
+        return blocks.joined(announced_s(stream, path), which(container, stream))
 
 
 def _collected(decoded: Iterable[Any], stream: Any, path: str) -> _Blocks:

@@ -52,11 +52,9 @@ def probe(path: str, what: str) -> Probe:
 
 def _require_whole(container: Any, streams: Sequence[Any], what: str, path: str) -> None:
     """A little may lack at the end, as much as the stages do without."""
-    if "://" in path:
-        return
     there = os.path.getsize(path)
     spans = [indexed_s(stream, there) for stream in streams]
-    end_s, missing = missing_s(container)
+    end_s, missing = missing_s(container, path)
     spans.append((end_s - missing, end_s))
     for held_s, listed_s in spans:
         if held_s < listed_s - LOST_END_S:

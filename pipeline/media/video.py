@@ -18,10 +18,10 @@ from pipeline.media.container import (
     best_stream,
     is_damage,
     opened,
-    reason_of,
     require_codec,
     which,
 )
+from pipeline.media.file import reason_of
 from pipeline.media.interlaced import Timed, deinterlaced
 from pipeline.media.rgb import Rgb
 
@@ -111,7 +111,7 @@ def _decoded(
                 yield time_s, rgb(frame)
         if time_s is None:
             raise ClipError(f"{decoder.failure}: {path}")
-        last_s = announced_s(stream) - told.begins_s
+        last_s = announced_s(stream, path) - told.begins_s
         if time_s < last_s - LOST_END_S:
             raise ClipError(f"pictures stop at {time_s:.2f} s of {last_s:.2f} s: {path}")
         damaged = decoder.lost + decoder.smeared

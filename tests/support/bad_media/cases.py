@@ -35,6 +35,7 @@ from tests.support.bad_media.making import (
     noise,
     photo,
     plain,
+    referring,
     scaled,
     sideways,
     slowed,
@@ -104,6 +105,12 @@ def unopened(name: str, video: Make, reason: str, **settings: Any) -> Case:
     return Case(name, video, faces=f"failed: video {why}", audio=f"failed: sound {why}", **settings)
 
 
+def playing(name: str, video: Make, kind: str) -> Case:
+    """A case of a file that plays others."""
+    why = f"is a playlist ({kind}), which plays other files; give those"
+    return Case(name, video, faces=f"failed: video {why}", audio=f"failed: sound {why}")
+
+
 def spoken_of(name: str, text: str, bert: str) -> Case:
     """A case of a text alone."""
     return Case(name, None, text=text, faces=NOT_NAMED, audio="missing: no media", bert=bert)
@@ -133,7 +140,10 @@ CASES = [
     unopened("zero bytes", written(b""), "the file is empty"),
     unopened("text renamed to .mp4", written(b"hello\n" * 200), "Invalid data …"),
     unopened("random bytes", written(np.random.default_rng(0).bytes(50_000)), "Invalid data …"),
-    unopened("a playlist of a device", written(b"#EXTM3U\n#EXTINF:9,\n/dev/zero\n"), "Invalid …"),
+    playing("a playlist", written(b"#EXTM3U\n#EXTINF:9,\n/dev/zero\n"), "M3U, HLS"),
+    playing("a list of clips", written(b"ffconcat version 1.0\nfile clip.mp4\n"), "ffconcat"),
+    playing("a movie in another file", damaged(lambda c: referring(c, b"url ", b"file://b.mov")),
+            "QuickTime references"),
     Case("a photo renamed to .mp4", photo, faces="ok 1", audio="missing: no sound stream"),
     # damage
     Case("cut off at 10 %", damaged(cut(0.1)),
@@ -268,7 +278,7 @@ CASES = [
           "failed: sound can't be opened: Is a named pipe"),
     unopened("a link to itself", link("clip.mp4"), "Too many levels of symbolic links"),
     unopened("a link to a device", link("/dev/zero"), "Is a device"),
-    unopened("a file that can't be read", link("/proc/self/mem"), "Input/output error",
+    unopened("a file of the kernel", link("/proc/self/mem"), "Is a file of the kernel",
              can_be_made=lambda: Path("/proc/self/mem").exists()),
     unopened("a file without permission", unreadable, "Permission denied",
              can_be_made=lambda: os.geteuid() != 0),
