@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from errno import ENOMEM
 from math import inf
-from typing import Any, TypeVar
+from typing import Any
 
 from pipeline.errors import ClipError
 from pipeline.media.file import opened_file, reason_of
-from pipeline.media.truncated import missing_share, why_unreadable
+from pipeline.media.limits import PICTURE_LIMIT_MPX, TimeLimit
+from pipeline.media.truncated import missing_share, overstated, why_unreadable
 
 LOST_END_S = 0.5  # a file that ends no more than this before its announced end is taken as whole
 OF_WHAT_IS_THERE = {"avi", "w64", "wav"}
-TIME_LIMIT_S = 600.0  # a clip of ten minutes decodes in a few seconds
 # What FFmpeg may take a file for: what holds its media itself, and tells so by its content.
 FORMATS = """
     mov matroska avi asf asf_o flv live_flv mpegts mpeg mpegvideo m4v h261 h263 h264 hevc vvc
@@ -30,47 +28,6 @@ FORMATS = """
 """
 ALONE = {"format_whitelist": ",".join(FORMATS.split()), "protocol_whitelist": "none"}
 
-Step = TypeVar("Step")
-
-
-@dataclass(frozen=True)
-class TimeLimit:
-    """How long decoding may take, in seconds, and the stage whose `time_limit_s` that is."""
-
-    stage: str
-    seconds: float
-
-    def within(self, steps: Iterable[Step], what: str, path: str) -> Iterator[Step]:
-        """`steps` as FFmpeg makes them, its errors as the clip's.
-
-        what: how errors call it. ClipError once making them has taken too long in all; what the
-        taker of a step does meanwhile is not counted.
-        """
-        import av
-
-        spent_s, remaining = 0.0, iter(steps)
-        while True:
-            begun_s = time.monotonic()
-            try:
-                step = next(remaining)
-            except StopIteration:
-                return
-            except av.error.ExitError as error:
-                raise self.exceeded(path) from error
-            except (av.error.FFmpegError, ValueError) as error:
-                raise ClipError(f"{what} can't be decoded: {reason_of(error)}: {path}") from error
-            spent_s += time.monotonic() - begun_s
-            if spent_s > self.seconds:
-                raise self.exceeded(path)
-            yield step
-
-    def exceeded(self, path: str) -> ClipError:
-        """What to tell the user of a clip that takes too long."""
-        return ClipError(
-            f"decoding took longer than the limit of {self.seconds:g} s; to wait longer, raise "
-            f"`time_limit_s` of {self.stage} in stages.yaml and run `smp extract --retry`: {path}"
-        )
-
 
 @contextmanager
 def opened(path: str, what: str, limit: TimeLimit) -> Iterator[Any]:
@@ -83,6 +40,10 @@ def opened(path: str, what: str, limit: TimeLimit) -> Iterator[Any]:
 
     with opened_file(path, what) as file:
         try:
+            if samples := overstated(file):
+                much = f"its index lists {samples} samples, more than the file holds"
+                raise ClipError(f"{what} can't be opened: {much}: {path}")
+            file.seek(0)
             container = av.open(file, "r", options=ALONE, timeout=limit.seconds)
         except av.error.ExitError as error:
             raise limit.exceeded(path) from error
@@ -172,6 +133,16 @@ def which(container: Any, stream: Any) -> str:
     others = [f"{n} ({_named(s)})" for n, s in enumerate(streams, 1) if s is not stream]
     number = f"{what} stream {streams.index(stream) + 1} of {len(streams)} taken"
     return f"{number} ({_named(stream)}), not {', '.join(others)}"
+
+
+def make_ready(stream: Any, most_mpx: float = PICTURE_LIMIT_MPX) -> None:
+    """Let a stream of pictures be decoded on one thread, and so that none takes all the memory.
+
+    One of up to twice `most_mpx` megapixels still is: what is too large is told by its size.
+    """
+    stream.thread_type, stream.codec_context.thread_count = "NONE", 1
+    most = 2e6 * max(most_mpx, PICTURE_LIMIT_MPX)  # FFmpeg counts what it pads a picture with, too
+    stream.codec_context.options = {"max_pixels": str(int(most))}
 
 
 def require_codec(stream: Any, what: str, path: str) -> None:

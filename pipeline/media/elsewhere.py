@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import re
 import struct
-from collections.abc import Iterator, Sequence
-from itertools import islice
 from typing import BinaryIO
 
-from pipeline.media.boxes import Box, boxes
+from pipeline.media.boxes import Box, boxes, inner_boxes
 
 HEAD_BYTES = 4096
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
@@ -35,9 +33,7 @@ ROOTS = {  # their first element
 }
 ELEMENT = re.compile(rb"<(?:\w+:)?([a-z]\w*)", re.IGNORECASE)
 COMMENT = re.compile(rb"<!--.*?-->", re.DOTALL)
-MOVIES = (b"ftyp", b"moov", b"wide", b"mdat", b"free", b"skip", b"pnot")
-PARENTS = (b"moov", b"trak", b"mdia", b"minf", b"dinf")
-MOST_BOXES = 10_000  # looked at in search of references
+TABLE = (b"moov", b"trak", b"mdia", b"minf", b"dinf")  # of references
 BARE_BYTES = 16  # of a reference's box that has no room for a name
 
 
@@ -45,8 +41,8 @@ def plays_others(file: BinaryIO) -> str:
     """What kind of file it is that plays others, for people; "" for one that is what it plays."""
     file.seek(0)
     head = file.read(HEAD_BYTES)
-    if head[4:8] in MOVIES:
-        return "QuickTime references" if _has_references(file) else ""
+    if _has_references(file):
+        return "QuickTime references"
     text = COMMENT.sub(b"", head.removeprefix(BYTE_ORDER_MARK)).lstrip()
     if text.startswith(b"<"):
         found = ELEMENT.search(text)
@@ -57,7 +53,7 @@ def plays_others(file: BinaryIO) -> str:
 def _has_references(file: BinaryIO) -> bool:
     """Whether pictures or sound of a movie lie in another file, or the whole movie does."""
     handler = b""
-    for box in islice(_inner(file, 0, 1 << 62, PARENTS), MOST_BOXES):
+    for box in inner_boxes(file, TABLE):
         file.seek(box.begin)
         if box.kind == b"hdlr":
             _, of, what = struct.unpack("4s4s4s", file.read(12).ljust(12))
@@ -67,14 +63,6 @@ def _has_references(file: BinaryIO) -> bool:
         if box.kind == b"rmra" or any(_is_reference(file, entry) for entry in entries):
             return True
     return False
-
-
-def _inner(file: BinaryIO, begin: int, end: int, parents: Sequence[bytes]) -> Iterator[Box]:
-    """All boxes on the way down to the references of each track, in the order of the file."""
-    for box in boxes(file, begin, end):
-        yield box
-        if parents and box.kind == parents[0]:
-            yield from _inner(file, box.begin, box.end, parents[1:])
 
 
 def _is_reference(file: BinaryIO, entry: Box) -> bool:

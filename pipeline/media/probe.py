@@ -10,13 +10,13 @@ from typing import Any
 from pipeline.errors import ClipError
 from pipeline.media.container import (
     LOST_END_S,
-    TimeLimit,
     best_stream,
     indexed_s,
     missing_s,
     opened,
     require_codec,
 )
+from pipeline.media.limits import TimeLimit
 
 KINDS = ("video", "audio")
 LIMIT = TimeLimit("frames", 60.0)  # only a share over a network takes as long to open a file

@@ -7,7 +7,7 @@ import struct
 from collections.abc import Callable
 from typing import BinaryIO
 
-from pipeline.media.boxes import boxes
+from pipeline.media.boxes import boxes, inner_boxes
 from pipeline.media.file import opened_file
 
 UNFINISHED = 0x7FFF_0000  # sizes from here on stand for "unknown" in headers of 32 bits
@@ -16,6 +16,9 @@ TAIL = 1 << 17  # two of the largest pages of Ogg
 MOST_BYTES = 1 << 60
 SEGMENT = b"\x18\x53\x80\x67"
 LAST_PAGE = 4  # Ogg's flag
+INDEX = (b"moov", b"trak", b"mdia", b"minf", b"stbl")
+MANY_SAMPLES = 1_000_000  # in the index of an mp4; fewer cost little, whatever they are
+MOST_CUT = 4  # times its length: of a file with less left than this share nothing can be told
 
 
 def missing_share(path: str) -> float:
@@ -42,6 +45,21 @@ def why_unreadable(file: BinaryIO) -> str:
     if kinds[0] != b"ftyp" or b"moov" in kinds:
         return ""
     return "its index (moov) is missing, the recording or the copy was not finished"
+
+
+def overstated(file: BinaryIO) -> int:
+    """How many samples the index of an mp4 lists, far more than the file can hold; else 0.
+
+    FFmpeg makes 36 bytes of each, where the file needs but a number for all of one size.
+    """
+    there = file.seek(0, os.SEEK_END)
+    for box in inner_boxes(file, INDEX):
+        if box.kind == b"stsz":
+            file.seek(box.begin)
+            _, size, samples = struct.unpack(">3I", file.read(12).ljust(12, b"\0"))
+            if samples > MANY_SAMPLES and samples * max(size, 1) > MOST_CUT * there:
+                return int(samples)
+    return 0
 
 
 def is_unfinished(path: str) -> bool:

@@ -224,6 +224,13 @@ def turned(content: bytearray) -> bytearray:
     return content
 
 
+def overstated(content: bytearray) -> bytearray:
+    """Its index is said to list 80 million samples of sound, of a byte each."""
+    at = content.rfind(b"stsz") + 8
+    content[at : at + 8] = struct.pack(">II", 1, 80_000_000)
+    return content
+
+
 def larger_midway(path: Path) -> None:
     """A transport stream whose pictures become larger after a second."""
     parts = []
@@ -310,3 +317,14 @@ def referring(content: bytearray, kind: bytes, name: bytes) -> bytearray:
             more = struct.unpack_from(">I", content, size)[0] + len(made) - old
             struct.pack_into(">I", content, size, more)
     return content
+
+
+def flac(hours: float, rate_hz: int) -> Make:
+    """Silence, in a few bytes a second."""
+
+    def make(path: Path) -> None:
+        with soundfile.SoundFile(path, "w", rate_hz, 1, "PCM_S8") as file:
+            for _ in range(round(60 * hours)):
+                file.write(np.zeros(rate_hz * 60, np.float32))
+
+    return make
