@@ -51,7 +51,7 @@ def check_clip(clip: Clip, decode: bool, has_media: bool) -> CheckedClip:
     for part, path in (("video", clip.video), ("audio", clip.audio)):
         if path is None:
             continue
-        if "://" not in path and not os.path.exists(path):
+        if not os.path.exists(path):
             near = _near(Path(path))
             hint = f"; there is {near}" if near else ""
             found("missing file", f"{part} not found: {path}{hint}", fails=True)

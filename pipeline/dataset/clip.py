@@ -18,7 +18,7 @@ SOUNDS = {".aac", ".flac", ".m4a", ".mp3", ".ogg", ".opus", ".wav"}
 class Clip:
     """A row of a dataset.
 
-    id: unique in its dataset; `video_id/clip_id` in the MMSA layout. video, audio: path or URL,
+    id: unique in its dataset; `video_id/clip_id` in the MMSA layout. video, audio: paths,
     None where the dataset has none; sound is taken from `video` where `audio` is None.
     label: the score (CMU-MOSI −3..3, CH-SIMS −1..1), None where unlabelled; labels: further scores
     by modality (`T`, `A`, `V`).

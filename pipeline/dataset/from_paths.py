@@ -17,8 +17,8 @@ KEYS = ("file", "video", "id")  # the columns that may say which clip a row is o
 
 
 def of_file(path: str | Path) -> Clip:
-    """The clip in a media file, a path or URL, called as the file was named."""
-    name = str(path)
+    """The clip in a media file, called as the file was named."""
+    name = str(path)  # a URL is told as it was given, and not opened
     return Clip(name, video=name if "://" in name else os.path.abspath(name))
 
 

@@ -12,11 +12,12 @@ from pydantic import Field as PydanticField
 from pipeline import media
 from pipeline.dataset.clip import Clip
 from pipeline.errors import ClipError, MissingModalityError
+from pipeline.media.limits import SOUND_LIMIT_GB, SOUND_LIMIT_S
 from pipeline.media.waveform import RATE_HZ, SILENCE, normalised, placed, resampled
 from pipeline.stage.extractor import Extractor
 from pipeline.stage.field import SAMPLES, Field
 from pipeline.stage.result import ClipInputs, ClipResult
-from pipeline.stage.settings import StageSettings, time_limit
+from pipeline.stage.settings import StageSettings, runtime, time_limit
 
 
 class Audio(Extractor):
@@ -45,6 +46,12 @@ class Audio(Extractor):
 
         time_limit_s: float = time_limit()
 
+        sound_limit_s: float = runtime(SOUND_LIMIT_S, gt=0)
+        """Longest sound of one clip, in seconds; longer sound fails before it is resampled."""
+
+        sound_limit_gb: float = runtime(SOUND_LIMIT_GB, gt=0)
+        """Most sound of one clip, all channels decoded, in GB of memory; more fails."""
+
     settings: Settings
 
     def writes(self) -> dict[str, Field]:
@@ -69,7 +76,9 @@ class Audio(Extractor):
     def _heard(self, clip: Clip) -> ClipResult:
         if clip.sound is None:
             raise MissingModalityError("no media")
-        heard = media.load_audio(clip.sound, self.settings.time_limit_s)
+        settings = self.settings
+        limits = media.SoundLimits(settings.sound_limit_s, settings.sound_limit_gb)
+        heard = media.load_audio(clip.sound, settings.time_limit_s, limits)
         mono = resampled(heard.samples.mean(axis=0), heard.rate_hz)
         span, note = self._video_span(clip)
         begins_s = heard.start_s

@@ -11,10 +11,11 @@ from pydantic import Field as PydanticField
 from pipeline import media
 from pipeline.dataset.clip import Clip
 from pipeline.errors import ClipError, MissingModalityError
+from pipeline.media.limits import CLIP_LIMIT_GPX, MOST_MPX, PICTURE_LIMIT_MPX
 from pipeline.stage.extractor import StreamingExtractor
 from pipeline.stage.field import Field
 from pipeline.stage.result import ClipInputs, ClipResult
-from pipeline.stage.settings import StageSettings, time_limit
+from pipeline.stage.settings import StageSettings, runtime, time_limit
 
 
 class Frames(StreamingExtractor):
@@ -35,6 +36,12 @@ class Frames(StreamingExtractor):
         fps: float | None = PydanticField(None, gt=0, allow_inf_nan=False)
         """Maximum frames per second; null for all of them."""
         time_limit_s: float = time_limit()
+
+        picture_limit_mpx: float = runtime(PICTURE_LIMIT_MPX, gt=0, le=MOST_MPX)
+        """Largest picture, in megapixels; a clip with larger ones fails."""
+
+        clip_limit_gpx: float = runtime(CLIP_LIMIT_GPX, gt=0)
+        """Most pixels of one clip, all its pictures together, in gigapixels; more fails."""
 
     settings: Settings
 
@@ -81,7 +88,9 @@ class Frames(StreamingExtractor):
     def _frames(self, clip: Clip) -> media.Frames:
         if not clip.video:
             return media.Frames(_none)
-        return media.frames(clip.video, self.settings.fps, self.settings.time_limit_s)
+        settings = self.settings
+        limits = media.PixelLimits(settings.picture_limit_mpx, settings.clip_limit_gpx)
+        return media.frames(clip.video, settings.fps, settings.time_limit_s, limits)
 
 
 def _none(*_: object) -> Iterator[media.Frame]:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections import deque
 from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -12,16 +14,15 @@ import numpy as np
 from pipeline.errors import ClipError, MissingModalityError
 from pipeline.media.container import (
     LOST_END_S,
-    TIME_LIMIT_S,
-    TimeLimit,
     announced_s,
     best_stream,
     is_damage,
     opened,
     require_codec,
-    require_file,
     which,
 )
+from pipeline.media.file import opened_file
+from pipeline.media.limits import TIME_LIMIT_S, USUAL_SOUND, SoundLimits, TimeLimit
 from pipeline.media.truncated import UNFINISHED, is_unfinished
 from pipeline.system.spans import span
 
@@ -29,7 +30,6 @@ AUDIO_FILES = (".wav", ".wave", ".flac", ".ogg", ".opus", ".aif", ".aiff", ".au"
 MALFORMED = 3  # libsndfile's code for a file of a known kind that is broken
 UNKNOWN_FRAMES = (1 << 63) - 1  # in libsndfile < 1.2.2, of an Ogg file without its end mark
 BLOCK_SAMPLES = 1 << 16  # read from an audio file at once
-MOST_SAMPLES = 1 << 29  # of all channels: 2 GB, an hour and a half of stereo at 48 kHz
 MOST_LOST = 0.1  # of the sound; less of it may be damaged and is silence then
 LONGEST_PACKET_S = 1.0
 GAP_S = 0.1  # between times that follow each other; FFmpeg's own filters let as much pass
@@ -54,47 +54,50 @@ class Audio:
 
 
 @span("decode")
-def load_audio(path: str, time_limit_s: float = TIME_LIMIT_S) -> Audio:
+def load_audio(
+    path: str, time_limit_s: float = TIME_LIMIT_S, limits: SoundLimits = USUAL_SOUND
+) -> Audio:
     """The audio of a file for audio (soundfile) or of a container's default stream of it (PyAV).
 
     An encoder's priming samples are dropped as the container says. Raises ClipError for a file
     that is not there, does not decode, stops before its announced end, is empty, holds samples
-    that are no numbers or takes longer than `time_limit_s` to decode; MissingModalityError where a
-    container has no sound stream or an empty one.
+    that are no numbers, takes longer than `time_limit_s` to decode or is beyond the limits, before
+    it is held; MissingModalityError where a container has no sound stream or an empty one.
     """
-    require_file(path, "sound")
     is_audio_file = path.lower().endswith(AUDIO_FILES)
     limit = TimeLimit("audio", time_limit_s)
-    audio = _from_audio_file(path, limit) if is_audio_file else None
-    audio = audio or _from_container(path, limit)
+    audio = _from_audio_file(path, limit, limits) if is_audio_file else None
+    audio = audio or _from_container(path, limit, limits)
     if not audio.samples.size:
         empty = ClipError if is_audio_file else MissingModalityError
         raise empty(f"sound is empty: {path}")
-    if not RATES_HZ[0] <= audio.rate_hz <= RATES_HZ[1]:
-        raise ClipError(f"sound can't be sampled at {audio.rate_hz} Hz: {path}")
-    if broken := int(np.count_nonzero(~np.isfinite(audio.samples))):
+    if not (is_number := np.isfinite(audio.samples)).all():
+        broken = int(np.count_nonzero(~is_number))
         raise ClipError(f"{broken} of {audio.samples.size} samples are not finite: {path}")
     return replace(audio, doubt=NOT_FINISHED) if is_unfinished(path) else audio
 
 
-def _from_audio_file(path: str, limit: TimeLimit) -> Audio | None:
+def _from_audio_file(path: str, limit: TimeLimit, limits: SoundLimits) -> Audio | None:
     """None where libsndfile does not know the kind of file: FFmpeg may."""
     import soundfile
 
-    try:
-        file = soundfile.SoundFile(path)
-    except soundfile.LibsndfileError as error:
-        if error.code == MALFORMED:
-            raise ClipError(f"sound can't be decoded: {error.error_string}: {path}") from error
-        return None
-    with file:
-        blocks = _Blocks(path, file.samplerate)
+    with ExitStack() as stack:
+        # By its number: by its name libsndfile would look for files beside it, and guess.
+        number = stack.enter_context(opened_file(path, "sound")).fileno()
+        try:
+            file = stack.enter_context(soundfile.SoundFile(number, closefd=False))
+        except soundfile.LibsndfileError as error:
+            if error.code == MALFORMED:
+                raise ClipError(f"sound can't be decoded: {error.error_string}: {path}") from error
+            return None
+        blocks = _Blocks(path, file.samplerate, limits)
+        frames = file.frames if file.frames < UNKNOWN_FRAMES else 0
+        limits.require(frames, file.channels, file.samplerate, path)
         try:
             for block in limit.within(_read(file), "sound", path):
                 blocks.append(block.T)
         except soundfile.LibsndfileError as error:
             raise ClipError(f"sound can't be decoded: {error.error_string}: {path}") from error
-        frames = file.frames if file.frames < UNKNOWN_FRAMES else 0
         announced_s = frames * _announced_share(file.extra_info) / blocks.rate_hz
     return blocks.joined(announced_s)
 
@@ -115,11 +118,16 @@ class _Blocks:
 
     path: str
     rate_hz: int
+    limits: SoundLimits
     start_s: float = 0.0
     samples: int = 0
     lost: int = 0
     gaps: int = 0
-    held: list[np.ndarray] = field(default_factory=list)
+    held: deque[np.ndarray] = field(default_factory=deque)
+
+    def __post_init__(self) -> None:
+        if not RATES_HZ[0] <= self.rate_hz <= RATES_HZ[1]:
+            raise ClipError(f"sound can't be sampled at {self.rate_hz} Hz: {self.path}")
 
     @property
     def end_s(self) -> float:
@@ -129,8 +137,8 @@ class _Blocks:
         """Raises ClipError where the channels change midway, and where it becomes too much."""
         if self.held and len(block) != len(self.held[0]):
             raise ClipError(f"the sound's rate or channels change midway: {self.path}")
-        if (self.samples + block.shape[1]) * len(block) > MOST_SAMPLES:
-            raise ClipError(f"sound is not over after {self.end_s / 60:.0f} minutes: {self.path}")
+        channels, samples = block.shape
+        self.limits.require(self.samples + samples, channels, self.rate_hz, self.path)
         self.held.append(block)
         self.samples += block.shape[1]
 
@@ -159,8 +167,17 @@ class _Blocks:
             raise ClipError(f"{lost}, of {self.end_s:.2f} s: {self.path}")
         gaps = f"{self.gaps / self.rate_hz:.2f} s of the sound are missing and silent"
         notes = [note, f"{lost} and silent" if self.lost else "", gaps if self.gaps else ""]
-        samples = np.concatenate(self.held or [np.zeros((1, 0), np.float32)], axis=1)
-        return Audio(samples, self.rate_hz, self.start_s, "; ".join(filter(None, notes)))
+        return Audio(self._emptied(), self.rate_hz, self.start_s, "; ".join(filter(None, notes)))
+
+    def _emptied(self) -> np.ndarray:
+        """All of it in one piece; each block is let go once it is copied."""
+        samples = np.empty((len(self.held[0]) if self.held else 1, self.samples), np.float32)
+        begin = 0
+        while self.held:
+            block = self.held.popleft()
+            samples[:, begin : begin + block.shape[1]] = block
+            begin += block.shape[1]
+        return samples
 
 
 def _announced_share(log: str) -> float:
@@ -176,18 +193,20 @@ def _announced_share(log: str) -> float:
     return int(found[1]) / max(int(found[2]), 1)
 
 
-def _from_container(path: str, limit: TimeLimit) -> Audio:
+def _from_container(path: str, limit: TimeLimit, limits: SoundLimits) -> Audio:
     with opened(path, "sound", limit) as container:
         stream = best_stream(container, "audio")
         if stream is None:
             raise MissingModalityError(f"no sound stream: {path}")
         require_codec(stream, "sound", path)
+        end_s = announced_s(stream, path)
+        length_s = end_s - float((stream.start_time or 0) * stream.time_base)
+        limits.require(round(length_s * stream.rate), stream.channels, stream.rate, path)
         decoded = limit.within(_decoded(container, stream), "sound", path)
-        blocks = _collected(decoded, stream, path)
-        return blocks.joined(announced_s(stream), which(container, stream))
+        return _collected(decoded, limits, path).joined(end_s, which(container, stream))
 
 
-def _collected(decoded: Iterable[Any], stream: Any, path: str) -> _Blocks:
+def _collected(decoded: Iterable[Any], limits: SoundLimits, path: str) -> _Blocks:
     """All frames of a stream; damage before the first one is not sound yet."""
     blocks: _Blocks | None = None
     damaged = False
@@ -198,7 +217,7 @@ def _collected(decoded: Iterable[Any], stream: Any, path: str) -> _Blocks:
                 blocks.lose(frame)
             continue
         # The decoder knows the rate: the header of HE-AAC may tell half of it.
-        blocks = blocks or _Blocks(path, frame.sample_rate, float(frame.time or 0))
+        blocks = blocks or _Blocks(path, frame.sample_rate, limits, float(frame.time or 0))
         if frame.sample_rate != blocks.rate_hz:
             raise ClipError(f"the sound's rate or channels change midway: {path}")
         if frame.time is not None and blocks.held:
@@ -209,7 +228,7 @@ def _collected(decoded: Iterable[Any], stream: Any, path: str) -> _Blocks:
             raise ClipError(f"sound can't be decoded: {error}: {path}") from error
     if damaged and not blocks:
         raise ClipError(f"no packet of the sound can be decoded: {path}")
-    return blocks or _Blocks(path, stream.rate or 1)
+    return blocks or _Blocks(path, RATES_HZ[0], limits)
 
 
 def _decoded(container: Any, stream: Any) -> Iterator[Any]:

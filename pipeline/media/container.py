@@ -2,100 +2,56 @@
 
 from __future__ import annotations
 
-import os
-import stat
-import time
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import contextmanager
 from errno import ENOMEM
 from math import inf
-from typing import Any, TypeVar
+from typing import Any
 
 from pipeline.errors import ClipError
-from pipeline.media.truncated import missing_share, why_unreadable
+from pipeline.media.file import opened_file, reason_of
+from pipeline.media.limits import PICTURE_LIMIT_MPX, TimeLimit
+from pipeline.media.truncated import missing_share, overstated, why_unreadable
 
-KINDS = {stat.S_IFDIR: "a directory", stat.S_IFIFO: "a named pipe", stat.S_IFCHR: "a device"}
 LOST_END_S = 0.5  # a file that ends no more than this before its announced end is taken as whole
 OF_WHAT_IS_THERE = {"avi", "w64", "wav"}
-TIME_LIMIT_S = 600.0  # a clip of ten minutes decodes in a few seconds
-
-Step = TypeVar("Step")
-
-
-@dataclass(frozen=True)
-class TimeLimit:
-    """How long decoding may take, in seconds, and the stage whose `time_limit_s` that is."""
-
-    stage: str
-    seconds: float
-
-    def within(self, steps: Iterable[Step], what: str, path: str) -> Iterator[Step]:
-        """`steps` as FFmpeg makes them, its errors as the clip's.
-
-        what: how errors call it. ClipError once making them has taken too long in all; what the
-        taker of a step does meanwhile is not counted.
-        """
-        import av
-
-        spent_s, remaining = 0.0, iter(steps)
-        while True:
-            begun_s = time.monotonic()
-            try:
-                step = next(remaining)
-            except StopIteration:
-                return
-            except av.error.ExitError as error:
-                raise self.exceeded(path) from error
-            except (av.error.FFmpegError, ValueError) as error:
-                raise ClipError(f"{what} can't be decoded: {reason_of(error)}: {path}") from error
-            spent_s += time.monotonic() - begun_s
-            if spent_s > self.seconds:
-                raise self.exceeded(path)
-            yield step
-
-    def exceeded(self, path: str) -> ClipError:
-        """What to tell the user of a clip that takes too long."""
-        return ClipError(
-            f"decoding took longer than the limit of {self.seconds:g} s; to wait longer, raise "
-            f"`time_limit_s` of {self.stage} in stages.yaml and run `smp extract --retry`: {path}"
-        )
+# What FFmpeg may take a file for: what holds its media itself, and tells so by its content.
+FORMATS = """
+    mov matroska avi asf asf_o flv live_flv mpegts mpeg mpegvideo m4v h261 h263 h264 hevc vvc
+    av1 obu ivf vc1 vc1test cavsvideo avs2 avs3 dirac dv mxf gxf lxf nut nuv nsv rm
+    ogg wtv ty dhav ivr pva vivo roq bink smk flic film_cpk swf mpjpeg mjpeg smjpeg mjpeg_2000
+    yuv4mpegpipe gif apng webp_anim jpegxl_anim jpeg_pipe jpegls_pipe jpegxl_pipe png_pipe webp_pipe
+    bmp_pipe tiff_pipe j2k_pipe
+    aac ac3 ac4 adx aea aiff amr amrnb amrwb ape apc aptx au avr caf codec2 dsf dts dtshd eac3 flac
+    g723_1 g729 gsm iamf iff ilbc ircam laf lc3 loas mlp mp3 mpc mpc8 nistsphere oma osq paf pvf qcp
+    rso sbc shn smush sox spdif dss tak truehd tta voc vqf w64 wav wsd wv xa xwma
+"""
+ALONE = {"format_whitelist": ",".join(FORMATS.split()), "protocol_whitelist": "none"}
 
 
-def opened(path: str, what: str, limit: TimeLimit) -> Any:
-    """The media at `path`, opened with PyAV.
+@contextmanager
+def opened(path: str, what: str, limit: TimeLimit) -> Iterator[Any]:
+    """The media at `path`, opened with PyAV: no other file is, whatever this one says.
 
     what: how errors call it. Raises ClipError with what is wrong with the file.
     """
     # PyAV and OpenCV load FFmpeg, which planning a run does without.
     import av
 
-    require_file(path, what)
-    try:
-        # A path that FFmpeg can't take for a protocol because of a colon; URLs stay as they are.
-        return av.open(path if "://" in path else os.path.abspath(path), timeout=limit.seconds)
-    except av.error.ExitError as error:
-        raise limit.exceeded(path) from error
-    except (av.error.FFmpegError, OSError, ValueError) as error:
-        reason = why_unreadable(path) or reason_of(error)
-        raise ClipError(f"{what} can't be opened: {reason}: {path}") from error
-
-
-def require_file(path: str, what: str) -> None:
-    """Raises ClipError for what is not there, and for what is no file: a pipe is waited for.
-
-    URLs are left to FFmpeg.
-    """
-    if "://" in path:
-        return
-    try:
-        status = os.stat(path)
-    except FileNotFoundError as error:
-        raise ClipError(f"{what} not found: {path}") from error
-    except (OSError, ValueError) as error:
-        raise ClipError(f"{what} can't be opened: {reason_of(error)}: {path}") from error
-    if not stat.S_ISREG(status.st_mode):
-        kind = KINDS.get(stat.S_IFMT(status.st_mode), "no file")
-        raise ClipError(f"{what} can't be opened: Is {kind}: {path}")
+    with opened_file(path, what) as file:
+        try:
+            if samples := overstated(file):
+                much = f"its index lists {samples} samples, more than the file holds"
+                raise ClipError(f"{what} can't be opened: {much}: {path}")
+            file.seek(0)
+            container = av.open(file, "r", options=ALONE, timeout=limit.seconds)
+        except av.error.ExitError as error:
+            raise limit.exceeded(path) from error
+        except (av.error.FFmpegError, OSError, ValueError) as error:
+            reason = why_unreadable(file) or reason_of(error)
+            raise ClipError(f"{what} can't be opened: {reason}: {path}") from error
+        with container:
+            yield container
 
 
 def is_damage(error: Any) -> bool:
@@ -105,12 +61,7 @@ def is_damage(error: Any) -> bool:
     return error.errno != ENOMEM and not isinstance(error, av.error.ExitError)
 
 
-def reason_of(error: Exception) -> str:
-    """What an error says, without its number and its file."""
-    return str(getattr(error, "strerror", None) or error)
-
-
-def announced_s(stream: Any) -> float:
+def announced_s(stream: Any, path: str) -> float:
     """When the stream ends at least, by what its container says: 0 where it says nothing.
 
     By the index (mp4, avi) the last picture or packet begins then; by a tag (mkv) the last one
@@ -118,7 +69,7 @@ def announced_s(stream: Any) -> float:
     """
     if tagged_s := _tagged_s(stream):
         return tagged_s
-    end_s, missing = missing_s(stream.container)
+    end_s, missing = missing_s(stream.container, path)
     return max(indexed_s(stream)[1], end_s if missing > LOST_END_S else 0.0)
 
 
@@ -131,12 +82,12 @@ def _counts_bytes(stream: Any) -> bool:
     return bool(index[len(index) - 1].timestamp - index[0].timestamp == before_last)
 
 
-def missing_s(container: Any) -> tuple[float, float]:
+def missing_s(container: Any, path: str) -> tuple[float, float]:
     """When the longest stream ends, and how much of that its file lacks, in seconds.
 
     Both are 0 where the file is whole or nobody knows.
     """
-    share = missing_share(container.name)
+    share = missing_share(path)
     if not share or container.duration is None:
         return 0.0, 0.0
     # These formats tell how long that is what is there; the others what the header says.
@@ -182,6 +133,16 @@ def which(container: Any, stream: Any) -> str:
     others = [f"{n} ({_named(s)})" for n, s in enumerate(streams, 1) if s is not stream]
     number = f"{what} stream {streams.index(stream) + 1} of {len(streams)} taken"
     return f"{number} ({_named(stream)}), not {', '.join(others)}"
+
+
+def make_ready(stream: Any, most_mpx: float = PICTURE_LIMIT_MPX) -> None:
+    """Let a stream of pictures be decoded on one thread, and so that none takes all the memory.
+
+    One of up to twice `most_mpx` megapixels still is: what is too large is told by its size.
+    """
+    stream.thread_type, stream.codec_context.thread_count = "NONE", 1
+    most = 2e6 * max(most_mpx, PICTURE_LIMIT_MPX)  # FFmpeg counts what it pads a picture with, too
+    stream.codec_context.options = {"max_pixels": str(int(most))}
 
 
 def require_codec(stream: Any, what: str, path: str) -> None:

@@ -10,13 +10,13 @@ from typing import Any
 from pipeline.errors import ClipError
 from pipeline.media.container import (
     LOST_END_S,
-    TimeLimit,
     best_stream,
     indexed_s,
     missing_s,
     opened,
     require_codec,
 )
+from pipeline.media.limits import TimeLimit
 
 KINDS = ("video", "audio")
 LIMIT = TimeLimit("frames", 60.0)  # only a share over a network takes as long to open a file
@@ -52,11 +52,9 @@ def probe(path: str, what: str) -> Probe:
 
 def _require_whole(container: Any, streams: Sequence[Any], what: str, path: str) -> None:
     """A little may lack at the end, as much as the stages do without."""
-    if "://" in path:
-        return
     there = os.path.getsize(path)
     spans = [indexed_s(stream, there) for stream in streams]
-    end_s, missing = missing_s(container)
+    end_s, missing = missing_s(container, path)
     spans.append((end_s - missing, end_s))
     for held_s, listed_s in spans:
         if held_s < listed_s - LOST_END_S:

@@ -30,9 +30,10 @@ class Rgb:
         self._kind: tuple[Any, ...] = ()
         self._size = (0, 0)  # width, height
 
-    def fit(self, first: Any) -> None:
-        """All pictures are to be as large as that of this frame."""
+    def fit(self, first: Any) -> tuple[int, int]:
+        """All pictures are to be as large as that of this frame: so wide and high, not turned."""
         self._size = self._square_width(first), first.height
+        return self._size
 
     def __call__(self, frame: Any) -> np.ndarray:
         """uint8 [height, width, 3]."""

@@ -4,45 +4,62 @@ from __future__ import annotations
 
 import os
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import BinaryIO
+
+from pipeline.media.boxes import boxes, inner_boxes
+from pipeline.media.file import opened_file
 
 UNFINISHED = 0x7FFF_0000  # sizes from here on stand for "unknown" in headers of 32 bits
 HEAD = 1 << 16  # of a file, in which the headers looked at here lie
 TAIL = 1 << 17  # two of the largest pages of Ogg
 MOST_BYTES = 1 << 60
-MOST_BOXES = 1 << 20  # of an mp4; one in fragments has two for each
 SEGMENT = b"\x18\x53\x80\x67"
 LAST_PAGE = 4  # Ogg's flag
+INDEX = (b"moov", b"trak", b"mdia", b"minf", b"stbl")
+MANY_SAMPLES = 1_000_000  # in the index of an mp4; fewer cost little, whatever they are
+MOST_CUT = 4  # times its length: of a file with less left than this share nothing can be told
 
 
 def missing_share(path: str) -> float:
     """The share 0..1 of the announced bytes that is not there.
 
-    0 where the file is whole, where it announces nothing, and for URLs. RIFF (AVI, WAV), Wave64,
-    Matroska, FLV and MP3 with a Xing, Info or VBRI header announce their size; mp4 has an index.
+    0 where the file is whole, and where it announces nothing. RIFF (AVI, WAV), Wave64, Matroska,
+    FLV and MP3 with a Xing, Info or VBRI header announce their size; mp4 has an index.
     """
-    if "://" in path:
-        return 0.0
-    with open(path, "rb") as file:
+    with opened_file(path, "media") as file:
         head = file.read(HEAD)
         announced = next((size for magic, size in SIZES if head.startswith(magic)), _mp3)(file)
         there = file.seek(0, os.SEEK_END)
     return max(0.0, 1 - there / announced) if announced else 0.0
 
 
-def why_unreadable(path: str) -> str:
+def why_unreadable(file: BinaryIO) -> str:
     """What FFmpeg says in its log alone: nothing in the file, or no index in an mp4."""
     try:
-        with open(path, "rb") as file:
-            boxes = [kind for kind, _ in _boxes(file)]
+        kinds = [box.kind for box in boxes(file)]
     except OSError:
         return ""
-    if not boxes:
+    if not kinds:
         return "the file is empty"
-    if boxes[0] != b"ftyp" or b"moov" in boxes:
+    if kinds[0] != b"ftyp" or b"moov" in kinds:
         return ""
     return "its index (moov) is missing, the recording or the copy was not finished"
+
+
+def overstated(file: BinaryIO) -> int:
+    """How many samples the index of an mp4 lists, far more than the file can hold; else 0.
+
+    FFmpeg makes 36 bytes of each, where the file needs but a number for all of one size.
+    """
+    there = file.seek(0, os.SEEK_END)
+    for box in inner_boxes(file, INDEX):
+        if box.kind == b"stsz":
+            file.seek(box.begin)
+            _, size, samples = struct.unpack(">3I", file.read(12).ljust(12, b"\0"))
+            if samples > MANY_SAMPLES and samples * max(size, 1) > MOST_CUT * there:
+                return int(samples)
+    return 0
 
 
 def is_unfinished(path: str) -> bool:
@@ -51,9 +68,7 @@ def is_unfinished(path: str) -> bool:
     So does an Ogg file without its end mark, as recordings of streams are, and an mp4 in fragments
     of which the last is not whole.
     """
-    if "://" in path:
-        return False
-    with open(path, "rb") as file:
+    with opened_file(path, "sound") as file:
         head = file.read(8)
         if head[:4] == b"OggS":
             return _lacks_last_page(file)
@@ -67,23 +82,8 @@ def _lacks_last_page(file: BinaryIO) -> bool:
 
 
 def _ends_amid_fragment(file: BinaryIO) -> bool:
-    there, boxes = file.seek(0, os.SEEK_END), dict(_boxes(file))
-    return b"moof" in boxes and max(boxes.values()) > there
-
-
-def _boxes(file: BinaryIO) -> Iterator[tuple[bytes, int]]:
-    """The types of an mp4's boxes at the top level, in order, and where each ends."""
-    end = 0
-    for _ in range(MOST_BOXES):
-        file.seek(end)
-        head = file.read(16)
-        size, kind, large = struct.unpack(">I4sQ", head.ljust(16, b"\0"))
-        size = large if size == 1 else size
-        end += size
-        if head:
-            yield kind, end
-        if size < 8:  # the last box, or no box
-            return
+    there, ends = file.seek(0, os.SEEK_END), {box.kind: box.end for box in boxes(file)}
+    return b"moof" in ends and max(ends.values()) > there
 
 
 def _riff(file: BinaryIO) -> int:

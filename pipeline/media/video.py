@@ -12,22 +12,21 @@ import numpy as np
 from pipeline.errors import ClipError, MissingModalityError
 from pipeline.media.container import (
     LOST_END_S,
-    TIME_LIMIT_S,
-    TimeLimit,
     announced_s,
     best_stream,
     is_damage,
+    make_ready,
     opened,
-    reason_of,
     require_codec,
     which,
 )
+from pipeline.media.file import reason_of
 from pipeline.media.interlaced import Timed, deinterlaced
+from pipeline.media.limits import TIME_LIMIT_S, USUAL_PIXELS, PixelLimits, TimeLimit
 from pipeline.media.rgb import Rgb
 
 CLOCK_S = 0.001  # containers round times to milliseconds; `fps` must not stumble over that
 SAME_S = 1e-4  # within which two times are of one frame
-LARGEST_PX = 1 << 26  # of a picture: twice 8K; what is larger comes of a damaged header
 MOST_LOST = 0.1  # of the pictures; less of them may not decode
 USUAL_FPS = 25  # where a file tells neither times nor a rate
 Frame = tuple[float, np.ndarray]
@@ -75,7 +74,12 @@ class Frames(Iterable[Frame]):
             self.note = "; ".join(filter(None, [self.note, note]))
 
 
-def frames(path: str, fps: float | None = None, time_limit_s: float = TIME_LIMIT_S) -> Frames:
+def frames(
+    path: str,
+    fps: float | None = None,
+    time_limit_s: float = TIME_LIMIT_S,
+    limits: PixelLimits = USUAL_PIXELS,
+) -> Frames:
     """The frames of a video, decoded as they are gone through.
 
     Zero is the first picture that is shown: what start times, edit lists and delays of streams say
@@ -83,27 +87,35 @@ def frames(path: str, fps: float | None = None, time_limit_s: float = TIME_LIMIT
     are never converted. Nothing is sought, decoding uses one thread.
 
     Raises, while it is gone through, ClipError for a file that is not there, can't be opened, has
-    no picture that decodes, stops before its announced end (after its last picture) or takes longer
-    than `time_limit_s` to decode; MissingModalityError for mere sound.
+    no picture that decodes, stops before its announced end (after its last picture), takes longer
+    than `time_limit_s` to decode or is beyond the limits; MissingModalityError for mere sound.
     """
     limit = TimeLimit("frames", time_limit_s)
-    return Frames(lambda told, wanted: _decoded(told, wanted, path, fps, limit))
+    return Frames(lambda told, wanted: _decoded(told, wanted, path, fps, limit, limits))
 
 
 def _decoded(
-    told: Frames, wanted: Wanted, path: str, fps: float | None, limit: TimeLimit
+    told: Frames,
+    wanted: Wanted,
+    path: str,
+    fps: float | None,
+    limit: TimeLimit,
+    limits: PixelLimits,
 ) -> Iterator[Frame]:
     told.note, told.damaged = "", 0.0
     with opened(path, "video", limit) as container:
-        stream = _required(container, path)
+        stream = _required(container, path, limits)
         told.tell(which(container, stream))
         decoder, rgb = _Decoder(container, stream), Rgb(stream, told.tell)
         steps = deinterlaced(decoder.timed(), told.tell)
-        time_s, slot = None, -1
+        time_s, slot, pixels = None, -1, 0
         for shown_s, frame in limit.within(steps, "video", path):
+            limits.require_picture(frame.width, frame.height, path)
+            pixels += frame.width * frame.height
+            limits.require_all(pixels, path)
             if time_s is None:
                 told.begins_s = shown_s
-                rgb.fit(frame)
+                limits.require_picture(*rgb.fit(frame), path)
             time_s = shown_s - told.begins_s
             if fps is not None and slot == (slot := int((time_s + CLOCK_S) * fps)):
                 continue
@@ -111,7 +123,7 @@ def _decoded(
                 yield time_s, rgb(frame)
         if time_s is None:
             raise ClipError(f"{decoder.failure}: {path}")
-        last_s = announced_s(stream) - told.begins_s
+        last_s = announced_s(stream, path) - told.begins_s
         if time_s < last_s - LOST_END_S:
             raise ClipError(f"pictures stop at {time_s:.2f} s of {last_s:.2f} s: {path}")
         damaged = decoder.lost + decoder.smeared
@@ -122,17 +134,16 @@ def _decoded(
         told.damaged = damaged / decoder.all
 
 
-def _required(container: Any, path: str) -> Any:
+def _required(container: Any, path: str, limits: PixelLimits) -> Any:
     """The stream of pictures, ready to be decoded on one thread."""
     stream = best_stream(container, "video")
     if stream is None:
         nothing = MissingModalityError if container.streams.audio else ClipError
         raise nothing(f"no picture stream: {path}")
     require_codec(stream, "pictures", path)
-    if stream.width * stream.height > LARGEST_PX:
-        size = f"{stream.width}×{stream.height}"
-        raise ClipError(f"pictures of {size} px are too large: {path}")
-    stream.thread_type, stream.codec_context.thread_count = "NONE", 1
+    limits.require_picture(stream.width, stream.height, path)
+    limits.require_all(stream.width * stream.height * len(stream.index_entries), path)
+    make_ready(stream, limits.picture_mpx)
     return stream
 
 

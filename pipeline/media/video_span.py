@@ -6,7 +6,13 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from pipeline.errors import ClipError
-from pipeline.media.container import TIME_LIMIT_S, TimeLimit, best_stream, is_damage, opened
+from pipeline.media.container import (
+    best_stream,
+    is_damage,
+    make_ready,
+    opened,
+)
+from pipeline.media.limits import TIME_LIMIT_S, TimeLimit
 
 LONGEST_SPAN_S = 3 * 3600.0  # of the pictures; longer ones come of damaged times
 
@@ -26,7 +32,7 @@ def video_span(path: str, time_limit_s: float = TIME_LIMIT_S) -> tuple[float, fl
             return None
         is_decodable = stream.codec_context is not None
         if is_decodable:
-            stream.thread_type, stream.codec_context.thread_count = "NONE", 1
+            make_ready(stream)
         packets = limit.within(container.demux(stream), "video", path)
         begins_s, lasting = _gone_through(packets, stream, is_decodable)
     if len(lasting) < 2:

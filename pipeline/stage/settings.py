@@ -6,7 +6,7 @@ from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from pipeline.media.container import TIME_LIMIT_S
+from pipeline.media.limits import TIME_LIMIT_S
 
 
 def runtime(default: Any, **limits: Any) -> Any:

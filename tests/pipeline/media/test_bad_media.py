@@ -21,7 +21,7 @@ from pipeline.cli.console import print_problems
 from pipeline.dataset.clip import Clip
 from pipeline.extractors.audio import Audio
 from pipeline.extractors.frames import Frames
-from pipeline.media.container import TimeLimit
+from pipeline.media.limits import TimeLimit
 from pipeline.stage.result import ClipInputs, ClipResult
 from pipeline.store.cache import Cache, StageView
 from pipeline.store.status import status

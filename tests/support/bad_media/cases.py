@@ -25,6 +25,7 @@ from tests.support.bad_media.making import (
     drawing,
     encoded,
     filmed,
+    flac,
     garbled_index,
     gone,
     good,
@@ -33,8 +34,10 @@ from tests.support.bad_media.making import (
     larger_midway,
     link,
     noise,
+    overstated,
     photo,
     plain,
+    referring,
     scaled,
     sideways,
     slowed,
@@ -104,6 +107,12 @@ def unopened(name: str, video: Make, reason: str, **settings: Any) -> Case:
     return Case(name, video, faces=f"failed: video {why}", audio=f"failed: sound {why}", **settings)
 
 
+def playing(name: str, video: Make, kind: str) -> Case:
+    """A case of a file that plays others."""
+    why = f"is a playlist ({kind}), which plays other files; give those"
+    return Case(name, video, faces=f"failed: video {why}", audio=f"failed: sound {why}")
+
+
 def spoken_of(name: str, text: str, bert: str) -> Case:
     """A case of a text alone."""
     return Case(name, None, text=text, faces=NOT_NAMED, audio="missing: no media", bert=bert)
@@ -133,7 +142,10 @@ CASES = [
     unopened("zero bytes", written(b""), "the file is empty"),
     unopened("text renamed to .mp4", written(b"hello\n" * 200), "Invalid data …"),
     unopened("random bytes", written(np.random.default_rng(0).bytes(50_000)), "Invalid data …"),
-    unopened("a playlist of a device", written(b"#EXTM3U\n#EXTINF:9,\n/dev/zero\n"), "Invalid …"),
+    playing("a playlist", written(b"#EXTM3U\n#EXTINF:9,\n/dev/zero\n"), "M3U, HLS"),
+    playing("a list of clips", written(b"ffconcat version 1.0\nfile clip.mp4\n"), "ffconcat"),
+    playing("a movie in another file", damaged(lambda c: referring(c, b"url ", b"file://b.mov")),
+            "QuickTime references"),
     Case("a photo renamed to .mp4", photo, faces="ok 1", audio="missing: no sound stream"),
     # damage
     Case("cut off at 10 %", damaged(cut(0.1)),
@@ -162,6 +174,7 @@ CASES = [
     unopened("moov missing", damaged(without_index), "its index (moov) is missing, …"),
     Case("moov garbled", damaged(garbled_index),
          faces="failed: no picture of the video can be decoded", audio="ok 2.05 s"),
+    unopened("an index of 80 million", damaged(overstated), "its index lists 80000000 samples, …"),
     Case("impossible times", damaged(slowed),
          audio="ok 2.11 s, not trimmed to the picture: pictures span … hours"),
     # modalities
@@ -192,7 +205,8 @@ CASES = [
          faces="missing: no face in 20 frames"),
     Case("4K", good(lambda: scaled(filmed()[:2], 3840, 2160)), faces="ok 2", audio="ok 0.20 s"),
     Case("81 megapixels", damaged(huge, encoded("gif", "rgb8", container="gif", sound=None)),
-         faces="failed: pictures of 9000×9000 px are too large", audio="missing: no sound stream"),
+         faces="failed: pictures of 9000×9000 are larger than …`picture_limit_mpx` …",
+         audio="missing: no sound stream"),
     Case("10 bit", encoded("libx264", "yuv420p10le")),
     Case("10 bit, HEVC", encoded("libx265", "yuv420p10le", options=HEVC)),
     Case("grey", encoded("libx264", "gray")),
@@ -232,6 +246,8 @@ CASES = [
     heard("a .wav cut off at 50 %", damaged(cut(0.5), wav()),
           "failed: sound stops at 1.00 s of 2.00 s"),
     heard("a .wav at 4 GHz", damaged(lambda c: c[:24] + b"\xff" * 4 + c[28:], wav()), "failed: …"),
+    heard("40 hours of silence", flac(40, 1_000), "failed: sound is longer than …`sound_limit_s` …",
+          sound_file="sound.flac"),
     heard("one sample", wav(lambda: np.full(1, 0.5)), "ok 0.00 s"),
     # content
     Case("face only at the end", good(lambda: filmed(FACE_LATE, 6.0)),
@@ -268,7 +284,7 @@ CASES = [
           "failed: sound can't be opened: Is a named pipe"),
     unopened("a link to itself", link("clip.mp4"), "Too many levels of symbolic links"),
     unopened("a link to a device", link("/dev/zero"), "Is a device"),
-    unopened("a file that can't be read", link("/proc/self/mem"), "Input/output error",
+    unopened("a file of the kernel", link("/proc/self/mem"), "Is a file of the kernel",
              can_be_made=lambda: Path("/proc/self/mem").exists()),
     unopened("a file without permission", unreadable, "Permission denied",
              can_be_made=lambda: os.geteuid() != 0),

@@ -224,6 +224,13 @@ def turned(content: bytearray) -> bytearray:
     return content
 
 
+def overstated(content: bytearray) -> bytearray:
+    """Its index is said to list 80 million samples of sound, of a byte each."""
+    at = content.rfind(b"stsz") + 8
+    content[at : at + 8] = struct.pack(">II", 1, 80_000_000)
+    return content
+
+
 def larger_midway(path: Path) -> None:
     """A transport stream whose pictures become larger after a second."""
     parts = []
@@ -292,3 +299,32 @@ def huge(content: bytearray) -> bytearray:
     """A GIF that says it is 9,000 pixels wide and high."""
     content[6:10] = struct.pack("<HH", 9000, 9000)
     return content
+
+
+def referring(content: bytearray, kind: bytes, name: bytes) -> bytearray:
+    """A movie whose tracks are said to lie in another file (alis, url), or all of it (rmra)."""
+    if kind == b"rmra":
+        return content.replace(b"mvhd", b"rmra")
+    at = 0
+    while (at := content.find(b"dref", at + 1)) > 0:
+        entry = at + 12  # past its own flags and count
+        told = name.ljust(200, b"\0")
+        made = struct.pack(">I4sI", 12 + len(told), kind, 0) + told
+        old = struct.unpack_from(">I", content, entry)[0]
+        content[entry : entry + old] = made
+        for parent in (b"dref", b"dinf", b"minf", b"mdia", b"trak", b"moov"):
+            size = content.rfind(parent, 0, at + 4) - 4
+            more = struct.unpack_from(">I", content, size)[0] + len(made) - old
+            struct.pack_into(">I", content, size, more)
+    return content
+
+
+def flac(hours: float, rate_hz: int) -> Make:
+    """Silence, in a few bytes a second."""
+
+    def make(path: Path) -> None:
+        with soundfile.SoundFile(path, "w", rate_hz, 1, "PCM_S8") as file:
+            for _ in range(round(60 * hours)):
+                file.write(np.zeros(rate_hz * 60, np.float32))
+
+    return make
