@@ -6,22 +6,15 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from pipeline.errors import UserError
-from pipeline.messages import one_line
+from pipeline.io.yaml_file import parsed, read_yaml
 
 OTHERWISE = {"model": "--model", "seed": "--seed or --seeds"}  # given as options alone
 
 
 def read(path: Path) -> dict[str, Any]:
     """The settings in a YAML file. Raises UserError where it can't be read, or holds none."""
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UserError(f"{path} can't be read: {error.strerror}") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} is not YAML: {one_line(error)}") from error
+    content = read_yaml(path)
     if not isinstance(content, dict):
         raise UserError(f"{path}: expected settings, such as `epochs: 40`")
     return _allowed(content, str(path))
@@ -34,10 +27,7 @@ def assigned(assignments: Iterable[str]) -> dict[str, Any]:
         name, is_given, value = one.partition("=")
         if not is_given or not name.strip():
             raise UserError(f"--set {one}: expected NAME=VALUE, such as network.width=128")
-        try:
-            inner = yaml.safe_load(value)
-        except yaml.YAMLError as error:
-            raise UserError(f"--set {one}: {one_line(error)}") from error
+        inner = parsed(value.encode(), f"--set {one}")
         for part in reversed(name.strip().split(".")):
             inner = {part: inner}
         found = merged(found, inner)

@@ -19,18 +19,23 @@ WHOLE = re.compile(r"[-+]?(?:0|[1-9][0-9]{0,14})")  # 010 is 8 to some programs,
 
 
 def read_yaml(path: Path | Traversable) -> Any:
-    """The content of a YAML file: mappings with text as keys, lists, text, numbers, true, false.
-
-    Raises UserError with the line where it is anything else: a key twice, an alias, a tag, more
-    than MOST_DEPTH levels or MOST_BYTES.
-    """
+    """The content of a YAML file, as `parsed`. Raises UserError where it can't be read."""
     try:
         with path.open("rb") as file:
             content = file.read(MOST_BYTES + 1)
     except OSError as error:
         raise UserError(f"{path} can't be read: {error.strerror}") from error
+    return parsed(content, str(path))
+
+
+def parsed(content: bytes, where: str) -> Any:
+    """What YAML holds: mappings with text as keys, lists, text, numbers, true, false.
+
+    Raises UserError with the line where it is anything else: a key twice, an alias, a tag, more
+    than MOST_DEPTH levels or MOST_BYTES.
+    """
     if len(content) > MOST_BYTES:
-        raise UserError(f"{path}: more than {MOST_BYTES} bytes are no settings")
+        raise UserError(f"{where}: more than {MOST_BYTES} bytes are no settings")
     try:
         return _Loader(content.decode("utf-8")).get_single_data()
     except UnicodeDecodeError as error:
@@ -44,7 +49,7 @@ def read_yaml(path: Path | Traversable) -> Any:
         what = (
             str(error.problem) if isinstance(error, _Refused) else f"is not YAML: {error.problem}"
         )
-    raise UserError(f"{path}, line {line + 1}: {what}")
+    raise UserError(f"{where}, line {line + 1}: {what}")
 
 
 class _Refused(yaml.MarkedYAMLError):

@@ -39,7 +39,7 @@ def test_a_later_setting_replaces_an_earlier_one_and_leaves_its_neighbours() -> 
     [
         (b"- 3", "expected settings"),
         (b"{", "is not YAML"),
-        (b"\xff\xfe\x00", "is not YAML"),
+        (b"\xff\xfe\x00", "is not UTF-8"),
         (b"seed: 3", "give `seed` as"),
     ],
 )
