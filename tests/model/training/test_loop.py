@@ -27,7 +27,7 @@ from model.data.left_out import LeftOut
 from model.data.samples import Samples, load_samples
 from model.layers.align import align
 from model.metrics import MOSI, SIMS
-from model.runs import save
+from model.runs import save, seal
 from model.runs.save import save_run
 from model.step.adam import Adam
 from model.training import loop
@@ -300,6 +300,7 @@ class TestRunFolder:
         weights = load_file(path)
         weights["network.contexts.text.weight"] = weights.popitem()[1]
         save_file(weights, path, about)
+        seal.write(folder)
         with pytest.raises(UserError, match="another version of 'smp'; train it again"):
             model.load_model(folder)
 
@@ -311,10 +312,12 @@ class TestRunFolder:
         settings = json.loads((folder / "settings.json").read_text())
         del settings["data"]["version"]  # as runs of before
         (folder / "settings.json").write_text(json.dumps(settings))
+        seal.write(folder)
         with pytest.raises(UserError, match="version 1 put its channels side by side.*train it"):
             model.load_model(folder)
         settings["data"]["channels"] = {"visual": ["resnet18"]}
         (folder / "settings.json").write_text(json.dumps(settings))
+        seal.write(folder)
         model.load_model(folder)
 
 
