@@ -34,6 +34,7 @@ from model.training import loop
 from model.training.loop import train
 from model.training.settings import TrainSettings
 from pipeline.errors import UserError
+from pipeline.system.device import require
 from tests.conftest import Transcripts
 from tests.model.conftest import WORDS, lettered
 
@@ -629,4 +630,32 @@ class TestCommand:
         done = trained_on_transcripts(*options)
         assert done.code == 2
         assert told in done.err
+        assert len(done.err.strip().splitlines()) == 1
+
+    @pytest.mark.parametrize("device", ["cuda", "auto"])
+    def test_a_gpu_that_does_not_start_is_one_line_and_code_2(
+        self, trained_on_transcripts, device, monkeypatch
+    ):
+        def fails() -> None:
+            raise RuntimeError("CUDA driver initialization failed.\nSee the log.")
+
+        require.cache_clear()  # of the machine's own answer
+        monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+        monkeypatch.setattr(torch.cuda, "_lazy_init", fails)
+        done = trained_on_transcripts("--device", device)
+        assert done.code == 2
+        assert "device 'cuda' can't be used on " in done.err
+        assert "CUDA driver initialization failed; set `device` to auto or cpu" in done.err
+        assert len(done.err.strip().splitlines()) == 1
+
+    @pytest.mark.parametrize("error", [MemoryError(), RuntimeError("CUDA out of memory. Tried")])
+    def test_out_of_memory_is_one_line_and_code_1(self, trained_on_transcripts, error, monkeypatch):
+        def fails(*given: object) -> None:
+            raise error
+
+        monkeypatch.setattr(loop, "train", fails)
+        done = trained_on_transcripts("--batch", "8")
+        assert done.code == 1
+        assert "Error: out of memory: training 'smp' with batches of 8 on" in done.err
+        assert "try --batch 4, a smaller model or another --device" in done.err
         assert len(done.err.strip().splitlines()) == 1
