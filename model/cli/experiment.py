@@ -35,6 +35,8 @@ def run_and_print(
             click.echo(line)
     with progress(len(experiment.entries) * len(seeds)) as show:
         report = conduct(experiment, samples, seeds, runs, out, show)
+    for damage in (damage for outcome in report.outcomes for damage in outcome.damaged):
+        click.echo(f"note: {damage}; that training was done again", err=True)
     chart = draw(report) if draw else None
     if options["as_json"]:
         click.echo(json.dumps(as_json(report.to_json())))

@@ -17,9 +17,13 @@ from model.experiments.result import ExperimentResult
 from model.experiments.table import Row, Table
 from model.metrics import TITLES
 from model.runs.files import as_json, from_json
+from model.runs.seal import small_file
 from pipeline.io.folder import Folder
+from pipeline.io.hashing import sealed, unsealed
+from pipeline.messages import one_line
 
 FILE = "experiment.json"
+UNREADABLE = (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError)
 
 
 @dataclass(frozen=True)
@@ -46,10 +50,10 @@ def write(result: ExperimentResult, samples: Samples) -> None:
         "summary.csv": _csv(*_summary(result.table)),
         "table.md": formats.markdown(result.table),
         "table.tex": formats.latex(result.table),
-        FILE: json.dumps(as_json(content), indent=2, ensure_ascii=False) + "\n",
     }
     for name, text in files.items():
         folder.write(name, text.encode())
+    folder.write(FILE, sealed(as_json(content), indent=2) + b"\n")
 
 
 def experiments_of(dataset: str, folder: Path) -> tuple[list[ExperimentFound], list[str]]:
@@ -57,12 +61,20 @@ def experiments_of(dataset: str, folder: Path) -> tuple[list[ExperimentFound], l
     found, unreadable = [], []
     for path in sorted(folder.glob(f"*/{FILE}")):
         try:
-            content = json.loads(path.read_text(encoding="utf-8"))
+            content = _read(path)
             if content["provenance"]["dataset"] == dataset:
                 found.append(ExperimentFound(path.parent, _table(content)))
-        except (OSError, ValueError, LookupError, TypeError) as error:
-            unreadable.append(f"{path}: no readable experiment ({error!r})")
+        except UNREADABLE as error:
+            why = one_line(error, with_kind=True)
+            unreadable.append(f"{path} is no readable experiment ({why}); conduct it again")
     return found, unreadable
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """One of an earlier version has no seal."""
+    text = small_file(path)
+    content: dict[str, Any] = json.loads(text)
+    return unsealed(text) if "sha256" in content else content
 
 
 def _table(content: Mapping[str, Any]) -> Table:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from model.metrics import Metrics
 from model.runs.files import as_json, from_json
+from model.runs.seal import small_file
 from model.training.loop import Trained
+from pipeline.errors import DamagedError
 from pipeline.io.folder import Folder
 from pipeline.io.hashing import of_json
 
@@ -43,30 +46,33 @@ class Records:
     """The records in a folder: `<dataset>-<model>-seed<k>-<digest>.json`.
 
     A record is written in one step after its training, and carries its identity and a digest of
-    itself: one that is damaged, cut short or of anything else is as good as none.
+    itself: one that is damaged, cut short or of anything else is not believed.
     """
 
     def __init__(self, folder: Path) -> None:
-        self._folder = Folder(folder)
+        self._folder = folder
 
     def read(self, identity: Mapping[str, Any]) -> Result | None:
-        """The result of exactly this training; None where there is no sound record of it."""
-        content = self._folder.read(_file_name(identity))
-        try:
-            record = json.loads(content or b"")
+        """The result of exactly this training; None where there is no record of it.
+
+        Raises DamagedError where there is one that is not what was written.
+        """
+        path = self._folder / _file_name(identity)
+        if not path.exists():
+            return None
+        with suppress(OSError, ValueError, LookupError, TypeError, RecursionError):
+            record = json.loads(small_file(path))
             is_sound = record["sha256"] == of_json([record["of"], record["result"]])
-        except (ValueError, KeyError, TypeError):
-            return None
-        if not is_sound or record["of"] != identity:
-            return None
-        return Result(**from_json(record["result"]))
+            if is_sound and record["of"] == identity:
+                return Result(**from_json(record["result"]))
+        raise DamagedError(f"{path} is damaged")
 
     def write(self, identity: Mapping[str, Any], result: Result) -> None:
         """Keep a result; it is on disk, whole, when this returns."""
         kept = as_json(asdict(result))
         record = {"of": identity, "result": kept, "sha256": of_json([identity, kept])}
         content = json.dumps(record, indent=1, ensure_ascii=False) + "\n"
-        self._folder.write(_file_name(identity), content.encode())
+        Folder(self._folder).write(_file_name(identity), content.encode())
 
 
 def _file_name(identity: Mapping[str, Any]) -> str:

@@ -13,7 +13,7 @@ from model.training.loop import Trained
 from model.training.presets import Preset
 from model.training.seeds import OnEpoch, train_seeds
 from model.training.settings import TrainSettings
-from pipeline.errors import UserError
+from pipeline.errors import DamagedError, UserError
 
 Show = Callable[[float, str], None]
 
@@ -36,6 +36,7 @@ class Entry:
 class EntryOutcome:
     """An entry's results by seed. trained: the seeds that had no record. error: why it failed.
 
+    damaged: what is wrong with records that there are but that were not believed.
     splits: how many clips it has, and how many of them are left out, as `Samples.table` counts.
     """
 
@@ -44,6 +45,7 @@ class EntryOutcome:
     splits: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     results: dict[int, Result] = field(default_factory=dict)
     trained: list[int] = field(default_factory=list)
+    damaged: list[str] = field(default_factory=list)
     error: str = ""
 
     def to_json(self) -> dict[str, Any]:
@@ -91,8 +93,13 @@ def _run_entry(
     outcome.random_stages, outcome.splits = samples.random_stages, samples.table()
     digest = digest_of(samples)
     names = {seed: identity(samples, digest, settings, seed) for seed in seeds}
-    found = {seed: records.read(name) for seed, name in names.items()}
-    kept = {seed: result for seed, result in found.items() if result}
+    kept: dict[int, Result] = {}
+    for seed, name in names.items():
+        try:
+            if result := records.read(name):
+                kept[seed] = result
+        except DamagedError as error:
+            outcome.damaged.append(str(error))
     missing = [seed for seed in seeds if seed not in kept]
 
     def record(seed: int, trained: Trained) -> None:

@@ -16,9 +16,10 @@ from model.data.channels import read_modality
 from model.data.left_out import NOTHING, at_source
 from model.data.provenance import random_stages
 from model.inference import prediction
-from model.inference.prediction import Prediction
+from model.inference.prediction import Prediction, of_classes
 from model.metrics import SCALES
-from model.runs.files import PROVENANCE, SETTINGS, read_json
+from model.runs import seal
+from model.runs.files import PROVENANCE, SETTINGS, read_json, understood
 from model.runs.load import load_model
 from model.runs.predictions import read_residuals
 from pipeline.dag.recipe import Recipe
@@ -53,17 +54,26 @@ class TrainedModel:
         self.run = Path(run)
         self.predictor = load_model(self.run)
         self.provenance = read_json(self.run, PROVENANCE)
-        data = read_json(self.run, SETTINGS)["data"]
-        self.channels: Mapping[str, Sequence[str]] = data["channels"]
-        self.scale = SCALES[data["scale"]]
-        extraction = self.provenance.get("extraction")
+        settings = read_json(self.run, SETTINGS)
+        with understood(self.run, SETTINGS):
+            self.channels: Mapping[str, Sequence[str]] = settings["data"]["channels"]
+            self.scale = SCALES[settings["data"]["scale"]]
+        with understood(self.run, PROVENANCE):
+            _ = self.provenance["dataset"], self.random_stages
+            extraction = self.provenance.get("extraction")
         if not extraction:
             raise UserError(
                 f"{run} does not say how its features were made from clips: they were imported, or "
                 "an earlier version trained it; train again on features of `smp extract`"
             )
         is_own = trust or is_listed(self.run)
-        self.stages = Recipe.from_json(extraction).here(weights, str(run), is_own)
+        with understood(self.run, PROVENANCE):
+            self.stages = Recipe.from_json(extraction).here(weights, str(run), is_own)
+
+    @property
+    def is_sealed(self) -> bool:
+        """Whether damage to the run is seen; of runs of earlier versions it isn't."""
+        return seal.is_sealed(self.run)
 
     @property
     def random_stages(self) -> list[str]:
@@ -111,9 +121,13 @@ class TrainedModel:
 
     def _said(self, batch: Batch) -> list[Prediction]:
         y = self.predictor.predict(batch)
-        if self.predictor.network.outputs > 1:
-            return list(prediction.of_classes(y))
-        return list(prediction.of_scores(y, self.residuals, self.scale))
+        is_finite = np.isfinite(y.reshape(len(y), -1)).all(axis=1)
+        y, is_score = np.nan_to_num(y), self.predictor.network.outputs == 1
+        of = prediction.of_scores(y, self.residuals, self.scale) if is_score else of_classes(y)
+        return [
+            one if fine else Prediction("", error="the model gives no finite number for it")
+            for one, fine in zip(of, is_finite, strict=True)
+        ]
 
     def _read(self, cache: Cache, ids: Sequence[str]) -> tuple[Batch, list[Prediction]]:
         """The clips as training reads them, and what is known of each before anything is said."""

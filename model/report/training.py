@@ -45,6 +45,11 @@ class Trainings:
         return min((row["valid_loss"] for row in run.curve), default=float("nan"))
 
     @property
+    def unsealed(self) -> list[str]:
+        """The runs of earlier versions, which can't be checked for damage."""
+        return [run.name for run in self.runs if not run.is_sealed]
+
+    @property
     def left_out(self) -> list[tuple[str, str]]:
         """How many clips each run left out, and some of them, where it left any out."""
         return [(run.name, _left_out(run.left_out)) for run in self.runs if run.left_out]

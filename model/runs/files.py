@@ -3,39 +3,68 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from math import isfinite
 from pathlib import Path
 from typing import Any
 
-from pipeline.errors import UserError
+from model.runs import seal
+from pipeline.errors import DamagedError, UserError
+from pipeline.messages import one_line
 
 WEIGHTS = "weights.safetensors"
 SETTINGS, METRICS, PROVENANCE = "settings.json", "metrics.json", "provenance.json"
 PREDICTIONS, CURVE = "predictions.csv", "curve.csv"
 
 
-def read_json(run: Path, name: str) -> dict[str, Any]:
-    """A file of a run folder; UserError where it can't be read."""
+def checked(run: Path, name: str) -> Path:
+    """Where a file of a run folder is; UserError where it is not there as it was written."""
+    seal.check(run, name)
+    path = run / name
+    if not path.is_file():
+        raise unreadable(run, name, FileNotFoundError("no such file"))
+    return path
+
+
+@contextmanager
+def understood(run: Path, name: str) -> Iterator[None]:
+    """UserError, by the file's name, for whatever its content lets go wrong in the block."""
     try:
-        return dict(json.loads((run / name).read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError) as error:
+        yield
+    except (
+        OSError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError,
+        RecursionError, csv.Error,
+    ) as error:  # fmt: skip
         raise unreadable(run, name, error) from error
+
+
+def read_json(run: Path, name: str) -> dict[str, Any]:
+    """A file of a run folder; UserError where it can't be read or was changed."""
+    path = checked(run, name)
+    with understood(run, name):
+        content = seal.small_file(path)
+        if name == PROVENANCE and seal.MARK in content and not seal.is_sealed(run):
+            raise DamagedError(f"{run / seal.SEAL} is gone; {seal.WAY_OUT}")
+        return dict(json.loads(content.decode()))
 
 
 def read_rows(run: Path, name: str) -> list[dict[str, str]]:
-    """A table of a run folder, a dict a line; UserError where it can't be read."""
-    try:
-        with (run / name).open(encoding="utf-8", newline="") as file:
-            return list(csv.DictReader(file))
-    except (OSError, ValueError, csv.Error) as error:
-        raise unreadable(run, name, error) from error
+    """A table of a run folder, a dict a line; UserError where it can't be read or was changed."""
+    path = checked(run, name)
+    with understood(run, name):
+        text = io.StringIO(seal.small_file(path).decode(), newline="")
+        rows = list(csv.DictReader(text, strict=True))
+        if any(None in row or None in row.values() for row in rows):
+            raise ValueError("a line has more or fewer fields than the first")
+        return rows
 
 
 def unreadable(run: Path, name: str, error: Exception) -> UserError:
     """What to raise where a file of a run folder can't be read."""
-    return UserError(f"{run} is no run folder: can't read {name} ({error})")
+    return UserError(f"{run} is no run folder: can't read {name} ({one_line(error)})")
 
 
 def as_json(value: Any) -> Any:

@@ -3,44 +3,80 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from itertools import count
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
+from torch.nn.modules.module import register_module_parameter_registration_hook
 
 from model.data.channels import VERSION
 from model.data.scaler import Scaler
 from model.registry import build
-from model.runs.files import SETTINGS, WEIGHTS, read_json, unreadable
+from model.runs.files import SETTINGS, WEIGHTS, checked, read_json, understood, unreadable
+from model.runs.seal import WAY_OUT
 from model.training.predictor import Predictor
-from pipeline.errors import UserError
+from pipeline.errors import DamagedError, UserError
+
+UNREADABLE = (  # what reading weights, and building what they say they are of, may fail with
+    OSError, SafetensorError, LookupError, TypeError, ValueError, AttributeError, RuntimeError,
+    ArithmeticError, AssertionError,
+)  # fmt: skip
 
 
 def load_model(run: Path) -> Predictor:
     """The model of a run folder, on the CPU, ready to predict.
 
     Raises UserError where the folder has no readable weights, or those of another version, or
-    where the features that it was trained on would be put together otherwise now.
+    where the features that it was trained on would be put together otherwise now; DamagedError
+    where its weights are not those that were written, or no finite numbers.
     """
-    path = run / WEIGHTS
+    path = checked(run, WEIGHTS)
+    _require_same_channels(run)
     try:
         with safe_open(path, framework="pt") as file:
             spec = json.loads(file.metadata()["model"])
+            there = {name: file.get_slice(name).get_shape() for name in file.keys()}  # noqa: SIM118 — it is no dict
+        with torch.device("meta"), _at_most(len(there)):  # no memory, whatever sizes it claims
+            wanted = _built(spec).state_dict()
+        if there != {name: list(tensor.shape) for name, tensor in wanted.items()}:
+            raise UserError(
+                f"{run}: its weights are of another version of {spec['name']!r}; train it again"
+            )
         state = load_file(path)
-    except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
-        raise unreadable(run, WEIGHTS, error) from error
-    _require_same_channels(run)
-    network = build(spec["name"], spec["widths"], spec["outputs"], spec["settings"])
-    predictor = Predictor(Scaler(spec["widths"]), network)
-    try:
+        predictor = _built(spec)
         predictor.load_state_dict(state)
-    except RuntimeError as error:
-        raise UserError(
-            f"{run}: its weights are of another version of {spec['name']!r}; train it again"
-        ) from error
+    except UNREADABLE as error:
+        raise unreadable(run, WEIGHTS, error) from error
+    for name, tensor in state.items():
+        if tensor.dtype != wanted[name].dtype or not tensor.isfinite().all():
+            raise DamagedError(f"{path}: {name} holds what is no finite number; {WAY_OUT}")
     return predictor.eval()
+
+
+def _built(spec: Mapping[str, Any]) -> Predictor:
+    network = build(spec["name"], spec["widths"], spec["outputs"], spec["settings"])
+    return Predictor(Scaler(spec["widths"]), network)
+
+
+@contextmanager
+def _at_most(tensors: int) -> Iterator[None]:
+    """ValueError in place of far more parameters than there are `tensors`: a billion layers."""
+    registered = count()
+
+    def see(*_: object) -> None:
+        if next(registered) > 4 * tensors:
+            raise ValueError(f"its settings need more than its {tensors} tensors")
+
+    handle = register_module_parameter_registration_hook(see)
+    try:
+        yield
+    finally:
+        handle.remove()
 
 
 def joins_as_now(data: Mapping[str, Any]) -> bool:
@@ -50,9 +86,11 @@ def joins_as_now(data: Mapping[str, Any]) -> bool:
 
 
 def _require_same_channels(run: Path) -> None:
-    data = read_json(run, SETTINGS)["data"]
-    if not joins_as_now(data):
+    settings = read_json(run, SETTINGS)
+    with understood(run, SETTINGS):
+        version, is_same = settings["data"].get("version", 1), joins_as_now(settings["data"])
+    if not is_same:
         raise UserError(
-            f"{run}: version {data.get('version', 1)} put its channels side by side, which is "
-            f"version {VERSION} now and gives other features; train it again"
+            f"{run}: version {version} put its channels side by side, which is version {VERSION} "
+            "now and gives other features; train it again"
         )

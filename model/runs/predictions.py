@@ -10,7 +10,7 @@ import numpy as np
 
 from model.data.samples import Samples
 from model.network import CLASSES
-from model.runs.files import PREDICTIONS, read_rows, unreadable
+from model.runs.files import PREDICTIONS, read_rows, understood
 from model.training.loop import Trained
 from pipeline.dataset.clip import SPLITS
 
@@ -42,8 +42,10 @@ def residuals(rows: Iterable[Mapping[str, str]]) -> np.ndarray:
 
 
 def read_residuals(run: Path) -> np.ndarray:
-    """The `residuals` of a run folder."""
-    try:
-        return residuals(read_rows(run, PREDICTIONS))
-    except (ValueError, KeyError) as error:
-        raise unreadable(run, PREDICTIONS, error) from error
+    """The `residuals` of a run folder; UserError where it has none that are finite."""
+    rows = read_rows(run, PREDICTIONS)
+    with understood(run, PREDICTIONS):
+        found = residuals(rows)
+        if not len(found) or not np.isfinite(found).all():
+            raise ValueError("no finite scores of validation clips")
+        return found

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
 from model.data.provenance import random_stages
 from model.metrics import SCALES, Metrics, Scale
-from model.runs import files
+from model.network import CLASSES
+from model.runs import files, seal
 from model.runs.files import METRICS, PROVENANCE, SETTINGS, WEIGHTS, from_json
 from pipeline.dataset.layouts import name_of
 from pipeline.errors import UserError
 
 SCORES = ("label", "prediction")  # columns of numbers where scores are predicted
+MARKS = (seal.SEAL, PROVENANCE, WEIGHTS)  # a folder that has any of these is, or was, a run
 
 Rows = Sequence[Mapping[str, str]]
 Curve = Sequence[Mapping[str, float]]
@@ -41,13 +44,12 @@ class Run:
         predictions, curve = (
             files.read_rows(folder, name) for name in (files.PREDICTIONS, files.CURVE)
         )
-        try:
+        with files.understood(folder, files.CURVE):
             points = [{k: float(v) for k, v in row.items()} for row in curve]
+        with files.understood(folder, "its records"):
             when_s = (folder / METRICS).stat().st_mtime
             run = cls(folder, settings, metrics, provenance, predictions, points, when_s)
             run.require_whole()
-        except (OSError, ValueError, LookupError, TypeError) as error:
-            raise UserError(f"{folder}: no readable run ({error!r})") from None
         return run
 
     def require_whole(self) -> None:
@@ -57,7 +59,9 @@ class Run:
         is_score = self.task == "regression"
         _ = self.valid["mae" if is_score else "acc3"]
         for row in self.predictions:
-            _ = row["id"], row["split"], *(float(row[c]) for c in row if is_score and c in SCORES)
+            numbers = [float(row[name]) for name in (SCORES if is_score else CLASSES)]
+            if not all(map(isfinite, numbers)):
+                raise ValueError(f"the prediction of {row['id']!r} in {row['split']} isn't finite")
         for point in self.curve:
             _ = point["epoch"], point["train_loss"], point["valid_loss"]
 
@@ -65,6 +69,11 @@ class Run:
     def name(self) -> str:
         """The name of its folder."""
         return self.folder.name
+
+    @property
+    def is_sealed(self) -> bool:
+        """Whether damage to it is seen; of runs of earlier versions it isn't."""
+        return seal.is_sealed(self.folder)
 
     @property
     def dataset(self) -> str:
@@ -124,25 +133,38 @@ class Run:
 def runs_of(dataset: str, folder: Path) -> tuple[list[Run], list[str]]:
     """A dataset's runs in `folder`, the newest first, and what is wrong with unreadable ones."""
     found, unreadable = [], []
-    for path in sorted(folder.glob(f"*/{PROVENANCE}")):
+    for path in _candidates(folder):
         try:
-            found.append(Run.read(path.parent))
+            found.append(Run.read(path))
         except UserError as error:
             unreadable.append(str(error))
     own = [run for run in found if run.dataset == dataset]
     return sorted(own, key=lambda run: run.when_s, reverse=True), unreadable
 
 
-def find_run(given: str | Path, runs: Path) -> Path:
-    """The run folder that is `given`, or of a dataset, its folder or name, the newest in `runs`."""
+def _candidates(folder: Path) -> list[Path]:
+    """What may be a run; not a folder whose saving was cut short, which has a dot before it."""
+    named = {path.parent for name in MARKS for path in folder.glob(f"*/{name}")}
+    return sorted(path for path in named if not path.name.startswith("."))
+
+
+def find_run(
+    given: str | Path, runs: Path, passed_over: Callable[[str], None] = lambda why: None
+) -> Path:
+    """The run folder that is `given`, or of a dataset, its folder or name, the newest in `runs`.
+
+    passed_over: told what is wrong with those that can't be read.
+    """
     folder = Path(given)
-    if any((folder / name).is_file() for name in (WEIGHTS, SETTINGS, PROVENANCE)):
+    if any((folder / name).is_file() for name in (*MARKS, SETTINGS)):
         return folder
     dataset = name_of(given)
     found, unreadable = runs_of(dataset, runs)
     if not found:
         why = "".join(f"; {error}" for error in unreadable)
         raise UserError(f"{given} is no run folder, and {runs} has no run of {dataset!r}{why}")
+    for error in unreadable:
+        passed_over(error)
     return found[0].folder
 
 

@@ -5,14 +5,13 @@ from __future__ import annotations
 import csv
 import errno
 import json
-import os
-import shutil
 from collections.abc import Iterable, Sequence
 from importlib.metadata import version
 from itertools import chain, count
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
+from uuid import uuid4
 
 from safetensors import SafetensorError
 from safetensors.torch import save_file
@@ -20,11 +19,12 @@ from safetensors.torch import save_file
 from model.data import left_out
 from model.data.channels import VERSION
 from model.data.samples import Samples
-from model.runs import predictions
+from model.runs import predictions, seal
 from model.runs.files import CURVE, METRICS, PREDICTIONS, PROVENANCE, SETTINGS, WEIGHTS, as_json
 from model.training.loop import Trained
 from model.training.presets import Preset
 from model.training.settings import TrainSettings
+from pipeline.io.atomic_write import remove, sweep, sync
 
 
 def save_run(
@@ -34,19 +34,20 @@ def save_run(
     runs: Path,
     preset: Preset | None = None,
 ) -> Path:
-    """Write `runs/<dataset>-<model>-seed<seed>[-k]` in one step and return where it is.
+    """Write `runs/<dataset>-<model>-seed<seed>[-k]`, sealed, in one step; return where it is.
 
     An earlier run is never overwritten; k counts up instead. preset: what the settings come from.
     """
     name = name_of(samples, settings)
-    part = runs / f".{name}.{os.getpid()}.part"
-    shutil.rmtree(part, ignore_errors=True)
+    sweep(runs / name)
+    part = runs / f".{name}.{uuid4().hex}.partial"
     part.mkdir(parents=True)
     try:
         _write(part, trained, samples, settings, preset)
+        seal.write(part)
         return _publish(part, runs / name)
     finally:
-        shutil.rmtree(part, ignore_errors=True)
+        remove(part)
 
 
 def name_of(samples: Samples, settings: TrainSettings) -> str:
@@ -57,7 +58,7 @@ def name_of(samples: Samples, settings: TrainSettings) -> str:
 def require_writable(runs: Path) -> None:
     """Raise OSError, before hours of training, where no run folder could be written."""
     runs.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(dir=runs, prefix=".", suffix=".part"):
+    with TemporaryDirectory(dir=runs, prefix=".", suffix=".partial"):
         pass
 
 
@@ -82,7 +83,7 @@ def _write(
     libraries = {name: version(name) for name in ("torch", "numpy")}
     _write_json(folder / SETTINGS, used)
     _write_json(folder / METRICS, _metrics(trained, samples))
-    _write_json(folder / PROVENANCE, {**samples.provenance, "libraries": libraries})
+    _write_json(folder / PROVENANCE, {**samples.provenance, "libraries": libraries, "sealed": True})
     _write_csv(folder / CURVE, trained.curve[0], (list(row.values()) for row in trained.curve))
     rows = predictions.rows(trained, samples)
     _write_csv(folder / PREDICTIONS, predictions.columns(trained), rows)
@@ -113,10 +114,13 @@ def _publish(part: Path, wanted: Path) -> Path:
     while True:
         target = next(names)
         try:
-            return part.rename(target)
+            part.rename(target)
         except OSError:  # only a folder that is there and not empty is in the way
             if not target.exists():
                 raise
+            continue
+        sync(target.parent)
+        return target
 
 
 def _write_json(path: Path, value: Any) -> None:

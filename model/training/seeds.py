@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import pickle
+import signal
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -21,6 +22,7 @@ from torch import Tensor
 from model.data.samples import Samples
 from model.step.threads import one_thread
 from model.training.loop import Prepared, Trained, prepare, train_prepared, untrained
+from model.training.memory import OutOfMemoryError, out_of_memory_told
 from model.training.predictor import Predictor
 from model.training.settings import TrainSettings
 from pipeline.errors import UserError
@@ -50,7 +52,7 @@ def train_seeds(
     cache.) Elsewhere they follow one another.
     """
     tasks = [settings.model_copy(update={"seed": seed}) for seed in seeds]
-    with at_work(resources.cores()):
+    with at_work(resources.cores()), out_of_memory_told(settings):
         prepared = prepare(samples, settings)
         if len(tasks) > 1 and _can_fork(prepared):
             return _side_by_side(prepared, samples, tasks, on_epoch, on_trained)
@@ -80,7 +82,7 @@ def _side_by_side(
             _send(to_parent, "epoch", row)
 
         try:
-            with at_work(1):
+            with at_work(1), out_of_memory_told(tasks[place]):
                 trained = train_prepared(prepared, samples, tasks[place], told)
             _send(to_parent, "done", (trained.predictor.state_dict(), _rest(trained)))
         except UserError as error:
@@ -91,11 +93,11 @@ def _side_by_side(
     with torch.random.fork_rng([]):  # before the forks, which share what it imports
         blank = Predictor(prepared.scaler, untrained(samples, tasks[0]))
     found: dict[int, Trained] = {}
-    with _children(run, len(tasks)) as pipes:
+    with _children(run, len(tasks)) as (pipes, children):
         while len(found) < len(tasks):
             for pipe in wait([p for i, p in enumerate(pipes) if i not in found]):
                 place = pipes.index(pipe)  # type: ignore[arg-type]
-                kind, value = _receive(pipes[place], tasks[place].seed)
+                kind, value = _receive(pipes[place], children[place], tasks[place])
                 if kind == "failed":
                     raise value
                 if kind == "done":
@@ -107,7 +109,9 @@ def _side_by_side(
 
 
 @contextmanager
-def _children(run: Callable[[int, Connection], None], count: int) -> Iterator[list[Connection]]:
+def _children(
+    run: Callable[[int, Connection], None], count: int
+) -> Iterator[tuple[list[Connection], list[BaseProcess]]]:
     """`count` forks of this process that run `run`; none outlives the block."""
     context = multiprocessing.get_context("fork")
     children: list[BaseProcess] = []
@@ -129,7 +133,7 @@ def _children(run: Callable[[int, Connection], None], count: int) -> Iterator[li
                 child.start()
             children.append(child)
             there.close()
-        yield pipes
+        yield pipes, children
     finally:
         for child in children:
             child.terminate()
@@ -153,11 +157,13 @@ def _send(pipe: Connection, kind: str, value: Any) -> None:
     pipe.send_bytes(pickle.dumps((kind, value)))  # not `send`, which would share tensors by file
 
 
-def _receive(pipe: Connection, seed: int) -> tuple[str, Any]:
+def _receive(pipe: Connection, child: BaseProcess, task: TrainSettings) -> tuple[str, Any]:
     try:
         message: tuple[str, Any] = pickle.loads(pipe.recv_bytes())
     except EOFError:
-        raise RuntimeError(
-            f"the process of seed {seed} died; did the machine run out of memory?"
-        ) from None
+        child.join()
+        if child.exitcode == -signal.SIGKILL:  # by the kernel, where memory runs out
+            where = f" (the process of seed {task.seed} was killed, most likely for that)"
+            raise OutOfMemoryError.of(task, where) from None
+        raise RuntimeError(f"the process of seed {task.seed} died: {child.exitcode}") from None
     return message

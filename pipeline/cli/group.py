@@ -25,7 +25,7 @@ EXIT_CODES = (
 )
 FAULTS = {  # of a disk or a folder, which a user can fix
     errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EEXIST, errno.ENOTDIR,
-    errno.ENOENT, errno.ENAMETOOLONG, errno.EIO,
+    errno.ENOENT, errno.ENAMETOOLONG, errno.EIO, errno.EISDIR,
 }  # fmt: skip
 
 
@@ -79,9 +79,10 @@ class Commands(click.Group):
         try:
             with _terminable():
                 return super().invoke(ctx)
-        except UserError as error:
-            click.echo(f"Error: {printable(str(error))}", err=True)
-            sys.exit(BAD_USAGE)
+        except (UserError, MemoryError) as error:
+            told = printable(str(error)) or "the machine ran out of memory"
+            click.echo(f"Error: {told}", err=True)
+            sys.exit(CLIPS_FAILED if isinstance(error, MemoryError) else BAD_USAGE)
         except OSError as error:
             if error.errno not in FAULTS:
                 raise

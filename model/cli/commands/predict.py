@@ -82,10 +82,12 @@ def predict(
     from pipeline.runner.new_clips import NAME
 
     console = Terminal(stderr=True)
-    folder = find_run(run, runs)
+    folder = find_run(run, runs, lambda why: click.echo(f"passed over: {why}", err=True))
     if str(folder) != run.rstrip("/"):
         click.echo(f"newest run of {run}: {folder}", err=True)
     model = TrainedModel(folder, _by_stage(weights), is_trusted)
+    if not model.is_sealed:
+        click.echo(f"note: {folder} was made before runs were sealed; not checked", err=True)
     clips = _clips(model, videos, text, table)
     with display(console) as listener:
         shown = listener if console.is_terminal else None

@@ -87,10 +87,12 @@ def _train(samples: Samples, settings: TrainSettings, tensorboard: str | None) -
     from model.cli.console import progress
     from model.runs.save import name_of
     from model.training.loop import train as run
+    from model.training.memory import out_of_memory_told
     from model.training.tensorboard import Events
 
     folder = Path(tensorboard or "") / name_of(samples, settings)
     with (
+        out_of_memory_told(settings),
         progress(settings.epochs) as show,
         Events.in_new_folder(folder, settings) if tensorboard else nullcontext() as events,
     ):

@@ -23,6 +23,7 @@ from model.experiments import identity, records, trainings
 from model.experiments.ablate import ablation
 from model.experiments.compare import comparison, default_models
 from model.experiments.experiment import conduct
+from model.experiments.folder import experiments_of
 from model.experiments.formats import latex, markdown
 from model.experiments.published import published
 from model.experiments.records import Records, Result
@@ -31,7 +32,7 @@ from model.experiments.table import MODEL, PUBLISHED, REFERENCE, Row, Table
 from model.metrics import SIMS, regression_references
 from model.training import seeds as seeds_of
 from model.training.settings import TrainSettings
-from pipeline.errors import UserError
+from pipeline.errors import DamagedError, UserError
 from pipeline.io import source_code
 from pipeline.system import resources
 from tests.model.test_metrics import SIMS_TEST
@@ -83,6 +84,37 @@ class TestResuming:
         again = compared(samples, tmp_path, models=["lf_dnn"], seeds=3)
         assert trained(again) == {"lf_dnn": [0, 1, 2]}
         assert values(once) == values(again)
+        [outcome] = again.outcomes
+        assert [damage.split(" is ") for damage in outcome.damaged] == [
+            [str(records[0]), "damaged"], [str(records[1]), "damaged"],
+        ]  # fmt: skip
+        assert not compared(samples, tmp_path, models=["lf_dnn"], seeds=3).outcomes[0].damaged
+
+    @pytest.mark.parametrize("content", ["[]", "1", "null", "{}", "[" * 100_000, '{"sha256": 1}'])
+    def test_a_record_of_another_shape_is_trained_again(self, content, tmp_path):
+        kept, name = Records(tmp_path), {"dataset": "d", "settings": {"model": "smp"}, "seed": 0}
+        kept.write(name, Result({}, {}, {}, 1, 2, 3))
+        [path] = tmp_path.iterdir()
+        path.write_text(content)
+        with pytest.raises(DamagedError, match=rf"{path} is damaged"):
+            kept.read(name)
+
+    def test_a_table_that_was_edited_is_told_and_not_shown(self, tmp_path):
+        samples = replace(some_samples(), provenance={"dataset": "made"})
+        made = compared(samples, tmp_path, models=["lf_dnn"])
+        path = made.folder / "experiment.json"
+        found, unreadable = experiments_of("made", tmp_path)
+        assert [one.folder for one in found] == [made.folder]
+        assert not unreadable
+        content = json.loads(path.read_text())
+        content["rows"][0]["label"] = "Another"
+        path.write_text(json.dumps(content))
+        found, [told] = experiments_of("made", tmp_path)
+        assert not found
+        assert told.startswith(f"{path} is no readable experiment (ValueError: its digest does no")
+        del content["sha256"]  # as earlier versions wrote it
+        path.write_text(json.dumps(content))
+        assert experiments_of("made", tmp_path)[0][0].table.rows[0].label == "Another"
 
     @pytest.mark.parametrize(
         "what", ["features", "labels", "splits", "lengths", "epochs", "code", "version", "target"]

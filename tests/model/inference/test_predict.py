@@ -24,6 +24,7 @@ from model.cli.group import main
 from model.inference import prediction
 from model.metrics import MOSI, SIMS
 from model.network import CLASSES
+from model.runs import seal
 from model.runs.run import find_run
 from pipeline.dag.plan import StagePlan
 from pipeline.dataset.clip import SPLITS, Clip
@@ -118,6 +119,7 @@ def changed(run: Path, copy: Path, change: Callable[[dict[str, Any]], None]) -> 
     provenance = json.loads((copy / "provenance.json").read_text())
     change(provenance)
     (copy / "provenance.json").write_text(json.dumps(provenance))
+    seal.write(copy)
     return copy
 
 
@@ -160,6 +162,7 @@ class TestNewestRun:
         other = json.loads((runs / "other-smp-seed0" / "provenance.json").read_text())
         written = json.dumps({**other, "dataset": "other"})
         (runs / "other-smp-seed0" / "provenance.json").write_text(written)
+        seal.write(runs / "other-smp-seed0")
         monkeypatch.chdir(tmp_path)
         for given in (str(folder / "sample"), "sample"):
             done = CliRunner().invoke(main, ["predict", given, "video_0001/0001", "--json"])

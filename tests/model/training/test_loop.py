@@ -27,13 +27,14 @@ from model.data.left_out import LeftOut
 from model.data.samples import Samples, load_samples
 from model.layers.align import align
 from model.metrics import MOSI, SIMS
-from model.runs import save
+from model.runs import save, seal
 from model.runs.save import save_run
 from model.step.adam import Adam
 from model.training import loop
 from model.training.loop import train
 from model.training.settings import TrainSettings
 from pipeline.errors import UserError
+from pipeline.system.device import require
 from tests.conftest import Transcripts
 from tests.model.conftest import WORDS, lettered
 
@@ -300,6 +301,7 @@ class TestRunFolder:
         weights = load_file(path)
         weights["network.contexts.text.weight"] = weights.popitem()[1]
         save_file(weights, path, about)
+        seal.write(folder)
         with pytest.raises(UserError, match="another version of 'smp'; train it again"):
             model.load_model(folder)
 
@@ -311,10 +313,12 @@ class TestRunFolder:
         settings = json.loads((folder / "settings.json").read_text())
         del settings["data"]["version"]  # as runs of before
         (folder / "settings.json").write_text(json.dumps(settings))
+        seal.write(folder)
         with pytest.raises(UserError, match="version 1 put its channels side by side.*train it"):
             model.load_model(folder)
         settings["data"]["channels"] = {"visual": ["resnet18"]}
         (folder / "settings.json").write_text(json.dumps(settings))
+        seal.write(folder)
         model.load_model(folder)
 
 
@@ -660,4 +664,32 @@ class TestCommand:
         done = trained_on_transcripts(*options)
         assert done.code == 2
         assert told in done.err
+        assert len(done.err.strip().splitlines()) == 1
+
+    @pytest.mark.parametrize("device", ["cuda", "auto"])
+    def test_a_gpu_that_does_not_start_is_one_line_and_code_2(
+        self, trained_on_transcripts, device, monkeypatch
+    ):
+        def fails() -> None:
+            raise RuntimeError("CUDA driver initialization failed.\nSee the log.")
+
+        require.cache_clear()  # of the machine's own answer
+        monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+        monkeypatch.setattr(torch.cuda, "_lazy_init", fails)
+        done = trained_on_transcripts("--device", device)
+        assert done.code == 2
+        assert "device 'cuda' can't be used on " in done.err
+        assert "CUDA driver initialization failed; set `device` to auto or cpu" in done.err
+        assert len(done.err.strip().splitlines()) == 1
+
+    @pytest.mark.parametrize("error", [MemoryError(), RuntimeError("CUDA out of memory. Tried")])
+    def test_out_of_memory_is_one_line_and_code_1(self, trained_on_transcripts, error, monkeypatch):
+        def fails(*given: object) -> None:
+            raise error
+
+        monkeypatch.setattr(loop, "train", fails)
+        done = trained_on_transcripts("--batch", "8")
+        assert done.code == 1
+        assert "Error: out of memory: training 'smp' with batches of 8 on" in done.err
+        assert "try --batch 4, a smaller model or another --device" in done.err
         assert len(done.err.strip().splitlines()) == 1

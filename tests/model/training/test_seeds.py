@@ -17,6 +17,7 @@ import torch
 from model.networks import names
 from model.training import seeds
 from model.training.loop import train
+from model.training.memory import OutOfMemoryError
 from model.training.seeds import train_seeds
 from pipeline.errors import UserError
 from pipeline.system import resources
@@ -83,8 +84,27 @@ def test_a_child_that_is_killed_is_told(monkeypatch):
         os.kill(os.getpid(), signal.SIGKILL)
 
     monkeypatch.setattr(seeds, "train_prepared", killed)
-    with pytest.raises(RuntimeError, match="the process of seed 3 died"):
+    told = r"out of memory \(the process of seed 3 was killed.*try --batch"
+    with pytest.raises(OutOfMemoryError, match=told):
         train_seeds(some_samples(), QUICK, [3, 3])
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB."),
+        RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to"),
+        MemoryError(),
+    ],
+)
+def test_out_of_memory_is_one_line_that_says_what_to_lower(error, manner, monkeypatch):
+    def fails(*given: object) -> None:
+        raise error
+
+    monkeypatch.setattr(seeds, "train_prepared", fails)
+    told = rf"^out of memory: training 'smp' .* of {QUICK.batch} .*--batch {QUICK.batch // 2},"
+    with pytest.raises(OutOfMemoryError, match=told):
+        train_seeds(some_samples(), QUICK, [0, 1])
 
 
 FOREVER = """
