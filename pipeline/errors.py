@@ -17,5 +17,9 @@ class StageError(UserError):
     """The stage or the machine is at fault, and no clip: nothing of it is committed."""
 
 
+class BrokenOffError(UserError):
+    """A run that had begun could not go on; what is committed stays."""
+
+
 class DamagedError(UserError):
     """What was written can't be read back: a flipped bit, a file that is gone."""

@@ -15,10 +15,11 @@ from typing import Any
 import click
 
 from pipeline.cli.streams import shown
-from pipeline.errors import UserError
+from pipeline.errors import BrokenOffError, UserError
 from pipeline.messages import printable
 
 OK, CLIPS_FAILED, BAD_USAGE = 0, 1, 2
+FAILURES = (BrokenOffError, MemoryError)  # of what the right command was given
 EXIT_CODES = (
     "Exit codes: 0 success, 1 something failed, 2 wrong usage or settings, 130 or 143 stopped by "
     "Ctrl-C or SIGTERM."
@@ -82,7 +83,7 @@ class Commands(click.Group):
         except (UserError, MemoryError) as error:
             told = printable(str(error)) or "the machine ran out of memory"
             click.echo(f"Error: {told}", err=True)
-            sys.exit(CLIPS_FAILED if isinstance(error, MemoryError) else BAD_USAGE)
+            sys.exit(CLIPS_FAILED if isinstance(error, FAILURES) else BAD_USAGE)
         except OSError as error:
             if error.errno not in FAULTS:
                 raise

@@ -12,15 +12,15 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from uuid import uuid4
 
-import psutil
-
-from pipeline.errors import UserError
+from pipeline.errors import BrokenOffError, UserError
 from pipeline.io.folder import Folder
+from pipeline.messages import one_line, printable
 from pipeline.system.periodic import every
 
 LEASE_FILE = ".lease"
 BEAT_S = 20.0  # between two signs of life
 STALE_S = 120.0  # without one: the holder is gone
+LOOK_EVERY_S = 2.0  # for a sign of life of another
 SETTLE_S = 1.0  # for two that take over at once to see each other
 
 log = logging.getLogger(__name__)
@@ -30,7 +30,8 @@ log = logging.getLogger(__name__)
 class Holder:
     """Who holds a cache. id: of the run; machine: what a process number is unique in.
 
-    since, seen: seconds since 1970; seen is the last sign of life.
+    since, seen: seconds since 1970 by the holder's clock, which nobody has to believe; seen is the
+    last sign of life, and no two signs are alike.
     """
 
     id: str
@@ -48,23 +49,21 @@ class Holder:
 
     def __str__(self) -> str:
         since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(self.since))
-        ago = max(0.0, time.time() - self.seen)
-        return (
-            f"process {self.process} on {self.host} since {since} "
-            f"(last sign of life {ago:.0f} s ago)"
-        )
+        return printable(f"process {self.process} on {self.host} since {since}")
 
 
 def holder(folder: Folder) -> Holder | None:
-    """Who holds the cache, None where no one does."""
-    content = folder.read(LEASE_FILE)
-    if content is None:
-        return None
+    """Who holds the cache; None where no one does, or where it can't be read who."""
+    return _holder(folder.read(LEASE_FILE))
+
+
+def _holder(content: bytes | None) -> Holder | None:
     try:
-        return Holder(**json.loads(content))
-    except (ValueError, TypeError):
-        where = f"{folder.url}/{LEASE_FILE}"
-        raise UserError(f"{where} is damaged; delete it if no run uses this cache") from None
+        found = Holder(**json.loads(content or b""))
+        str(found)
+    except (ValueError, TypeError, ArithmeticError, OSError, RecursionError):  # damaged, no date
+        return None
+    return found if isinstance(found.machine, str) and isinstance(found.process, int) else None
 
 
 class Lease:
@@ -73,81 +72,139 @@ class Lease:
     def __init__(self, folder: Folder) -> None:
         self._folder = folder
         self._holder = Holder.this()
-        self._lost: str | None = None
+        self._beaten = time.monotonic()
+        self._lost = ""
 
     def check(self) -> None:
-        """Raise UserError where another run took the cache over: this one was taken for dead."""
-        if self._lost is not None:
-            raise UserError(
-                f"{self._folder.url} was taken over by {self._lost}, as this run gave no sign of "
-                f"life for {STALE_S:.0f} s; what is committed stays. Run it again later"
-            )
+        """Raise BrokenOffError where another run has the cache now, or may have.
+
+        Where no sign of life got through for so long that this run may be taken for dead, one is
+        given here, so that storage that doesn't answer is told.
+        """
+        try:
+            if time.monotonic() - self._beaten > STALE_S:
+                self._beat()
+        except (OSError, UserError) as error:
+            self._lost = self._lost or f"does not answer any more ({one_line(error)})"
+        if self._lost:
+            where = f"{self._folder.url} {self._lost}"
+            raise BrokenOffError(f"{where}; what is committed stays. Run it again later")
 
     def take(self, locked: bool) -> None:
         """Put the name in place, over that of a holder that is gone. UserError where one lives.
 
-        locked: whether the system vouches that no other process on this machine has the cache.
+        locked: whether the system vouches that no other process under it has the cache.
         """
-        folder, other = self._folder, holder(self._folder)
-        if other is not None and not _is_gone(other, locked):
-            raise refusal(folder, other)
-        if other is not None:
+        folder, left = self._folder, self._folder.read(LEASE_FILE)
+        if left is not None and not _is_gone(_holder(left), locked):
+            left = _silent(folder, left)
+        if left is not None:
             folder.remove(LEASE_FILE)
-            if other.machine != self._holder.machine:
-                log.warning("%s: taken over from %s", folder.url, other)
         taken = folder.create(LEASE_FILE, self._content())
-        if other is not None and not locked:
+        if left is not None and not locked:
             time.sleep(SETTLE_S)
-        if not taken or not self._is_mine():
-            raise refusal(folder, holder(folder))
+        current = holder(folder)
+        if not taken or not self._is(current):
+            raise refusal(folder, current)
 
     @contextmanager
     def beating(self) -> Iterator[Lease]:
         """Give signs of life for as long as the context lasts; the name is gone afterwards."""
         try:
-            with every(BEAT_S, self._beat):
+            with every(BEAT_S, self._beat_if_it_works):
                 yield self
         finally:
             with suppress(OSError, UserError):  # it goes stale by itself
-                if self._is_mine():
+                if self._is(holder(self._folder)):
                     self._folder.remove(LEASE_FILE)
 
-    def _beat(self) -> None:
+    def _beat_if_it_works(self) -> None:
         # A disk that is full or storage that does not answer is asked again.
         with suppress(OSError, UserError):
-            if self._is_mine():
-                self._folder.write(LEASE_FILE, self._content())
-            else:
-                other = holder(self._folder) or "someone who removed its lease"
-                self._lost = self._lost or str(other)
+            self._beat()
 
-    def _is_mine(self) -> bool:
-        current = holder(self._folder)
-        return current is not None and current.id == self._holder.id
+    def _beat(self) -> None:
+        """Give a sign of life, over damage too, but never where the name of another is."""
+        content = self._folder.read(LEASE_FILE)
+        current = _holder(content)
+        if content is None:
+            self._lost = "was removed while this ran, or the lease in it"
+        elif current is None or self._is(current):
+            self._folder.write(LEASE_FILE, self._content())
+            self._beaten = time.monotonic()
+        else:
+            silent = f"as this run gave no sign of life for {STALE_S:.0f} s"
+            self._lost = f"was taken over by {current}, {silent}"
+
+    def _is(self, other: Holder | None) -> bool:
+        return other is not None and other.id == self._holder.id
 
     def _content(self) -> bytes:
-        return json.dumps(asdict(replace(self._holder, seen=time.time()))).encode()
+        """A sign of life like none before, wherever the clock jumps."""
+        seen = max(time.time(), self._holder.seen + 1e-3)
+        self._holder = replace(self._holder, seen=seen)
+        return json.dumps(asdict(self._holder)).encode()
 
 
-def _is_gone(other: Holder, locked: bool) -> bool:
-    if other.machine == _machine():
-        return locked or not psutil.pid_exists(other.process)
-    return time.time() - other.seen > STALE_S
+def _is_gone(other: Holder | None, locked: bool) -> bool:
+    """Whether a holder is certainly gone, so that there is no need to watch its lease.
+
+    A process that is there proves nothing: its number may be another's by now.
+    """
+    if other is None or not other.machine:
+        return False
+    system, _, processes = _machine().partition("/")
+    if locked and other.machine.startswith(f"{system}/"):
+        return True
+    return other.machine == f"{system}/{processes}" and not _is_there(other.process)
+
+
+def _is_there(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except (PermissionError, OverflowError):  # another's, or no number of a process
+        pass
+    return True
+
+
+def _silent(folder: Folder, left: bytes) -> bytes | None:
+    """What a holder left that gives no sign of life for `STALE_S`; None where it ends meanwhile.
+
+    Judged by this machine's clock and by whether the lease changes, whatever is in it. Raises
+    UserError as soon as it does.
+    """
+    who = _holder(left) or "another run"
+    log.warning(
+        "%s is held by %s: waiting up to %.0f s for a sign of life", folder.url, who, STALE_S
+    )
+    began = time.monotonic()
+    while True:
+        time.sleep(LOOK_EVERY_S)
+        waited = time.monotonic() - began  # before the look, which may take long itself
+        now = folder.read(LEASE_FILE)
+        if now is None:
+            return None
+        if now != left:
+            raise refusal(folder, _holder(now))
+        if waited >= STALE_S:
+            log.warning("%s: taken over from %s", folder.url, who)
+            return left
 
 
 def _machine() -> str:
-    """What process numbers are unique in: a boot of a host and, in it, a container."""
+    """What process numbers are unique in: a boot of a system and, in it, a container."""
     try:
         with open("/proc/sys/kernel/random/boot_id") as file:
             return f"{file.read().strip()}/{os.stat('/proc/self/ns/pid').st_ino}"
-    except OSError:  # not Linux
-        return socket.gethostname()
+    except OSError:  # not Linux: nothing is known of other machines
+        return uuid4().hex
 
 
 def refusal(folder: Folder, other: Holder | None) -> UserError:
     """What a run is told that finds the cache held."""
-    who = other or "a run that is just starting"
     return UserError(
-        f"{folder.url} is in use by {who}; wait for it, or stop it: a run that is gone is taken "
-        f"over after {STALE_S:.0f} s"
+        f"{folder.url} is in use by {other or 'another run'}; wait for it, or stop it: a run that "
+        f"is gone is taken over after {STALE_S:.0f} s"
     )

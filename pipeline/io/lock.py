@@ -19,9 +19,9 @@ def held(folder: Folder) -> Iterator[Lease]:
     """Hold a cache for this process. Raises UserError, with who holds it, where another does.
 
     On a file system the system's lock decides, which is released when the process dies. Where that
-    does not reach (object storage, other hosts of some network file systems) the lease does: a
-    holder on this machine is gone when its process is, one elsewhere after `STALE_S` seconds
-    without a sign of life, on clocks that agree within a minute.
+    does not reach (object storage, other hosts of some network file systems) the lease does: it is
+    watched until it changes, for up to `STALE_S` seconds by this machine's clock, whatever it says.
+    Only a process of this machine whose number is no longer taken is known to be gone at once.
     """
     with _locked(folder) as locked:
         lease = Lease(folder)
