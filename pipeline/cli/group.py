@@ -15,7 +15,7 @@ from typing import Any
 
 import click
 
-from pipeline.errors import UserError
+from pipeline.errors import DataError, UserError
 
 OK, CLIPS_FAILED, BAD_USAGE = 0, 1, 2
 EXIT_CODES = (
@@ -82,7 +82,7 @@ class Commands(click.Group):
                 return super().invoke(ctx)
         except UserError as error:
             click.echo(f"Error: {error}", err=True)
-            sys.exit(BAD_USAGE)
+            sys.exit(CLIPS_FAILED if isinstance(error, DataError) else BAD_USAGE)
         except OSError as error:
             if error.errno not in FAULTS:
                 raise
