@@ -14,11 +14,17 @@ PATH_AT_END = re.compile(r": (?:\w+://|/)[^;:]*(?=$|;)")
 PATH = re.compile(r"(?:\w+://|(?<![\w.])/)[^\s;,'\"]+[^\s;,'\":)]")
 NUMBER = re.compile(r"\d+(?:\.\d+)?")
 EXAMPLES = 3  # clips that are named of a group
+LONGEST_QUOTE = 60  # characters
 
 
 def printable(text: str) -> str:
     """`text` with what would tear a report written as an escape."""
     return UNPRINTABLE.sub(lambda found: ascii(found[0])[1:-1], text)
+
+
+def quoted(text: str) -> str:
+    """`'text'`, cut where it is long: for a message about what somebody's file holds."""
+    return repr(text if len(text) <= LONGEST_QUOTE else f"{text[:LONGEST_QUOTE]}…")
 
 
 def one_line(error: BaseException, with_kind: bool = False) -> str:
