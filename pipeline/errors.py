@@ -13,6 +13,10 @@ class UserError(Exception):
     """What a user can fix: one line that names the thing, both values and the way out."""
 
 
+class DataError(UserError):
+    """Something of the data needs a person first: the command is right, and exits with 1."""
+
+
 class StageError(UserError):
     """The stage or the machine is at fault, and no clip: nothing of it is committed."""
 

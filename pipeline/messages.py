@@ -25,6 +25,7 @@ PATH_AT_END = re.compile(r": (?:\w+://|/)[^;:]*(?=$|;)")
 PATH = re.compile(r"(?:\w+://|(?<![\w.])/)[^\s;,'\"]+[^\s;,'\":)]")
 NUMBER = re.compile(r"\d+(?:\.\d+)?")
 EXAMPLES = 3  # clips that are named of a group
+LONGEST_QUOTE = 60  # characters
 
 
 def printable(text: str, in_lines: bool = False) -> str:
@@ -42,6 +43,11 @@ def unturned(text: str) -> str:
 
 def _escaped(found: re.Match[str]) -> str:
     return "\\u007f" if found[0] == "\x7f" else json.dumps(found[0])[1:-1]
+
+
+def quoted(text: str) -> str:
+    """`'text'`, cut where it is long: for a message about what somebody's file holds."""
+    return repr(text if len(text) <= LONGEST_QUOTE else f"{text[:LONGEST_QUOTE]}…")
 
 
 def one_line(error: BaseException, with_kind: bool = False) -> str:

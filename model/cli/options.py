@@ -138,9 +138,9 @@ def open_dataset(dataset: str, options: Mapping[str, Any]) -> tuple[Cache, Sampl
     """The cache that `of_data` names and everything in it that a model can read."""
     # torch and zarr take seconds to import, which `smp --help` must not pay.
     from model.data.samples import load_samples
-    from pipeline.store.cache import locate, open_cache
+    from pipeline.store.dataset_cache import open_dataset as opened
 
-    cache = open_cache(locate(dataset, options["cache"], options["name"]))
+    cache = opened(dataset, options["cache"], options["name"])
     about = {key: options[key] for key in ("target", "scale")}
     return cache, load_samples(cache, chosen=chosen(options), **about)
 

@@ -1,4 +1,4 @@
-"""Clips whose features stand but rest on a poor input, counted for who reads numbers of them."""
+"""Clips whose features stand but rest on a poor input, or one that is gone, counted."""
 
 from __future__ import annotations
 
@@ -9,6 +9,16 @@ import numpy as np
 
 if TYPE_CHECKING:
     from pipeline.store.cache import Cache
+
+
+def of_stale(cache: Cache, channels: Mapping[str, Sequence[str]], kept: np.ndarray) -> str:
+    """How many of the clips in the rows `kept` have features whose files are gone, by split."""
+    of_each = [cache[stage].stale for stages in channels.values() for stage in stages]
+    is_stale = np.array([any(reasons) for reasons in zip(*of_each, strict=True)])[kept]
+    own = cache.clips["split"].to_numpy(dtype=str)[kept][is_stale].tolist()
+    if not own:
+        return ""
+    return f"stale clips, whose features stand though their files are gone: {_by_split(own)}"
 
 
 def note(cache: Cache, channels: Mapping[str, Sequence[str]], kept: np.ndarray) -> str:
@@ -22,10 +32,13 @@ def note(cache: Cache, channels: Mapping[str, Sequence[str]], kept: np.ndarray) 
     told = []
     for name in _with_upstream(cache, stages):
         own = splits[np.array([bool(doubt) for doubt in cache[name].doubts])[kept]].tolist()
-        by_split = ", ".join(f"{own.count(split)} {split}" for split in dict.fromkeys(own))
         if own:
-            told.append(f"{name} ({by_split})")
+            told.append(f"{name} ({_by_split(own)})")
     return f"doubtful clips, whose features may mislead: {'; '.join(told)}" if told else ""
+
+
+def _by_split(splits: Sequence[str]) -> str:
+    return ", ".join(f"{splits.count(split)} {split}" for split in dict.fromkeys(splits))
 
 
 def _with_upstream(cache: Cache, stages: Sequence[str]) -> list[str]:

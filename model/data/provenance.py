@@ -12,7 +12,10 @@ if TYPE_CHECKING:
 
 
 def provenance(cache: Cache, channels: Mapping[str, Sequence[str]]) -> dict[str, Any]:
-    """Of the stages of `channels`: cache, source, fingerprints, weights, and how to extract."""
+    """Of the stages of `channels`: cache, source, fingerprints, weights, and how to extract.
+
+    root: the folder of the dataset, or what was imported.
+    """
     names = [stage for chosen in channels.values() for stage in chosen]
     recipe = Recipe.of(cache, names)
     stages = {
@@ -25,7 +28,7 @@ def provenance(cache: Cache, channels: Mapping[str, Sequence[str]]) -> dict[str,
     }
     source = {"imported_from": cache.imported_from} if cache.imported_from else {}
     extraction = recipe.to_json() if recipe else None
-    origin = {"cache": cache.url, "dataset": cache.name, **source}
+    origin = {"cache": cache.url, "dataset": cache.name, "root": cache.table.root, **source}
     return {**origin, "stages": stages, "extraction": extraction}
 
 

@@ -106,7 +106,8 @@ def load_samples(
     batch, used = _read_batch(cache, wanted, np.isfinite(labels), notes)
     has_any = batch.has_any.numpy()
     kept, without = labelled[has_any], left_out.left_out(cache, used, labelled[~has_any])
-    notes += filter(None, [left_out.note(without), doubts.note(cache, used, kept)])
+    told = left_out.note(without), doubts.of_stale(cache, used, kept)
+    notes += filter(None, [*told, doubts.note(cache, used, kept)])
     clips = cache.clips.iloc[kept]
     return Samples(
         name=cache.name,

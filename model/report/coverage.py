@@ -9,22 +9,23 @@ from dataclasses import dataclass
 from model.report.context import ReportContext, Section
 from model.report.faces import Thumbnail, thumbnails
 from pipeline.messages import grouped
-from pipeline.stage.result import DOUBTFUL, FAILED, MISSING, OK
-from pipeline.store.status import StageStatus, problems_at_source
+from pipeline.stage.result import DOUBTFUL, FAILED, MISSING, OK, STALE
+from pipeline.store.status import StageStatus, problems_at_source, stale_once
 
 MOST_PROBLEMS = 5000  # rows of the table: the page stays within a few megabytes
 MOST_REASONS = 10
 MOST_FACES = 24
 NOTE = "note"
-STATES = (FAILED, MISSING, DOUBTFUL, NOTE)
+STATES = (FAILED, MISSING, STALE, DOUBTFUL, NOTE)
 
 
 @dataclass(frozen=True)
 class Covered:
     """How many clips of a stage are in each state.
 
-    doubtful: those of the ok ones whose features may mislead; todo: not extracted yet, or damaged.
-    random_weights: the stages with such weights on which its features rest.
+    doubtful: those of the ok ones whose features may mislead; stale: those whose files are gone;
+    todo: not extracted yet, or damaged. random_weights: the stages with such weights on which its
+    features rest.
     """
 
     stage: str
@@ -36,6 +37,7 @@ class Covered:
     width: int | None
     megabytes: float
     random_weights: Sequence[str] = ()
+    stale: int = 0
 
     def share(self, count: int) -> float:
         """In per cent of all clips."""
@@ -105,15 +107,17 @@ def _covered(stage: StageStatus, clips: int) -> Covered:
         stage.width,
         megabytes,
         stage.random_weights,
+        len(stage.stale),
     )
 
 
 def _problems(stages: Sequence[StageStatus]) -> list[ProblemFound]:
-    """What failed, then what is missing, then doubts, then notes; in each by stage and clip."""
+    """What failed, is missing, is stale, then doubts and notes; in each by stage and clip."""
     found = [
         ProblemFound(problem.clip, stage, problem.state, problem.reason)
         for stage, problem in problems_at_source(list(stages))
     ]
+    found += [ProblemFound(clip, stage, STALE, why) for stage, clip, why in stale_once(stages)]
     found += [ProblemFound(clip, s.stage, DOUBTFUL, why) for s in stages for clip, why in s.doubts]
     found += [ProblemFound(clip, s.stage, NOTE, note) for s in stages for clip, note in s.notes]
     return sorted(found, key=lambda problem: STATES.index(problem.state))

@@ -13,10 +13,11 @@ from typing import Any
 from pipeline.checks.clip import CheckedClip, Issue, check_clip
 from pipeline.dataset.clip import SOUNDS, SPLITS, VIDEOS, Clip
 from pipeline.dataset.ids import DuplicateIdError
-from pipeline.dataset.layouts import entries, name_of, table_of
+from pipeline.dataset.layouts import NAMED, entries, is_label, name_of, table_of
+from pipeline.dataset.tables import rows
 from pipeline.errors import UserError
 from pipeline.io.file_digests import UNREADABLE, FileDigests
-from pipeline.messages import printable
+from pipeline.messages import listed, printable
 from pipeline.system import resources
 
 PUBLISHED = {"CMU-MOSI": (1284, 229, 686), "CH-SIMS": (1368, 456, 457)}  # train, valid, test
@@ -101,7 +102,18 @@ def _read(path: str | Path, table: Path) -> tuple[list[Clip], list[Issue]]:
         issues.append(Issue("bad table", str(table), str(error), fails=True))
     if not clips and not issues:
         issues.append(Issue("bad table", str(table), "holds no clips", fails=True))
-    return clips, issues
+    return clips, [*issues, *_of_columns(table)]
+
+
+def _of_columns(table: Path) -> Iterator[Issue]:
+    """Columns that look like labels and are none."""
+    try:
+        found = dict.fromkeys(str(column) for _, row in rows(table) for column in row)
+    except UserError:  # which is told already
+        return
+    if alike := [c for c in found if "label" in c.casefold() and not is_label(c)]:
+        what = f"{listed(alike, NAMED)}: not taken as labels, which are `label` and `label_…`"
+        yield Issue("column not used", str(table), what)
 
 
 def _checked(clips: Sequence[Clip], decode: bool, progress: Progress) -> Iterator[CheckedClip]:

@@ -17,8 +17,14 @@ from rich.table import Table
 
 from pipeline.cli.streams import undisguised
 from pipeline.messages import Group, counted, grouped, printable
-from pipeline.stage.result import DOUBTFUL, FAILED, MISSING
-from pipeline.store.status import Problem, StageStatus, problems_at_source, random_stages
+from pipeline.stage.result import DOUBTFUL, FAILED, MISSING, STALE
+from pipeline.store.status import (
+    Problem,
+    StageStatus,
+    problems_at_source,
+    random_stages,
+    stale_once,
+)
 from pipeline.system.periodic import LINE_EVERY_S, every
 from pipeline.weights.random_weights import RANDOM_MARK, random_note
 
@@ -57,13 +63,14 @@ def print_stages(stages: list[StageStatus], seconds: dict[str, float] | None = N
     """A line for each stage: states, width, size; with the seconds it took where given."""
     table = Table(box=None, pad_edge=False)
     headings = ["stage", "fingerprint", "partitions", "ok", "doubtful", "missing", "failed"]
-    headings += ["width", "MB"]
+    any_stale = any(s.stale for s in stages)
+    headings += [*([STALE] if any_stale else []), "width", "MB"]
     for heading in [*headings, *(["seconds"] if seconds else [])]:
         table.add_column(heading, justify="left" if heading in headings[:2] else "right")
     for s in stages:
         cells = [s.marked, s.fingerprint[:8], "{}/{}".format(*s.partitions)]
         counts = s.counts["ok"], len(s.doubts), s.counts["missing"], s.counts["failed"]
-        cells += map(str, counts)
+        cells += map(str, (*counts, *([len(s.stale)] if any_stale else [])))
         cells += [str(s.width or "–"), f"{s.size_bytes / 1e6:.1f}"]
         table.add_row(*cells, *([f"{seconds.get(s.stage, 0):.1f}"] if seconds else []))
     print_whole(table)
@@ -114,9 +121,12 @@ def print_problems(
     at_source: dict[str, list[Problem]] = defaultdict(list)
     for stage, problem in problems_at_source(stages):
         at_source[stage].append(problem)
+    stale: dict[str, list[tuple[str, str]]] = defaultdict(list)
+    for stage, clip, why in stale_once(stages):
+        stale[stage].append((clip, why))
     is_short = False
     for s in stages:
-        each = _problem_lines(s, at_source[s.stage], command, all_of_them)
+        each = _problem_lines(s, at_source[s.stage], stale[s.stage], command, all_of_them)
         shown = each if all_of_them else each[:MOST_LINES]
         if shown:
             click.echo(f"{s.stage}:")
@@ -124,15 +134,20 @@ def print_problems(
         if more := len(each) - len(shown):
             click.echo(f"  … and {counted(more, 'more line')}")
         told = len(at_source[s.stage]) + len(s.damaged) + len(s.doubts) + len(s.notes)
+        told += len(stale[s.stage])
         is_short |= len(shown) < told
     if is_short:
         click.echo(f"All clips with their reasons: {shlex.join(['smp', 'status', url, '--all'])}")
 
 
 def _problem_lines(
-    stage: StageStatus, problems: Sequence[Problem], command: str, each: bool
+    stage: StageStatus,
+    problems: Sequence[Problem],
+    stale: Sequence[tuple[str, str]],
+    command: str,
+    each: bool,
 ) -> list[str]:
-    """What failed, what is missing, damaged partitions, doubts, notes: in the order of weight."""
+    """What failed, is missing, damaged or stale, doubts, notes: in the order of weight."""
     by_state = {
         state: [(problem.clip, problem.reason) for problem in problems if problem.state == state]
         for state in (FAILED, MISSING)
@@ -141,13 +156,14 @@ def _problem_lines(
         f"partition {number}: {what}; to make it again, run `{command}`"
         for number, what in stage.damaged.items()
     ]
-    lines = [
+    told = (*by_state.items(), (STALE, stale), (DOUBTFUL, stage.doubts), ("note", stage.notes))
+    failed, missing, *others = (
         [Group(reason, (clip,)).line(state) for clip, reason in reasons]
         if each
         else [group.line(state) for group in grouped(reasons)]
-        for state, reasons in (*by_state.items(), (DOUBTFUL, stage.doubts), ("note", stage.notes))
-    ]
-    return [*lines[0], *lines[1], *damaged, *lines[2], *lines[3]]
+        for state, reasons in told
+    )
+    return [*failed, *missing, *damaged, *(line for lines in others for line in lines)]
 
 
 @contextmanager

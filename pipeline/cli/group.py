@@ -15,11 +15,11 @@ from typing import Any
 import click
 
 from pipeline.cli.streams import shown
-from pipeline.errors import BrokenOffError, UserError
+from pipeline.errors import BrokenOffError, DataError, UserError
 from pipeline.messages import printable
 
 OK, CLIPS_FAILED, BAD_USAGE = 0, 1, 2
-FAILURES = (BrokenOffError, MemoryError)  # of what the right command was given
+FAILURES = (BrokenOffError, DataError, MemoryError)  # of what the right command was given
 EXIT_CODES = (
     "Exit codes: 0 success, 1 something failed, 2 wrong usage or settings, 130 or 143 stopped by "
     "Ctrl-C or SIGTERM."

@@ -69,6 +69,8 @@ class LastRun:
             "renamed": [f"{a.clip.id} → {b.clip.id}" for a, b in known if a.clip.id != b.clip.id],
             "removed": [b.clip.id for a, b in same if b.removed and not a.removed],
             "back": [b.clip.id for a, b in same if a.removed and not b.removed],
+            "without their files now": [b.clip.id for a, b in same if b.stale and not a.stale],
+            "with their files again": [b.clip.id for a, b in same if a.stale and not b.stale],
         }
         return tuple(f"{len(c)} {what} ({listed(c, NAMED)})" for what, c in changed.items() if c)
 

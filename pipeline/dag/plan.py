@@ -11,14 +11,16 @@ from pipeline.dag.changes import AGAIN, LastRun, Reason
 from pipeline.dag.identity import Identities
 from pipeline.dag.spec import Stages, StagesFile
 from pipeline.dag.stage import Stage
-from pipeline.dag.task import REMOVED, Task, TaskRow
+from pipeline.dag.task import GONE, OVERTAKEN, REMOVED, Task, TaskRow
+from pipeline.dag.vanished import require_few
 from pipeline.dataset.load import Dataset
 from pipeline.io.folder import Folder
 from pipeline.messages import counted
 from pipeline.stage.result import FAILED, OK
 from pipeline.store.cache import last_known, store_url
-from pipeline.store.clips_table import ClipsTable, Row, merged
+from pipeline.store.clips_table import ClipsTable, Row
 from pipeline.store.commit import Commit, RowState
+from pipeline.store.merge import merged
 from pipeline.store.store import Store
 
 
@@ -82,15 +84,21 @@ def prepare(
     name: str | None = None,
     only: Sequence[str] = (),
     retry: bool = False,
+    drop_missing: bool | None = None,
+    adopt: bool = False,
 ) -> Plan:
     """The plan for a dataset and its cache, neither of which is touched.
 
-    stages_file: its path, or what was read. retry: clips that failed are computed again. Raises
-    UserError where the dataset, the stages file or its weights can't be used.
+    stages_file: its path, or what was read. retry: clips that failed are computed again.
+    drop_missing, adopt: see `RunOptions`. Raises UserError where the dataset, the stages file or
+    its weights can't be used, or the cache is another dataset's; DataError where many files are
+    gone.
     """
     folder = Folder(cache_url)
     known = ClipsTable.read(folder)
-    table = merged(known, dataset, name)
+    table = merged(known, dataset, name, bool(drop_missing), adopt)
+    if known and drop_missing is None:
+        require_few(known, table)
     stages = (
         stages_file if isinstance(stages_file, Stages) else Stages.load(stages_file, table.language)
     )
@@ -164,10 +172,14 @@ class _Planner:
 
     def _reason_again(self, stage: Stage, number: int, i: int, state: RowState) -> Reason | None:
         """Why a row is computed again whose commit says that it has no features."""
-        if self.retry and state.state == FAILED:
+        is_gone = bool(self._gone(stage, self.table.rows[i]))
+        is_retried = self.retry or state.reason.endswith(OVERTAKEN)
+        if is_retried and state.state == FAILED and not is_gone:
             return Reason.FAILED
         if state.reason == REMOVED:
             return Reason.RETURNED
+        if state.reason.startswith(GONE):
+            return None if is_gone else Reason.RETURNED
         return Reason.UPSTREAM if self._is_outdated(stage, number, i, state) else None
 
     def _is_outdated(self, stage: Stage, number: int, i: int, state: RowState) -> bool:
@@ -191,13 +203,17 @@ class _Planner:
                 keys[i],
                 row.removed,
                 due.get(i) in AGAIN,
-                tuple(file for part, file in row.files.items() if part in opens),
+                tuple(row.files[part] for part in sorted(opens & row.files.keys() - row.stale)),
+                row.why_stale(opens),
             )
             for i, row in self._rows(number)
         )
         stores = {name: self.urls[name] for name in (stage.name, *stage.needs) if name in self.urls}
         clips = len(self.table.rows)
         return Task(stage.name, number, rows, stage.needs, self.stages.spec, stores, clips)
+
+    def _gone(self, stage: Stage, row: Row) -> str:
+        return row.why_stale(self._opens(stage)) if row.stale else ""
 
     def _opens(self, stage: Stage) -> frozenset[str]:
         """The parts of a clip that the stage's own tasks open, for what is streamed to them too."""

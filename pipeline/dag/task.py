@@ -11,6 +11,8 @@ from pipeline.io.file_digests import Seen
 
 TaskId = tuple[int, str]
 REMOVED = "removed from the dataset"  # why a clip that was gone in its partition's task has no row
+OVERTAKEN = "changed while this ran; run again"  # the end of why one failed whose file did
+GONE = "can't be made, its "  # and one whose file was; what follows is which
 
 
 @dataclass(frozen=True)
@@ -18,7 +20,8 @@ class TaskRow:
     """A clip in a task, with the key under which its result is committed.
 
     again: to be computed though there is a result under that key. files: the media that the task
-    opens for it, as they were when the key was made.
+    opens for it, as they were when the key was made. gone: which of these is there no more; what
+    was made of it before is kept, and nothing new can be.
     """
 
     clip: Clip
@@ -26,6 +29,7 @@ class TaskRow:
     removed: bool
     again: bool = False
     files: tuple[Seen, ...] = ()
+    gone: str = ""
 
 
 @dataclass(frozen=True)

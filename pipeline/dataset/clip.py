@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 SPLITS = ("train", "valid", "test")
+MEDIA = ("video", "audio")  # the parts of a clip that are files
 # How files are called that are taken for media where no table names them.
 VIDEOS = {
     ".3gp", ".avi", ".flv", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts", ".ogv", ".ts",

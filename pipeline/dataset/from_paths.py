@@ -8,10 +8,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from pipeline.dataset.clip import VIDEOS, Clip
-from pipeline.dataset.layouts import LABELS
+from pipeline.dataset.layouts import LABELS, NAMED
 from pipeline.dataset.load import load
 from pipeline.dataset.tables import TABLES, TableRow, rows
 from pipeline.errors import UserError
+from pipeline.messages import listed, quoted
 
 KEYS = ("file", "video", "id")  # the columns that may say which clip a row is of
 
@@ -86,8 +87,9 @@ def _table(path: Path) -> dict[str, TableRow]:
         key = next((row[column] for column in KEYS if row.get(column)), "")
         if row.get("video_id") and row.get("clip_id"):
             key = f"{row['video_id']}/{row['clip_id']}"
-        if not key or "text" not in row:
-            raise UserError(f"{where}: expected columns id or file, and text; has {', '.join(row)}")
+        if not key or not isinstance(row.get("text"), str):
+            has = listed([quoted(str(column))[1:-1] for column in row], NAMED)
+            raise UserError(f"{where}: expected columns id or file, and text; has {has}")
         # As it is written, and as a path from the table's folder.
         for name in {str(Path(key)), os.path.abspath(path.parent / key)}:
             if name in table:

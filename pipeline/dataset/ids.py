@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import PurePosixPath
 
 from pipeline.errors import UserError
-from pipeline.messages import UNPRINTABLE
+from pipeline.messages import UNPRINTABLE, quoted
 
 
 class DuplicateIdError(UserError):
@@ -15,7 +15,7 @@ class DuplicateIdError(UserError):
 def require_new(first: dict[str, str], where: str, id: str) -> None:
     """Raise DuplicateIdError where `id` is in `first`: the ids so far, and where each was used."""
     if id in first:
-        raise DuplicateIdError(f"{where}: id {id!r} already appears at {first[id]}")
+        raise DuplicateIdError(f"{where}: id {quoted(id)} already appears at {first[id]}")
     first[id] = where
 
 
@@ -27,7 +27,7 @@ def safe_id(where: str, id: str, parts: int | None = None) -> str:
     path = PurePosixPath(id)
     escapes = path.is_absolute() or "\\" in id or "\0" in id or {"..", "."} & set(id.split("/"))
     if escapes or not all(id.split("/")) or (parts and len(path.parts) != parts):
-        raise UserError(f"{where}: id {id!r} is empty or leaves the dataset's folder")
+        raise UserError(f"{where}: id {quoted(id)} is empty or leaves the dataset's folder")
     if UNPRINTABLE.search(id):
-        raise UserError(f"{where}: id {id!r} holds a character that no report can show")
+        raise UserError(f"{where}: id {quoted(id)} holds a character that no report can show")
     return id

@@ -8,15 +8,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pipeline.dataset.clip import SPLITS, Clip
+from pipeline.dataset.clip import MEDIA, SPLITS, Clip
 from pipeline.dataset.ids import require_new, safe_id
 from pipeline.dataset.mosi_archive import MosiArchive
 from pipeline.dataset.tables import TABLES, rows
 from pipeline.errors import UserError
+from pipeline.messages import listed, quoted
 
 LABELS = "label.csv"
 LAYOUT_COLUMNS = ("video_id", "clip_id", "text", "label", "annotation", "mode")
 MANIFEST_COLUMNS = ("id", "text", "label", "split")
+OF_MODALITY = "label_"  # how the column of a modality's own score begins
+NAMED = 20  # columns
 
 
 def table_of(path: str | Path) -> Path:
@@ -50,6 +53,11 @@ def name_of(path: str | Path) -> str:
     if path.name == LABELS:
         path = path.parent
     return path.stem if path.suffix in (*TABLES, ".pkl") else path.resolve().name
+
+
+def is_label(column: str) -> bool:
+    """Whether a column holds scores: the clip's own, or a modality's."""
+    return column == "label" or (column.startswith(OF_MODALITY) and column != OF_MODALITY)
 
 
 def entries(path: str | Path) -> Iterator[tuple[str, Clip | UserError]]:
@@ -88,13 +96,18 @@ class _Adapter:
         in_layout = "video_id" in row
         columns = LAYOUT_COLUMNS if in_layout else MANIFEST_COLUMNS
         if missing := [column for column in columns if column not in row]:
-            raise UserError(f"{where}: no column {', '.join(missing)}; has {', '.join(row)}")
+            has = listed([quoted(column)[1:-1] for column in list(row)[: NAMED + 1]], NAMED)
+            raise UserError(f"{where}: no column {', '.join(missing)}; has {has}")
+        if any("\0" in row.get(part, "") for part in MEDIA):
+            raise UserError(f"{where}: a path holds a NUL character")
         split = row["mode" if in_layout else "split"]
         if split not in self.splits:
-            raise UserError(f"{where}: unknown split {split!r}; one of {', '.join(SPLITS)}")
+            raise UserError(f"{where}: unknown split {quoted(split)}; one of {', '.join(SPLITS)}")
         id = f"{row['video_id']}/{row['clip_id']}" if in_layout else row["id"]
         scores = {
-            k.removeprefix("label_"): _score(where, k, v) for k, v in row.items() if "label_" in k
+            k.removeprefix(OF_MODALITY): _score(where, k, v)
+            for k, v in row.items()
+            if is_label(k) and k != "label"
         }
         return Clip(
             id=safe_id(where, id, parts=2 if in_layout else None),
@@ -115,7 +128,7 @@ class _Adapter:
         return {"video": str(path)} if raw.is_dir() else {}
 
     def _named(self, row: Mapping[str, str]) -> dict[str, str]:
-        return {part: str(self.root / row[part]) for part in ("video", "audio") if row.get(part)}
+        return {part: str(self.root / row[part]) for part in MEDIA if row.get(part)}
 
 
 def _score(where: str, column: str, text: str) -> float | None:
@@ -123,9 +136,10 @@ def _score(where: str, column: str, text: str) -> float | None:
     if not text.strip():
         return None
     try:
-        score = float(text)
+        score = math.inf if "_" in text else float(text)  # Python takes 1_0 for 10
     except ValueError:
         score = math.inf
     if math.isinf(score):
-        raise UserError(f"{where}: {column} {text!r} is not a number; leave it empty if unknown")
+        told = f"{quoted(column)[1:-1]} {quoted(text)} is not a number"
+        raise UserError(f"{where}: {told}; leave it empty if unknown")
     return None if math.isnan(score) else score

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import csv
+import io
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.dataset.tables import read_text
 from pipeline.errors import UserError
+from pipeline.messages import counted, quoted
 
 VIDEO = Path("Video", "Segmented")
 AUDIO = Path("Audio", "WAV_16000", "Segmented")
@@ -59,7 +61,7 @@ class MosiArchive:
         What is not known is empty, as splits are. Raises UserError for a transcript or a score
         that can't be read.
         """
-        texts, scores, files = dict(self._texts()), dict(self._scores()), dict(self._files())
+        texts, scores, files = _once(self._texts()), _once(self._scores()), dict(self._files())
         for segment in sorted({*texts, *scores, *files}, key=_in_order):
             of_text, text = texts.get(segment, ("", ""))
             of_score, score = scores.get(segment, ("", ""))
@@ -76,19 +78,33 @@ class MosiArchive:
         path = next((place for place in places if place.is_file()), None)
         if path is None:
             return
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            for line, row in enumerate(csv.reader(file), 1):
+        reader = csv.reader(io.StringIO(read_text(path), newline=""))
+        try:
+            for row in reader:
+                where = f"{path}:{reader.line_num}"
                 if len(row) != 5:
-                    raise UserError(
-                        f"{path}:{line}: expected start, end, video, segment and score, got {row}"
-                    )
-                yield (row[2].strip(), row[3].strip()), (f"{path}:{line}", row[4].strip())
+                    got = f"got {counted(len(row), 'column')}"
+                    raise UserError(f"{where}: expected start, end, video, segment, score; {got}")
+                yield (row[2].strip(), row[3].strip()), (where, row[4].strip())
+        except csv.Error as error:
+            raise UserError(f"{path}:{reader.line_num}: {error}") from error
 
     def _files(self) -> Iterator[tuple[Segment, str]]:
         for place, suffix in ((VIDEO, ".mp4"), (AUDIO, ".wav")):
             for path in sorted((self.root / place).glob(f"*_*{suffix}")):
                 video, _, number = path.stem.rpartition("_")
                 yield (video, number), str(path)
+
+
+def _once(found: Iterator[tuple[Segment, tuple[str, str]]]) -> dict[Segment, tuple[str, str]]:
+    """The place and value of each segment; UserError where one has two values."""
+    known: dict[Segment, tuple[str, str]] = {}
+    for segment, (where, value) in found:
+        first = known.setdefault(segment, (where, value))
+        if first[1] != value:
+            name = quoted("_".join(segment))
+            raise UserError(f"{where}: segment {name} already appears at {first[0]}, otherwise")
+    return known
 
 
 def _lines(path: Path) -> Iterator[tuple[str, tuple[str, str]]]:
@@ -98,7 +114,8 @@ def _lines(path: Path) -> Iterator[tuple[str, tuple[str, str]]]:
         if not written.strip():
             continue
         if not delimiter:
-            raise UserError(f"{path}:{line}: expected `number{DELIMITER}text`, got {written!r}")
+            got = quoted(written)
+            raise UserError(f"{path}:{line}: expected `number{DELIMITER}text`, got {got}")
         yield number.strip(), (f"{path}:{line}", text.strip())
 
 

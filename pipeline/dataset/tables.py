@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from pipeline.errors import UserError
+from pipeline.io import strict_json
+from pipeline.messages import quoted
 from pipeline.system.process import allow_long_csv_fields
 
 TABLES = {".csv", ".jsonl"}
@@ -25,9 +26,11 @@ def rows(path: Path) -> Iterator[TableRow]:
 
 
 def read_text(path: Path) -> str:
-    """A file's text; UserError with the line where it isn't UTF-8."""
+    """A file's text; UserError where it can't be read, with the line where it isn't UTF-8."""
     try:
         return path.read_text(encoding="utf-8-sig")
+    except OSError as error:
+        raise UserError(f"{path} can't be read: {error.strerror}") from error
     except UnicodeDecodeError as error:
         line = error.object[: error.start].count(b"\n") + 1
         where = f"{error.reason} at byte {error.start}"
@@ -38,10 +41,14 @@ def _csv_rows(path: Path, text: str) -> Iterator[TableRow]:
     allow_long_csv_fields()
     reader = csv.DictReader(io.StringIO(text, newline=""), strict=True)
     try:
+        # Unnamed columns are what spreadsheets leave at the end.
+        if column := strict_json.repeated(filter(None, reader.fieldnames or ())):
+            raise UserError(f"{path}:{reader.line_num}: column {quoted(column)} appears twice")
         for row in reader:
             yield f"{path}:{reader.line_num}", row
     except csv.Error as error:
-        raise UserError(f"{path}:{reader.line_num}: {error}") from error
+        # Its own count ends at the last whole row.
+        raise UserError(f"{path}:{reader.reader.line_num}: {error}") from error
 
 
 def _json_rows(path: Path, text: str) -> Iterator[TableRow]:
@@ -49,9 +56,10 @@ def _json_rows(path: Path, text: str) -> Iterator[TableRow]:
         if not line.strip():
             continue
         try:
-            row = json.loads(line)
+            row = strict_json.loads(line)
         except ValueError as error:
             raise UserError(f"{path}:{number}: not JSON: {error}") from error
         if not isinstance(row, dict):
             raise UserError(f"{path}:{number}: expected one JSON object a line")
-        yield f"{path}:{number}", {k: "" if v is None else str(v) for k, v in row.items()}
+        plain = {k: v for k, v in row.items() if not isinstance(v, (dict, list))}  # no columns
+        yield f"{path}:{number}", {k: "" if v is None else str(v) for k, v in plain.items()}

@@ -78,7 +78,7 @@ def inspect(
             mark=RANDOM_MARK,
             random_note=random_note,
             random_stages=[n for f in found if f.state == OK for n in f.random_weights],
-            has_notes=any(f.reason or f.doubt for f in found),
+            has_notes=any(f.reason or f.doubt or f.stale for f in found),
         )
     )
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from pipeline.errors import DamagedError, UserError
 from pipeline.stage.field import Field
-from pipeline.stage.result import OK
+from pipeline.stage.result import DOUBTFUL, OK, STALE
 from pipeline.store.cache import Cache, StageView
 from pipeline.store.clips_table import ClipsTable
 from pipeline.weights.random_weights import random_among
@@ -26,8 +26,8 @@ class StageResult:
     """A stage's row of the clip.
 
     state: "ok", "missing", "failed", "not extracted" or "damaged"; reason: why it isn't "ok".
-    rows: by field, cut to the clip's real length. doubt: why they may mislead. attributes: of the
-    store, its provenance. row: its number in the store.
+    rows: by field, cut to the clip's real length. doubt: why they may mislead. stale: which of the
+    clip's files are gone. attributes: of the store, its provenance. row: its number in the store.
     """
 
     stage: str
@@ -42,6 +42,12 @@ class StageResult:
     url: str = ""
     row: int = 0
     doubt: str = ""
+    stale: str = ""
+
+    @property
+    def shown(self) -> str:
+        """The state as it is shown: that of an "ok" one tells what speaks against it."""
+        return STALE if self.stale else DOUBTFUL if self.doubt else self.state
 
     @property
     def extractor(self) -> str:
@@ -91,12 +97,14 @@ def results_of(
     """
     wanted = cache.identities if identities is None else identities
     return [
-        _read(StageView(cache.url, name, identity, cache.table), identity, number)
+        _read(StageView(cache.url, name, identity, cache.table), identity, cache.table, number)
         for name, identity in wanted.items()
     ]
 
 
-def _read(view: StageView, identity: Mapping[str, Any], number: int) -> StageResult:
+def _read(
+    view: StageView, identity: Mapping[str, Any], table: ClipsTable, number: int
+) -> StageResult:
     found = StageResult(view.name, identity, NOT_EXTRACTED, url=view.url, row=number)
     try:
         found = replace(found, attributes=view.attributes, fields=view.store.fields)
@@ -104,9 +112,11 @@ def _read(view: StageView, identity: Mapping[str, Any], number: int) -> StageRes
         if row is None:
             return found
         names = [n for n, f in found.fields.items() if not (f.ragged and n in LONG_FIELDS)]
-        rows = view.store.row(number, names).rows if row.state == OK else {}
+        is_ok = row.state == OK
+        rows = view.store.row(number, names).rows if is_ok else {}
+        stale = table.rows[number].why_stale(identity["reads"]) if is_ok else ""
         told = {name: getattr(row, name) for name in ("state", "reason", "length", "key", "doubt")}
-        return replace(found, rows=rows, **told)
+        return replace(found, rows=rows, stale=stale, **told)
     except DamagedError as error:
         return replace(found, state=DAMAGED, reason=str(error))
     except UserError:  # there is no store yet

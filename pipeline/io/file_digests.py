@@ -46,6 +46,17 @@ class Seen:
             return self.digest == UNREADABLE
 
 
+def glance(path: str, before: Seen) -> Seen | None:
+    """The file as it is, without reading it; None where only reading it can tell.
+
+    A file that looks as it did `before` has that digest; one of which no stamp is known, too.
+    """
+    stamp = _stamp(path)
+    if stamp is None:
+        return Seen(path, None, None)
+    return Seen(path, stamp, before.digest) if before.stamp in (None, stamp) else None
+
+
 class FileDigests:
     """SHA-256 of files, remembered by path, size, times of change and inode.
 

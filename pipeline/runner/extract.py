@@ -31,13 +31,22 @@ class RunOptions:
 
     name: what the cache calls the dataset, where that is not the dataset's own name. only: the
     stages to run, with what they need; all where none is named. retry: run clips that failed
-    again. traced: record what is done when.
+    again. traced: record what is done when. drop_missing: of clips whose files are gone, True drops
+    the features, False keeps them, None keeps them and stops the run where it is many. adopt: take
+    the cache over from another dataset.
     """
 
     name: str | None = None
     only: Sequence[str] = ()
     retry: bool = False
     traced: bool = False
+    drop_missing: bool | None = None
+    adopt: bool = False
+
+    @property
+    def of_plan(self) -> tuple[str | None, Sequence[str], bool, bool | None, bool]:
+        """What a plan depends on, in the order in which `prepare` takes it."""
+        return self.name, self.only, self.retry, self.drop_missing, self.adopt
 
 
 DEFAULTS = RunOptions()
@@ -130,8 +139,7 @@ def _planned(
 ) -> Plan:
     """The plan, with the table and every store in place for its tasks."""
     with span("plan"):
-        what = options.name, options.only, options.retry
-        plan = prepare(clips, stages_file, folder.absolute_url, *what)
+        plan = prepare(clips, stages_file, folder.absolute_url, *options.of_plan)
     with span("make stores"):
         plan.table.write(folder)
         _make_stores(plan, folder)

@@ -7,7 +7,7 @@ from typing import Any
 
 from pipeline.dag.spec import Stages
 from pipeline.dag.stage import Stage
-from pipeline.dag.task import REMOVED, Task
+from pipeline.dag.task import GONE, REMOVED, Task
 from pipeline.errors import ClipError
 from pipeline.stage.extractor import StreamingExtractor
 from pipeline.stage.result import OK, ClipInputs, ClipResult
@@ -19,7 +19,7 @@ Given = Mapping[str, Any] | ClipResult
 def gather(stages: Stages, stage: Stage, task: Task) -> list[ClipInputs | ClipResult]:
     """For each row its inputs, or the result of a row that has none because of a stage upstream."""
     extractor = stage.make()
-    alone = [row.removed or extractor.does_without(row.clip) for row in task.rows]
+    alone = [row.removed or row.gone or extractor.does_without(row.clip) for row in task.rows]
     columns = [_handed_on(stages[n], stage, task) for n in stage.needs] if not all(alone) else []
     return [
         _joined(task, row, [] if alone[row] else [column[row] for column in columns])
@@ -30,6 +30,8 @@ def gather(stages: Stages, stage: Stage, task: Task) -> list[ClipInputs | ClipRe
 def _joined(task: Task, row: int, given: Sequence[Given]) -> ClipInputs | ClipResult:
     if task.rows[row].removed:
         return ClipResult.missing(REMOVED)
+    if task.rows[row].gone:
+        return ClipResult.failed(f"{GONE}{task.rows[row].gone}")
     fields: dict[str, Any] = {}
     for one in given:
         if isinstance(one, ClipResult):

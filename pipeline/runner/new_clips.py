@@ -28,7 +28,8 @@ def extract_clips(
     """
     dataset = Dataset(NAME, ANYWHERE, tuple(clips), is_open=True)
     engine = engines.choose(serial=len(clips) <= stages.partition)  # dask gains nothing with one
-    done = bring_up_to_date(dataset, stages, engine, cache_url, RunOptions(retry=True), listener)
+    options = RunOptions(retry=True, drop_missing=True)  # what is asked for has to be there now
+    done = bring_up_to_date(dataset, stages, engine, cache_url, options, listener)
     for outcome in done.outcomes:
         if outcome.error:
             raise UserError(f"stage {outcome.stage!r}: {outcome.error}; fix it and run again")

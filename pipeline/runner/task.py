@@ -14,7 +14,7 @@ from functools import lru_cache
 
 from pipeline.dag.spec import Stages
 from pipeline.dag.stage import require_devices
-from pipeline.dag.task import Task
+from pipeline.dag.task import OVERTAKEN, Task
 from pipeline.errors import DamagedError, StageError, UserError
 from pipeline.messages import one_line
 from pipeline.runner import under_way
@@ -137,7 +137,7 @@ def _kept(store: Store, task: Task) -> dict[int, ClipResult]:
 def _overtaken(task: Task, rows: Iterable[int]) -> dict[int, ClipResult]:
     """A failure for each clip whose file is not what it was when its key was made."""
     return {
-        row: ClipResult.failed(f"{file.path} changed while this ran; run again")
+        row: ClipResult.failed(f"{file.path} {OVERTAKEN}")
         for row in rows
         for file in task.rows[row].files
         if not file.is_unchanged()

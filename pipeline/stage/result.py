@@ -13,6 +13,7 @@ from pipeline.errors import ClipError, MissingModalityError
 from pipeline.messages import printable
 
 OK, MISSING, FAILED = "ok", "missing", "failed"
+STALE = "stale"  # and of one whose features stand though its file is gone
 DOUBTFUL = "doubtful"  # how people are told of an ok clip whose features rest on a poor input
 
 

@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from pipeline.dataset.clip import MEDIA
 from pipeline.dataset.layouts import name_of
 from pipeline.errors import DamagedError, UserError
 from pipeline.io.folder import Folder
 from pipeline.io.hashing import sealed, unsealed
 from pipeline.stage.name import require_stage_names
+from pipeline.stage.result import OK
 from pipeline.store.clips_table import ClipsTable
 from pipeline.store.commit import Commit, RowState
 from pipeline.weights.random_weights import random_among
@@ -121,7 +123,10 @@ class Cache(Mapping[str, "StageView"]):
 
     @cached_property
     def clips(self) -> pd.DataFrame:
-        """The clips, in the order of every array that is read: id, text, label, split, …"""
+        """The clips, in the order of every array that is read: id, text, label, split, stale, …
+
+        `stale` says which of a clip's files can't be read any more; it is empty where all can.
+        """
         # pandas takes a second to import, and only a table needs it.
         import pandas as pd
 
@@ -130,7 +135,8 @@ class Cache(Mapping[str, "StageView"]):
         columns = {n: pd.Series([getattr(c, n) for c in clips], dtype=object) for n in _COLUMNS}
         modalities = sorted({name for clip in clips for name in clip.labels})
         scores = {f"label_{m}": [c.labels.get(m, np.nan) for c in clips] for m in modalities}
-        table = pd.DataFrame({**columns, **scores})
+        stale = [self.table.rows[i].why_stale(MEDIA) for i in self.table.present]
+        table = pd.DataFrame({**columns, "stale": pd.Series(stale, dtype=object), **scores})
         return table.astype({"label": "float64"})
 
     def __getitem__(self, stage: str) -> StageView:
@@ -233,6 +239,13 @@ class StageView:
     def doubts(self) -> list[str]:
         """Why a clip's features may mislead, poor as their input was; empty otherwise."""
         return [state.doubt for state in self._states()]
+
+    @cached_property
+    def stale(self) -> list[str]:
+        """Why a clip's features stand on files that are gone; empty where they don't."""
+        rows = (self._table.rows[number] for number in self._table.present)
+        of_ok = zip(rows, self._states(), strict=True)
+        return [row.why_stale(self._reads) if state.state == OK else "" for row, state in of_ok]
 
     @property
     def shape(self) -> tuple[int, ...]:

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from typing import Any
 
-from pipeline.dataset.clip import Clip
-from pipeline.dataset.load import Dataset
-from pipeline.errors import DamagedError, UserError
+from pipeline.dataset.clip import MEDIA, Clip
+from pipeline.errors import DamagedError
 from pipeline.io import hashing
-from pipeline.io.file_digests import FileDigests, Seen
+from pipeline.io.file_digests import Seen
 from pipeline.io.folder import Folder
 
 FILE = "clips.json"
@@ -27,7 +25,8 @@ class Row:
 
     removed: gone from the dataset; its row stays, so that no other clip moves. known_as: the id
     under which it came; it outlives a new name, and so do its results. files: its media as they
-    were when the digests were taken, in the process that took them.
+    were when the digests were taken. stale: by part, why its file can't be read any more; its
+    digest is then the last one that was known, so that what was made of it stands.
     """
 
     clip: Clip
@@ -35,11 +34,16 @@ class Row:
     removed: bool = False
     known_as: str = ""
     files: Mapping[str, Seen] = field(default_factory=dict, compare=False)
+    stale: Mapping[str, str] = field(default_factory=dict)
 
     def key(self, parts: Iterable[str]) -> str:
         """`id@digest`, the digest over the sorted parts that a stage's result depends on."""
         content = [f"{part} {self.digests.get(part, ABSENT)}" for part in parts]
         return f"{self.known_as or self.clip.id}@{hashing.of_text(' '.join(content))[:16]}"
+
+    def why_stale(self, parts: Iterable[str]) -> str:
+        """Why what was made of these parts stands on files that are gone; empty where none is."""
+        return "; ".join(self.stale[part] for part in MEDIA if part in self.stale and part in parts)
 
 
 @dataclass(frozen=True)
@@ -104,86 +108,30 @@ class ClipsTable:
         return [number for number, row in enumerate(self.rows) if not row.removed]
 
 
-def merged(known: ClipsTable | None, dataset: Dataset, name: str | None = None) -> ClipsTable:
-    """The known table brought up to date: known clips keep their rows, new ones are appended.
-
-    A new clip with the content of one that is gone is that clip under another name, and takes its
-    row. name: what the cache calls the dataset, where that is not the dataset's own name.
-
-    Raises UserError where no id is known, nor half of the contents: another dataset of that name.
-    """
-    if known and known.imported:
-        raise UserError(
-            f"the cache of {known.name!r} was imported from {known.root}; give {dataset.root} "
-            "another name with --name, or another --cache"
-        )
-    old = known.rows if known else ()
-    known_ids = {row.clip.id for row in old}
-    fresh = {row.clip.id: row for row in _digested(dataset.clips)}
-    kept = [_brought_up(row, fresh.get(row.clip.id)) for row in old]
-    added = [row for id, row in fresh.items() if id not in known_ids]
-    rows = _renamed(kept, added)
-    renamed = len(fresh) - (len(rows) - len(old))
-    is_other = known_ids.isdisjoint(fresh) and 2 * renamed < len(fresh)
-    if dataset.is_open:
-        is_other = known is not None and known.root != str(dataset.root)
-    if known and old and is_other:
-        raise UserError(
-            f"the cache of {known.name!r} holds another dataset ({known.root}): no clip is in "
-            f"both; give {dataset.root} another name with --name, or another --cache"
-        )
-    language = known.language if known else dataset.language
-    return ClipsTable(name or dataset.name, language, str(dataset.root), tuple(rows))
-
-
-def _brought_up(row: Row, fresh: Row | None) -> Row:
-    return replace(fresh, known_as=row.known_as) if fresh else replace(row, removed=True)
-
-
-def _renamed(kept: list[Row], added: list[Row]) -> list[Row]:
-    """All rows, each added one in the place of a removed one of the same content, if any."""
-    gone: dict[str, list[int]] = {}
-    for number, row in enumerate(kept):
-        if row.removed:
-            gone.setdefault(hashing.of_json(row.digests), []).append(number)
-    rows = list(kept)
-    for row in added:
-        places = gone.get(hashing.of_json(row.digests)) if gone else None
-        if places:
-            place = places.pop(0)
-            rows[place] = replace(row, known_as=kept[place].known_as or kept[place].clip.id)
-        else:
-            rows.append(row)
-    return rows
-
-
-def _digested(clips: Sequence[Clip]) -> list[Row]:
-    def digested(clip: Clip) -> Row:
-        media = {"video": clip.video, "audio": clip.audio}
-        files = {part: digests.see(path) for part, path in media.items() if path}
-        found = {part: file.digest for part, file in files.items() if file.digest}
-        return Row(clip, {**found, "text": hashing.of_text(clip.text)}, files=files)
-
-    with FileDigests() as digests, ThreadPoolExecutor(max_workers=8) as pool:
-        return list(pool.map(digested, clips))
-
-
 def _entry(row: Row, root: str) -> dict[str, Any]:
     entry = asdict(row.clip)
-    for part in ("video", "audio"):
+    for part in MEDIA:
         if path := entry[part]:
             path = os.path.abspath(path)
             entry[part] = os.path.relpath(path, root) if _below(path, root) else path
-    known_as = {"known_as": row.known_as} if row.known_as else {}
-    return {**entry, "digests": row.digests, "removed": row.removed, **known_as}
+    stamps = {part: list(file.stamp) for part, file in row.files.items() if file.stamp}
+    rare = {"known_as": row.known_as, "stamps": stamps, "stale": dict(row.stale)}
+    told = {name: value for name, value in rare.items() if value}
+    return {**entry, "digests": row.digests, "removed": row.removed, **told}
 
 
 def _row(entry: dict[str, Any], root: str) -> Row:
-    fields = {k: v for k, v in entry.items() if k not in ("digests", "removed", "known_as")}
-    for part in ("video", "audio"):
-        if path := fields[part]:
-            fields[part] = os.path.join(root, path)
-    return Row(Clip(**fields), entry["digests"], entry["removed"], entry.get("known_as", ""))
+    of_clip = {name: entry[name] for name in Clip.__dataclass_fields__}
+    for part in MEDIA:
+        if path := of_clip[part]:
+            of_clip[part] = os.path.join(root, path)
+    clip, digests = Clip(**of_clip), entry["digests"]
+    files = {
+        part: Seen(getattr(clip, part) or "", (size, time_ns), digests.get(part))
+        for part, (size, time_ns) in entry.get("stamps", {}).items()
+    }
+    told = entry["removed"], entry.get("known_as", "")
+    return Row(clip, digests, *told, files, entry.get("stale", {}))
 
 
 def _below(path: str, root: str) -> bool:

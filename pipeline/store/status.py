@@ -25,9 +25,9 @@ class StageStatus:
     """One stage.
 
     partitions: (done, all); width: of the first field; notes: on ok clips; doubts: why
-    the features of some may mislead; damaged: the commits that can't be believed, by partition: it
-    is to be made again. weights: the id of its own, if it has any; random_weights: the stages with
-    random ones on which its features rest.
+    the features of some may mislead; stale: which files of ok clips are gone; damaged: the commits
+    that can't be believed, by partition: it is to be made again. weights: the id of its own, if it
+    has any; random_weights: the stages with random ones on which its features rest.
     """
 
     stage: str
@@ -42,6 +42,7 @@ class StageStatus:
     damaged: dict[int, str] = field(default_factory=dict)
     weights: str | None = None
     random_weights: tuple[str, ...] = ()
+    stale: tuple[tuple[str, str], ...] = ()
 
     @property
     def marked(self) -> str:
@@ -57,6 +58,7 @@ class StageStatus:
             "problems": [{"clip": p.clip, "reason": p.reason} for p in self.problems],
             "notes": [{"clip": clip, "note": note} for clip, note in self.notes],
             "doubtful": [{"clip": clip, "doubt": doubt} for clip, doubt in self.doubts],
+            "stale": [{"clip": clip, "reason": reason} for clip, reason in self.stale],
             "width": self.width,
             "bytes": self.size_bytes,
             "weights": self.weights,
@@ -86,6 +88,15 @@ def problems_at_source(stages: list[StageStatus]) -> list[tuple[str, Problem]]:
     ]
 
 
+def stale_once(stages: Sequence[StageStatus]) -> list[tuple[str, str, str]]:
+    """Stage, clip and which of its files are gone, at the first stage that has features of them."""
+    first: dict[tuple[str, str], str] = {}
+    for stage in stages:
+        for pair in stage.stale:
+            first.setdefault(pair, stage.stage)
+    return [(stage, *pair) for pair, stage in first.items()]
+
+
 def _stage_status(cache: Cache, view: StageView) -> StageStatus:
     rows, table = view.committed, cache.table
     size = view.store.partition
@@ -108,4 +119,9 @@ def _stage_status(cache: Cache, view: StageView) -> StageStatus:
         damaged={n: commit.damage for n, commit in view.commits.items() if commit.damage},
         weights=view.identity.get("weights_id"),
         random_weights=tuple(view.random_weights),
+        stale=tuple(
+            (ids[n], why)
+            for n, row in rows.items()
+            if row.state == OK and (why := table.rows[n].why_stale(view.identity["reads"]))
+        ),
     )

@@ -10,6 +10,7 @@ from click.testing import CliRunner
 from model.cli.group import main
 from pipeline.dataset.clip import Clip
 from pipeline.io.folder import Folder
+from pipeline.io.hashing import of_text
 from pipeline.stage.field import Field
 from pipeline.stage.result import ClipResult
 from pipeline.store.cache import set_current, store_url
@@ -53,7 +54,8 @@ class Reported:
 
     def extract(self, partitions: Iterable[int] = range(4)) -> None:
         """Write the stores of three stages, so far as `partitions` go."""
-        url, rows = str(self.cache_root / NAME), tuple(Row(clip) for clip in self.clips)
+        url = str(self.cache_root / NAME)
+        rows = tuple(Row(clip, {"text": of_text(clip.text)}) for clip in self.clips)
         ClipsTable(NAME, "en", str(self.folder), rows).write(Folder(url))
         stages = {
             "faces": (Field(("step", 112, 112, 3), "uint8"), _faces),
@@ -86,8 +88,8 @@ class Reported:
         with (self.folder / "label.csv").open("w", newline="") as file:
             rows = csv.writer(file)
             rows.writerow(["video_id", "clip_id", "text", "label", "annotation", "mode"])
-            for i, clip in enumerate(self.clips):
-                rows.writerow(["v", f"{i:02d}", clip.text, clip.label, "", clip.split])
+            for clip in self.clips:
+                rows.writerow([*clip.id.split("/"), clip.text, clip.label, "", clip.split])
 
 
 def _clip(i: int) -> Clip:

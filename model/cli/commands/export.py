@@ -48,12 +48,12 @@ def export(
     """
     from pipeline.formats.bundle import atomic_output
     from pipeline.messages import counted
-    from pipeline.store.cache import locate, open_cache
+    from pipeline.store.dataset_cache import open_dataset
 
     if tokenizer and format_name != "mmsa":
         raise UserError("--tokenizer goes with --format mmsa")
     notes: list[str] = []
-    cache = open_cache(locate(dataset, cache_root, name))
+    cache = open_dataset(dataset, cache_root, name)
     bundle = _bundle(cache, _channels(cache, stages, notes), notes)
     if format_name in LABELLED:
         bundle = _labelled(bundle, notes)

@@ -84,6 +84,7 @@ def predict(
     console = Terminal(stderr=True)
     folder = find_run(run, runs, lambda why: click.echo(f"passed over: {why}", err=True))
     if str(folder) != run.rstrip("/"):
+        _require_trained_on(run, folder)
         click.echo(f"newest run of {run}: {folder}", err=True)
     model = TrainedModel(folder, _by_stage(weights), is_trusted)
     if not model.is_sealed:
@@ -97,6 +98,23 @@ def predict(
     else:
         _print(model, found)
     sys.exit(CLIPS_FAILED if any(one.error for one in found) else OK)
+
+
+def _require_trained_on(dataset: str, folder: Path) -> None:
+    """Raise UserError where the run is of another dataset that bears the same name."""
+    from model.runs.files import PROVENANCE, read_json
+    from pipeline.io.folder import Folder
+    from pipeline.store.clips_table import ClipsTable
+    from pipeline.store.dataset_cache import is_of
+
+    provenance = read_json(folder, PROVENANCE)
+    known = ClipsTable.read(Folder(provenance["cache"]))
+    root = provenance.get("root") or (known.root if known else None)
+    if not is_of(dataset, root, known):
+        raise UserError(
+            f"the newest run of that name, {folder}, was trained on {root} and not on {dataset}; "
+            f"give the folder of a run, or train on {dataset}"
+        )
 
 
 def _clips(

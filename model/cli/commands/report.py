@@ -53,8 +53,9 @@ def _context(dataset: str, cache_root: str, name: str | None, runs: Path) -> Rep
     from model.runs.run import runs_of
     from pipeline.dataset.load import load
     from pipeline.io.folder import Folder
-    from pipeline.store.cache import locate, open_cache
+    from pipeline.store.cache import locate
     from pipeline.store.clips_table import ClipsTable
+    from pipeline.store.dataset_cache import open_dataset
     from pipeline.store.status import status
 
     given = {"cache": (cache_root, "cache"), "name": (name, None), "runs": (str(runs), "runs")}
@@ -64,7 +65,7 @@ def _context(dataset: str, cache_root: str, name: str | None, runs: Path) -> Rep
         loaded = load(dataset)
         found = ReportContext(name or loaded.name, dataset, options, loaded.language, loaded.clips)
     else:
-        cache = open_cache(url)
+        cache = open_dataset(dataset, cache_root, name, partly=True)
         table, stages = cache.table, status(cache)
         clips = [table.rows[number].clip for number in table.present]
         found = ReportContext(table.name, dataset, options, table.language, clips, cache, stages)

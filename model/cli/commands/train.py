@@ -48,9 +48,10 @@ def train(
 ) -> None:
     """Train a model on the cached features of a dataset.
 
-    DATASET is a folder, a manifest or the name of a cached dataset. Settings come from the model's
-    preset for the dataset's scale, except for options given here. The best epoch is chosen on the
-    validation split; the test split is read once, after that.
+    DATASET is a folder or a manifest, whose labels and splits are read as they are now; or the name
+    of a cached dataset, or the cache, with those of the last extraction. Settings come from the
+    model's preset for the dataset's scale, except for options given here. The best epoch is chosen
+    on the validation split; the test split is read once, after that.
 
     Each training writes a new folder, RUNS/<dataset>-<model>-seed<seed>, with -2, -3 … appended
     where that exists.

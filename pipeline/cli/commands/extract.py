@@ -49,6 +49,13 @@ MOST_NUMBERS = 5  # of partitions in one line
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the plan as one JSON object.")
 @click.option("--retry", is_flag=True, help="Also run clips that failed before.")
+@click.option(
+    "--drop-missing/--keep-missing",
+    default=None,
+    help="Drop or keep the features of clips whose files are gone. By default they are kept, and "
+    "nothing runs where many are gone.",
+)
+@click.option("--adopt", is_flag=True, help="Take the cache over from another dataset.")
 @click.option("--serial", is_flag=True, help="Use a plain loop instead of dask.")
 @click.option(
     "--workers", type=click.IntRange(min=1), help="Number of worker processes, instead of threads."
@@ -76,7 +83,7 @@ def extract(
     """Extract missing or outdated features of DATASET.
 
     DATASET is a folder with label.csv and Raw/, or a manifest (.csv, .jsonl). Features that are in
-    the cache already are not computed again.
+    the cache already are not computed again, and are kept where a clip's file is gone.
     """
     if as_json and not plan_only:
         raise UserError("--json goes with --plan")
@@ -120,7 +127,7 @@ def _print_plan(
     from pipeline.store.cache import locate
 
     url, clips = locate(path, cache_root, options.name), dataset.load(path)
-    plan = prepare(clips, stages, url, options.name, options.only, options.retry)
+    plan = prepare(clips, stages, url, *options.of_plan)
     if as_json:
         content = {"stages_file": str(stages), **plan.to_json()}
         click.echo(json.dumps(content, indent=2, ensure_ascii=False))
@@ -147,9 +154,11 @@ def _print_summary(done: Extraction, retried: bool) -> int:
     from pipeline.runner.log import place
     from pipeline.stage.result import FAILED
     from pipeline.store.cache import open_cache
+    from pipeline.store.status import stale_once
     from pipeline.store.status import status as of
 
     stages = [s for s in of(open_cache(done.cache_url)) if s.stage in done.stages]
+    stale = {clip for _, clip, _ in stale_once(stages)}
     failed = {p.clip for stage in stages for p in stage.problems if p.state == FAILED}
     if done.outcomes:
         seconds: dict[str, float] = defaultdict(float)
@@ -167,10 +176,16 @@ def _print_summary(done: Extraction, retried: bool) -> int:
     if failed:
         again = _command() + ("" if retried else " --retry")
         click.echo(f"{counted(len(failed), 'clip')} failed; to try again: {again}", err=True)
+    if stale:
+        click.echo(
+            f"{counted(len(stale), 'clip')} stale: features are kept though their files are gone; "
+            f"restore the files, or drop the features: {_command()} --drop-missing",
+            err=True,
+        )
     errors = _print_errors(done)
     if any(outcome.traces for outcome in done.outcomes):
         click.echo(f"Tracebacks of unexpected errors: {place(done.cache_url)}", err=True)
-    return CLIPS_FAILED if errors or failed else OK
+    return CLIPS_FAILED if errors or failed or stale else OK
 
 
 def _print_errors(done: Extraction) -> int:

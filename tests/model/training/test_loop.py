@@ -331,6 +331,7 @@ class Stage:
         self.lengths = np.array(lengths)
         self.reasons = ["" if length else f"no {name}" for length in lengths]
         self.doubts = [""] * len(lengths)
+        self.stale = [""] * len(lengths)
         self.identity: dict[str, Any] = {}
         self.random_weights = [name] if weights == "random" else []
         self.attributes = {"weights": {"id": weights, "digest": weights}}
@@ -369,6 +370,7 @@ class Stages(dict[str, Stage]):
         self.clips = pd.DataFrame({**made, **columns})
         self.url, self.name = "cache/made", "made"
         self.command, self.imported_from = "smp extract", None
+        self.table = SimpleNamespace(root="/talks")
 
 
 def cache_of(*stages: Stage, **columns: list) -> Any:
@@ -520,6 +522,14 @@ class TestSamples:
         stage._features[1, 2, 0] = np.inf
         with pytest.raises(UserError, match="'bert': the features of 1 clips"):
             load_samples(cache_of(stage))
+
+    def test_stale_clips_are_trained_on_and_counted(self):
+        faces, bert = counting("resnet18", [3, 4, 5, 6]), counting("bert", [3, 4, 5, 6])
+        faces.stale = ["", "video is gone: a.mp4", "video is gone: b.mp4", ""]
+        samples = load_samples(cache_of(faces, bert))
+        told = "stale clips, whose features stand though their files are gone: 1 valid, 1 test"
+        assert told in samples.notes
+        assert len(samples.ids) == 4
 
     def test_a_cache_without_features_is_told(self):
         with pytest.raises(UserError, match="smp extract"):

@@ -309,3 +309,12 @@ def test_many_findings_are_cut_short_unless_all_are_asked_for(tmp_path: Path) ->
     assert "empty text: 30\n" in short
     assert "… and 20 more" in short
     assert smp(tmp_path / "d", "--all").output.count("no transcript") == 30
+
+
+def test_columns_that_look_like_labels_are_named(folder: Path) -> None:
+    rows = [f"{row},Ann,1,0" for row in ROWS.values()]
+    table(folder, rows, f"{HEAD},labeled_by,Label_T,label_T")
+    done = smp(folder)
+    assert done.exit_code == 0, "a warning"
+    told = "labeled_by, Label_T: not taken as labels, which are `label` and `label_…`"
+    assert f"{folder / 'label.csv'}: {told}" in done.stdout

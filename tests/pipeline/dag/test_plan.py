@@ -17,6 +17,7 @@ from pipeline.runner.serial import run_serially
 from pipeline.runner.stop import Stop
 from pipeline.runner.types import Outcome
 from tests.conftest import Transcripts
+from tests.support.films import Films
 
 TEXTS = ["hello", "world", "a third", "a fourth", "a fifth", "a sixth"]
 LETTERS: dict[str, object] = {"extractor": "tests.support.toys.letters"}
@@ -257,29 +258,9 @@ def test_the_language_stays_what_it_was(transcripts: Transcripts) -> None:
     assert ran(transcripts) == {(s, p) for s in ("letters", "doubled") for p in (1, 2, 3)}
 
 
-class Films:
-    """Clips of which a stage looks at the video's size alone."""
-
-    def __init__(self, transcripts: Transcripts) -> None:
-        self.transcripts = transcripts
-        transcripts.texts(TEXTS)
-        self.file(0).parent.mkdir(parents=True)
-        for i in range(len(TEXTS)):
-            self.file(i).write_text("x" * i)
-        spec = {"partition": 4, "stages": {"sizes": {"extractor": "tests.support.toys.sizes"}}}
-        transcripts.stages_file.write_text(yaml.safe_dump(spec))
-
-    def file(self, number: int) -> Path:
-        return self.transcripts.folder / "Raw" / "v" / f"{number:04d}.mp4"
-
-    @property
-    def states(self) -> list[str]:
-        return list(open_cache(self.transcripts.cache_url)["sizes"].states)
-
-
 @pytest.fixture
 def films(transcripts: Transcripts) -> Films:
-    return Films(transcripts)
+    return Films(transcripts, TEXTS)
 
 
 def test_a_file_that_changes_while_it_is_read_fails_and_runs_again_by_itself(films: Films) -> None:

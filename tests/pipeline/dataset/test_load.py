@@ -1,7 +1,9 @@
 """Adapters: what they read, and what they refuse with file and line."""
 
 import json
+from contextlib import suppress
 from pathlib import Path
+from random import Random
 
 import pytest
 
@@ -146,3 +148,96 @@ def test_the_language_is_that_of_most_transcripts(
 ) -> None:
     lines = [f"v,{i},{text},0,,train" for i, text in enumerate(texts)]
     assert dataset.load(label_csv(tmp_path / "d", *lines)).language == language
+
+
+@pytest.mark.parametrize("column", ["text", "label", "label_T", "mode", "extra"])
+def test_a_column_that_appears_twice_is_refused(tmp_path: Path, column: str) -> None:
+    head = f"{HEAD},label_T,extra,{column}"
+    told = rf"label.csv:1: column '{column}' appears twice"
+    with pytest.raises(UserError, match=told):
+        dataset.load(label_csv(tmp_path / "d", "v,1,hm,0,,train,0,x,y", head=head))
+
+
+def test_columns_without_a_name_are_no_matter(tmp_path: Path) -> None:
+    (clip,) = dataset.load(label_csv(tmp_path / "d", "v,1,hm,0,,train,,", head=f"{HEAD},,")).clips
+    assert clip.text == "hm"
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ('{"id": "a", "text": "x", "label": 1, "label": 2, "split": "test"}', "'label' appears tw"),
+        ('{"id": "a", "text": "x", "label": 1e400, "split": "test"}', "'inf' is not a number"),
+        ('{"id": "a", "text": "x", "label": Infinity, "split": "test"}', "'inf' is not a number"),
+        ('{"id": "a", "text": "x", "label": true, "split": "test"}', "'True' is not a number"),
+        ('{"id": "a", "text": {"x": 1}, "label": 1, "split": "test"}', "no column text"),
+        ('{"id": "a", "text": "x", "label": ' + "9" * 5000 + "}", "not JSON"),
+        ('{"id": "a", "text": "x", "more": ' + "[" * 100_000 + "}", "nested too deeply"),
+        ('{"id": "a", "text": "x", "label": 1, "split": "test", "video": "a\\u0000b"}', "a NUL"),
+    ],
+)
+def test_a_line_that_cannot_be_right_is_refused_with_its_number(
+    tmp_path: Path, line: str, told: str
+) -> None:
+    first = '{"id": "b", "text": "", "label": NaN, "split": "train", "more": {"nested": [1]}}'
+    (tmp_path / "d.jsonl").write_text(f"{first}\n{line}\n")
+    with pytest.raises(UserError, match=rf"d.jsonl:2: .*{told}"):
+        dataset.load(tmp_path / "d.jsonl")
+
+
+@pytest.mark.parametrize("score", ["1e400", "-1e999", "inf", "1_0", "0x1", "one"])
+def test_a_score_that_is_no_number_is_refused(tmp_path: Path, score: str) -> None:
+    with pytest.raises(UserError, match=rf"label.csv:2: label '{score}' is not a number"):
+        dataset.load(label_csv(tmp_path / "d", f"v,1,hm,{score},,train"))
+
+
+def test_a_column_is_a_label_by_its_whole_name(tmp_path: Path) -> None:
+    others = "labeled_by,label2,relabel_T,label_,Label_V,label_T"
+    row = "v,1,hm,0.5,,train,Ann,7,8,9,0,0.25"
+    (clip,) = dataset.load(label_csv(tmp_path / "d", row, head=f"{HEAD},{others}")).clips
+    assert (clip.label, clip.labels) == (0.5, {"T": 0.25})
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (HEAD.encode("utf-16"), r"label.csv:1: not UTF-8"),
+        (f"{HEAD}\nv,1,caf\xe9,0,,train".encode("latin-1"), r"label.csv:2: not UTF-8"),
+        (f"{HEAD}\nv,1,{'x' * (1 << 24)}x,0,,train".encode(), r"label.csv:2: field larger than"),
+        (f'{HEAD}\nv,1,"never closed,0,,train'.encode(), r"label.csv:2: unexpected end of data"),
+        (b",".join(b"%d" % n for n in range(10**6)) + b"\n1\n", r"no column .*and \d+ more$|expec"),
+        (f"{HEAD}\nv,1,hm,{'high' * 10**6},,train".encode(), r"label 'high.*…' is not a number"),
+    ],
+    ids=["utf-16", "latin-1", "huge field", "no end", "a million columns", "a huge score"],
+)
+def test_a_table_that_cannot_be_read_is_one_short_line(
+    tmp_path: Path, content: bytes, told: str
+) -> None:
+    label_csv(tmp_path / "d").joinpath("label.csv").write_bytes(content)
+    with pytest.raises(UserError, match=told) as refused:
+        dataset.load(tmp_path / "d")
+    assert len(str(refused.value)) < 1000
+
+
+@pytest.mark.parametrize("suffix", ["csv", "jsonl"])
+def test_whatever_a_table_holds_it_is_read_or_refused(tmp_path: Path, suffix: str) -> None:
+    """Bytes changed, cut, doubled and put elsewhere, from a seed."""
+    head = b"id,video,text,label,label_T,split\n"
+    lines = [b"a,a.mp4,hello,0.5,1,train\n", b'b,,"two\nlines",,nan,test\n']
+    if suffix == "jsonl":
+        head = b""
+        row = {"id": "a", "video": "a.mp4", "text": "x", "label": 0.5, "label_T": 1}
+        lines = [json.dumps({**row, "id": id, "split": "test"}).encode() + b"\n" for id in "ab"]
+    whole, random = head + b"".join(lines), Random(0)
+    odd = [b"\0", b"\xff", b"\xef\xbb\xbf", b'"', b",", b"\n", b"\r", b"1e400", b"{", b"[" * 5000,
+           "\u2028".encode(), b"\\ud800", b"9" * 5000]  # fmt: skip
+    path = tmp_path / f"d.{suffix}"
+    for _ in range(400):
+        content = bytearray(whole)
+        for _ in range(random.randint(1, 4)):
+            start, stop = sorted(random.randrange(len(content) + 1) for _ in range(2))
+            put = random.choice([random.choice(odd), bytes(content[start:stop]) * 2, b""])
+            content[start : min(stop, start + random.randint(0, 6))] = put
+        path.write_bytes(content)
+        with suppress(UserError):
+            dataset.load(path)

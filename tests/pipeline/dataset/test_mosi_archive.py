@@ -104,6 +104,17 @@ def test_segments_without_transcript_and_transcripts_without_media_are_clips(
         ),
         ("Labels/OpinionLevelSentiment.csv", b"0,1,v,1\n", r"Sentiment.csv:1: expected start, end"),
         ("Labels/OpinionLevelSentiment.csv", b"0,1,v,1,bad\n", r"label 'bad' is not a number"),
+        ("Labels/OpinionLevelSentiment.csv", b"0,1,v,1,\xff\n", r"Sentiment.csv:1: not UTF-8"),
+        (
+            "Labels/OpinionLevelSentiment.csv",
+            b"0,1,v,1,1\n0,1,v,1,1\n0,1,v,1,2\n",
+            r"Sentiment.csv:3: segment 'v_1' already appears at .*Sentiment.csv:1, otherwise",
+        ),
+        (
+            "Transcript/Segmented/v.annotprocessed",
+            b"1_DELIM_a\n1_DELIM_b\n",
+            r"annotprocessed:2: segment 'v_1' already appears at .*annotprocessed:1, otherwise",
+        ),
     ],
 )
 def test_what_cannot_be_read_is_refused_with_file_and_line(

@@ -1,0 +1,202 @@
+"""A dataset as it is now, brought together with the table that its cache has of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+
+from pipeline.dataset.clip import MEDIA, Clip
+from pipeline.dataset.load import Dataset
+from pipeline.errors import DataError, UserError
+from pipeline.io import hashing
+from pipeline.io.file_digests import UNREADABLE, FileDigests, Seen, glance
+from pipeline.messages import counted, listed
+from pipeline.store.clips_table import ClipsTable, Row
+
+NOTHING = (None, UNREADABLE, hashing.of_bytes(b""))  # digests of media that hold no content
+THREADS = 8  # a network disk answers many questions at once
+NAMED = 3  # clips; the others are counted
+NEVER = (-1, -1)  # the stamp of no file
+
+Part = tuple[str, str]  # the id of a clip, and one of MEDIA
+
+
+def merged(
+    known: ClipsTable | None,
+    dataset: Dataset,
+    name: str | None = None,
+    drop_missing: bool = False,
+    adopt: bool = False,
+) -> ClipsTable:
+    """The known table brought up to date: known clips keep their rows, new ones are appended.
+
+    A new clip with the content of one that is gone is that clip under another name, and takes its
+    row. A clip whose file is gone, empty or unreadable keeps the digest that it had and is stale.
+
+    name: what the cache calls the dataset, where that is not the dataset's own name. drop_missing:
+    take such a clip as it is, so that its features go. adopt: take over a cache that was extracted
+    from another dataset. Raises UserError where it is another's otherwise, or was imported.
+    """
+    rows = _rows(known, _digested(dataset.clips), drop_missing)
+    if known:
+        _require_own(known, dataset, rows, adopt)
+    language = known.language if known else dataset.language
+    return ClipsTable(name or dataset.name, language, str(dataset.root), tuple(rows))
+
+
+def in_step(known: ClipsTable, dataset: Dataset) -> ClipsTable:
+    """The known table with the dataset's labels, splits and files as they are now, for a reader.
+
+    Only files that look otherwise than when they were extracted are read.
+    Raises UserError where the cache is another dataset's.
+    """
+    rows = _rows(known, _digested(dataset.clips, known))
+    _require_own(known, dataset, rows)
+    return replace(known, root=str(dataset.root), rows=tuple(rows))
+
+
+def require_current(known: ClipsTable, now: ClipsTable) -> None:
+    """Raise DataError where clips of `now` are new, or are not what was extracted."""
+    new = [row.clip.id for row in now.rows[len(known.rows) :]]
+    pairs = zip(known.rows, now.rows, strict=False)
+    changed = [row.clip.id for was, row in pairs if not row.removed and row.digests != was.digests]
+    kinds = ((changed, "changed"), (new, "came"))
+    told = [f"{counted(len(c), 'clip')} {what} ({listed(c, NAMED)})" for c, what in kinds if c]
+    if told:
+        raise DataError(f"{now.name}: {' and '.join(told)} since `smp extract`; run it again")
+
+
+def _rows(known: ClipsTable | None, fresh: Sequence[Row], drop_missing: bool = False) -> list[Row]:
+    old = known.rows if known else ()
+    by_id = {row.clip.id: row for row in fresh}
+    known_ids = {row.clip.id for row in old}
+    kept = [_brought_up(row, by_id.get(row.clip.id), drop_missing) for row in old]
+    return _renamed(kept, [row for row in fresh if row.clip.id not in known_ids])
+
+
+def _brought_up(row: Row, fresh: Row | None, drop_missing: bool) -> Row:
+    if fresh is None:
+        return replace(row, removed=True)
+    fresh = replace(fresh, known_as=row.known_as)
+    return fresh if drop_missing else _standing(row, fresh)
+
+
+def _standing(row: Row, fresh: Row) -> Row:
+    """The fresh row, with what was known of the media that are there no more."""
+    lost = [
+        part
+        for part in MEDIA
+        if row.digests.get(part) not in NOTHING and fresh.digests.get(part) in NOTHING
+    ]
+    if not lost:
+        return fresh
+    # A part that is named no more is gone too: so a layout tells that its whole folder is.
+    paths = {part: getattr(fresh.clip, part) or getattr(row.clip, part) for part in lost}
+    how = {None: "is gone", UNREADABLE: "can't be read"}
+    return replace(
+        fresh,
+        clip=replace(fresh.clip, **paths),
+        digests={**fresh.digests, **{part: row.digests[part] for part in lost}},
+        files={**fresh.files, **{part: row.files[part] for part in lost if part in row.files}},
+        stale={
+            part: f"{part} {how.get(fresh.digests.get(part), 'is empty')}: {paths[part]}"
+            for part in lost
+        },
+    )
+
+
+def _renamed(kept: list[Row], added: list[Row]) -> list[Row]:
+    """All rows, each added one in the place of a removed one of the same content, if any."""
+    gone: dict[str, list[int]] = {}
+    for number, row in enumerate(kept):
+        if row.removed:
+            gone.setdefault(hashing.of_json(row.digests), []).append(number)
+    rows = list(kept)
+    for row in added:
+        places = gone.get(hashing.of_json(row.digests)) if gone else None
+        if places:
+            place = places.pop(0)
+            rows[place] = replace(row, known_as=kept[place].known_as or kept[place].clip.id)
+        else:
+            rows.append(row)
+    return rows
+
+
+def holds(known: ClipsTable, dataset: Dataset) -> bool:
+    """Whether the cache is of this dataset, which may have moved and changed in part."""
+    return not known.imported and _is_own(
+        known, dataset, _rows(known, _digested(dataset.clips, known))
+    )
+
+
+def _is_own(known: ClipsTable, dataset: Dataset, rows: Sequence[Row]) -> bool:
+    """Whether the table, brought up to `rows`, is still of the same dataset.
+
+    One that moved is the same as long as half of its clips are what they were.
+    """
+    has_moved = known.root != str(dataset.root)
+    if dataset.is_open:
+        return not has_moved
+    ids = {row.clip.id for row in known.rows}
+    is_renewed = ids.isdisjoint(clip.id for clip in dataset.clips)
+    is_much = 2 * _same(known, rows) >= min(len(dataset.clips), len(known.present))
+    return is_much or not (has_moved or is_renewed)
+
+
+def _same(known: ClipsTable, rows: Sequence[Row]) -> int:
+    """How many clips are as they were."""
+    pairs = zip(known.rows, rows, strict=False)
+    return sum(not now.removed and now.digests == was.digests for was, now in pairs)
+
+
+def _require_own(
+    known: ClipsTable, dataset: Dataset, rows: Sequence[Row], adopt: bool = False
+) -> None:
+    """Raise UserError where the cache is another dataset's."""
+    way = f"give {dataset.root} another name with --name, or another --cache"
+    if known.imported:
+        raise UserError(f"the cache of {known.name!r} was imported from {known.root}; {way}")
+    if not adopt and not _is_own(known, dataset, rows):
+        raise UserError(
+            f"the cache of {known.name!r} holds another dataset: of the "
+            f"{counted(len(dataset.clips), 'clip')} in {dataset.root}, {_same(known, rows)} are as "
+            f"they were in {known.root}; {way}, or take this cache over with `smp extract --adopt`"
+        )
+
+
+def _digested(clips: Sequence[Clip], known: ClipsTable | None = None) -> list[Row]:
+    """A row of each clip; of files that look as they did when they became `known`, none is read."""
+    paths = {
+        (clip.id, part): path for clip in clips for part in MEDIA if (path := getattr(clip, part))
+    }
+    seen = _glanced(paths, known) if known else {}
+    unread = [at for at in paths if seen.get(at) is None]
+    if unread:
+        with FileDigests() as digests, ThreadPoolExecutor(THREADS) as pool:
+            read = pool.map(lambda at: digests.see(paths[at]), unread)
+            seen.update(zip(unread, read, strict=True))
+    rows = []
+    for clip in clips:
+        files = {part: file for part in MEDIA if (file := seen.get((clip.id, part)))}
+        found = {part: file.digest for part, file in files.items() if file.digest}
+        rows.append(Row(clip, {**found, "text": hashing.of_text(clip.text)}, files=files))
+    return rows
+
+
+def _glanced(paths: Mapping[Part, str], known: ClipsTable) -> dict[Part, Seen | None]:
+    """What can be told of the files by their sizes and times, None of those that must be read."""
+    before = {row.clip.id: row for row in known.rows}
+
+    def look(at: Part) -> Seen | None:
+        row, part = before.get(at[0]), at[1]
+        digest = row.digests.get(part) if row else None
+        if row is None or digest in (None, UNREADABLE):
+            return glance(paths[at], Seen(paths[at], NEVER, None))
+        return glance(paths[at], row.files.get(part) or Seen(paths[at], None, digest))
+
+    places = list(paths)
+    portions = [places[start::THREADS] for start in range(THREADS)]
+    with ThreadPoolExecutor(THREADS) as pool:
+        found = pool.map(lambda portion: [(at, look(at)) for at in portion], portions)
+        return dict(pair for portion in found for pair in portion)
