@@ -87,14 +87,22 @@ RESULT: dict[str, dict[str, Settings]] = {
 }
 # Another value of every setting that changes speed alone.
 RUNTIME: dict[str, dict[str, Settings]] = {
-    "frames": {"time_limit_s": {"time_limit_s": 5}},
+    "frames": {
+        "time_limit_s": {"time_limit_s": 5},
+        "picture_limit_mpx": {"picture_limit_mpx": 5},
+        "clip_limit_gpx": {"clip_limit_gpx": 5},
+    },
     "faces": {
         "batch_clips": {"batch_clips": 2},
         "batch_frames": {"batch_frames": 2},
         "device": {"device": "cpu"},
         "doubt": {"doubt": {"coverage": 0.5}},
     },
-    "audio": {"time_limit_s": {"time_limit_s": 5}},
+    "audio": {
+        "time_limit_s": {"time_limit_s": 5},
+        "sound_limit_s": {"sound_limit_s": 5},
+        "sound_limit_gb": {"sound_limit_gb": 1},
+    },
     "resnet18": {"batch_size": {"batch_size": 2}, "device": {"device": "cpu"}},
     "action_units": {"device": {"device": "cpu"}},
     "wav2vec2": {"batch_size": {"batch_size": 2}, "device": {"device": "cpu"}},

@@ -119,7 +119,7 @@ def test_a_killed_run_resumes_to_the_bytes_of_an_uninterrupted_local_one(
 ) -> None:
     transcripts.texts(TEXTS)
     cache_url = f"{bucket}/cache/talks"
-    command = on_s3(transcripts, bucket, pause_s=0.2)
+    command = on_s3(transcripts, bucket, pause_s=0.6)
     with child(*command, "--workers", 2) as process:
         wait_until(lambda: committed(cache_url) >= 2, process)
         os.kill(process.pid, signal.SIGKILL)
