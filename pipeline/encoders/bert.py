@@ -10,6 +10,7 @@ import numpy as np
 
 from pipeline.encoders import huggingface
 from pipeline.encoders.batching import batch_size, in_batches
+from pipeline.encoders.layers import Layer
 from pipeline.encoders.precision import Precision, lowered
 from pipeline.encoders.random_init import random_transformer
 from pipeline.encoders.tokenizer import CheckpointTokenizer, HashedWords, Tokenizer, Tokens
@@ -18,6 +19,7 @@ from pipeline.weights.resolve import Weights
 
 BATCH_TOKENS = 1 << 14
 RANDOM_WIDTH = 128
+TAKEN = "text encoders, such as bert, roberta, t5 or llama"
 
 
 @dataclass(frozen=True)
@@ -28,19 +30,19 @@ class Network:
     tokenizer: Tokenizer
     precision: Precision
 
-    def states(self, texts: Sequence[Tokens], most: int) -> list[np.ndarray]:
-        """The last hidden states of each text, float32 [tokens, width].
+    def states(self, texts: Sequence[Tokens], layer: Layer, most: int) -> list[np.ndarray]:
+        """The hidden states of each text at `layer`, float32 [tokens, width].
 
         most: texts a batch, on an accelerator.
         """
-        ids = [np.array(text.ids) for text in texts]
-        size = batch_size(most, self.model.device.type)
-        return in_batches(self._forward, ids, size, BATCH_TOKENS)
-
-    def _forward(self, ids: Sequence[np.ndarray]) -> list[np.ndarray]:
         padding = getattr(self.model.config, "pad_token_id", None) or 0
-        hidden = huggingface.last_hidden_states(self.model, ids, self.precision, padding)
-        return [of[: len(row)] for of, row in zip(hidden, ids, strict=True)]
+
+        def forward(ids: Sequence[np.ndarray]) -> list[np.ndarray]:
+            hidden = huggingface.hidden_states(self.model, ids, self.precision, layer, padding)
+            return [of[: len(row)] for of, row in zip(hidden, ids, strict=True)]
+
+        size = batch_size(most, self.model.device.type)
+        return in_batches(forward, [np.array(text.ids) for text in texts], size, BATCH_TOKENS)
 
 
 def loaded(weights: Weights, device: str, precision: Precision) -> Network:
@@ -54,10 +56,23 @@ def loaded(weights: Weights, device: str, precision: Precision) -> Network:
 
 
 def _checkpoint(weights: Weights, device: str) -> tuple[Any, Tokenizer]:
-    model = huggingface.network("AutoModel", weights, device, optional=["pooler."])
+    model = _encoder(weights, device)
+    if model.main_input_name != "input_ids":
+        raise huggingface.unfit(weights, model.config.model_type, TAKEN)
+    model.config.use_cache = False  # of decoders, for a next word that nobody asks for
     tokenizer = CheckpointTokenizer(weights)
     tokenizer.require_fit(model.get_input_embeddings().num_embeddings)
     return model, tokenizer
+
+
+def _encoder(weights: Weights, device: str) -> Any:
+    """The whole network, or the half of it that reads: the tower for text, a T5's encoder."""
+    config = huggingface.library_config(weights)
+    halves = huggingface.named("MODEL_FOR_TEXT_ENCODING_MAPPING")
+    is_half = config.is_encoder_decoder and type(config) in halves
+    kind = "AutoModelForTextEncoding" if is_half else "AutoModel"
+    model = huggingface.network(kind, weights, device, optional=["pooler."], config=config)
+    return model.get_encoder() if config.is_encoder_decoder else model
 
 
 def _random(device: str) -> tuple[Any, Tokenizer]:

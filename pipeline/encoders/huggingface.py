@@ -12,6 +12,7 @@ from typing import Any, cast
 
 import numpy as np
 
+from pipeline.encoders.layers import LAST, Layer, states_of
 from pipeline.encoders.precision import Precision, as_floats, inference
 from pipeline.errors import UserError
 from pipeline.media.waveform import RATE_HZ
@@ -26,10 +27,10 @@ NEEDS_CODE = (
 loading = threading.RLock()  # loading sets process-wide defaults for its duration
 
 
-def config(weights: Weights, model_type: str | None = None) -> dict[str, Any]:
+def config(weights: Weights, *kinds: str) -> dict[str, Any]:
     """The checkpoint's config.json; reads nothing else and needs no torch.
 
-    Raises UserError where it can't be read, or is not of the `model_type` that is wanted.
+    Raises UserError where it can't be read, or its `model_type` is none of the `kinds` wanted.
     """
     assert weights.path is not None
     path = weights.path / "config.json"
@@ -40,33 +41,63 @@ def config(weights: Weights, model_type: str | None = None) -> dict[str, Any]:
             f"weights {weights.id!r}: {path} can't be read ({error}); "
             "`weights` must be a folder in the hub's layout"
         ) from error
-    if model_type and (kind := read.get("model_type")) != model_type:
-        raise UserError(f"weights {weights.id!r} are of a {kind!r} model, not of a {model_type!r}")
+    if kinds and read.get("model_type") not in kinds:
+        raise unfit(weights, read.get("model_type"), " or ".join(kinds))
     return read
 
 
-def hidden_size(weights: Weights, of_random: int) -> int:
-    """The width of the last hidden state, by the checkpoint's config."""
+def unfit(weights: Weights, kind: Any, wanted: str) -> UserError:
+    """What is to be raised where weights are of a kind that a stage can't use."""
+    return UserError(f"weights {weights.id!r} are of a {kind!r} model; this stage takes {wanted}")
+
+
+def with_kind(error: UserError, folder: Path, wanted: str) -> UserError:
+    """`error` about a folder of weights, told with the kind of model in it where that is known."""
+    try:
+        kind = json.loads((folder / "config.json").read_text(encoding="utf-8"))["model_type"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return error
+    return UserError(f"{error}; it holds a {kind!r} model, and this stage takes {wanted}")
+
+
+def library_config(weights: Weights) -> Any:
+    """The configuration as transformers reads it, with its own defaults and one name for a thing.
+
+    Of a network with several towers, the one for text. Takes seconds where torch is not loaded yet.
+    """
+    read = from_pretrained("AutoConfig", weights)
+    with _told(_about(weights)):
+        return read.get_text_config()
+
+
+def width(weights: Weights, of_random: int) -> int:
+    """The width of the hidden states, by the checkpoint's configuration."""
     if weights.random:
         return of_random
+    # Planning doesn't wait for torch where the file itself says it.
     size = config(weights).get("hidden_size")
     if not isinstance(size, int):
-        raise UserError(f"weights {weights.id!r}: their config.json has no `hidden_size`")
+        read = library_config(weights)
+        size = getattr(read, "hidden_size", None)
+        if not isinstance(size, int):
+            raise unfit(weights, read.model_type, "encoders whose states have one width")
     return size
 
 
-def network(class_name: str, weights: Weights, device: str, optional: Sequence[str] = ()) -> Any:
+def network(
+    class_name: str, weights: Weights, device: str, optional: Sequence[str] = (), **how: Any
+) -> Any:
     """The network of a checkpoint in float32, ready for inference.
 
     class_name: a model class of transformers. optional: beginnings of the names of parameters that
-    do not touch the last hidden state; any other that is missing is a UserError, since
+    do not touch the hidden states; any other that is missing is a UserError, since
     transformers would fill it with noise.
     """
     import torch
 
     with loading, torch.random.fork_rng(devices=[]):
         model, info = from_pretrained(
-            class_name, weights, dtype=torch.float32, output_loading_info=True
+            class_name, weights, dtype=torch.float32, output_loading_info=True, **how
         )
     missing = sorted(key for key in info["missing_keys"] if not key.startswith(tuple(optional)))
     if missing:
@@ -81,7 +112,7 @@ def network(class_name: str, weights: Weights, device: str, optional: Sequence[s
 def from_pretrained(class_name: str, weights: Weights, **how: Any) -> Any:
     """What a class of transformers loads from local weights; UserError where it can't."""
     assert weights.path is not None
-    return loaded(class_name, weights.path, f"weights {weights.id!r} at {weights.path}", **how)
+    return loaded(class_name, weights.path, _about(weights), **how)
 
 
 def loaded(
@@ -96,16 +127,10 @@ def loaded(
     # terminal whether to run the checkpoint's code: no time for an answer is a no.
     asking: Any = import_module("transformers.dynamic_module_utils")
     asking.TIME_OUT_REMOTE_CODE = 0
-    with loading, _quiet():
-        try:
-            return kind.from_pretrained(
-                where, local_files_only=not download, trust_remote_code=False, **how
-            )
-        except MemoryError:
-            raise
-        except Exception as error:  # the library raises many kinds on files that don't fit
-            reason = NEEDS_CODE if "trust_remote_code" in str(error) else one_line(error)[:300]
-            raise UserError(f"{about} can't be loaded: {reason}") from error
+    with _told(about):
+        return kind.from_pretrained(
+            where, local_files_only=not download, trust_remote_code=False, **how
+        )
 
 
 def require_rate(weights: Weights, rate_hz: int) -> None:
@@ -126,14 +151,15 @@ def named(class_name: str) -> Any:
 
 
 @span("network")
-def last_hidden_states(
+def hidden_states(
     model: Any,
     rows: Sequence[np.ndarray],
     precision: Precision,
+    layer: Layer = LAST,
     padding: int = 0,
     mask: bool = True,
 ) -> np.ndarray:
-    """float32 [rows, length, width]; beyond a row's own length they mean nothing.
+    """float32 [rows, length, width] at `layer`; beyond a row's own length they mean nothing.
 
     mask: whether the network is told what is padding.
     """
@@ -142,11 +168,28 @@ def last_hidden_states(
 
     tensors = [torch.from_numpy(row) for row in rows]
     padded = pad_sequence(tensors, batch_first=True, padding_value=padding).to(model.device)
-    ones = [torch.ones_like(row, dtype=torch.long) for row in tensors]
+    ones = [torch.ones(len(row), dtype=torch.long) for row in tensors]
     is_real = pad_sequence(ones, batch_first=True).to(model.device) if mask else None
     with inference(precision, model.device):
         given = {model.main_input_name: padded, "attention_mask": is_real}
-        return cast(np.ndarray, as_floats(model(**given).last_hidden_state))
+        return cast(np.ndarray, as_floats(states_of(model, layer, **given)))
+
+
+@contextmanager
+def _told(about: str) -> Iterator[None]:
+    """What fails within is told in one line, with what is to blame."""
+    with loading, _quiet():
+        try:
+            yield
+        except (MemoryError, UserError):
+            raise
+        except Exception as error:  # the library raises many kinds on files that don't fit
+            reason = NEEDS_CODE if "trust_remote_code" in str(error) else one_line(error)[:300]
+            raise UserError(f"{about} can't be loaded: {reason}") from error
+
+
+def _about(weights: Weights) -> str:
+    return f"weights {weights.id!r} at {weights.path}"
 
 
 @contextmanager

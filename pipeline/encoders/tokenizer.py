@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.util import find_spec
 from math import inf
@@ -20,7 +19,9 @@ SMALLEST_VOCABULARY = 0.5
 PROBED = 20  # words with capitals
 OFFSET = frozenset(  # of models whose first places stand for padding
     ("roberta", "xlm-roberta", "xlm-roberta-xl", "camembert", "longformer", "data2vec-text")
-) | {"roberta-prelayernorm", "ibert", "xmod"}
+) | {"roberta-prelayernorm", "ibert", "xmod", "mpnet", "luke", "altclip_text_model"}
+ENDLESS = 1e9  # tokens: tokenizers that know of no limit name a number beyond
+WITHOUT_LIMIT = 512  # tokens that a network takes which has no limit; T5 and XLNet learnt on them
 
 
 @dataclass(frozen=True)
@@ -71,8 +72,9 @@ class CheckpointTokenizer:
             )
         self._weights = weights
         self._tokenizer = huggingface.from_pretrained("AutoTokenizer", weights)
-        places = _most_tokens(huggingface.config(weights))
-        self._limit = int(min(places, self._tokenizer.model_max_length))
+        places = _most_tokens(huggingface.library_config(weights))
+        limit = min(places, self._tokenizer.model_max_length)
+        self._limit = int(limit) if limit < ENDLESS else WITHOUT_LIMIT
         self._lock = threading.Lock()  # it keeps the last call's truncation as a state
 
     def tokens(self, text: str) -> Tokens:
@@ -83,7 +85,7 @@ class CheckpointTokenizer:
             total = len(ids)
             if total > self._limit:
                 ids = self._tokenizer(text, truncation=True, max_length=self._limit)["input_ids"]
-        if not own:
+        if not own or not text.strip():
             raise MissingModalityError("empty text")
         return Tokens(ids, total, len(own), own.count(self._tokenizer.unk_token_id))
 
@@ -115,7 +117,8 @@ class CheckpointTokenizer:
         """A word with capitals, where the vocabulary has such and none of them is ever given."""
         known = self._tokenizer.get_vocab()
         special = set(self._tokenizer.all_special_tokens)
-        words = [word for word in known if word.isalpha() and word not in special]
+        # A single letter, or one that isn't ASCII, may stand for a byte.
+        words = [w for w in known.keys() - special if len(w) > 1 and w.isascii() and w.isalpha()]
         capitals = sorted(word for word in words if word != word.lower())[:PROBED]
 
         def ids(text: str) -> list[int]:
@@ -163,8 +166,8 @@ def _words(text: str) -> list[str]:
     return [word for word, _ in words]
 
 
-def _most_tokens(config: Mapping[str, Any]) -> float:
+def _most_tokens(config: Any) -> float:
     """How many tokens a network has places for, by its config; models like RoBERTa waste some."""
-    wasted = (config.get("pad_token_id") or 0) + 1 if config.get("model_type") in OFFSET else 0
-    places = config.get("max_position_embeddings") or 0
+    wasted = (config.pad_token_id or 0) + 1 if config.model_type in OFFSET else 0
+    places = getattr(config, "max_position_embeddings", None) or 0
     return places - wasted if places > 0 else inf

@@ -1,111 +1,112 @@
-"""A Wav2Vec2: from sound to hidden states, in batches and windows that bound memory."""
+"""A Wav2Vec2, or another encoder of speech: from sound to hidden states, within bounded memory."""
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import prod
 from typing import Any
 
 import numpy as np
 
 from pipeline.encoders import huggingface
 from pipeline.encoders.batching import batch_size, in_batches
+from pipeline.encoders.front_ends import FrontEnd, MelFrames, MelWindows, Waveform
+from pipeline.encoders.layers import LAST, Layer
 from pipeline.encoders.precision import FULL, Precision, lowered
 from pipeline.encoders.random_init import random_transformer
-from pipeline.media.waveform import FULL_SCALE, RATE_HZ
+from pipeline.media.waveform import RATE_HZ
 from pipeline.weights.registry import load_once
 from pipeline.weights.resolve import Weights
 
 BATCH_SAMPLES = 60 * RATE_HZ  # a forward pass keeps about 10 kB a sample of a large network
 RANDOM_WIDTH = 64
+# In these, convolutions over states see zeros where there is padding, as at the end of a sound.
+MASKING = ("wav2vec2", "hubert", "wavlm", "unispeech", "unispeech-sat")
+W2V_BERT, WHISPER = "wav2vec2-bert", "whisper"
+KINDS = (*MASKING, "data2vec-audio", "wav2vec2-conformer", W2V_BERT, WHISPER)
 
 
 @dataclass(frozen=True)
 class Network:
-    """A Wav2Vec2Model, the feature extractor it was trained with, and the sizes they imply."""
+    """An encoder of transformers, and what it is given of a sound."""
 
     model: Any
-    normaliser: Any
+    front: FrontEnd
     precision: Precision = FULL
 
-    @property
-    def masks(self) -> bool:
-        """Whether the network can leave padding out of account."""
-        return bool(self.model.config.feat_extract_norm == "layer")
-
-    @property
-    def hop(self) -> int:
-        """Samples from one frame to the next."""
-        return prod(self.model.config.conv_stride)
-
-    @property
-    def field(self) -> int:
-        """Samples that a frame is made from."""
-        config = self.model.config
-        reach, field = 1, 1
-        for kernel, stride in zip(config.conv_kernel, config.conv_stride, strict=True):
-            field += (kernel - 1) * reach
-            reach *= stride
-        return field
-
-    def frames(self, samples: int) -> int:
-        """How many frames come from so many samples."""
-        return (samples - self.field) // self.hop + 1
-
-    def states(self, sounds: Sequence[np.ndarray], window: int, most: int) -> list[np.ndarray]:
-        """All frames of each of the int16 sounds [n], float32 [frames, width].
+    def states(
+        self, sounds: Sequence[np.ndarray], window: int, layer: Layer, most: int
+    ) -> list[np.ndarray]:
+        """All states of each of the int16 sounds [n] at `layer`, float32 [states, width].
 
         window: the most samples that are attended to at once. most: windows a batch, on an
         accelerator.
         """
-        split = [self.windows(self.normalised(sound), window) for sound in sounds]
+        split = [self.front.parts(sound, window) for sound in sounds]
         every = [part for parts in split for part in parts]
-        size = batch_size(most, self.model.device.type)
-        hidden = iter(in_batches(self.forward, every, size, BATCH_SAMPLES, equal=not self.masks))
-        return [np.concatenate([next(hidden) for _ in parts]) for parts in split]
 
-    def normalised(self, samples: np.ndarray) -> np.ndarray:
-        """int16 samples [n] as the checkpoint wants them, float32 and at least one frame's."""
-        sound = np.pad(samples, (0, max(self.field - len(samples), 0))) / np.float32(FULL_SCALE)
-        values = self.normaliser(sound, sampling_rate=RATE_HZ, return_tensors="np").input_values
-        return np.asarray(values[0], np.float32)
+        def forward(rows: list[np.ndarray]) -> np.ndarray:
+            return self.forward(rows, layer)
 
-    def windows(self, sound: np.ndarray, longest: int) -> list[np.ndarray]:
-        """`sound` in parts of at most `longest` samples which give the whole sound's frames."""
-        if len(sound) <= longest:
-            return [sound]
-        step = self.frames(longest) * self.hop
-        overlap = self.field - self.hop
-        starts = range(0, self.frames(len(sound)) * self.hop, step)
-        return [sound[start : start + step + overlap] for start in starts]
+        rows, room = [part.row for part in every], BATCH_SAMPLES // self.front.samples
+        size, equal = batch_size(most, self.model.device.type), not self.front.masks
+        hidden = zip(in_batches(forward, rows, size, room, equal), every, strict=True)
+        kept = (states[: part.states] for states, part in hidden)
+        return [np.concatenate([next(kept) for _ in parts]) for parts in split]
 
-    def forward(self, sounds: Sequence[np.ndarray]) -> list[np.ndarray]:
-        """The frames of each sound, from one padded batch."""
-        hidden = huggingface.last_hidden_states(self.model, sounds, self.precision, mask=self.masks)
-        return [of[: self.frames(len(sound))] for of, sound in zip(hidden, sounds, strict=True)]
+    def forward(self, rows: Sequence[np.ndarray], layer: Layer = LAST) -> np.ndarray:
+        """The states of each row, from one padded batch."""
+        return huggingface.hidden_states(
+            self.model, rows, self.precision, layer, mask=self.front.masks
+        )
+
+
+def width(weights: Weights) -> int:
+    """Of the states, by the checkpoint's configuration; UserError where it is no such encoder."""
+    if not weights.random:
+        huggingface.config(weights, *KINDS)
+    return huggingface.width(weights, RANDOM_WIDTH)
 
 
 def loaded(weights: Weights, device: str, precision: Precision = FULL) -> Network:
     """The network of a checkpoint in the hub's layout or a small random one, once a process."""
 
     def build() -> Network:
-        model, normaliser = (_random if weights.random else _checkpoint)(weights, device)
-        return Network(lowered(model, precision), normaliser, precision)
+        model, front = (_random if weights.random else _checkpoint)(weights, device)
+        return Network(lowered(model, precision), front, precision)
 
     return load_once(("wav2vec2", weights.digest, device, precision), build)
 
 
-def _checkpoint(weights: Weights, device: str) -> tuple[Any, Any]:
-    huggingface.config(weights, "wav2vec2")
+def _checkpoint(weights: Weights, device: str) -> tuple[Any, FrontEnd]:
+    kind = huggingface.config(weights, *KINDS)["model_type"]
     # The mask embedding stands in for masked frames in training alone.
-    model = huggingface.network("Wav2Vec2Model", weights, device, optional=["masked_spec_embed"])
-    normaliser = huggingface.from_pretrained("Wav2Vec2FeatureExtractor", weights)
-    huggingface.require_rate(weights, normaliser.sampling_rate)
-    return model, normaliser
+    model = huggingface.network("AutoModel", weights, device, optional=["masked_spec_embed"])
+    # The library calls torch so in every pass of a WavLM; no user can act on it.
+    warnings.filterwarnings("ignore", "Support for mismatched key_padding_mask", UserWarning)
+    extractors = {W2V_BERT: "SeamlessM4TFeatureExtractor", WHISPER: "WhisperFeatureExtractor"}
+    name = extractors.get(kind, "Wav2Vec2FeatureExtractor")
+    extractor = huggingface.from_pretrained(name, weights)
+    huggingface.require_rate(weights, extractor.sampling_rate)
+    if kind == W2V_BERT:
+        return model, MelFrames(extractor, masks=not model.config.add_adapter)
+    if kind == WHISPER:
+        return model.get_encoder(), MelWindows(extractor, model.config.max_source_positions)
+    return model, _waveform(model.config, extractor)
 
 
-def _random(weights: Weights, device: str) -> tuple[Any, Any]:
+def _waveform(config: Any, normaliser: Any) -> Waveform:
+    """Batch norm, group norm and convolutions without a mask count the padding in."""
+    is_by_layer = getattr(config, "feat_extract_norm", "") == "layer"
+    is_plain = not (
+        getattr(config, "conv_pos_batch_norm", False) or getattr(config, "add_adapter", False)
+    )
+    masks = config.model_type in MASKING and is_by_layer and is_plain
+    return Waveform(normaliser, config.conv_kernel, config.conv_stride, masks)
+
+
+def _random(weights: Weights, device: str) -> tuple[Any, FrontEnd]:
     model = random_transformer(
         "Wav2Vec2Model",
         device,
@@ -120,4 +121,5 @@ def _random(weights: Weights, device: str) -> tuple[Any, Any]:
         num_conv_pos_embeddings=16,
         num_conv_pos_embedding_groups=4,
     )
-    return model, huggingface.named("Wav2Vec2FeatureExtractor")(do_normalize=True)
+    normaliser = huggingface.named("Wav2Vec2FeatureExtractor")(do_normalize=True)
+    return model, _waveform(model.config, normaliser)

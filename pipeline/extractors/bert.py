@@ -1,13 +1,15 @@
-"""A text's tokens as the last hidden states of a BERT."""
+"""A text's tokens as the hidden states of a BERT, or of another encoder of texts."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 from pipeline.encoders import bert, huggingface
+from pipeline.encoders.layers import Layer
 from pipeline.encoders.precision import Precision
 from pipeline.encoders.tokenizer import Tokenizer, Tokens
-from pipeline.errors import ClipError
+from pipeline.errors import ClipError, UserError
 from pipeline.stage.extractor import Extractor
 from pipeline.stage.field import Field
 from pipeline.stage.result import ClipInputs, ClipResult
@@ -28,8 +30,9 @@ from pipeline.weights.resolve import Source, Weights, find
 class Bert(Extractor):
     """One row a token, the special tokens included, sampled to `steps`.
 
-    Texts beyond the model's limit are truncated, with a note. A text of which many tokens are not
-    in the vocabulary, as of another language, is doubtful. Source: Devlin et al. 2019.
+    `weights` may be any text encoder that transformers has: see docs/encoders.md. Texts beyond the
+    model's limit are truncated, with a note. A text of which many tokens are not in the
+    vocabulary, as of another language, is doubtful. Source: Devlin et al. 2019.
     """
 
     version = 2
@@ -46,6 +49,10 @@ class Bert(Extractor):
         sampling: Sampling = "uniform"
         """How longer sequences are reduced to `steps`: rows picked evenly, or means of windows."""
 
+        layer: Layer = unless_default("last")
+        """Which hidden states: `last`, the number of a layer as transformers counts them (0 is
+        what goes into the first, -1 the last one), or `[first, last]`, whose mean is taken."""
+
         precision: Precision = unless_default("float32")
         """Precision of matrix products; bfloat16 is mostly faster and slightly less accurate."""
 
@@ -59,11 +66,15 @@ class Bert(Extractor):
 
     def writes(self) -> dict[str, Field]:
         """As wide as the checkpoint's config says; `unknown`: the share of tokens that are."""
-        width = huggingface.hidden_size(self.weights(), bert.RANDOM_WIDTH)
+        width = huggingface.width(self.weights(), bert.RANDOM_WIDTH)
         return {"features": Field(("step", width), "float32"), "unknown": UNKNOWN}
 
     def weights(self) -> Weights:
-        return find(self.settings.weights, TEXT, self.settings.revision)
+        settings = self.settings
+        try:
+            return find(settings.weights, TEXT, settings.revision)
+        except UserError as error:  # a network for pictures has no vocabulary to be added
+            raise huggingface.with_kind(error, Path(settings.weights), bert.TAKEN) from None
 
     def models(self) -> list[Source]:
         return [Source(self.settings.weights, TEXT, self.settings.revision)]
@@ -74,7 +85,7 @@ class Bert(Extractor):
         network = bert.loaded(self.weights(), device_of(settings.device), settings.precision)
         texts = [_tokens(network.tokenizer, inputs) for inputs in batch]
         told = [text for text in texts if isinstance(text, Tokens)]
-        states = iter(network.states(told, settings.batch_size))
+        states = iter(network.states(told, settings.layer, settings.batch_size))
         for text in texts:
             if isinstance(text, ClipError):
                 yield ClipResult.of(text)

@@ -1,4 +1,4 @@
-"""Speech as the last hidden states of a Wav2Vec2."""
+"""Speech as the hidden states of a Wav2Vec2, or of another encoder of speech."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from collections.abc import Iterator, Sequence
 
 from pydantic import Field as PydanticField
 
-from pipeline.encoders import huggingface, wav2vec2
+from pipeline.encoders import wav2vec2
+from pipeline.encoders.layers import Layer
 from pipeline.encoders.precision import Precision
 from pipeline.media.waveform import RATE_HZ
 from pipeline.stage.extractor import Extractor
@@ -22,6 +23,7 @@ from pipeline.weights.resolve import Source, Weights, find
 class Wav2vec2(Extractor):
     """One row a frame (20 ms), sampled to `steps`; normalised as the checkpoint was trained.
 
+    `weights` may be a Wav2Vec2, HuBERT, WavLM, w2v-BERT, Whisper …: see docs/encoders.md.
     A clip's rows do not depend on the batch it fell into: networks with layer norm take clips of
     similar length together, padded and masked; those with group norm, which counts the padding in,
     only clips of equal length. Sound shorter than one frame is filled up with zeros to one.
@@ -45,6 +47,10 @@ class Wav2vec2(Extractor):
         """Longer audio is processed in windows of this many seconds, so that memory stays
         bounded; attention does not look beyond a window."""
 
+        layer: Layer = unless_default("last")
+        """Which hidden states: `last`, the number of a layer as transformers counts them (0 is
+        what goes into the first, -1 the last one), or `[first, last]`, whose mean is taken."""
+
         precision: Precision = unless_default("float32")
         """Precision of matrix products; bfloat16 is mostly faster and slightly less accurate."""
 
@@ -57,8 +63,7 @@ class Wav2vec2(Extractor):
     settings: Settings
 
     def writes(self) -> dict[str, Field]:
-        width = huggingface.hidden_size(self.weights(), wav2vec2.RANDOM_WIDTH)
-        return {"features": Field(("step", width), "float32")}
+        return {"features": Field(("step", wav2vec2.width(self.weights())), "float32")}
 
     def weights(self) -> Weights:
         return find(self.settings.weights, SOUND, self.settings.revision)
@@ -72,6 +77,6 @@ class Wav2vec2(Extractor):
         network = wav2vec2.loaded(self.weights(), device_of(settings.device), settings.precision)
         sounds = [inputs.rows["samples"] for inputs in batch]
         window = round(settings.window_s * RATE_HZ)
-        for frames in network.states(sounds, window, settings.batch_size):
+        for frames in network.states(sounds, window, settings.layer, settings.batch_size):
             rows = to_steps(frames, settings.sampling, self.steps)
             yield ClipResult.ok({"features": rows}, length=len(rows))

@@ -15,7 +15,7 @@ from model import networks
 from model.cli.group import main
 from model.training import presets
 from pipeline.sample.write import write_sample
-from tests.support import api_page
+from tests.support import api_page, encoders_page
 from tests.support.pages import PAGES, Command, blocks, commands, links, of_smp
 from tests.support.paths import ROOT
 from tests.support.processes import BIN
@@ -132,6 +132,11 @@ def test_every_command_has_the_options_that_it_is_shown_with(page: Path) -> None
 
 def test_the_public_api_is_what_docstrings_say() -> None:
     assert api_page.PAGE.read_text(encoding="utf-8") == api_page.document(), "run `make docs`"
+
+
+def test_the_table_of_encoders_is_of_those_that_are_tested() -> None:
+    page = encoders_page.PAGE.read_text(encoding="utf-8")
+    assert page == encoders_page.document(page), "run `make docs`"
 
 
 @pytest.mark.slow

@@ -15,6 +15,7 @@ from transformers import Wav2Vec2Config, Wav2Vec2FeatureExtractor, Wav2Vec2Model
 
 from pipeline.dataset.clip import Clip
 from pipeline.encoders import wav2vec2
+from pipeline.encoders.front_ends import Waveform
 from pipeline.encoders.wav2vec2 import Network, loaded
 from pipeline.errors import UserError
 from pipeline.extractors.wav2vec2 import Wav2vec2
@@ -137,9 +138,9 @@ def test_only_equal_lengths_share_a_batch_under_group_norm(tmp_path, monkeypatch
     sizes: list[set[int]] = []
     forward = Network.forward
 
-    def watched(network, sounds):
+    def watched(network, sounds, layer):
         sizes.append({len(sound) for sound in sounds})
-        return forward(network, sounds)
+        return forward(network, sounds, layer)
 
     monkeypatch.setattr(Network, "forward", watched)
     features(SOUNDS, weights=str(checkpoint(tmp_path / "group", "group")))
@@ -171,12 +172,13 @@ def test_digital_silence_is_finite(folder):
 
 
 def test_windows_of_long_sound_give_the_whole_sounds_frames(folder):
-    network = loaded(Wav2vec2(Wav2vec2.Settings(weights=str(folder))).weights(), "cpu")
+    front = loaded(Wav2vec2(Wav2vec2.Settings(weights=str(folder))).weights(), "cpu").front
+    assert isinstance(front, Waveform)
     for n in (400, 16_000, 48_123, 50_000):
         sound = np.zeros(n, np.float32)
-        windows = network.windows(sound, 16_000)
+        windows = front.windows(sound, 16_000)
         assert max(map(len, windows)) <= 16_000
-        assert sum(network.frames(len(w)) for w in windows) == (n - 400) // 320 + 1
+        assert sum(front.frames(len(w)) for w in windows) == (n - 400) // 320 + 1
     long = speech(40_000)
     whole = features([long], steps=1000, weights=str(folder))[0]
     parts = features([long], steps=1000, weights=str(folder), window_s=1.0)[0]
@@ -226,8 +228,9 @@ def test_what_masks_frames_in_training_may_be_lacking(tmp_path):
 def test_other_kinds_of_checkpoint_are_refused(tmp_path):
     path = checkpoint(tmp_path / "w")
     settings = json.loads((path / "config.json").read_text())
-    (path / "config.json").write_text(json.dumps({**settings, "model_type": "hubert"}))
-    with pytest.raises(UserError, match="of a 'hubert' model, not of a 'wav2vec2'"):
+    (path / "config.json").write_text(json.dumps({**settings, "model_type": "encodec"}))
+    told = "are of a 'encodec' model; this stage takes wav2vec2 or hubert or .*whisper$"
+    with pytest.raises(UserError, match=told):
         results(SOUNDS[:1], weights=str(path))
 
 
@@ -243,7 +246,9 @@ def test_sound_is_normalised_as_the_checkpoint_says(tmp_path, normalises):
     path = checkpoint(tmp_path / "w")
     Wav2Vec2FeatureExtractor(do_normalize=normalises).save_pretrained(path)
     stage = Wav2vec2(Wav2vec2.Settings(weights=str(path)))
-    given = loaded(stage.weights(), "cpu").normalised(SOUNDS[0])
+    front = loaded(stage.weights(), "cpu").front
+    assert isinstance(front, Waveform)
+    given = front.normalised(SOUNDS[0])
     wave = SOUNDS[0] / 32_768
     expected = (wave - wave.mean()) / np.sqrt(wave.var() + 1e-7) if normalises else wave
     np.testing.assert_allclose(given, expected, atol=1e-5)
