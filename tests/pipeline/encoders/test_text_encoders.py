@@ -134,7 +134,7 @@ def test_a_kind_that_transformers_does_not_know_is_told_and_no_code_run(
     config = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps({**config, "model_type": "curious", **own}))
     (folder / "own.py").write_text("raise SystemExit('run')")
-    with pytest.raises(UserError, match="curious" if not own else "code of their own") as caught:
+    with pytest.raises(UserError, match="curious" if not own else "code of its own") as caught:
         results(folder, ["good"])
     assert "\n" not in str(caught.value)
     assert "trust_remote_code" not in str(caught.value)
