@@ -17,10 +17,11 @@ MOST_PARTS = 1_000_000  # of a checkpoint's dictionaries, lists and objects
 INSIDES = {"_modules", "_parameters", "_buffers"}
 
 
-def all_tensors(path: Path) -> dict[str, torch.Tensor]:
+def all_tensors(path: Path, only_tensors: bool = False) -> dict[str, torch.Tensor]:
     """Every tensor in a checkpoint file, named by the way to it: `state_dict.conv1.weight`.
 
-    Reads .safetensors, and what torch wrote without running anything in it; raises UserError.
+    Reads .safetensors, and what torch wrote without running anything in it; raises UserError, with
+    `only_tensors` also where something could be run.
     """
     # torch is loaded where weights are, not where a run is planned.
     import torch
@@ -29,7 +30,7 @@ def all_tensors(path: Path) -> dict[str, torch.Tensor]:
     from pipeline.weights import torch_file
 
     if path.suffix != ".safetensors":
-        parts = _parts(torch_file.load(path), path)
+        parts = _parts(torch_file.load(path, only_tensors), path)
         return {name: part for name, part in parts if isinstance(part, torch.Tensor)}
     try:
         return dict(load_file(path))
@@ -51,8 +52,8 @@ def digest_of(tensors: Mapping[str, torch.Tensor]) -> str:
 
 
 def digest_of_file(path: Path) -> str:
-    """`digest_of` all the tensors in a file."""
-    return digest_of(all_tensors(path))
+    """`digest_of` all the tensors in a file that is loaded by a library: of nothing else."""
+    return digest_of(all_tensors(path, only_tensors=True))
 
 
 def joined(digests: Iterator[str]) -> str:

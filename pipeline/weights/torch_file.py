@@ -6,7 +6,6 @@ import math
 import os
 import pickle
 import struct
-import warnings
 import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -30,8 +29,22 @@ DTYPES = {  # by the names of the storages that hold them
     "ByteStorage": torch.uint8,
     "BoolStorage": torch.bool,
     "UntypedStorage": torch.uint8,
+    "ComplexFloatStorage": torch.complex64,
+    "ComplexDoubleStorage": torch.complex128,
+}
+TYPES = [name for name, value in vars(torch).items() if isinstance(value, torch.dtype)]
+PLAIN = ("set", "bytearray", "complex", "int", "float", "bool", "str", "list", "dict", "tuple")
+HARMLESS = {  # of what torch loads with `weights_only`, what may stand in a checkpoint
+    *(("torch", name) for name in ("Size", "device", "Tensor", *TYPES)),
+    *(("collections", name) for name in ("Counter", "defaultdict")),
+    *((module, name) for module in ("builtins", "__builtin__") for name in PLAIN),
+    ("torch.nn.parameter", "Parameter"),
+    ("torch.nn.parameter", "Buffer"),
+    ("torch.serialization", "_get_layout"),
+    ("_codecs", "encode"),
 }
 BEFORE_ZIP = 0x1950A86A20F9469CFC6C  # what files of torch before 1.6 begin with
+MOST_SHARED = 16  # times the file's size: what its tensors are in all, or its parts unpacked
 LOCAL_HEADER = struct.Struct("<26xHH")  # of a file in a zip: how long its name and its extras are
 
 
@@ -76,37 +89,48 @@ def _load_build(unpickler: Any) -> None:
             made.content.update(part)
 
 
-def load(path: Path) -> Any:
+def load(path: Path, only_tensors: bool = False) -> Any:
     """What was saved at `path`, with tensors where tensors were and `Foreign` for other objects.
 
-    Raises UserError, one line, for what is no such file or not a whole one.
+    Tensors are parts of the file, mapped into memory: nothing is unpacked or copied. Raises
+    UserError, one line, for what is no such file or not a whole one; with `only_tensors` also for
+    one that names what torch itself would not load without running it.
     """
-    is_zip = zipfile.is_zipfile(path)
     try:
-        with warnings.catch_warnings(action="ignore"):  # a traced network is read below
-            return torch.load(path, map_location="cpu", weights_only=True, mmap=is_zip)
-    except Exception:  # it names what is no tensor, was traced, is cut short: many kinds
-        pass
-    try:
-        return (_Zip if is_zip else _BeforeZip)(path).content()
+        file = (_Zip if zipfile.is_zipfile(path) else _BeforeZip)(path)
+        content = file.content()
     except Exception as error:  # what is damaged can fail anywhere
         reason = (str(error) or type(error).__name__).splitlines()[0]
         raise UserError(f"{path} can't be read as a checkpoint: {reason}") from error
+    if only_tensors and file.foreign:
+        raise UserError(
+            f"{path} names {min(file.foreign)}, which is no tensor, and a pickle can run what it "
+            "names: it is not loaded; get the same weights as .safetensors"
+        )
+    return content
 
 
 @dataclass
 class _File:
-    """A file of tensors, mapped into memory; `starts` says where each storage is, in bytes."""
+    """A file of tensors, mapped into memory.
+
+    starts: where each storage begins, and its size, in bytes. foreign: names in it of what is
+    neither a tensor nor what torch takes as harmless. moved: storages at odd places, copied. made:
+    bytes of all tensors so far.
+    """
 
     path: Path
     starts: dict[str, tuple[int, int]] = field(default_factory=dict)
+    foreign: set[str] = field(default_factory=set)
+    moved: dict[str, torch.UntypedStorage] = field(default_factory=dict)
+    made: int = 0
 
     def __post_init__(self) -> None:
         self.size = os.path.getsize(self.path)
         self.whole = torch.UntypedStorage.from_file(str(self.path), False, self.size)
 
     def unpickler(self, file: IO[bytes]) -> _Unpickler:
-        return _Unpickler(file, self.tensor)
+        return _Unpickler(file, self.tensor, self.foreign)
 
     def tensor(
         self, storage: Any, offset: int, size: tuple[int, ...], stride: tuple[int, ...], *_: Any
@@ -119,6 +143,9 @@ class _File:
         last = offset + sum((n - 1) * step for n, step in zip(size, stride, strict=True))
         if math.prod(size) and last >= storage.numbers:
             raise ValueError("a tensor that reaches beyond its numbers")
+        self.made += math.prod(size) * storage.dtype.itemsize
+        if self.made > MOST_SHARED * self.size:
+            raise ValueError(f"tensors of {self.made} bytes in a file of {self.size}")
         numbers = self._numbers(storage)
         return torch.empty(0, dtype=storage.dtype).set_(numbers, offset, size, stride)
 
@@ -127,8 +154,12 @@ class _File:
         length = storage.numbers * storage.dtype.itemsize
         if length > there or start + length > self.size:
             raise ValueError(f"{length} bytes of numbers where there are {there}")
-        part = self.whole[start : start + length]
-        return part if start % storage.dtype.itemsize == 0 else part.clone()
+        if start % storage.dtype.itemsize == 0:
+            return self.whole[start : start + length]
+        # Once: tensors that share numbers are told by that.
+        if storage.key not in self.moved:
+            self.moved[storage.key] = self.whole[start : start + there].clone()
+        return self.moved[storage.key]
 
 
 class _Zip(_File):
@@ -137,18 +168,26 @@ class _Zip(_File):
     def content(self) -> Any:
         with zipfile.ZipFile(self.path) as archive, self.path.open("rb") as file:
             entries = archive.infolist()
+            if (unpacked := sum(entry.file_size for entry in entries)) > MOST_SHARED * self.size:
+                raise ValueError(f"{unpacked} bytes are compressed into {self.size}")
             main = next((e for e in entries if e.filename.split("/")[1:] == ["data.pkl"]), None)
             if main is None:
                 raise ValueError("a zip without the data.pkl of torch")
             root = main.filename.removesuffix("data.pkl")
             for entry in entries:
-                if entry.filename == f"{root}byteorder" and archive.read(entry) != b"little":
+                if entry.filename == f"{root}byteorder" and _short(archive, entry) != b"little":
                     raise ValueError("it was written on a big-endian machine")
                 if entry is main or entry.filename.startswith(f"{root}data/"):
                     key = entry.filename.removeprefix(f"{root}data/")
                     self.starts[key] = _start(file, entry), entry.file_size
             with archive.open(main) as content:
                 return self.unpickler(content).load()
+
+
+def _short(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> bytes:
+    """The content of a file in a zip that is a word."""
+    with archive.open(entry) as content:
+        return content.read(16)
 
 
 def _start(file: IO[bytes], entry: zipfile.ZipInfo) -> int:
@@ -171,7 +210,7 @@ class _BeforeZip(_File):
                 Unpickler(file).load()
             begin = file.tell()
             sizes: dict[str, int] = {}
-            _Unpickler(file, lambda at, *_: sizes.update({at.key: at.dtype.itemsize})).load()
+            _Unpickler(file, lambda at, *_: sizes.update({at.key: at.dtype.itemsize}), set()).load()
             for key in Unpickler(file).load():
                 (numbers,) = struct.unpack("<q", file.read(8))
                 self.starts[key] = file.tell(), numbers * sizes[key]
@@ -185,8 +224,9 @@ class _Unpickler(Unpickler):
 
     dispatch = {**Unpickler.dispatch, pickle.BUILD[0]: _load_build}
 
-    def __init__(self, file: IO[bytes], tensor: Callable[..., Any]) -> None:
+    def __init__(self, file: IO[bytes], tensor: Callable[..., Any], foreign: set[str]) -> None:
         super().__init__(file, encoding="latin1")
+        self.foreign = foreign
         self.known: Mapping[tuple[str, str], Any] = {
             ("collections", "OrderedDict"): dict,
             ("torch._utils", "_rebuild_tensor"): tensor,
@@ -199,7 +239,11 @@ class _Unpickler(Unpickler):
         }
 
     def find_class(self, module: str, name: str) -> Any:
-        return self.known.get((module, name), Foreign)
+        if (module, name) in self.known:
+            return self.known[module, name]
+        if (module, name) not in HARMLESS:
+            self.foreign.add(f"{module}.{name}")
+        return Foreign
 
     def persistent_load(self, pid: Any) -> Any:
         kind, what, *rest = pid

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import socket
 import struct
 from collections.abc import Callable
 from contextlib import suppress
@@ -138,6 +139,14 @@ def test_no_file_that_the_kernel_makes_up_is_opened(folder: Path, target: str) -
     for read in READERS:
         with pytest.raises(ClipError, match="can't be opened: Is a file of the kernel"):
             read("clip.wav")
+
+
+def test_a_socket_is_not_opened(folder: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as made:
+        made.bind("clip.wav")
+        for read in READERS:
+            with pytest.raises(ClipError, match="can't be opened: Is a socket"):
+                read("clip.wav")
 
 
 def test_what_becomes_a_pipe_after_it_was_looked_at_is_not_waited_for(

@@ -15,6 +15,7 @@ import pytest
 import soundfile
 
 from pipeline import media
+from pipeline.checks.clip import check_clip
 from pipeline.dataset.clip import Clip
 from pipeline.errors import ClipError
 from pipeline.extractors.audio import Audio
@@ -162,6 +163,16 @@ def test_limits_change_no_fingerprint_and_are_told_by_the_stage(tmp_path: Path) 
             assert result.state == "failed"
             assert f"`{name}` of " in result.reason
             assert name not in kind.Settings().affecting_results()
+
+
+def test_a_check_of_the_dataset_tells_the_same(tmp_path: Path) -> None:
+    flac(3, 1_000)(tmp_path / "long.flac")
+    (tmp_path / "list.mp4").write_text("ffconcat version 1.0\nfile long.flac\n")
+    clip = Clip("a", video=str(tmp_path / "list.mp4"), audio=str(tmp_path / "long.flac"), text="hm")
+    issues = check_clip(clip, decode=True, has_media=True).issues
+    assert [(issue.kind, issue.fails) for issue in issues] == [("unreadable", True)] * 2
+    assert "is a playlist (ffconcat)" in issues[0].what
+    assert "`sound_limit_s` of audio" in issues[1].what
 
 
 def test_a_disk_that_fails_midway_is_told_as_such(

@@ -7,11 +7,15 @@ import os
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+import yaml
+from click.testing import CliRunner
 from safetensors.torch import save_file
 
+from model.cli.group import main as smp
 from pipeline.errors import UserError
 from pipeline.weights import tensors
 from pipeline.weights.repository import SOUND, SPEECH_TO_TEXT, TEXT
@@ -54,6 +58,12 @@ def with_a_tied_head(folder: Path) -> None:
     torch.save({**STATE, "cls.decoder.weight": embedding}, folder / "pytorch_model.bin")
 
 
+def with_a_tied_head_before_torch_1_6(folder: Path) -> None:
+    embedding = STATE["bert.embeddings.word_embeddings.weight"]
+    content = {**STATE, "cls.decoder.weight": embedding}
+    torch.save(content, folder / "pytorch_model.bin", _use_new_zipfile_serialization=False)
+
+
 def both(folder: Path) -> None:
     safetensors(folder)
     torch.save({name: t * 2 for name, t in STATE.items()}, folder / "pytorch_model.bin")
@@ -94,6 +104,7 @@ LAYOUTS: dict[str, Callable[[Path], None]] = {
     "bin": pickled,
     "bin of torch before 1.6": before_torch_1_6,
     "bin with a tied head": with_a_tied_head,
+    "bin of torch before 1.6 with a tied head": with_a_tied_head_before_torch_1_6,
     "safetensors beside another bin": both,
     "sharded safetensors": sharded,
     "sharded bin": sharded_bin,
@@ -120,6 +131,59 @@ def test_the_same_weights_have_one_digest(layout: str, meant: str, tmp_path: Pat
     folder.mkdir()
     LAYOUTS[layout](folder)
     described(folder, _name_or_path="elsewhere", transformers_version="4.1", torch_dtype="float16")
+    assert digest(folder) == meant
+
+
+UNSAFE = {
+    "posix.system": (os.system, ("true",)),
+    "__builtin__.eval": (eval, ("1",)),
+    "torch.hub.load": (torch.hub.load, ("a", "b")),
+}
+
+
+class Runs:
+    """Pickles as a call."""
+
+    def __init__(self, call: tuple[Any, ...]) -> None:
+        self.call = call
+
+    def __reduce__(self) -> Any:
+        return self.call
+
+
+@pytest.mark.parametrize("is_zip", [True, False])
+@pytest.mark.parametrize("name", UNSAFE)
+def test_weights_that_could_run_something_are_one_error_before_anything_runs(
+    name: str, is_zip: bool, tmp_path: Path
+) -> None:
+    folder = tmp_path / "net"
+    folder.mkdir()
+    described(folder)
+    content = {**STATE, "extra": Runs(UNSAFE[name])}
+    path = folder / "pytorch_model.bin"
+    torch.save(content, path, _use_new_zipfile_serialization=is_zip)
+    (tmp_path / "data.csv").write_text("id,text,label,split\na,hm,0,train\nb,oh,0,train\n")
+    stages = {"partition": 1, "stages": {"bert": {"weights": str(folder)}}}
+    (tmp_path / "stages.yaml").write_text(yaml.safe_dump(stages))
+    words = ["extract", tmp_path / "data.csv", "--stages", tmp_path / "stages.yaml"]
+    done = CliRunner().invoke(smp, [*map(str, words), "--cache", str(tmp_path / "cache")])
+    assert done.exit_code == 2
+    (line,) = done.output.splitlines()
+    assert f"{path} names {name}, which is no tensor" in line
+    assert ".safetensors" in line
+    assert not list((tmp_path / "cache").rglob("*.zarr"))
+
+
+def test_what_torch_takes_as_harmless_is_no_reason_to_refuse_weights(
+    meant: str, tmp_path: Path
+) -> None:
+    folder = tmp_path / "net"
+    folder.mkdir()
+    described(folder)
+    beside = {"size": torch.Size([1]), "type": torch.float16, "bytes": b"\xff", "names": {"a"}}
+    parameters = {name: torch.nn.Parameter(t, False) for name, t in STATE.items()}
+    torch.save({**parameters, **beside}, folder / "pytorch_model.bin")
+    torch.load(folder / "pytorch_model.bin", weights_only=True)
     assert digest(folder) == meant
 
 

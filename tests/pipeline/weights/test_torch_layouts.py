@@ -5,9 +5,12 @@ from __future__ import annotations
 import argparse
 import collections
 import io
+import json
 import os
+import pickle
 import struct
 import sys
+import tarfile
 import types
 import zipfile
 from collections.abc import Callable
@@ -23,7 +26,7 @@ from torch import nn
 
 from pipeline.errors import UserError
 from pipeline.weights import checkpoint
-from pipeline.weights.tensors import digest_of
+from pipeline.weights.tensors import all_tensors, digest_of
 
 Tensors = dict[str, torch.Tensor]
 
@@ -286,6 +289,49 @@ def test_sizes_are_checked_against_what_is_there(tmp_path: Path) -> None:
     refused(path, "big-endian")
 
 
+@pytest.mark.parametrize("objects", [{}, {"recorder": Recorder()}])
+def test_what_is_compressed_is_refused_before_it_is_unpacked(
+    objects: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "a.pth"
+    torch.save({"net": STATE, **objects}, path)
+    rewritten(path, lambda _, content: content, zipfile.ZIP_DEFLATED)
+    refused(path, "compressed")
+    for part in ("data.pkl", "version", "data/0"):
+        torch.save({"net": STATE, **objects}, path)
+        swell(path, f"a/{part}")
+        with monkeypatch.context() as patch:
+            patch.setattr(zipfile.ZipFile, "open", lambda *_: pytest.fail("unpacked"))
+            refused(path, "bytes are compressed into")
+
+
+def swell(path: Path, part: str) -> None:
+    """Put 10 MB of zeros behind a part, which take 10 kB."""
+    rewritten(path, lambda n, c: c + bytes(10_000_000) * (n == part), zipfile.ZIP_DEFLATED)
+
+
+def test_tensors_that_all_lie_in_the_same_place_are_refused_when_they_become_many(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "a.pth"
+    numbers = torch.arange(10_000.0)
+    torch.save({f"{n}": numbers[n:] for n in range(40)}, path)
+    refused(path, "bytes in a file of")
+    torch.save({**STATE, **{f"{n}": numbers[n:] for n in range(10)}}, path)
+    assert read(path).keys() == MEANT.keys()
+
+
+@pytest.mark.parametrize("container", CONTAINERS)
+def test_complex_numbers_are_read_and_what_shares_its_numbers_still_does(
+    container: str, tmp_path: Path
+) -> None:
+    state = {"odd": torch.ones(3, dtype=torch.int8), "a": torch.arange(4) * 1j, "b": torch.ones(5)}
+    CONTAINERS[container]({**state, "tied": state["b"]}, tmp_path / "a.pth")
+    found = all_tensors(tmp_path / "a.pth", only_tensors=True)
+    assert all(torch.equal(found[name], tensor) for name, tensor in state.items())
+    assert found["tied"].data_ptr() == found["b"].data_ptr()
+
+
 def test_a_tensor_that_reaches_beyond_its_numbers_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "a.pth"
     torch.save({"net": {"x": torch.arange(4.0)}, "recorder": Recorder()}, path)
@@ -309,6 +355,59 @@ def test_what_holds_itself_comes_to_an_end(tmp_path: Path) -> None:
 def test_what_is_no_checkpoint_is_one_clear_line(content: bytes, tmp_path: Path) -> None:
     (tmp_path / "a.pth").write_bytes(content)
     refused(tmp_path / "a.pth", "can't be read as a checkpoint")
+
+
+HEADERS: dict[str, Any] = {
+    "bytes beyond the file": {"a": {"dtype": "F32", "shape": [9], "data_offsets": [0, 36]}},
+    "a shape beyond its bytes": {"a": {"dtype": "F32", "shape": [1 << 40], "data_offsets": [0, 8]}},
+    "a shape beyond all numbers": {
+        "a": {"dtype": "F32", "shape": [1 << 62, 1 << 62], "data_offsets": [0, 8]}
+    },
+    "bytes that overlap": {
+        name: {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]} for name in "ab"
+    },
+    "bytes that run backwards": {"a": {"dtype": "F32", "shape": [2], "data_offsets": [8, 0]}},
+    "an unknown type": {"a": {"dtype": "F99", "shape": [2], "data_offsets": [0, 8]}},
+    "no table": [1, 2],
+}
+
+
+@pytest.mark.parametrize("what", HEADERS)
+def test_absurd_safetensors_are_one_clear_line(what: str, tmp_path: Path) -> None:
+    header = json.dumps(HEADERS[what]).encode()
+    content = struct.pack("<Q", len(header)) + header + bytes(8)
+    (tmp_path / "a.safetensors").write_bytes(content)
+    refused(tmp_path / "a.safetensors", "can't be read as a checkpoint")
+
+
+@pytest.mark.parametrize("length", [0, 1 << 40, (1 << 64) - 1])
+@pytest.mark.parametrize("header", [b"", b"{" * 1000, b'{"a":' * 1000])
+def test_a_header_of_absurd_length_or_depth_is_one_clear_line(
+    length: int, header: bytes, tmp_path: Path
+) -> None:
+    content = struct.pack("<Q", length or len(header)) + header
+    (tmp_path / "a.safetensors").write_bytes(content)
+    refused(tmp_path / "a.safetensors", "can't be read as a checkpoint")
+
+
+def test_a_tar_of_old_is_one_clear_line(tmp_path: Path) -> None:
+    path = tmp_path / "a.pth"
+    with tarfile.open(path, "w") as archive:
+        for name in ("sys_info", "pickle", "storages", "tensors"):
+            info = tarfile.TarInfo(name)
+            info.size = 10
+            archive.addfile(info, io.BytesIO(bytes(10)))
+    refused(path, "can't be read as a checkpoint")
+
+
+def test_numbers_that_a_file_before_zip_says_it_holds_are_not_made(tmp_path: Path) -> None:
+    path = tmp_path / "a.pth"
+    save_legacy({"a": torch.arange(4.0)}, path)
+    content = path.read_bytes()
+    many = pickle.dumps(1 << 40, protocol=2)[2:-1]
+    path.write_bytes(content.replace(b"K\x04Nt", many + b"Nt"))
+    assert path.read_bytes() != content
+    refused(path, "bytes of numbers where there are")
 
 
 def main() -> None:
