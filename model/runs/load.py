@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -40,37 +39,38 @@ def load_model(run: Path) -> Predictor:
     try:
         with safe_open(path, framework="pt") as file:
             spec = json.loads(file.metadata()["model"])
-            there = {name: file.get_slice(name).get_shape() for name in file.keys()}  # noqa: SIM118 — it is no dict
-        with torch.device("meta"), _at_most(len(there)):  # no memory, whatever sizes it claims
-            wanted = _built(spec).state_dict()
-        if there != {name: list(tensor.shape) for name, tensor in wanted.items()}:
+        state = load_file(path)
+        with _at_most(sum(tensor.numel() for tensor in state.values())):
+            network = build(spec["name"], spec["widths"], spec["outputs"], spec["settings"])
+        predictor = Predictor(Scaler(spec["widths"]), network)
+        wanted = predictor.state_dict()
+        if _shapes(state) != _shapes(wanted):
             raise UserError(
                 f"{run}: its weights are of another version of {spec['name']!r}; train it again"
             )
-        state = load_file(path)
-        predictor = _built(spec)
-        predictor.load_state_dict(state)
     except UNREADABLE as error:
         raise unreadable(run, WEIGHTS, error) from error
     for name, tensor in state.items():
         if tensor.dtype != wanted[name].dtype or not tensor.isfinite().all():
             raise DamagedError(f"{path}: {name} holds what is no finite number; {WAY_OUT}")
+    predictor.load_state_dict(state)
     return predictor.eval()
 
 
-def _built(spec: Mapping[str, Any]) -> Predictor:
-    network = build(spec["name"], spec["widths"], spec["outputs"], spec["settings"])
-    return Predictor(Scaler(spec["widths"]), network)
+def _shapes(state: Mapping[str, torch.Tensor]) -> dict[str, torch.Size]:
+    return {name: tensor.shape for name, tensor in state.items()}
 
 
 @contextmanager
-def _at_most(tensors: int) -> Iterator[None]:
-    """ValueError in place of far more parameters than there are `tensors`: a billion layers."""
-    registered = count()
+def _at_most(weights: int) -> Iterator[None]:
+    """ValueError in place of far more parameters than `weights`, before any gets a value."""
+    registered = 0
 
-    def see(*_: object) -> None:
-        if next(registered) > 4 * tensors:
-            raise ValueError(f"its settings need more than its {tensors} tensors")
+    def see(_: object, name: str, parameter: torch.Tensor | None) -> None:
+        nonlocal registered
+        registered += 0 if parameter is None else parameter.numel()
+        if registered > 4 * weights:  # a model may register one several times
+            raise ValueError(f"its settings need more than its {weights} weights")
 
     handle = register_module_parameter_registration_hook(see)
     try:

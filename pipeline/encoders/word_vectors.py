@@ -22,6 +22,8 @@ from pipeline.weights.resolve import Weights
 
 FLOAT_BYTES = 4
 RANDOM_WIDTH = 64
+MOST_WIDTH = 1 << 16  # numbers a word; the widest that are shared have 1,024
+MOST_DIGITS = 18  # that are read of a number in the first line
 LONGEST_LINE = 1 << 20  # bytes; 200 numbers are 2,000 or so
 
 
@@ -54,7 +56,12 @@ class Layout:
             head, line = file.readline(LONGEST_LINE), file.readline(LONGEST_LINE)
         fields = head.split()
         if len(fields) == 2 and all(field.isdigit() for field in fields):
-            words, width = map(int, fields)
+            words, width = (int(field[:MOST_DIGITS]) for field in fields)
+            if not 0 < width <= MOST_WIDTH or words > path.stat().st_size:
+                raise UserError(
+                    f"{path}: its first line claims {words} words of {width} numbers, which it "
+                    "can't hold; get it again"
+                )
             is_binary = _numbers(line, width) is None
             return cls(width, is_binary, len(head), words)
         width = len(fields) - 1

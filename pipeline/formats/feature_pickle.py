@@ -12,7 +12,7 @@ from pipeline.errors import UserError
 from pipeline.formats import mmsa
 from pipeline.formats.feature_set import Feature, FeatureSet
 from pipeline.formats.lengths import real_rows
-from pipeline.formats.pickled_split import PickledSplit
+from pipeline.formats.pickled_split import PickledSplit, told_fields
 from pipeline.io import hashing, pickle_io
 
 MODALITIES = {"vision": "visual", "audio": "audio", "text": "text"}
@@ -49,7 +49,7 @@ def _splits(path: Path) -> list[PickledSplit]:
         raise UserError(f"{path} can't be read: {error.strerror}") from error
     named = content if isinstance(content, dict) else {}
     if not all(isinstance(named.get(name), dict) for name in SPLITS):
-        holds = ", ".join(map(str, named)) if named else type(content).__name__
+        holds = told_fields(named) if named else type(content).__name__
         raise UserError(f"{path}: expected a dict of train, valid and test; holds {holds}")
     return [PickledSplit(name, f"{path}, {name}", named[name]) for name in SPLITS]
 

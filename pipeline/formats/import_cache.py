@@ -26,6 +26,7 @@ from pipeline.store.store import Store
 
 VERSION = 1  # raised whenever the same file gives other numbers
 EXTRACTOR = "import"
+MOST_WIDTH = 1 << 20  # numbers a step; an empty array may claim any number
 READS = ("file",)  # the part of a clip that its key is made from: the file that it came in
 
 
@@ -109,10 +110,12 @@ def _identity(source: FeatureSet, stage: str, sampling: Sampling) -> dict[str, A
 def _make_store(
     source: FeatureSet, stage: str, identity: Mapping[str, Any], cache: Folder
 ) -> Store:
+    if (width := source.features[stage].width) > MOST_WIDTH:
+        raise UserError(f"{source.path}: {stage} is {width} wide, at most {MOST_WIDTH} are stored")
     origin = str(source.path.absolute())
     return Store.create(
         store_url(cache.url, stage, identity["fingerprint"]),
-        {"features": Field(("step", source.features[stage].width), "float32")},
+        {"features": Field(("step", width), "float32")},
         STEPS,
         PARTITION,
         len(source.clips),

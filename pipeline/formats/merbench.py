@@ -7,7 +7,7 @@ import io
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 
@@ -28,6 +28,7 @@ LABELS, TRANSCRIPTS, FEATURES = "label.npz", "transcription-engchi-polish.csv", 
 CORPORA = {"train": "train_corpus", "valid": "val_corpus", "test": "test_corpus"}
 COLUMNS = {"zh": "chinese", "en": "english"}
 MODALITIES = ("visual", "audio", "text")
+MOST_LABEL_BYTES = 1 << 28  # of one split's labels unpacked; 100,000 clips are 5 MB
 
 # ---- reading -----------------------------------------------------------------------------------
 
@@ -85,7 +86,11 @@ def _corpus(path: Path, name: str) -> dict[str, Any]:
     """One of the dicts in `label.npz`, which numpy itself reads by running what they name."""
     where = f"{path}, {name}"
     try:
-        with zipfile.ZipFile(path) as archive, archive.open(f"{name}.npy") as file:
+        with zipfile.ZipFile(path) as archive:
+            size = archive.getinfo(f"{name}.npy").file_size
+            if size > MOST_LABEL_BYTES:
+                raise ValueError(f"{size} bytes unpacked, at most {MOST_LABEL_BYTES} are read")
+            file = io.BytesIO(archive.read(f"{name}.npy"))
             major, _ = np.lib.format.read_magic(file)
             header = (
                 np.lib.format.read_array_header_1_0
@@ -93,8 +98,10 @@ def _corpus(path: Path, name: str) -> dict[str, Any]:
                 else np.lib.format.read_array_header_2_0
             )
             shape, _, dtype = header(file)
-            content = pickle_io.load(cast(Any, file), where) if dtype.hasobject else None
-    except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
+            content = pickle_io.load(file, where) if dtype.hasobject else None
+    except UserError:
+        raise
+    except Exception as error:  # damaged archives and headers fail in every way there is
         raise UserError(f"{where} can't be read: {one_line(error)}") from error
     corpus = content.item() if isinstance(content, np.ndarray) and shape == () else None
     if not isinstance(corpus, dict):
@@ -155,11 +162,15 @@ def _rows(folder: Path, id: str) -> np.ndarray:
 
 def _load(path: Path) -> np.ndarray:
     try:
-        rows = np.load(path, allow_pickle=False)
+        # Mapped, as otherwise whatever size it claims is allocated before it shows to be shorter.
+        mapped = np.load(path, mmap_mode="r", allow_pickle=False)
+        if not isinstance(mapped, np.ndarray):
+            raise ValueError("it is an archive")
+        rows = np.array(mapped)
     except FileNotFoundError:
         raise ClipError(f"no file {path.name}") from None
-    except (OSError, ValueError, EOFError) as error:
-        raise ClipError(f"{path.name} can't be read: {error}") from None
+    except Exception as error:  # damaged headers are Python, and fail as that does
+        raise ClipError(f"{path.name} can't be read: {one_line(error)}") from None
     if rows.ndim != 2:
         rows = np.atleast_2d(rows.squeeze())
     if rows.ndim != 2 or rows.dtype.kind not in "fiub":

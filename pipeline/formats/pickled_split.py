@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import reprlib
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -11,8 +12,10 @@ import numpy as np
 
 from pipeline.dataset.ids import safe_id
 from pipeline.errors import UserError
+from pipeline.messages import listed, printable
 
 JOINT = "$_$"  # between video and clip in an id
+NAMED = 12  # fields in a message
 
 
 @dataclass(frozen=True)
@@ -72,13 +75,12 @@ class PickledSplit:
 
     def _entries(self, field: str) -> Sequence[Any]:
         if field not in self:
-            raise UserError(
-                f"{self.where}: no field {field}; has {', '.join(map(str, self.fields))}"
-            )
+            raise UserError(f"{self.where}: no field {field}; has {told_fields(self.fields)}")
         value: Sequence[Any] = self.fields[field]
         is_one = isinstance(value, np.ndarray) and value.ndim == 0
         if not isinstance(value, (list, tuple, np.ndarray)) or is_one:
-            raise UserError(f"{self.where}: {field} is {value!r}, expected one entry a clip")
+            told = reprlib.repr(value)[:80]
+            raise UserError(f"{self.where}: {field} is {told}, expected one entry a clip")
         return value
 
     def _by_id(self, field: str) -> list[tuple[str, Any]]:
@@ -100,10 +102,15 @@ class PickledSplit:
         return None if np.isnan(number) else number
 
 
+def told_fields(fields: Iterable[object]) -> str:
+    """The names of fields, whatever a file has in their place, for a message."""
+    return listed([printable(str(name))[:40] for name in fields], NAMED)
+
+
 def _array(value: Any) -> np.ndarray:
     try:
         return np.asarray(value)
-    except ValueError:  # lists of different lengths
+    except (ValueError, OverflowError):  # lists of different lengths, absurd numbers
         return np.empty((), object)
 
 

@@ -15,7 +15,7 @@ from typing import IO, Any
 import torch
 
 from pipeline.errors import UserError
-from pipeline.io.pickle_io import Unpickler
+from pipeline.io.unpickler import Unpickler
 
 DTYPES = {  # by the names of the storages that hold them
     "DoubleStorage": torch.float64,

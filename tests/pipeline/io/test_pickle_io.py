@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as of_numpy
 
 from pipeline.errors import UserError
-from pipeline.io import pickle_io
+from pipeline.io import pickle_io, unpickler
 
 PROTOCOLS = range(pickle.HIGHEST_PROTOCOL + 1)
 PLAIN = [
@@ -224,3 +224,96 @@ def test_damage_anywhere_is_read_or_refused_and_crashes_nothing(protocol: int) -
         except UserError:
             refusals += 1
     assert refusals > 200
+
+
+# ---- bombs: written by opcodes, as no pickler makes them ----
+
+
+PROTO = b"\x80\x04"
+CALL_STR = b"cbuiltins\nstr\n"
+NEST = {
+    "tuples": PROTO + b")q\x000" + b"h\x00h\x00\x86q\x000" * 30 + b"h\x00.",
+    "lists": PROTO + b"]q\x000" + b"](h\x00h\x00eq\x000" * 30 + b"h\x00.",
+    "dicts": PROTO + b"}q\x000" + b"}(K\x01h\x00K\x02h\x00uq\x000" * 30 + b"h\x00.",
+}
+TALL = b")q\x000" + b"h\x00h\x00\x86q\x000" * 60  # a tuple whose hash takes 2^60 steps
+BOMBS = {
+    **{f"shared {kind}": (content, "objects, written out") for kind, content in NEST.items()},
+    "a key": (PROTO + TALL + b"}h\x00K\x01s.", "a key of more than 1000 objects"),
+    "keys": (PROTO + TALL + b"}(h\x00K\x01u.", "a key of more than 1000 objects"),
+    "keys of old": (PROTO + TALL + b"(h\x00K\x01d.", "a key of more than 1000 objects"),
+    "members": (PROTO + TALL + b"\x8f(h\x00\x90.", "a key of more than 1000 objects"),
+    "frozen members": (PROTO + TALL + b"(h\x00\x91.", "a key of more than 1000 objects"),
+    "a set": (PROTO + TALL + b"cbuiltins\nset\n]h\x00a\x85R.", "a key of more than 1000"),
+    "a text of all of it": (PROTO + TALL + CALL_STR + b"h\x00\x85R.", "damaged"),
+    "a deep key": (PROTO + b")" + b"\x85" * 10**6 + b"q\x00}h\x00K\x01s.", "a key of more than"),
+    "a deep list": (PROTO + b"]" * 10**5 + b"a" * (10**5 - 1) + b".", "more than 100 lists deep"),
+    "itself": (PROTO + b"]q\x00h\x00a.", "a list that holds itself"),
+    "numbers": (PROTO + b"\x8b" + (300).to_bytes(4, "little") + b"\x7f" * 300 + b".", "255 bytes"),
+    "a long key": (PROTO + b"}\x8a\xff" + b"\x7f" * 255 + b"K\x01s.", "a key of more than 64 bits"),
+    "a frame": (PROTO + b"\x95" + (1 << 40).to_bytes(8, "little") + b"N.", "of a file of 13"),
+    "an empty array": (
+        pickle.dumps({"a": np.zeros((0, 3))}).replace(b"K\x03\x86", b"J\xff\xff\xff\x7f\x86"),
+        "an empty array of shape",
+    ),
+    "sets of sets": (PROTO + b"\x8f" * 2_000_000 + b".", "objects for each of its bytes"),
+}  # fmt: skip
+
+
+def copies(of: bytes, call: bytes, times: int) -> bytes:
+    """A million bytes, handed to a call again and again."""
+    text = of + (1 << 20).to_bytes(4, "little") + b"a" * (1 << 20)
+    return PROTO + text + b"q\x000(" + call * times + b"l."
+
+
+CODED = b"c_codecs\nencode\nh\x00X\x06\x00\x00\x00latin1\x86R"
+NAMED = PROTO + b"]q\x000" + b"](h\x00h\x00eq\x000" * 40 + b"cnumpy\ndtype\nh\x00\x85R."
+BOMBS["a name"] = NAMED, "an array of a list"
+SET = b"cbuiltins\nset\nh\x00\x85R"
+BOMBS["bytes"] = copies(b"X", CODED, 1000), "objects for each of its bytes"
+BOMBS["members by a call"] = copies(b"X", SET, 1000), "objects for each of its bytes"
+
+
+@pytest.mark.parametrize("name", BOMBS)
+def test_a_bomb_is_refused_by_the_budget_that_it_breaks(name: str) -> None:
+    content, told = BOMBS[name]
+    with pytest.raises(UserError, match=told):
+        load(content)
+
+
+def test_a_state_of_what_is_not_an_array_is_refused() -> None:
+    """It would change a function of this program for every file that is read after."""
+    content = PROTO + b"c_codecs\nencode\nN}X\x01\x00\x00\x00aK\x01s\x86b."
+    with pytest.raises(UserError, match="a state of a function"):
+        load(content)
+
+
+def test_what_is_shared_stays_shared() -> None:
+    inner = [np.arange(3), {"a": 1}]
+    found = load(pickle.dumps({"a": inner, "b": inner, "c": (inner, inner)}))
+    assert found["a"] is found["b"] is found["c"][0]
+    assert found["a"][0].tolist() == [0, 1, 2]
+
+
+def test_plain_types_are_values_and_are_not_called() -> None:
+    assert load(pickle.dumps({"kind": float})) == {"kind": "float"}
+    assert "or a damaged one" in refused(Reduced(str, ("a",)))
+
+
+def test_honest_files_are_far_from_the_budgets(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As the field's files are: arrays, and thousands of small things that share a few."""
+    for module in (pickle_io, unpickler):
+        monkeypatch.setattr(module, "FLOOR", 0)
+    monkeypatch.setattr(unpickler, "MOST_MADE", 2)
+    monkeypatch.setattr(pickle_io, "MOST_SHARED", 2)
+    clips = range(2000)
+    value = {
+        "id": [f"video$_${n}" for n in clips],
+        "labels": [{"emo": 0, "val": n / 7} for n in clips],
+        "scalars": [np.float32(n) for n in clips],
+        "arrays": [np.zeros(n % 3, np.float32) for n in clips],
+        "sets": [{n} for n in clips],
+        "spans": {("video", n): [n, n + 0.5] for n in clips},
+    }
+    for protocol in PROTOCOLS:
+        assert load(pickle.dumps(value, protocol=protocol))["spans"] == value["spans"]
