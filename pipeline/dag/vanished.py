@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from pipeline.dataset.clip import MEDIA
 from pipeline.errors import DataError
-from pipeline.messages import counted, listed
+from pipeline.messages import counted, listed, printable
 from pipeline.store.clips_table import ClipsTable, Row
 
 FEW = 3  # clips that someone may have deleted one by one
@@ -24,9 +24,10 @@ def require_few(known: ClipsTable, table: ClipsTable) -> None:
         return
     where = os.path.commonpath([os.path.dirname(path) for row in gone for path in _paths(row)])
     raise DataError(
-        f"the files of {len(gone)} of {counted(len(had), 'clip')} vanished from {where} "
-        f"({listed([row.clip.id for row in gone], NAMED)}); nothing was written. Mount or restore "
-        "them; or go on with --keep-missing, which keeps their features, or --drop-missing"
+        f"the files of {len(gone)} of {counted(len(had), 'clip')} are gone, empty or unreadable in "
+        f"{printable(where)} ({listed([row.clip.id for row in gone], NAMED)}); nothing was "
+        "written. Mount or restore them; or go on with --keep-missing, which keeps their features, "
+        "or --drop-missing"
     )
 
 

@@ -13,6 +13,7 @@ from pipeline.errors import DamagedError
 from pipeline.io import hashing
 from pipeline.io.file_digests import Seen
 from pipeline.io.folder import Folder
+from pipeline.messages import printable
 
 FILE = "clips.json"
 FORMAT = 1
@@ -76,7 +77,7 @@ class ClipsTable:
             rows = tuple(_row(entry, record["root"]) for entry in record["clips"])
             told = {part: record[part] for part in ("name", "language", "root")}
             return cls(**told, rows=rows, imported=record.get("imported", ""))
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
             where = f"{folder.url}/{FILE}"
             raise DamagedError(
                 f"{where} is damaged ({error}); delete it and extract again"
@@ -125,13 +126,13 @@ def _row(entry: dict[str, Any], root: str) -> Row:
     for part in MEDIA:
         if path := of_clip[part]:
             of_clip[part] = os.path.join(root, path)
-    clip, digests = Clip(**of_clip), entry["digests"]
+    clip, digests = Clip(**of_clip), dict(entry["digests"])
     files = {
         part: Seen(getattr(clip, part) or "", (size, time_ns), digests.get(part))
         for part, (size, time_ns) in entry.get("stamps", {}).items()
     }
-    told = entry["removed"], entry.get("known_as", "")
-    return Row(clip, digests, *told, files, entry.get("stale", {}))
+    stale = {part: printable(why) for part, why in entry.get("stale", {}).items()}
+    return Row(clip, digests, entry["removed"], entry.get("known_as", ""), files, stale)
 
 
 def _below(path: str, root: str) -> bool:

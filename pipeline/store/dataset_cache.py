@@ -8,6 +8,7 @@ from pathlib import Path
 from pipeline.dataset.layouts import table_of
 from pipeline.dataset.load import Dataset, load
 from pipeline.errors import UserError
+from pipeline.io.file_digests import FileDigests
 from pipeline.store.cache import Cache, locate, open_cache
 from pipeline.store.clips_table import ClipsTable
 from pipeline.store.merge import holds, in_step, require_current
@@ -49,12 +50,24 @@ def is_of(dataset: str | Path, root: str | None, known: ClipsTable | None) -> bo
 
 def _given(dataset: str | Path, known: ClipsTable) -> Dataset | None:
     """The dataset, if there is one of clips: what has been imported has none, a name is none."""
-    if os.path.abspath(dataset) == known.root and known.imported:
+    is_root = os.path.abspath(dataset) == known.root
+    if known.imported and is_root:
         return None
+    if known.imported and Path(dataset).is_file():
+        _require_same_file(dataset, known)
     try:
         table_of(dataset)
     except UserError:
-        if os.path.abspath(dataset) == known.root:
+        if is_root:
             raise
         return None
     return load(dataset)
+
+
+def _require_same_file(path: str | Path, known: ClipsTable) -> None:
+    with FileDigests() as digests:
+        if digests.of(path) not in {row.digests.get("file") for row in known.rows}:
+            raise UserError(
+                f"the cache of {known.name!r} was imported from {known.root}, which is another "
+                f"file than {path}; import that under another name with --name"
+            )

@@ -11,7 +11,7 @@ from pipeline.dataset.load import Dataset
 from pipeline.errors import DataError, UserError
 from pipeline.io import hashing
 from pipeline.io.file_digests import UNREADABLE, FileDigests, Seen, glance
-from pipeline.messages import counted, listed
+from pipeline.messages import counted, listed, printable
 from pipeline.store.clips_table import ClipsTable, Row
 
 NOTHING = (None, UNREADABLE, hashing.of_bytes(b""))  # digests of media that hold no content
@@ -100,7 +100,7 @@ def _standing(row: Row, fresh: Row) -> Row:
         digests={**fresh.digests, **{part: row.digests[part] for part in lost}},
         files={**fresh.files, **{part: row.files[part] for part in lost if part in row.files}},
         stale={
-            part: f"{part} {how.get(fresh.digests.get(part), 'is empty')}: {paths[part]}"
+            part: printable(f"{part} {how.get(fresh.digests.get(part), 'is empty')}: {paths[part]}")
             for part in lost
         },
     )

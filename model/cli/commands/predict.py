@@ -108,7 +108,8 @@ def _require_trained_on(dataset: str, folder: Path) -> None:
     from pipeline.store.dataset_cache import is_of
 
     provenance = read_json(folder, PROVENANCE)
-    known = ClipsTable.read(Folder(provenance["cache"]))
+    cache = provenance.get("cache")
+    known = ClipsTable.read(Folder(cache)) if cache else None
     root = provenance.get("root") or (known.root if known else None)
     if not is_of(dataset, root, known):
         raise UserError(

@@ -114,7 +114,8 @@ def test_a_folder_that_vanishes_stops_the_run_before_it_writes(films: Films) -> 
         done = extract(films, *options)
         assert done.exit_code == 1, done.output
         assert (
-            f"the files of 12 of 12 clips vanished from {raw / 'v'} (v/0000, v/0001" in done.stderr
+            "the files of 12 of 12 clips are gone, empty or unreadable in "
+            f"{raw / 'v'} (v/0000, v/0001" in done.stderr
         )
         assert "--keep-missing" in done.stderr
         assert "--drop-missing" in done.stderr
@@ -129,7 +130,7 @@ def test_a_few_of_many_may_vanish_and_several_of_few(films: Films) -> None:
     films.transcripts.extract()
     for number in range(3, 7):
         films.file(number).unlink()
-    with pytest.raises(DataError, match="the files of 4 of 12 clips vanished"):
+    with pytest.raises(DataError, match="the files of 4 of 12 clips are gone"):
         films.transcripts.extract()
 
 

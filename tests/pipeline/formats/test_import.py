@@ -4,6 +4,7 @@ import csv
 import json
 import math
 import pickle
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from pipeline.errors import ClipError, MissingModalityError, UserError
 from pipeline.formats import feature_pickle, merbench
 from pipeline.formats.feature_set import Feature
 from pipeline.stage.steps import pad, to_steps
+from pipeline.store.dataset_cache import open_dataset
 from pipeline.store.store import Store
 from pipeline.store.verify import verify
 from tests.conftest import Transcripts
@@ -262,6 +264,16 @@ class TestCache:
             assert told["stages"]["vision"]["clips"] == {"ok": 60, "missing": 0, "failed": 0}
             assert told["stages"]["vision"]["partitions"] == [2, 2]
         assert f"imported from {Path('talks.pkl').absolute()}" in smp("status", "talks").output
+
+    def test_features_of_another_file_of_that_name_are_not_taken_for_its_own(self):
+        imported(feature_files.mmsa())
+        Path("other").mkdir()
+        copy = Path(shutil.copy("talks.pkl", "other"))
+        for named in ("talks", "talks.pkl", "cache/talks", copy):
+            assert len(open_dataset(named, "cache").clips) == 60
+        copy.write_bytes(copy.read_bytes() + b"more")
+        with pytest.raises(UserError, match=r"talks.pkl, which is another file than other/talks"):
+            open_dataset(copy, "cache")
 
     def test_where_it_came_from_is_in_the_stores_and_in_the_run(self):
         cache = imported(feature_files.mmsa())
