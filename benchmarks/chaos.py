@@ -3,6 +3,7 @@
 A finished cache has to be equal to that of a run that was never interrupted, byte for byte: stores,
 commits, clips.json and current.json; all but the log of times and the lock, `VOLATILE`.
 `python -m benchmarks.chaos` takes some minutes and ends with exit code 1 where one file differs.
+What becomes of damaged leases is asked by `benchmarks.lease_faults`.
 """
 
 from __future__ import annotations

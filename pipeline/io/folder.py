@@ -2,18 +2,32 @@
 
 from __future__ import annotations
 
+import logging
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from pipeline.errors import UserError
 from pipeline.io.atomic_write import PARTIAL, atomic_write, remove, sync
 from pipeline.messages import one_line
+from pipeline.system.periodic import LINE_EVERY_S, every
 
 # A listing that is remembered does not show what other processes wrote since.
-STORAGE_OPTIONS = {"use_listings_cache": False}
+STORAGE_OPTIONS: dict[str, Any] = {"use_listings_cache": False}
+# A server that says nothing is given up after 150 s: s3fs asks five times for botocore's two.
+S3_LIMITS = {"connect_timeout": 5, "read_timeout": 15, "retries": {"total_max_attempts": 2}}
+
+log = logging.getLogger(__name__)
+
+
+def storage_options(url: str) -> dict[str, Any]:
+    """What fsspec is told of object storage: no memory of listings, and how long to wait."""
+    limits = {"config_kwargs": S3_LIMITS} if url.startswith(("s3://", "s3a://")) else {}
+    return {**STORAGE_OPTIONS, **limits}
 
 
 class Folder:
@@ -143,6 +157,10 @@ class Folder:
         except FileNotFoundError as error:
             raise UserError(f"{self.url} can't be written to: {error}") from error
 
+    def _tell_that_it_waits(self, since: float) -> None:
+        waited = time.monotonic() - since
+        log.warning("%s has not answered for %.0f s; still trying", self.url, waited)
+
     @contextmanager
     def _remote(self) -> Iterator[Any]:
         """This folder of object storage, with paths relative to it."""
@@ -151,8 +169,9 @@ class Folder:
         from fsspec.implementations.dirfs import DirFileSystem
 
         try:
-            storage, path = url_to_fs(self.url, **STORAGE_OPTIONS)
-            yield DirFileSystem(path, storage)
+            storage, path = url_to_fs(self.url, **storage_options(self.url))
+            with every(LINE_EVERY_S, partial(self._tell_that_it_waits, time.monotonic())):
+                yield DirFileSystem(path, storage)
         except (FileNotFoundError, FileExistsError):
             raise
         except ImportError as error:

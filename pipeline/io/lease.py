@@ -75,20 +75,21 @@ class Lease:
         self._beaten = time.monotonic()
         self._lost = ""
 
-    def check(self) -> None:
-        """Raise BrokenOffError where another run has the cache now, or may have.
+    def check(self, anew: bool = False) -> None:
+        """Raise BrokenOffError where the cache is gone, or another run's, or may be by now.
 
-        Where no sign of life got through for so long that this run may be taken for dead, one is
-        given here, so that storage that doesn't answer is told.
+        anew: look for it, as is done in any case where no sign of life got through for so long that
+        this run may be taken for dead.
         """
         try:
             if time.monotonic() - self._beaten > STALE_S:
                 self._beat()
+            elif anew:
+                self._is_held()
         except (OSError, UserError) as error:
-            self._lost = self._lost or f"does not answer any more ({one_line(error)})"
+            self._lost = f"{one_line(error)}; what is committed stays, fix it and run again"
         if self._lost:
-            where = f"{self._folder.url} {self._lost}"
-            raise BrokenOffError(f"{where}; what is committed stays. Run it again later")
+            raise BrokenOffError(self._lost)
 
     def take(self, locked: bool) -> None:
         """Put the name in place, over that of a holder that is gone. UserError where one lives.
@@ -103,9 +104,8 @@ class Lease:
         taken = folder.create(LEASE_FILE, self._content())
         if left is not None and not locked:
             time.sleep(SETTLE_S)
-        current = holder(folder)
-        if not taken or not self._is(current):
-            raise refusal(folder, current)
+        if not taken or not self._is_held():
+            raise refusal(folder, holder(folder))
 
     @contextmanager
     def beating(self) -> Iterator[Lease]:
@@ -125,16 +125,21 @@ class Lease:
 
     def _beat(self) -> None:
         """Give a sign of life, over damage too, but never where the name of another is."""
-        content = self._folder.read(LEASE_FILE)
-        current = _holder(content)
-        if content is None:
-            self._lost = "was removed while this ran, or the lease in it"
-        elif current is None or self._is(current):
+        if self._is_held():
             self._folder.write(LEASE_FILE, self._content())
             self._beaten = time.monotonic()
-        else:
-            silent = f"as this run gave no sign of life for {STALE_S:.0f} s"
-            self._lost = f"was taken over by {current}, {silent}"
+
+    def _is_held(self) -> bool:
+        where, content = self._folder.url, self._folder.read(LEASE_FILE)
+        other = _holder(content)
+        if content is None:
+            self._lost = f"{where} was removed while this ran, or the {LEASE_FILE} in it; run again"
+        elif other is not None and not self._is(other):
+            self._lost = (
+                f"{where} was taken over by {other}, as this run gave no sign of life for "
+                f"{STALE_S:.0f} s; what is committed stays, run again later"
+            )
+        return not self._lost
 
     def _is(self, other: Holder | None) -> bool:
         return other is not None and other.id == self._holder.id

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import errno
 import gc
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -15,16 +14,11 @@ from pipeline.dag.stage import Stage
 from pipeline.errors import ClipError, StageError, UserError
 from pipeline.messages import folded, one_line
 from pipeline.runner import under_way
+from pipeline.runner.fault import Fault, MetAtError
 from pipeline.stage.extractor import Extractor
 from pipeline.stage.result import ClipInputs, ClipResult
-from pipeline.system.device import is_broken, is_out_of_memory
+from pipeline.system.device import is_out_of_memory
 from pipeline.system.threads import spread
-
-OF_THE_MACHINE = {
-    errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EIO,
-    errno.ESTALE, errno.ETIMEDOUT, errno.ENOTCONN, errno.ECONNRESET, errno.ECONNREFUSED,
-    errno.EHOSTUNREACH, errno.ENETUNREACH, errno.ENETDOWN, errno.ENODEV, errno.ENXIO,
-}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -39,18 +33,24 @@ class Trouble:
 
 
 class Attempt:
-    """One batch of a stage. traces: is given the traceback of each kind of trouble."""
+    """One batch of a stage, by row. traces: is given the traceback of each kind of trouble."""
 
-    def __init__(self, stage: Stage, inputs: Sequence[ClipInputs], traces: dict[str, str]) -> None:
+    def __init__(
+        self, stage: Stage, inputs: Mapping[int, ClipInputs], traces: dict[str, str]
+    ) -> None:
         self._stage, self._inputs, self._traces = stage, inputs, traces
 
-    def results(self) -> list[ClipResult]:
-        """One checked result a clip, in their order.
+    def results(self, one_by_one: bool = False) -> dict[int, ClipResult]:
+        """A checked result for each row.
 
-        Raises UserError, or what a disk or memory raised, where no clip is at fault: a device or
-        the machine failed, or every one of several clips is in the same trouble.
+        one_by_one: each clip alone, to find the one that meets a fault: MetAtError then. Raises
+        UserError, or what a disk or memory raised, where no clip is at fault: a device or the
+        machine failed, or every one of several clips is in the same trouble.
         """
-        found = self._found(self._stage, self._inputs)
+        if one_by_one:
+            found = [result for row in self._inputs for result in self._alone(row)]
+        else:
+            found = self._found(self._stage, list(self._inputs.values()))
         troubles = [result for result in found if isinstance(result, Trouble)]
         if len(troubles) == len(found) > 1 and len({trouble.kind for trouble in troubles}) == 1:
             raise StageError(
@@ -58,7 +58,16 @@ class Attempt:
                 "single clip is to blame and none is marked failed; fix the stage or what it uses "
                 "and run again"
             )
-        return [ClipResult.failed(x.reason) if isinstance(x, Trouble) else x for x in found]
+        results = [ClipResult.failed(x.reason) if isinstance(x, Trouble) else x for x in found]
+        return dict(zip(self._inputs, results, strict=True))
+
+    def _alone(self, row: int) -> Iterator[ClipResult | Trouble]:
+        try:
+            yield from self._found(self._stage, [self._inputs[row]])
+        except Exception as error:
+            if Fault.behind(error) is None:
+                raise
+            raise MetAtError(row, error) from error
 
     def _found(self, stage: Stage, inputs: Sequence[ClipInputs]) -> list[ClipResult | Trouble]:
         """A result for each clip, or its trouble.
@@ -80,14 +89,15 @@ class Attempt:
             return self._in_halves(stage, inputs, str(error))
         reason = one_line(error, with_kind=True)
         trouble = Trouble(reason, folded(reason, inputs[0].clip.id))
-        if is_broken(error) or isinstance(error, ImportError):
+        fault = Fault.behind(error)
+        if (fault and fault.device) or isinstance(error, ImportError):
             self._traces[trouble.kind] = trace
-            raise StageError(f"{reason}; no clip is to blame: fix the cause and run again")
+            raise StageError(f"{reason}; no clip is marked failed") from error
         if len(inputs) > 1:
             return [result for one in inputs for result in self._found(stage, [one])]
         if isinstance(error, ClipError):
             return [ClipResult.of(error)]
-        if getattr(error, "errno", None) in OF_THE_MACHINE:
+        if fault:
             raise error
         self._traces[trouble.kind] = trace
         return [trouble]

@@ -7,6 +7,7 @@ import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from functools import lru_cache
 from queue import Empty, SimpleQueue
 from typing import Any
@@ -20,6 +21,7 @@ from distributed import (
     Nanny,
     Scheduler,
     SpecCluster,
+    Status,
     Worker,
     get_worker,
 )
@@ -32,7 +34,7 @@ from pipeline.errors import UserError
 from pipeline.messages import one_line
 from pipeline.runner.queue import TaskQueue
 from pipeline.runner.stop import Stop, signals_hidden
-from pipeline.runner.task import execute
+from pipeline.runner.task import Blamed, execute
 from pipeline.runner.types import Outcome
 from pipeline.runner.worker_check import UnfitWorkerError, WorkerCheck
 from pipeline.system import resources
@@ -47,6 +49,8 @@ LOCAL_CONFIG = {
     "distributed.worker.profile.enabled": False,  # nobody looks at its samples
 }
 QUIET = logging.CRITICAL  # what matters to a user is in the outcomes
+ENDS_WITHIN_S = 30.0  # a worker's process that is told to
+STARTS = 3  # of a worker process that dies while it starts
 ON_LOOPBACK = "127.0.0.1:0"  # a free port that other machines don't see
 SCHEDULER_LOST = (FutureCancelledError, CommClosedError)
 
@@ -128,15 +132,7 @@ def _local_cluster(workers: int | None) -> LocalCluster | SpecCluster:
     """One worker in this process with a thread a core, or that many processes."""
     with signals_hidden():
         if workers is not None:
-            scheduler = {"host": "127.0.0.1", "dashboard_address": ON_LOOPBACK}
-            return SpecCluster(
-                workers={
-                    i: {"cls": Nanny, "options": options}
-                    for i, options in enumerate(worker_options(workers))
-                },
-                scheduler={"cls": Scheduler, "options": scheduler},
-                silence_logs=QUIET,
-            )
+            return _processes(workers)
         return LocalCluster(
             n_workers=1,
             threads_per_worker=resources.cores(),
@@ -147,6 +143,35 @@ def _local_cluster(workers: int | None) -> LocalCluster | SpecCluster:
             memory_limit=0,  # no limit of dask's own
             silence_logs=QUIET,
         )
+
+
+def _processes(workers: int) -> SpecCluster:
+    scheduler = {"host": "127.0.0.1", "dashboard_address": ON_LOOPBACK}
+    try:
+        return SpecCluster(
+            workers={
+                i: {"cls": _Nanny, "options": options}
+                for i, options in enumerate(worker_options(workers))
+            },
+            scheduler={"cls": Scheduler, "options": scheduler},
+            silence_logs=QUIET,
+        )
+    except RuntimeError as error:
+        reason = one_line(error.__cause__ or error)
+        raise UserError(
+            f"no worker process can be started ({reason}); give fewer with --workers if there is "
+            "too little memory"
+        ) from None
+
+
+class _Nanny(Nanny):
+    """Starts its worker process again where that dies while it starts."""
+
+    async def instantiate(self) -> Status:
+        for _ in range(STARTS - 1):
+            if (status := await super().instantiate()) == Status.running:
+                return status
+        return await super().instantiate()
 
 
 def worker_options(workers: int) -> list[dict[str, Any]]:
@@ -201,6 +226,7 @@ class _Run:
         self._running: dict[Future, Task] = {}
         self._suspects: list[Task] = []
         self._alone: set[TaskId] = set()
+        self._blamed: dict[TaskId, dict[int, str]] = {}
         self._finished: SimpleQueue[Future] = SimpleQueue()
 
     def __iter__(self) -> Iterator[Outcome]:
@@ -220,7 +246,9 @@ class _Run:
 
     def _submit(self) -> None:
         is_one_alone = any(task.id in self._alone for task in self._running.values())
-        threads = 0 if is_one_alone else self._workers.threads
+        # What met a fault goes first: the machine may be unfit for all that follows.
+        is_one_due = any(task.id in self._blamed for task in self._suspects)
+        threads = 0 if is_one_alone or is_one_due else self._workers.threads
         while len(self._running) < TASKS_A_THREAD * threads and (task := self._queue.take(threads)):
             self._give_out(task)
         if self._suspects and not self._running:
@@ -229,7 +257,8 @@ class _Run:
 
     def _give_out(self, task: Task) -> None:
         is_blocked = self._queue.is_blocked(task)
-        work = (Outcome.blocked, task) if is_blocked else (_work, task, self._check)
+        own = (task, self._check, self._blamed.get(task.id))
+        work = (Outcome.blocked, task) if is_blocked else (_work, *own)
         holds = {"GPU": 1} if task.stage in self._accelerated and self._workers.gpu else None
         future = self._client.submit(*work, pure=False, resources=holds)
         self._running[future] = task
@@ -259,7 +288,30 @@ class _Run:
         except Exception as error:
             outcome = Outcome.failed(task, one_line(error, with_kind=True))
         del self._running[future]
-        return outcome
+        return None if self._runs_again(task, outcome) else outcome
+
+    def _runs_again(self, task: Task, outcome: Outcome) -> bool:
+        """Whether a task that met a fault of the machine is to run again, in a fresh process.
+
+        First clip by clip; then, where one of them met the fault again, without that one.
+        """
+        fault, blamed = outcome.fault, self._blamed.get(task.id)
+        if fault is None or fault.no_place or not fault.worker:
+            return False
+        if blamed is not None and (blamed or fault.row is None):
+            return False
+        if not self._workers.end(fault.worker):
+            return False
+        self._blamed[task.id] = {}
+        if blamed is not None and fault.row is not None:
+            again = "(twice, the second time in a fresh process)"
+            self._blamed[task.id] = {fault.row: f"{outcome.error} {again}"}
+        log.warning(
+            "%s, partition %d: %s; trying again in a fresh process",
+            task.stage, task.partition, outcome.error,
+        )  # fmt: skip
+        self._suspects.insert(0, task)
+        return True
 
 
 class _Workers:
@@ -275,6 +327,21 @@ class _Workers:
         self._told = False
         self.threads = 0
         self.gpu = False
+
+    def end(self, address: str) -> bool:
+        """End a worker's process, which its nanny replaces; whether it went."""
+
+        # Sent as code, not by name: a scheduler needs nothing of this project's.
+        def is_there(dask_scheduler: Scheduler) -> bool:
+            return address in dask_scheduler.workers
+
+        until = time.monotonic() + ENDS_WITHIN_S
+        while self._client.run_on_scheduler(is_there):
+            if time.monotonic() > until:
+                return False
+            self._client.run(os._exit, 1, workers=[address], on_error="ignore")
+            time.sleep(LOOK_EVERY_S / 4)
+        return True
 
     def look(self) -> None:
         """Look again, where the last time is a while ago; say so where there are no workers."""
@@ -345,13 +412,17 @@ def _answer(check: WorkerCheck, gpu: bool, dask_worker: Worker) -> int:
     return _working_for.count(check.cache_url)
 
 
-def _work(task: Task, check: WorkerCheck) -> Outcome:
+def _work(task: Task, check: WorkerCheck, blamed: Blamed | None) -> Outcome:
     _checked(check)
+    worker = get_worker()
     _working_for.append(check.cache_url)
     try:
-        return execute(task, get_worker().state.nthreads)
+        outcome = execute(task, worker.state.nthreads, blamed)
     finally:
         _working_for.remove(check.cache_url)
+    if outcome.fault and worker.nanny:
+        return replace(outcome, fault=replace(outcome.fault, worker=worker.address))
+    return outcome
 
 
 @lru_cache(maxsize=8)

@@ -13,8 +13,10 @@ from pipeline.dag.plan import Plan, StagePlan, prepare
 from pipeline.dag.spec import Stages, StagesFile
 from pipeline.dag.task import Task
 from pipeline.dataset.load import Dataset
+from pipeline.errors import UserError
 from pipeline.io import lock
 from pipeline.io.folder import Folder
+from pipeline.io.lease import Lease
 from pipeline.runner.log import RunLog
 from pipeline.runner.stop import Stop
 from pipeline.runner.types import Engine, Listener, Outcome
@@ -117,13 +119,13 @@ def bring_up_to_date(
         if listener:
             listener.planned(plan.by_stage)
         tasks = [replace(task, traced=options.traced) for task in plan.tasks]
-        for outcome in _carried_out(tasks, engine, stop or Stop()):
-            lease.check()
+        for outcome in _carried_out(tasks, engine, stop or Stop(), lease):
             outcomes.append(outcome)
             log.add(outcome)
             if listener:
                 listener.finished(outcome)
         if tasks:
+            lease.check(anew=True)
             folder.sweep()  # of what a worker left that died
     of_tasks = [own for outcome in outcomes for own in outcome.recordings]
     recordings = (recording, *of_tasks) if recording else ()
@@ -146,12 +148,21 @@ def _planned(
     return plan
 
 
-def _carried_out(tasks: Sequence[Task], engine: Engine, stop: Stop) -> Iterator[Outcome]:
+def _carried_out(
+    tasks: Sequence[Task], engine: Engine, stop: Stop, lease: Lease
+) -> Iterator[Outcome]:
+    """What the engine yields, for as long as the cache is there and this run's."""
     with uncollected():
-        for outcome in engine(tasks, stop) if tasks else ():
-            if outcome.no_place:
-                stop.ask()
-            yield outcome
+        try:
+            for outcome in engine(tasks, stop) if tasks else ():
+                fault = outcome.fault
+                lease.check(anew=bool(outcome.error) and not (fault and fault.no_place))
+                if fault and fault.ends_the_run:
+                    stop.ask()
+                yield outcome
+        except UserError:
+            lease.check(anew=True)  # it may be why
+            raise
 
 
 def _make_stores(plan: Plan, folder: Folder) -> None:

@@ -9,6 +9,7 @@ from contextlib import suppress
 from dataclasses import asdict, replace
 from pathlib import Path
 
+from pipeline.errors import UserError
 from pipeline.io.folder import Folder
 from pipeline.runner.types import Outcome
 
@@ -48,12 +49,13 @@ class RunLog:
     def close(self) -> None:
         """Write what is not written yet."""
         if self._lines:
-            (self._folder / FOLDER).write(self._name, "".join(self._lines).encode())
+            with suppress(UserError):  # no log stops a run
+                (self._folder / FOLDER).write(self._name, "".join(self._lines).encode())
         self._put = time.monotonic()
 
 
 def _append(path: Path, line: bytes) -> None:
-    with suppress(OSError), open(path, "ab+") as file:  # no log stops a run
+    with suppress(OSError), open(path, "ab+") as file:
         if file.tell():
             file.seek(-1, os.SEEK_END)
             if file.read(1) != b"\n":  # a run died in the middle of its line

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import errno
 import json
 import threading
 import time
 import traceback
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from functools import lru_cache
 
@@ -19,6 +18,7 @@ from pipeline.errors import DamagedError, StageError, UserError
 from pipeline.messages import one_line
 from pipeline.runner import under_way
 from pipeline.runner.attempt import Attempt
+from pipeline.runner.fault import Fault
 from pipeline.runner.inputs import gather
 from pipeline.runner.types import Outcome
 from pipeline.stage.result import ClipInputs, ClipResult
@@ -29,15 +29,16 @@ from pipeline.system.spans import STAGE, recorded, span
 from pipeline.system.threads import at_work
 
 FORESEEN = UserError | OSError | MemoryError  # their messages are for people
-NO_PLACE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS}
+Blamed = Mapping[int, str]  # rows that met a fault of the machine, each with the reason
 
 
-def execute(task: Task, threads: int = 1) -> Outcome:
+def execute(task: Task, threads: int = 1, blamed: Blamed | None = None) -> Outcome:
     """Make one partition: read what it needs, extract, write, commit.
 
     Clips whose committed row is still valid keep it. What is no clip's fault (see `Attempt`) is the
     task's and leaves it without a commit.
     threads: how many of this process may compute at once; those that idle help with the clips.
+    blamed: where a fault came before, so that the clips run one by one; those rows have failed.
     """
     with (
         at_work(threads),
@@ -45,22 +46,21 @@ def execute(task: Task, threads: int = 1) -> Outcome:
         recorded(task.traced) as recording,
         span(task.stage, STAGE, partition=task.partition, clips=len(task.rows)) as about,
     ):
-        outcome = _executed(task)
+        outcome = _executed(task, blamed)
         about.update(outcome.counts, **({"error": outcome.error} if outcome.error else {}))
     return replace(outcome, recordings=(recording, *recording.beside)) if recording else outcome
 
 
-def _executed(task: Task) -> Outcome:
+def _executed(task: Task, blamed: Blamed | None) -> Outcome:
     started, traces = time.perf_counter(), dict[str, str]()
     try:
         one_thread_a_task()
-        commit = _make(task, traces)
+        commit = _make(task, traces, blamed)
     except Exception as error:
         if not isinstance(error, FORESEEN) or (isinstance(error, StageError) and not traces):
             traces[""] = traceback.format_exc()
         failed = Outcome.failed(task, _in_words(error), time.perf_counter() - started)
-        no_place = getattr(error, "errno", None) in NO_PLACE
-        return replace(failed, no_place=no_place, traces=tuple(traces.values()))
+        return replace(failed, fault=Fault.behind(error), traces=tuple(traces.values()))
     return Outcome(
         task.stage,
         task.partition,
@@ -76,7 +76,7 @@ def _in_words(error: Exception) -> str:
     return one_line(error, with_kind=not isinstance(error, FORESEEN))
 
 
-def _make(task: Task, traces: dict[str, str]) -> Commit:
+def _make(task: Task, traces: dict[str, str], blamed: Blamed | None) -> Commit:
     stages = stages_of(task)
     stage = stages[task.stage]
     require_devices([stage])  # of a worker that came when the others had been asked
@@ -85,6 +85,7 @@ def _make(task: Task, traces: dict[str, str]) -> Commit:
     kept = set(results)
     if len(results) == len(task.rows) and (commit := store.commit(task.partition)):
         return commit  # given out again: the worker died after its commit
+    results.update((row, ClipResult.failed(why)) for row, why in (blamed or {}).items())
     inputs: dict[int, ClipInputs] = {}
     with span("read"):
         gathered = gather(stages, stage, task)
@@ -95,8 +96,7 @@ def _make(task: Task, traces: dict[str, str]) -> Commit:
             results[row] = given
         else:
             inputs[row] = given
-    attempt = Attempt(stage, list(inputs.values()), traces)
-    results.update(zip(inputs, attempt.results(), strict=True))
+    results.update(Attempt(stage, inputs, traces).results(one_by_one=blamed is not None))
     results.update(_overtaken(task, results.keys() - kept))
     keys = [row.key for row in task.rows]
     with span("write"):

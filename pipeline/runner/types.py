@@ -8,6 +8,7 @@ from typing import Protocol
 
 from pipeline.dag.plan import StagePlan
 from pipeline.dag.task import Task, TaskId
+from pipeline.runner.fault import Fault
 from pipeline.runner.stop import Stop
 from pipeline.system.spans import Recording
 
@@ -17,8 +18,8 @@ class Outcome:
     """What became of a task.
 
     counts: clips by state. error: why there is no commit, so that the whole partition is not there.
-    no_place: because nothing can be written to the cache, so that any further partition would be
-    computed in vain. recordings: what was done when, in each thread, where the task is traced.
+    fault: what failed of the machine, where that is why. recordings: what was done when, in each
+    thread, where the task is traced.
     traces: the traceback of every kind of unforeseen error, whether it cost clips or the partition.
     """
 
@@ -28,7 +29,7 @@ class Outcome:
     counts: Mapping[str, int] = field(default_factory=dict)
     seconds: float = 0.0
     error: str = ""
-    no_place: bool = False
+    fault: Fault | None = None
     recordings: tuple[Recording, ...] = ()
     traces: tuple[str, ...] = ()
 

@@ -16,7 +16,7 @@ from zarr.storage import FsspecStore, LocalStore, WrapperStore
 from pipeline.errors import DamagedError, UserError
 from pipeline.io import hashing
 from pipeline.io.atomic_write import make_folder, sync
-from pipeline.io.folder import STORAGE_OPTIONS, Folder
+from pipeline.io.folder import Folder, storage_options
 from pipeline.stage.field import Field
 from pipeline.stage.result import OK, ClipResult
 from pipeline.stage.steps import pad
@@ -141,7 +141,7 @@ class Store:
     def _zarr(self) -> _Noted:
         if self.folder.path is not None:
             return _Noted(LocalStore(self.folder.path))
-        return _Noted(FsspecStore.from_url(self.folder.url, STORAGE_OPTIONS))
+        return _Noted(FsspecStore.from_url(self.folder.url, storage_options(self.folder.url)))
 
     def _array(self, name: str) -> zarr.Array[Any]:
         if name not in self._arrays:

@@ -15,9 +15,11 @@ from pipeline.system.spans import span
 NAMES = re.compile(r"auto|cpu|mps|(cuda|xpu)(:\d+)?")
 OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "ALLOC_FAILED")  # as torch says it
 BROKEN = re.compile(  # what torch and the libraries below it say of a device, not of an input
-    r"(CUDA|CUDNN|CUBLAS|CUFFT|CUSOLVER|CUSPARSE|NCCL|HIP|MIOpen|MPS|XPU)( driver)? error|"
+    r"(CUDA|CUDNN|CUBLAS|CUFFT|CUSOLVER|CUSPARSE|NCCL|NVRTC|HIP|MIOpen|MPS|XPU)"
+    r"( driver)?[ _-]?(error|failure|status|backend)|unable to find an engine|Triton Error|"
     r"NVIDIA driver|not compiled with \w+ enabled|no \w+ GPUs are available|no kernel image|"
-    r"invalid device|at start of device string|cannot access accelerator device",
+    r"invalid device|no CUDA-capable device|at start of device string|"
+    r"cannot access accelerator device",
     re.IGNORECASE,
 )
 

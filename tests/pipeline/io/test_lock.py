@@ -309,7 +309,7 @@ def test_a_holder_whose_storage_is_silent_for_too_long_says_so(
         monkeypatch.setattr(Folder, "read", silent)
         lease.check()
         clock.now += STALE_S + 1
-        with pytest.raises(BrokenOffError, match=r"does not answer any more \(no route to host\)"):
+        with pytest.raises(BrokenOffError, match="no route to host; what is committed stays"):
             lease.check()
         monkeypatch.undo()
 
@@ -327,6 +327,22 @@ def test_a_holder_whose_lease_is_removed_stops_and_one_whose_lease_is_damaged_wr
         with pytest.raises(BrokenOffError, match="removed while this ran"):
             lease.check()
     assert holder(folder) is None
+
+
+def test_a_lease_that_is_damaged_while_it_is_taken_keeps_nobody_off(
+    unlocked: Folder, clock: Clock
+) -> None:
+    leave(unlocked, elsewhere(clock.wall))
+
+    def damaged() -> None:
+        if on(unlocked).id != "someone":
+            leave(unlocked, b"{")
+
+    clock.then = damaged
+    with held(unlocked) as lease:
+        assert unlocked.read(LEASE_FILE) == b"{"
+        lease._beat()
+        assert on(unlocked).process == os.getpid()
 
 
 def test_no_two_signs_of_life_are_alike_wherever_the_clock_jumps(

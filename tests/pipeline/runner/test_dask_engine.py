@@ -17,7 +17,7 @@ from pipeline.dag.spec import Stages
 from pipeline.dag.task import Task
 from pipeline.errors import UserError
 from pipeline.runner import dask_engine
-from pipeline.runner.dask_engine import DaskEngine
+from pipeline.runner.dask_engine import DaskEngine, worker_options
 from pipeline.runner.serial import run_serially
 from pipeline.runner.task import execute
 from pipeline.runner.worker_check import UnfitWorkerError, WorkerCheck
@@ -234,6 +234,26 @@ def test_a_worker_that_died_once_is_replaced_and_nothing_lacks(
     assert (tmp_path / "died").exists()
     assert not [o.error for o in done.outcomes if o.error]
     assert stored_bytes(transcripts.cache_url) == serial_bytes(transcripts, stored_bytes)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("deaths", [1, 9])
+def test_a_worker_that_is_killed_while_it_starts_is_started_again(
+    transcripts: Transcripts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, deaths: int
+) -> None:
+    killer, died = tmp_path / "killer.py", tmp_path / "died"
+    killer.write_text(
+        f"import os\nwith open({str(died)!r}, 'a+') as file:\n    print(file=file)\n"
+        f"    dies = file.tell() <= {deaths}\nif dies:\n    os.kill(os.getpid(), 9)\n"
+    )
+    options = {**worker_options(1)[0], "preload": [str(killer)]}
+    monkeypatch.setattr(dask_engine, "worker_options", lambda workers: [options] * workers)
+    transcripts.texts(TEXTS[:4])
+    if deaths < dask_engine.STARTS:
+        assert not [o.error for o in transcripts.extract(DaskEngine(workers=1)).outcomes if o.error]
+        return
+    with pytest.raises(UserError, match=r"no worker process can be started .+ memory"):
+        transcripts.extract(DaskEngine(workers=1))
 
 
 def test_a_task_that_is_given_out_again_after_its_commit_does_nothing(
