@@ -67,10 +67,11 @@ lint: env
 bench: env
 	$(BIN)/python -m benchmarks
 
-# The pages that are made from the code: every setting, and the public API.
+# What is made from the code: every setting, the public API, the picture encoders that load.
 docs: env
 	$(BIN)/smp settings > docs/settings.md
 	$(BIN)/python -m tests.support.api_page
+	$(BIN)/python -m tests.support.image_checkpoints
 
 # After a change to an extractor, its `version` raised if results differ: record its source anew.
 versions: env

@@ -28,6 +28,7 @@ PANELS: Mapping[str, Callable[[StageResult], object]] = {
 TITLES = {
     "faces": "Faces",
     "resnet18": "Face features",
+    "image_encoder": "Face features",
     "action_units": "Action units",
     "audio": "Audio",
     "mfcc": "MFCC",

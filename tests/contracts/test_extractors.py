@@ -14,6 +14,7 @@ from pipeline.extractors.audio import Audio
 from pipeline.extractors.bert import Bert
 from pipeline.extractors.faces import Faces
 from pipeline.extractors.frames import Frames
+from pipeline.extractors.image_encoder import ImageEncoder
 from pipeline.extractors.mfcc import Mfcc
 from pipeline.extractors.resnet18 import Resnet18
 from pipeline.extractors.tencent import Tencent
@@ -113,6 +114,11 @@ def _streamed(inputs: ClipInputs) -> ClipInputs:
 class TestResnet18(OfFaces):
     def extractor(self) -> Extractor:
         return Resnet18(Resnet18.Settings(**RANDOM, input_px=64, batch_size=4))
+
+
+class TestImageEncoder(OfFaces):
+    def extractor(self) -> Extractor:
+        return ImageEncoder(ImageEncoder.Settings(**RANDOM))
 
 
 @pytest.mark.parametrize("backend", ["multitask", "xgb"], scope="class")
