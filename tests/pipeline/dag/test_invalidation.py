@@ -66,6 +66,7 @@ RESULT: dict[str, dict[str, Settings]] = {
     "action_units": {
         "backend": {"backend": "xgb", "landmark_weights": "random"},
         "threshold": {"threshold": 0.6},
+        "signals": {"signals": ["gaze"]},
         "precision": LOWER,
     },
     "image_encoder": {
