@@ -67,11 +67,12 @@ lint: env
 bench: env
 	$(BIN)/python -m benchmarks
 
-# The pages that are made from the code: every setting, the public API, the table of encoders.
+# The pages that are made from the code: every setting, the public API, the encoders that load.
 docs: env
 	$(BIN)/smp settings > docs/settings.md
 	$(BIN)/python -m tests.support.api_page
 	$(BIN)/python -m tests.support.encoders_page
+	$(BIN)/python -m tests.support.image_checkpoints
 
 # After a change to an extractor, its `version` raised if results differ: record its source anew.
 versions: env

@@ -22,6 +22,7 @@ LICENCES = {  # notes, not advice: the model's own card has the last word
     "facebook/wav2vec2-base": "Apache 2.0",
     "facenet-pytorch/mtcnn": "MIT",
     "imagenet": "BSD 3-clause (torchvision); ImageNet's pictures are for research",
+    "openai/clip-vit-base-patch32": "MIT (OpenAI's repository)",
     "openai/whisper-small": "Apache 2.0",
     "py-feat/face_multitask_v2": "for research, not commercial (py-feat's PYFEAT-V2.md)",
     "py-feat/mobilefacenet": "none stated (py-feat's PYFEAT-V1.md)",

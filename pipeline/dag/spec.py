@@ -170,7 +170,7 @@ class Stages:
 
     def _check_fields(self, where: str, stage: Stage) -> None:
         offered = {need: self[need].hands_on for need in stage.needs}
-        for field, taken in {**stage.kind.takes, **stage.kind.may_take}.items():
+        for field, taken in {**stage.make().takes, **stage.kind.may_take}.items():
             givers = [need for need in stage.needs if field in offered[need]]
             if not givers and field in stage.kind.may_take:
                 continue
@@ -179,7 +179,7 @@ class Stages:
                 number = f"{len(givers)} {among} write" if givers else f"none {among} writes"
                 raise UserError(
                     f"{where}: stage {stage.name!r} takes {field!r}, which {number}; change its "
-                    "`needs`"
+                    "`needs` or their settings"
                 )
             taken.require(field, offered[givers[0]][field], stage.name, givers[0])
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, cast
@@ -14,11 +15,13 @@ from scipy.spatial import QhullError
 from scipy.special import expit
 from skops.io import get_untrusted_types, loads
 
+from pipeline.encoders.face_signals import FIELDS, Group
 from pipeline.encoders.precision import FULL, Precision, lowered
 from pipeline.encoders.py_feat_library import (
     HOGLayer,
     MobileFaceNet,
     MultitaskModel,
+    MultitaskOutput,
     SVMClassifier,
     XGBClassifier,
     extract_hog_features_batched,
@@ -46,6 +49,20 @@ PARTS = tuple(
 )
 
 
+# By group, with the signs of py-feat's `Detectorv2`: the network itself looks down, and its tilt
+# and turn come in another order.
+SIGNALS: dict[str, Callable[[MultitaskOutput], np.ndarray]] = {
+    "gaze": lambda out: out.gaze[:, [1, 0]] * np.array([-1, 1], np.float32),
+    "pose": lambda out: (
+        out.pose[:, [0, 2, 1, 3, 4, 5]] * np.array([-1, -1, 1, 1, 1, 1], np.float32)
+    ),
+    "emotions": lambda out: out.emotion,
+    "affect": lambda out: np.stack([out.valence, out.arousal], axis=1),
+    "blendshapes": lambda out: out.blendshapes,
+    "mesh": lambda out: out.mesh478.reshape(len(out.mesh478), -1),
+}
+
+
 class Detector(Protocol):
     """Something that says how sure it is that action units are to be seen."""
 
@@ -53,20 +70,30 @@ class Detector(Protocol):
     def units(self) -> tuple[int, ...]:
         """Their FACS numbers, one for each column."""
 
-    def confidences(self, faces: torch.Tensor) -> np.ndarray:
-        """float32 rgb `faces` [32, 3, px, px] of 0..1 to [32, units] of 0..1."""
+    def judged(self, faces: torch.Tensor, groups: Sequence[Group]) -> dict[str, np.ndarray]:
+        """float32 rgb `faces` [32, 3, px, px] of 0..1 to `units`, [32, units] of 0..1.
+
+        groups: what of `FIELDS` is given too, by its name; only `Multitask` has any.
+        """
 
 
 @span("network")
-def confidences(detector: Detector, faces: np.ndarray) -> np.ndarray:
-    """uint8 rgb `faces` [n, px, px, 3] to float32 [n, units] of 0..1."""
-    rows = [np.zeros((0, len(detector.units)))]
+def judged(
+    detector: Detector, faces: np.ndarray, groups: Sequence[Group] = ()
+) -> dict[str, np.ndarray]:
+    """uint8 rgb `faces` [n, px, px, 3] to `units`, float32 [n, units] of 0..1, and the groups."""
+    widths: dict[str, int] = {group: FIELDS[group].width or 0 for group in groups}
+    widths["units"] = len(detector.units)
+    rows = {name: [np.zeros((0, width))] for name, width in widths.items()}
     for start in range(0, len(faces), FACES):
         batch = faces[start : start + FACES]
         full = np.concatenate([batch, np.repeat(batch[-1:], FACES - len(batch), axis=0)])
         x = torch.from_numpy(full).permute(0, 3, 1, 2).float() / 255
-        rows.append(detector.confidences(x)[: len(batch)])
-    return np.concatenate(rows).clip(0, 1).astype(np.float32)
+        for name, values in detector.judged(x, groups).items():
+            rows[name].append(values[: len(batch)])
+    found = {name: np.concatenate(parts) for name, parts in rows.items()}
+    found["units"] = found["units"].clip(0, 1)
+    return {name: values.astype(np.float32) for name, values in found.items()}
 
 
 @dataclass(frozen=True)
@@ -96,13 +123,13 @@ class Classical:
         classifier.load_weights(**parts, classifiers=each)
         return cls(landmarks, classifier, hog_layer(device), tuple(map(unit_of, names)))
 
-    def confidences(self, faces: torch.Tensor) -> np.ndarray:
+    def judged(self, faces: torch.Tensor, groups: Sequence[Group] = ()) -> dict[str, np.ndarray]:
         with torch.inference_mode():
             points, _ = self.landmarks(faces)
         hog, pixels = hog_inside(faces, points, self.hog)
         # In float64: how BLAS adds up depends on where memory lies, in float32 by a last bit that
         # is seen afterwards.
-        return cast(np.ndarray, self.classifier.detect_au(hog.astype(np.float64), [pixels]))
+        return {"units": self.classifier.detect_au(hog.astype(np.float64), [pixels])}
 
 
 @dataclass(frozen=True)
@@ -140,8 +167,14 @@ class Multitask:
     def units(self) -> tuple[int, ...]:
         return tuple(map(unit_of, self.model.au_names))
 
-    def confidences(self, faces: torch.Tensor) -> np.ndarray:
-        return cast(np.ndarray, self.model(faces).au)
+    def judged(self, faces: torch.Tensor, groups: Sequence[Group] = ()) -> dict[str, np.ndarray]:
+        out = self.model(faces)
+        found: dict[str, np.ndarray] = {group: SIGNALS[group](out) for group in groups}
+        for group, values in found.items():
+            if values.shape[1] != FIELDS[group].width or np.isnan(values).all():
+                raise UserError(f"these weights of py-feat's have no such {group}; use those of "
+                                "its releases, or leave that out of `signals`")  # fmt: skip
+        return {"units": out.au, **found}
 
 
 def unit_of(name: str) -> int:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import numpy as np
+from pydantic import AfterValidator, model_validator
 from pydantic import Field as PydanticField
-from pydantic import model_validator
 
 from pipeline.encoders import action_units, openface
 from pipeline.encoders.action_units import HUB, LANDMARKS_FILE
+from pipeline.encoders.face_signals import FIELDS, Group, in_order
 from pipeline.encoders.openface import AUS
 from pipeline.encoders.precision import Precision
 from pipeline.errors import ClipError
@@ -36,7 +37,7 @@ OF_CLASSIFIERS = OF_PY_FEAT | {"landmark_weights", "landmark_revision", "trusted
 MEANT_FOR = {
     "xgb": OF_CLASSIFIERS,
     "svm": OF_CLASSIFIERS,
-    "multitask": OF_PY_FEAT | {"precision"},
+    "multitask": OF_PY_FEAT | {"precision", "signals"},
     "openface": OF_ALL | {"binary"},
 }
 
@@ -52,6 +53,10 @@ class ActionUnits(Extractor):
     Each face is cropped from its frame as py-feat does it, 1.2 times as large as the detector's
     box: for `multitask` a square of 256 px, for `xgb` and `svm` 112 px with the sides scaled apart.
     `openface`, which looks for the face itself, is given the square.
+
+    `signals` keeps more of what `multitask` finds in the same pass, for the stage `face_signals`.
+    py-feat's card calls these weak: AU20 (of no use), AU15 and AU6, the pitch of a gaze at the
+    camera, and landmarks, which the mesh is.
 
     Source: OpenFace 2.0 (Baltrušaitis et al. 2018) for the units; py-feat (Cheong et al. 2023).
     """
@@ -97,6 +102,9 @@ class ActionUnits(Extractor):
         precision: Precision = unless_default("float32")
         """Precision of `multitask`; bfloat16 is mostly faster and slightly less accurate."""
 
+        signals: Annotated[tuple[Group, ...], AfterValidator(in_order)] = unless_default(())
+        """What else of `multitask`'s pass is kept, each in a field of its name."""
+
         device: Device = runtime("auto")
         """`auto` (cuda if available), `cpu`, `cuda`, `cuda:1` …"""
 
@@ -109,7 +117,8 @@ class ActionUnits(Extractor):
     settings: Settings
 
     def writes(self) -> dict[str, Field]:
-        return {"features": Field(("step", 2 * len(AUS)), "float32")}
+        units = Field(("step", 2 * len(AUS)), "float32")
+        return {"features": units, **{group: FIELDS[group] for group in self.settings.signals}}
 
     def weights(self) -> Weights:
         """The classifier's and, where it needs any, the landmark network's; OpenFace's program."""
@@ -155,18 +164,23 @@ class ActionUnits(Extractor):
         if self.settings.backend == "openface":
             return openface.action_units(openface.program(self.settings.binary), clips)
         ends = np.cumsum([len(faces) for faces in clips])
-        parts = np.split(self.features(np.concatenate(clips)), ends[:-1])
-        return [ClipResult.ok({"features": part}, length=len(part)) for part in parts]
+        found = self.fields(np.concatenate(clips))
+        parts = {name: np.split(rows, ends[:-1]) for name, rows in found.items()}
+        return [
+            ClipResult.ok({name: rows[i] for name, rows in parts.items()}, length=len(faces))
+            for i, faces in enumerate(clips)
+        ]
 
-    def features(self, faces: np.ndarray) -> np.ndarray:
-        """uint8 rgb `faces` [n, px, px, 3], cropped as py-feat does, to float32 [n, 34]."""
+    def fields(self, faces: np.ndarray) -> dict[str, np.ndarray]:
+        """uint8 rgb `faces` [n, px, px, 3], cropped as py-feat does, to what `writes` declares."""
         # torch and py-feat, which needs seconds, are loaded where they are used.
         from pipeline.encoders import py_feat
 
         detector = self._detector()
-        intensities = py_feat.confidences(detector, faces)[:, action_units.columns(detector.units)]
+        found = py_feat.judged(detector, faces, self.settings.signals)
+        intensities = found.pop("units")[:, action_units.columns(detector.units)]
         presences = (intensities > self.settings.threshold).astype(np.float32)
-        return np.concatenate([presences, intensities], axis=1)
+        return {"features": np.concatenate([presences, intensities], axis=1), **found}
 
     def _detector(self) -> Detector:
         settings = self.settings

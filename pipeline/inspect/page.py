@@ -28,6 +28,8 @@ PANELS: Mapping[str, Callable[[StageResult], object]] = {
 TITLES = {
     "faces": "Faces",
     "resnet18": "Face features",
+    "image_encoder": "Face features",
+    "face_signals": "Face signals",
     "action_units": "Action units",
     "audio": "Audio",
     "mfcc": "MFCC",

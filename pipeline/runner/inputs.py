@@ -43,7 +43,7 @@ def _joined(task: Task, row: int, given: Sequence[Given]) -> ClipInputs | ClipRe
 def _handed_on(giver: Stage, taker: Stage, task: Task) -> list[Given]:
     extractor = giver.make()
     restore: Callable[[Mapping[str, Any]], Mapping[str, Any]] = dict
-    takes = {**taker.kind.takes, **taker.kind.may_take}
+    takes = {**taker.make().takes, **taker.kind.may_take}
     names: list[str] | None = [name for name in takes if name in extractor.writes()]
     if isinstance(extractor, StreamingExtractor):
         if giver.name not in task.stores:

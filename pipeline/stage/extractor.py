@@ -25,14 +25,15 @@ class Extractor(ABC):
     ----------
     version: raise it whenever results change.
     reads: the parts of a clip that it opens itself, of "video", "audio" and "text".
-    takes: the upstream fields it needs, checked before anything runs.
+    takes: the upstream fields it needs, checked before anything runs; of a class whose settings
+        choose among them, all.
     may_take: those that it uses where a stage it needs writes them; that stage may be off.
     uses_steps: whether `self.steps` can change a result; where not, it is no part of the identity.
     """
 
     version: ClassVar[int]
     reads: ClassVar[frozenset[str]] = frozenset()
-    takes: ClassVar[Mapping[str, Field]] = {}
+    takes: Mapping[str, Field] = {}
     may_take: ClassVar[Mapping[str, Field]] = {}
     uses_steps: ClassVar[bool] = True
 

@@ -147,6 +147,7 @@ _VOCABULARY = Part(
 _PREPROCESSOR = Part("a feature extractor (preprocessor_config.json)", PREPROCESSORS)
 _PREPARED = tuple(name for group in PREPROCESSORS for name in group)
 NETWORK = _hub()
+PICTURE = _hub(beside=_PREPARED)  # timm's config.json says itself how pictures go in
 TEXT = _hub(_VOCABULARY, beside=TOKENIZER)
 SOUND = _hub(_PREPROCESSOR, beside=_PREPARED)
 SPEECH_TO_TEXT = _hub(

@@ -12,8 +12,10 @@ from pipeline.extractors.action_units import ActionUnits
 from pipeline.extractors.asr import Asr
 from pipeline.extractors.audio import Audio
 from pipeline.extractors.bert import Bert
+from pipeline.extractors.face_signals import FaceSignals
 from pipeline.extractors.faces import Faces
 from pipeline.extractors.frames import Frames
+from pipeline.extractors.image_encoder import ImageEncoder
 from pipeline.extractors.mfcc import Mfcc
 from pipeline.extractors.resnet18 import Resnet18
 from pipeline.extractors.tencent import Tencent
@@ -115,12 +117,32 @@ class TestResnet18(OfFaces):
         return Resnet18(Resnet18.Settings(**RANDOM, input_px=64, batch_size=4))
 
 
+class TestImageEncoder(OfFaces):
+    def extractor(self) -> Extractor:
+        return ImageEncoder(ImageEncoder.Settings(**RANDOM))
+
+
+class TestFaceSignals(ExtractorContract):
+    rtol = atol = 0
+
+    def extractor(self) -> Extractor:
+        return FaceSignals(FaceSignals.Settings(groups=("gaze", "affect")))
+
+    def clips(self) -> list[ClipInputs]:
+        return [
+            ClipInputs(Clip(str(n)), {"gaze": np.full((n, 2), n, np.float32),
+                                      "affect": np.zeros((n, 2), np.float32)})
+            for n in (1, 3)
+        ]  # fmt: skip
+
+
 @pytest.mark.parametrize("backend", ["multitask", "xgb"], scope="class")
 class TestActionUnits(OfFaces):
     @pytest.fixture(autouse=True)
     def made_with(self, backend: str) -> None:
         landmarks = {} if backend == "multitask" else {"landmark_weights": "random"}
-        self.settings = ActionUnits.Settings(**RANDOM, backend=backend, **landmarks)
+        kept = {"signals": ("gaze", "mesh")} if backend == "multitask" else {}
+        self.settings = ActionUnits.Settings(**RANDOM, backend=backend, **landmarks, **kept)
 
     def extractor(self) -> Extractor:
         return ActionUnits(self.settings)

@@ -31,9 +31,10 @@ Settings = Mapping[str, Any]
 
 # The stage itself and all that depends on it.
 TOUCHED = {
-    "frames": {"faces", "resnet18", "action_units"},  # frames has no store
-    "faces": {"faces", "resnet18", "action_units"},
+    "frames": {"faces", "resnet18", "image_encoder", "action_units"},  # frames has no store
+    "faces": {"faces", "resnet18", "image_encoder", "action_units"},
     "resnet18": {"resnet18"},
+    "image_encoder": {"image_encoder"},
     "action_units": {"action_units"},
     "audio": {"audio", "mfcc", "wav2vec2", "asr", "bert", "tencent"},
     "mfcc": {"mfcc"},
@@ -43,7 +44,7 @@ TOUCHED = {
     "tencent": {"tencent"},
 }
 STORED = set().union(*TOUCHED.values())
-WEIGHED = ("resnet18", "action_units", "wav2vec2", "asr", "bert", "tencent")
+WEIGHED = ("resnet18", "image_encoder", "action_units", "wav2vec2", "asr", "bert", "tencent")
 RANDOM = {name: {"weights": "random"} for name in WEIGHED}
 
 LOWER = {"precision": "bfloat16"}
@@ -65,6 +66,18 @@ RESULT: dict[str, dict[str, Settings]] = {
     "action_units": {
         "backend": {"backend": "xgb", "landmark_weights": "random"},
         "threshold": {"threshold": 0.6},
+        "signals": {"signals": ["gaze"]},
+        "precision": LOWER,
+    },
+    "image_encoder": {
+        "architecture": {"architecture": "test_resnet"},
+        "layer": {"layer": -1, "pooling": "cls"},
+        "pooling": {"pooling": "mean"},
+        "input_px": {"input_px": 112},
+        "crop": {"crop": False},
+        "interpolation": {"interpolation": "bicubic"},
+        "mean": {"mean": [0.5, 0.5, 0.5]},
+        "std": {"std": [0.5, 0.5, 0.5]},
         "precision": LOWER,
     },
     "audio": {"level_dbfs": {"level_dbfs": -6}, "span": {"span": "sound"}},
@@ -104,6 +117,7 @@ RUNTIME: dict[str, dict[str, Settings]] = {
         "sound_limit_gb": {"sound_limit_gb": 1},
     },
     "resnet18": {"batch_size": {"batch_size": 2}, "device": {"device": "cpu"}},
+    "image_encoder": {"device": {"device": "cpu"}},
     "action_units": {"device": {"device": "cpu"}},
     "wav2vec2": {"batch_size": {"batch_size": 2}, "device": {"device": "cpu"}},
     "asr": {"batch_size": {"batch_size": 2}, "device": {"device": "cpu"}},
@@ -111,6 +125,7 @@ RUNTIME: dict[str, dict[str, Settings]] = {
 }
 FILES = {
     "resnet18": "net.pt",
+    "image_encoder": "model.safetensors",
     "action_units": HUB["multitask"][1],
     "wav2vec2": "model.safetensors",
     "asr": "model.safetensors",
@@ -227,6 +242,10 @@ CONTENT: dict[str, dict[str, Callable[[], Content]]] = {
             landmark_weights=HUB_ID,
             **LANDMARKS,
         ),
+    },
+    "image_encoder": {
+        "weights": lambda: by_path("image_encoder"),
+        "revision": lambda: by_revision("image_encoder", weights=HUB_ID),
     },
     "wav2vec2": {
         "weights": lambda: by_path("wav2vec2"),

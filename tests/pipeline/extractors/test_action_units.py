@@ -18,6 +18,8 @@ from pydantic import ValidationError
 from safetensors.torch import save_file
 from skops.io import dump
 
+from pipeline.dag.identity import identify
+from pipeline.dag.stage import Stage, extractor_class
 from pipeline.encoders import openface
 from pipeline.encoders.action_units import HUB, LANDMARKS_FILE, columns
 from pipeline.encoders.openface import AUS
@@ -124,11 +126,71 @@ def by_py_feat(backend: str, released: Path) -> dict[str, np.ndarray]:
     return dict(zip(AU_LANDMARK_MAP["Feat"], found.T, strict=True))
 
 
+def test_signals_are_py_feats_own_from_the_one_pass(
+    released: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from feat.multitask.inference import MultitaskModel
+
+    faces = cropped_faces(square)
+    out = MultitaskModel("cpu", released.joinpath(*HUB["multitask"]))(
+        torch.from_numpy(faces).permute(0, 3, 1, 2) / 255
+    )
+    # By the names and signs of its Detectorv2's columns.
+    pitch, roll, yaw = -out.pose[:, 0], -out.pose[:, 2], out.pose[:, 1]
+    theirs = {
+        "gaze": np.c_[-out.gaze[:, 1], out.gaze[:, 0]],
+        "pose": np.c_[pitch, roll, yaw, out.pose[:, 3:]],
+        "emotions": out.emotion,
+        "affect": np.c_[out.valence, out.arousal],
+        "blendshapes": out.blendshapes,
+        "mesh": out.mesh478.reshape(len(faces), -1),
+    }
+    plain = from_release("multitask", released).fields(faces)
+    passes: list[int] = []
+    forward = MultitaskModel.__call__
+
+    def counted(self: Any, x: torch.Tensor) -> Any:
+        passes.append(len(x))
+        return forward(self, x)
+
+    monkeypatch.setattr(MultitaskModel, "__call__", counted)
+    path = str(released / HUB["multitask"][0])
+    stage = make("multitask", weights=path, signals=list(reversed(theirs)))
+    found = stage.fields(faces)
+    assert passes == [32]
+    assert list(found) == list(stage.writes()) == ["features", *theirs]
+    assert found["features"].tobytes() == plain["features"].tobytes()
+    for group, values in theirs.items():
+        stage.writes()[group].check(group, found[group], len(faces))
+        assert found[group] == pytest.approx(values, abs=1e-5), group
+
+
+def test_signals_that_weights_do_not_have_are_one_clear_line(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from pipeline.encoders import py_feat
+
+    monkeypatch.setitem(py_feat.SIGNALS, "emotions", lambda out: out.emotion[:, :5])
+    with pytest.raises(UserError, match="no such emotions.*`signals`"):
+        random("multitask", signals=["emotions"]).fields(cropped_faces(square))
+
+
+def test_a_default_stages_fingerprint_is_what_it_was() -> None:
+    known = {
+        "resnet18": "68098c57199096a22af847a6c66e49f1daba6e375f266d9a2185933819161a85",
+        "action_units": "f0e0e412940a8b3352a27ce0639a55b455c1568cd57c9c057d32cb27afc5bb61",
+    }
+    for name, fingerprint in known.items():
+        settings = extractor_class(name, name).Settings.model_validate({"weights": "random"})
+        stage = Stage(name, name, (), settings, keep=False, steps=32)
+        assert identify(stage, 32, [], {})["fingerprint"] == fingerprint
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("backend", PY_FEAT)
 def test_units_are_py_feats_own(backend: str, released: Path) -> None:
     expected = by_py_feat(backend, released)
-    features = from_release(backend, released).features(cropped_faces(CROP[backend]))
+    features = from_release(backend, released).fields(cropped_faces(CROP[backend]))["features"]
     well_formed(features, len(features))
     for column, au in enumerate(OPENFACE_AUS):
         presences, intensities = features[:, column], features[:, column + 17]
@@ -168,7 +230,8 @@ def test_a_clip_does_not_depend_on_its_batch(backend: str) -> None:
 @pytest.mark.slow
 def test_the_threshold_decides_what_is_there() -> None:
     low, high = (
-        random("svm", threshold=t).features(cropped_faces(CROP["svm"])) for t in (0.05, 0.95)
+        random("svm", threshold=t).fields(cropped_faces(CROP["svm"]))["features"]
+        for t in (0.05, 0.95)
     )
     assert np.array_equal(low[:, 17:], high[:, 17:])
     assert low[:, :17].mean() > 0.9 > 0.1 > high[:, :17].mean()
@@ -179,7 +242,7 @@ def test_the_threshold_decides_what_is_there() -> None:
 def test_random_weights_are_the_same_in_another_process(backend: str, tmp_path: Path) -> None:
     settings = random(backend).settings.model_dump(exclude_unset=True)
     faces = cropped_faces(CROP[backend])[:2]
-    here = random(backend).features(faces)
+    here = random(backend).fields(faces)["features"]
     np.save(tmp_path / "faces.npy", faces)
     code = f"""
 import numpy, torch
@@ -187,7 +250,7 @@ from pipeline.extractors.action_units import ActionUnits
 torch.set_num_threads({torch.get_num_threads()})
 faces = numpy.load({str(tmp_path / "faces.npy")!r})
 stage = ActionUnits(ActionUnits.Settings(**{settings!r}))
-numpy.save({str(tmp_path / "there.npy")!r}, stage.features(faces))
+numpy.save({str(tmp_path / "there.npy")!r}, stage.fields(faces)["features"])
 """
     subprocess.run([sys.executable, "-c", code], check=True)
     assert np.array_equal(here, np.load(tmp_path / "there.npy"))
@@ -241,7 +304,7 @@ def test_a_setting_meant_for_another_backend_is_refused(backend: str, setting: d
 
 def refused(stage: ActionUnits, *words: str) -> None:
     with pytest.raises(UserError) as caught:
-        stage.features(cropped_faces(CROP[stage.settings.backend])[:1])
+        stage.fields(cropped_faces(CROP[stage.settings.backend])[:1])["features"]
     message = str(caught.value)
     assert "\n" not in message
     for word in words:
