@@ -103,7 +103,7 @@ def open_dataset(dataset: str, options: Mapping[str, Any]) -> tuple[Cache, Sampl
 
     cache = open_cache(locate(dataset, options["cache"], options["name"]))
     chosen = {key: options[key] for key in ("target", "scale", "text")}
-    return cache, load_samples(cache, **chosen)
+    return cache, cache.steadily(lambda: load_samples(cache, **chosen))
 
 
 def given(options: Mapping[str, Any]) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.errors import DamagedError, UserError
+from pipeline.errors import ChangedError, DamagedError, UserError
 from pipeline.stage.field import Field
 from pipeline.stage.result import OK
 from pipeline.store.cache import Cache, StageView
@@ -104,10 +104,12 @@ def _read(view: StageView, identity: Mapping[str, Any], number: int) -> StageRes
         if row is None:
             return found
         names = [n for n, f in found.fields.items() if not (f.ragged and n in LONG_FIELDS)]
-        rows = view.store.row(number, names).rows if row.state == OK else {}
+        rows = view.row(number, names).rows if row.state == OK else {}
         told = {name: getattr(row, name) for name in ("state", "reason", "length", "key", "doubt")}
         return replace(found, rows=rows, **told)
     except DamagedError as error:
         return replace(found, state=DAMAGED, reason=str(error))
+    except ChangedError:
+        raise
     except UserError:  # there is no store yet
         return found

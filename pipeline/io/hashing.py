@@ -48,6 +48,8 @@ def unsealed(content: bytes) -> dict[str, Any]:
         seal = record.pop("sha256")
     except (KeyError, TypeError, AttributeError):
         raise ValueError("it has no digest") from None
+    except RecursionError:
+        raise ValueError("it is nested too deep") from None
     if of_json(record) != seal:
         raise ValueError("its digest does not fit")
     return dict(record)
