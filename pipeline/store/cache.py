@@ -29,7 +29,8 @@ if TYPE_CHECKING:
 CURRENT_FILE = "current.json"
 IDENTITY: dict[str, type | tuple[type, ...]] = {
     "extractor": str, "version": int, "settings": dict, "needs": dict, "partition": int,
-    "steps": (int, NoneType), "upstream": (dict, NoneType),
+    "steps": (int, NoneType), "upstream": (dict, NoneType), "weights": (str, NoneType),
+    "weights_id": (str, NoneType),
 }  # fmt: skip
 ATTEMPTS = 3  # at reading a cache that runs go on changing
 Read = TypeVar("Read")
@@ -77,6 +78,7 @@ def _identities(found: dict[str, Any]) -> dict[str, dict[str, Any]]:
             and isinstance(told.get("reads"), list)
             and all(isinstance(told[part], kind) for part, kind in IDENTITY.items() if part in told)
             and all(isinstance(other, dict) for other in (told.get("upstream") or {}).values())
+            and all(isinstance(other, str) for other in told.get("needs", {}).values())
         )
         if not is_whole:
             raise ValueError(f"{stage!a:.60} is no stage")
