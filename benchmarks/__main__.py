@@ -35,6 +35,7 @@ SUITE: dict[str, list[str]] = {
     "engines": [],
     "overhead": [],
     "train": [],
+    "checked_reads": [],
     "mosi_text": [],
 }
 PACKAGES = ("torch", "dask", "zarr", "opencv-python", "transformers")

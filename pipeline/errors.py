@@ -27,3 +27,11 @@ class BrokenOffError(UserError):
 
 class DamagedError(UserError):
     """What was written can't be read back: a flipped bit, a file that is gone."""
+
+
+class UnfinishedError(UserError):
+    """Something is not extracted yet."""
+
+
+class ChangedError(UserError):
+    """A run wrote again what is being read: what was read of it before does not go with it."""

@@ -142,7 +142,8 @@ def open_dataset(dataset: str, options: Mapping[str, Any]) -> tuple[Cache, Sampl
 
     cache = opened(dataset, options["cache"], options["name"])
     about = {key: options[key] for key in ("target", "scale")}
-    return cache, load_samples(cache, chosen=chosen(options), **about)
+    asked = chosen(options)
+    return cache, cache.steadily(lambda: load_samples(cache, chosen=asked, **about))
 
 
 def chosen(options: Mapping[str, Any]) -> dict[str, list[str]]:

@@ -62,7 +62,7 @@ def _images(
 ) -> list[tuple[int, np.ndarray]]:
     first = partition * view.store.partition
     try:
-        results = enumerate(view.store.rows(partition, [FIELD]), first)
+        results = enumerate(view.rows(partition, [FIELD]), first)
         return [(row, result.rows[FIELD]) for row, result in results if row in wanted]
     except DamagedError:  # `smp verify` tells of it; a page goes on without these pictures
         return []

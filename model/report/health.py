@@ -138,7 +138,7 @@ def _features(view: StageView, field: str) -> Iterator[np.ndarray]:
         numbers = range(partition * size, partition * size + len(commit.rows))
         wanted = {n for n in numbers if n in states and states[n].state == OK}
         if wanted:
-            for number, result in zip(numbers, view.store.rows(partition, [field]), strict=True):
+            for number, result in zip(numbers, view.rows(partition, [field]), strict=True):
                 if number in wanted:
                     yield result.rows[field]
 

@@ -13,8 +13,10 @@ from pipeline.dag.changes import of_identity
 from pipeline.dag.spec import Stages, StagesFile, file_for
 from pipeline.errors import UserError
 from pipeline.io.folder import Folder
+from pipeline.io.names import is_safe_name
 from pipeline.store.cache import current, set_current, store_url
 from pipeline.store.clips_table import ClipsTable
+from pipeline.store.layout import COMMITS
 
 STORE = re.compile(r"[0-9a-f]{8}\.zarr")
 META_FILE = "zarr.json"
@@ -35,11 +37,11 @@ class Unreached:
 
         What makes it a store goes last, so that the next time finds it again.
         """
-        stage = self.cache / self.stage
-        store = stage / self.name
-        for name in sorted(store.names(), key=lambda n: (n == META_FILE, n != "commits")):
-            store.remove_all(name)
-        stage.remove_all(self.name)
+        store = f"{self.stage}/{self.name}"
+        names = (self.cache / store).names()
+        for name in sorted(names, key=lambda n: (n == META_FILE, n != COMMITS)):
+            self.cache.remove_all(f"{store}/{name}")
+        self.cache.remove_all(store)
 
 
 @dataclass(frozen=True)
@@ -126,11 +128,13 @@ def _url(stage: str, identity: Mapping[str, Any]) -> str:
 
 def _stores(cache: Folder) -> Iterator[tuple[str, str, Mapping[str, Any]]]:
     """Stage, name and attributes of every store; whatever else lies in a cache is none."""
-    for stage in cache.names():
+    for stage in filter(is_safe_name, cache.names()):
         for name in (cache / stage).names():
             store = cache / stage / name
-            is_link = store.path is not None and store.path.is_symlink()
-            if STORE.fullmatch(name) and not is_link:
+            leads_out = store.path is not None and (
+                store.path.is_symlink() or store.path.parent.is_symlink()
+            )
+            if STORE.fullmatch(name) and not leads_out:
                 made = _attributes(store)
                 fingerprint = str(made.get("fingerprint"))
                 if made.get("stage") == stage and name == f"{fingerprint[:8]}.zarr":
@@ -140,7 +144,7 @@ def _stores(cache: Folder) -> Iterator[tuple[str, str, Mapping[str, Any]]]:
 def _attributes(store: Folder) -> Mapping[str, Any]:
     try:
         return dict(json.loads(store.read(META_FILE) or b"")["attributes"])
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         return {}
 
 

@@ -63,7 +63,7 @@ def inspect(
     """
     number = row_number(cache.table, id)
     row = cache.table.rows[number]
-    found = results_of(cache, number, identities)
+    found = cache.steadily(lambda: results_of(cache, number, identities))
     sections = [
         StageSection(f, _title(f), _panel(f, found, row, at_s), provenance(f, row)) for f in found
     ]

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.errors import DamagedError, UserError
+from pipeline.errors import ChangedError, DamagedError, UserError
 from pipeline.stage.field import Field
 from pipeline.stage.result import DOUBTFUL, OK, STALE
 from pipeline.store.cache import Cache, StageView
@@ -97,7 +97,7 @@ def results_of(
     """
     wanted = cache.identities if identities is None else identities
     return [
-        _read(StageView(cache.url, name, identity, cache.table), identity, cache.table, number)
+        _read(cache.view(name, identity), identity, cache.table, number)
         for name, identity in wanted.items()
     ]
 
@@ -113,11 +113,13 @@ def _read(
             return found
         names = [n for n, f in found.fields.items() if not (f.ragged and n in LONG_FIELDS)]
         is_ok = row.state == OK
-        rows = view.store.row(number, names).rows if is_ok else {}
+        rows = view.row(number, names).rows if is_ok else {}
         stale = table.rows[number].why_stale(identity["reads"]) if is_ok else ""
         told = {name: getattr(row, name) for name in ("state", "reason", "length", "key", "doubt")}
         return replace(found, rows=rows, stale=stale, **told)
     except DamagedError as error:
         return replace(found, state=DAMAGED, reason=str(error))
+    except ChangedError:
+        raise
     except UserError:  # there is no store yet
         return found

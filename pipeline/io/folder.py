@@ -93,23 +93,39 @@ class Folder:
         return True
 
     def remove(self, name: str) -> None:
-        """Remove a file, on disk before this returns; it is no error where there is none."""
+        """Remove a file, on disk before this returns; it is no error where there is none.
+
+        Raises UserError where the name, or a link, leads out of this folder.
+        """
+        self._require_within(name)
         with suppress(FileNotFoundError):
             if self.path is None:
                 with self._remote() as remote:
                     remote.rm_file(name)
-            elif (target := self.path / name).exists():
+            elif os.path.lexists(target := self.path / name):
                 target.unlink()
                 sync(target.parent)
 
     def remove_all(self, name: str) -> None:
-        """Remove a file, or a folder with all that is in it; it is no error where there is none."""
+        """Remove a file, or a folder with all that is in it; it is no error where there is none.
+
+        Raises UserError where the name, or a link, leads out of this folder.
+        """
+        self._require_within(name)
         if self.path is not None:
             remove(self.path / name)
             return
         with self._remote() as remote:
             if remote.exists(name):
                 remote.rm(name, recursive=True)
+
+    def _require_within(self, name: str) -> None:
+        is_within = ".." not in name.split("/") and not name.startswith("/")
+        if is_within and self.path is not None:
+            real = (self.path / name).parent.resolve()
+            is_within = real.is_relative_to(self.path.resolve())
+        if not is_within:
+            raise UserError(f"{self.url}/{name} leads out of {self.url} and was not removed")
 
     def names(self) -> list[str]:
         """The names of the files and folders here, sorted; none where the folder is not there."""

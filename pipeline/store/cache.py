@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from types import NoneType
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
 from pipeline.dataset.clip import MEDIA
 from pipeline.dataset.layouts import name_of
-from pipeline.errors import DamagedError, UserError
+from pipeline.errors import ChangedError, DamagedError, UnfinishedError, UserError
 from pipeline.io.folder import Folder
 from pipeline.io.hashing import sealed, unsealed
-from pipeline.stage.name import require_stage_names
-from pipeline.stage.result import OK
+from pipeline.io.names import is_safe_name
+from pipeline.stage.result import OK, ClipResult
 from pipeline.store.clips_table import ClipsTable
 from pipeline.store.commit import Commit, RowState
+from pipeline.store.patience import patiently
 from pipeline.weights.random_weights import random_among
 
 if TYPE_CHECKING:
@@ -26,6 +28,13 @@ if TYPE_CHECKING:
     from pipeline.store.store import Store
 
 CURRENT_FILE = "current.json"
+IDENTITY: dict[str, type | tuple[type, ...]] = {
+    "extractor": str, "version": int, "settings": dict, "needs": dict, "partition": int,
+    "steps": (int, NoneType), "upstream": (dict, NoneType), "weights": (str, NoneType),
+    "weights_id": (str, NoneType),
+}  # fmt: skip
+ATTEMPTS = 3  # at reading a cache that runs go on changing
+Read = TypeVar("Read")
 
 
 def locate(dataset: str | Path, cache_root: str = "cache", name: str | None = None) -> str:
@@ -36,7 +45,13 @@ def locate(dataset: str | Path, cache_root: str = "cache", name: str | None = No
 
 
 def store_url(cache_url: str, stage: str, fingerprint: str) -> str:
-    """Where a stage's store at a fingerprint lies: different settings live side by side."""
+    """Where a stage's store at a fingerprint lies: different settings live side by side.
+
+    Raises UserError for what can't be a folder's name: no store lies elsewhere than in its cache.
+    """
+    for name in (stage, fingerprint):
+        if not is_safe_name(name):
+            raise UserError(f"{name!a:.60} can't be the name of a folder in {cache_url}")
     return f"{cache_url}/{stage}/{fingerprint[:8]}.zarr"
 
 
@@ -49,11 +64,25 @@ def current(folder: Folder) -> dict[str, dict[str, Any]]:
     """The identity of every stage as last extracted, by name."""
     content, where = folder.read(CURRENT_FILE), f"{folder.url}/{CURRENT_FILE}"
     try:
-        identities: dict[str, dict[str, Any]] = unsealed(content) if content is not None else {}
-        require_stage_names("stages", identities)
-        return identities
-    except (ValueError, UserError) as error:
+        return _identities(unsealed(content)) if content is not None else {}
+    except ValueError as error:
         raise DamagedError(f"{where} is damaged ({error}); `smp extract` makes it again") from None
+
+
+def _identities(found: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """Those found; ValueError where one is none, or would lie elsewhere than in its cache."""
+    for stage, identity in found.items():
+        told = identity if isinstance(identity, dict) else {}
+        is_whole = (
+            all(map(is_safe_name, (stage, told.get("fingerprint"))))
+            and isinstance(told.get("reads"), list)
+            and all(isinstance(told[part], kind) for part, kind in IDENTITY.items() if part in told)
+            and all(isinstance(other, dict) for other in (told.get("upstream") or {}).values())
+            and all(isinstance(other, str) for other in told.get("needs", {}).values())
+        )
+        if not is_whole:
+            raise ValueError(f"{stage!a:.60} is no stage")
+    return found
 
 
 def last_known(folder: Folder) -> dict[str, dict[str, Any]]:
@@ -84,15 +113,37 @@ class Cache(Mapping[str, "StageView"]):
 
     def __init__(self, url: str) -> None:
         self.url = url.rstrip("/")
+        self._as_now: Callable[[ClipsTable], ClipsTable] = lambda table: table
+        self._open()
+
+    def follow(self, as_now: Callable[[ClipsTable], ClipsTable]) -> None:
+        """Read by the table that `as_now` makes of the cache's own, now and when opened anew."""
+        self._as_now = as_now
+        self._open()
+
+    def _open(self) -> None:
         folder = Folder(self.url)
         table = ClipsTable.read(folder)
         if table is None:
             raise UserError(
                 f"{self.url}: nothing extracted yet; run `smp extract` or `smp import` first"
             )
-        self.table = table
+        self._stored, self.table = table, self._as_now(table)
         self.identities = current(folder)
         self._views: dict[str, StageView] = {}
+        self.__dict__.pop("clips", None)
+
+    def steadily(self, read: Callable[[], Read]) -> Read:
+        """What `read` gives of this cache, which is opened anew where a run changed it meanwhile.
+
+        Raises ChangedError where runs go on changing it.
+        """
+        for _ in range(ATTEMPTS - 1):
+            try:
+                return read()
+            except ChangedError:
+                self._open()
+        return read()
 
     @property
     def name(self) -> str:
@@ -144,8 +195,12 @@ class Cache(Mapping[str, "StageView"]):
             known = ", ".join(self.identities) or "none"
             raise UserError(f"{self.url}: no stage {stage!r}; extracted: {known}")
         if stage not in self._views:
-            self._views[stage] = StageView(self.url, stage, self.identities[stage], self.table)
+            self._views[stage] = self.view(stage, self.identities[stage])
         return self._views[stage]
+
+    def view(self, stage: str, identity: Mapping[str, Any]) -> StageView:
+        """A stage as it was extracted under that identity, the last one or another."""
+        return StageView(self.url, stage, identity, self.table, self._stored)
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.identities)
@@ -164,14 +219,21 @@ class StageView:
     """One stage's features; every array's first axis is the clips, in the order of the table."""
 
     def __init__(
-        self, cache_url: str, name: str, identity: Mapping[str, Any], table: ClipsTable
+        self,
+        cache_url: str,
+        name: str,
+        identity: Mapping[str, Any],
+        table: ClipsTable,
+        stored: ClipsTable,
     ) -> None:
+        """stored: the cache's own table, of which `table` is made."""
         self.name = name
         self.identity = identity
         self.fingerprint: str = identity["fingerprint"]
         self.url = store_url(cache_url, name, self.fingerprint)
         self._reads = identity["reads"]
-        self._table = table
+        self._cache = Folder(cache_url)
+        self._table, self._stored = table, stored
 
     @property
     def random_weights(self) -> list[str]:
@@ -184,7 +246,9 @@ class StageView:
         # zarr is imported only where arrays are read.
         from pipeline.store.store import Store
 
-        return Store(self.url)
+        store = Store(self.url)
+        patiently(self._cache, lambda: store.group)
+        return store
 
     @property
     def attributes(self) -> dict[str, Any]:
@@ -208,21 +272,49 @@ class StageView:
         return {number: states[key] for number, key in wanted.items() if key in states}
 
     def _states(self) -> list[RowState]:
+        return patiently(self._cache, self._states_now)
+
+    def _states_now(self) -> list[RowState]:
         for number in self._table.present:
             if number not in self.committed:
+                partition, commits = number // self.store.partition, self.commits
+                del self.commits, self.committed  # to be read anew
+                if partition in commits and commits[partition].damage:
+                    raise self.store.damaged(commits[partition].damage, partition)
+                if ClipsTable.read(self._cache) != self._stored:
+                    raise self._changed()
                 id = self._table.rows[number].clip.id
                 done = "imported" if self._table.imported else "extracted"
-                raise UserError(
+                raise UnfinishedError(
                     f"stage {self.name!r}: clip {id!r} is not {done} yet; "
                     f"run `{self._table.command}`"
                 )
         return list(self.committed.values())
 
+    def _changed(self) -> ChangedError:
+        return ChangedError(
+            f"stage {self.name!r}: clips were extracted again while they were read; run this again"
+        )
+
+    def _of_its_commits(self, read: Callable[[], Read]) -> Read:
+        """What `read` gives of the data that the view's commits vouch for.
+
+        Raises ChangedError where a run wrote others meanwhile, DamagedError where none did.
+        """
+        try:
+            return read()
+        except DamagedError:
+            store = self.store
+            if (store.commits(), store.metadata_commit()) != (self.commits, store.metadata):
+                raise self._changed() from None
+        return read()  # a run may have written the same again
+
     @cached_property
     def lengths(self) -> np.ndarray:
         """How many of the steps are real, int64 [clips]; 0 where the clip has no features."""
         lengths = np.array([state.length for state in self._states()], np.int64)
-        self.store.require_lengths(lengths, self._table.present)
+        rows, commits = self._table.present, self.commits
+        self._of_its_commits(lambda: self.store.require_lengths(lengths, rows, commits))
         return lengths
 
     @cached_property
@@ -265,7 +357,21 @@ class StageView:
         that shape or a view of one. Raises UserError where clips were not extracted yet.
         """
         self._states()
-        rows = self._table.present
-        if rows == list(range(self.store.clips)):
-            return self.store.read(field, out)
-        return np.take(self.store.read(field), rows, axis=0, out=out)
+        rows, store, commits = self._table.present, self.store, self.commits
+        if rows == list(range(store.clips)):
+            return self._of_its_commits(lambda: store.read(field, out, commits))
+        found = self._of_its_commits(lambda: store.read(field, None, commits))
+        return np.take(found, rows, axis=0, out=out)
+
+    def rows(self, partition: int, names: Sequence[str] | None = None) -> list[ClipResult]:
+        """The results of one of the view's `commits`, cut to their lengths; names: of the fields.
+
+        Raises DamagedError as `read` does.
+        """
+        commit = self.commits.get(partition)
+        return self._of_its_commits(lambda: list(self.store.rows(partition, names, commit)))
+
+    def row(self, number: int, names: Sequence[str] | None = None) -> ClipResult:
+        """One `committed` row's result, as `rows` gives it."""
+        commit = self.commits.get(number // self.store.partition)
+        return self._of_its_commits(lambda: self.store.row(number, names, commit))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,8 @@ import zarr
 from numcodecs.blosc import Blosc
 from zarr.codecs import BloscCodec, BytesCodec, Crc32cCodec
 
+from pipeline.store.layout import CHECKSUM_BYTES
 from pipeline.system.threads import spread
-
-CHECKSUM_BYTES = 4
 
 
 def encoding(dtype: str) -> dict[str, Any]:
@@ -44,22 +44,31 @@ def is_readable(array: zarr.Array[Any]) -> bool:
     )
 
 
-def read(array: zarr.Array[Any], folder: Path, out: np.ndarray) -> None:
+def read(
+    array: zarr.Array[Any],
+    folder: Path,
+    out: np.ndarray,
+    check: Callable[[str, bytes | None], None] = lambda file, content: None,
+) -> None:
     """Put all rows of the array in `folder` into `out`; what was never written is its fill value.
 
     zarr checks and copies one chunk after the other, in its event loop; here that is spread over
-    the threads that `system.threads` grants. Raises ValueError or RuntimeError for a chunk that
-    is not what was written.
+    the threads that `system.threads` grants. check: is given each chunk's path in `folder` and its
+    content, None where there is no such file. Raises ValueError or RuntimeError for a chunk that
+    is not what was written, and what `check` raises.
     """
     size = array.chunks[0]
 
     def read_chunk(number: int) -> None:
         rows = out[number * size : (number + 1) * size]
+        file = f"c/{number}{'/0' * (array.ndim - 1)}"
         try:
-            content = (folder / f"c/{number}{'/0' * (array.ndim - 1)}").read_bytes()
-        except FileNotFoundError:
+            content = (folder / file).read_bytes()
+        except (FileNotFoundError, NotADirectoryError):
+            check(file, None)
             rows[...] = array.fill_value
             return
+        check(file, content)
         rows[...] = _decoded(content, array).reshape(array.chunks)[: len(rows)]
 
     spread(read_chunk, range(array.cdata_shape[0]))

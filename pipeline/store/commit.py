@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from pipeline.io.hashing import sealed, unsealed
+from pipeline.io.hashing import of_bytes, sealed, unsealed
+from pipeline.store.layout import CHECKSUM_BYTES, is_file
 
 DAMAGED = "damaged commit"
+MOST_STEPS = 2**31  # lengths are int32
+SHA256 = re.compile(r"[0-9a-f]{64}")
+CRC32C = re.compile(rf"[0-9a-f]{{{2 * CHECKSUM_BYTES}}}")
 
 
 @dataclass(frozen=True)
@@ -28,17 +33,30 @@ class RowState:
         fields: list[object] = [self.key, self.state, self.length, self.reason]
         return [*fields, self.doubt] if self.doubt else fields
 
+    @classmethod
+    def from_json(cls, fields: list[object]) -> RowState:
+        """The row read back; ValueError where it is not one."""
+        row = cls(*fields)  # type: ignore[arg-type]
+        if tuple(map(type, fields)) != TYPES[: len(fields)] or not 0 <= row.length < MOST_STEPS:
+            raise ValueError(f"a row is {fields!a:.60}")
+        return row
+
+
+TYPES = (str, str, int, str, str)  # of a row's fields
+
 
 @dataclass(frozen=True)
 class Commit:
     """The states of a partition's rows, in row order, and the files that hold them.
 
-    files: the SHA-256 of each, by its path in the store. damage: what is wrong with the record
+    files: the SHA-256 of each, by its path in the store. checksums: of each chunk, the CRC-32C that
+    it ends in, as hex; commits of earlier versions have none. damage: what is wrong with the record
     itself; then it vouches for nothing, and its partition is to be made again.
     """
 
     rows: tuple[RowState, ...] = ()
     files: Mapping[str, str] = field(default_factory=dict)
+    checksums: Mapping[str, str] = field(default_factory=dict)
     damage: str = ""
 
     @property
@@ -49,14 +67,37 @@ class Commit:
     def to_bytes(self) -> bytes:
         """JSON with its own digest, so that a flipped bit is an error and not a state."""
         rows = [row.to_json() for row in self.rows]
-        return sealed({"rows": rows, "files": dict(sorted(self.files.items()))})
+        checksums = {"checksums": dict(sorted(self.checksums.items()))} if self.checksums else {}
+        return sealed({"rows": rows, "files": dict(sorted(self.files.items())), **checksums})
 
     @classmethod
     def from_bytes(cls, content: bytes) -> Commit:
         """The commit read back; without rows and files where it is damaged."""
         try:
             record = unsealed(content)
-            rows = tuple(RowState(*row) for row in record["rows"])
-            return cls(rows, dict(record["files"]))
+            if not isinstance(record["rows"], list):
+                raise ValueError("its rows are no list")
+            rows = tuple(map(RowState.from_json, record["rows"]))
+            files = _digests(record["files"], SHA256)
+            return cls(rows, files, _digests(record.get("checksums", {}), CRC32C))
         except (ValueError, KeyError, TypeError) as error:
             return cls(damage=f"{DAMAGED} ({error})")
+
+    def fits(self, file: str, content: bytes | memoryview) -> bool:
+        """Whether a file that it vouches for has this content.
+
+        A chunk is known by the checksum at its end: whoever decodes it holds that against the rest.
+        """
+        if file in self.checksums:
+            return bytes(content[-CHECKSUM_BYTES:]).hex() == self.checksums[file]
+        return of_bytes(content) == self.files[file]
+
+
+def _digests(found: object, kind: re.Pattern[str]) -> dict[str, str]:
+    """Digests by file; ValueError where a path is none of a store's: data names no other file."""
+    if not isinstance(found, dict):
+        raise ValueError("its files are no mapping")
+    for file, digest in found.items():
+        if not is_file(file) or not kind.fullmatch(digest):
+            raise ValueError(f"{file!a:.80} is no file of a store, or has no digest")
+    return found

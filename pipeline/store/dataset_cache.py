@@ -27,9 +27,14 @@ def open_dataset(
     cache = open_cache(url)
     given = None if url == str(dataset) else _given(dataset, cache.table)
     if given:
-        known, cache.table = cache.table, in_step(cache.table, given)
-        if not partly:
-            require_current(known, cache.table)
+
+        def as_now(known: ClipsTable) -> ClipsTable:
+            now = in_step(known, given)
+            if not partly:
+                require_current(known, now)
+            return now
+
+        cache.follow(as_now)
     return cache
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
+from pipeline.io.names import is_safe_name
 from pipeline.stage.field import Field
 
 COMMITS = "commits"
@@ -13,6 +14,19 @@ LENGTHS = "lengths"  # the array that says how many steps of each clip are real
 COMMIT = re.compile(r"(\d{5,})\.json")  # in the folder of commits
 VALUES = re.compile(r"([^/]+)/p(\d{5,})/(?:zarr\.json|c/\d+(?:/\d+)*)")
 CHUNK = re.compile(r"(.+)/c/(\d+)(?:/\d+)*")
+CHECKSUM_BYTES = 4  # the CRC-32C in which every chunk ends
+ARRAY_FILE = re.compile(r"(?:(?P<array>.+)/)?(?:zarr\.json|(?<=/)c(?:/\d{1,9})+)")
+
+
+def is_file(path: object) -> bool:
+    """Whether a path is one that a commit can vouch for: zarr's metadata or a chunk, in a store."""
+    found = ARRAY_FILE.fullmatch(path) if isinstance(path, str) else None
+    return found is not None and all(map(is_safe_name, (found["array"] or "zarr").split("/")))
+
+
+def is_chunk(file: str) -> bool:
+    """Whether a file holds values, and so ends in a checksum."""
+    return "/c/" in file
 
 
 def commit_file(partition: int) -> str:

@@ -8,25 +8,26 @@ from typing import Any
 
 import numpy as np
 import zarr
-from zarr.abc.buffer import Buffer
-from zarr.abc.store import Store as ZarrStore
 from zarr.buffer.cpu import NDBuffer
-from zarr.storage import FsspecStore, LocalStore, WrapperStore
+from zarr.storage import FsspecStore, LocalStore
 
-from pipeline.errors import DamagedError, UserError
+from pipeline.errors import DamagedError, UnfinishedError, UserError
 from pipeline.io import hashing
 from pipeline.io.atomic_write import make_folder, sync
 from pipeline.io.folder import Folder, storage_options
+from pipeline.messages import one_line
 from pipeline.stage.field import Field
 from pipeline.stage.result import OK, ClipResult
 from pipeline.stage.steps import pad
 from pipeline.store import chunks, layout
 from pipeline.store.commit import Commit, RowState
 from pipeline.store.layout import COMMITS, LENGTHS, METADATA, commit_file
+from pipeline.store.vouched import GONE, VouchedStore
 
 CHUNK_BYTES = 16 << 20
 RAGGED_CHUNK_BYTES = 4 << 20
 FORMAT = 2
+MOST = 2**31  # clips, steps
 OTHER_LENGTHS = "its lengths are not those of its commits"
 
 
@@ -41,6 +42,7 @@ class Store:
 
     def __init__(self, url: str) -> None:
         self.folder = Folder(url)
+        self.metadata: Commit | None = None  # vouches for the arrays, once they are opened
         self._arrays: dict[str, zarr.Array[Any]] = {}  # opened so far
 
     # ---- shape -----------------------------------------------------------------------------
@@ -66,6 +68,8 @@ class Store:
             store.folder.remove(name)
         if store.folder.path is not None:
             make_folder(store.folder.path)
+        store.metadata = None
+        store._trust({})  # nothing vouches for what is being made
         if not store.folder.has("zarr.json"):
             declared = {
                 name: {"axes": f.axes, "dtype": f.dtype, "unit": f.unit, "ragged": f.ragged}
@@ -75,11 +79,13 @@ class Store:
             zarr.create_group(
                 store._zarr, attributes={**attributes, "fields": declared, **provenance}
             )
+        store.group = store._open()
         for name, field in layout.arrays(store.fields).items():
             store._fit(name, field, clips)
         store._sync(files)
         found = {name: hashing.of_bytes(store.folder.read(name) or b"") for name in files}
-        store.folder.write(METADATA, Commit(files=found).to_bytes())
+        store.metadata = Commit(files=found)
+        store.folder.write(METADATA, store.metadata.to_bytes())
         return store
 
     def _damaged_metadata(self, files: Sequence[str]) -> Sequence[str]:
@@ -99,28 +105,58 @@ class Store:
 
     @cached_property
     def group(self) -> zarr.Group:
-        """The zarr group; UserError where there is none."""
+        """The zarr group; UserError where there is none, or not the one that was made."""
+        self._zarr.known = {}
+        self.metadata = self.metadata_commit()
+        if self.metadata is None:
+            if not self.folder.names():
+                raise UserError(f"{self.folder.url}: no store; run `smp extract` first")
+            raise UnfinishedError(
+                f"{self.folder.url}: {METADATA} {GONE}, or not written yet; run `smp extract` again"
+            )
+        if self.metadata.damage:
+            raise self.damaged(f"{METADATA}: {self.metadata.damage}")
+        self._trust({})
+        return self._open()
+
+    def _open(self) -> zarr.Group:
         try:
-            if not self.folder.has("zarr.json"):  # zarr would make the folder that it looks in
-                raise FileNotFoundError
             return zarr.open_group(self._zarr, mode="r+", zarr_format=3)
-        except FileNotFoundError:
-            raise UserError(f"{self.folder.url}: no store; run `smp extract` first") from None
-        except (ValueError, TypeError, KeyError) as error:
-            raise self._damaged(f"zarr.json: {error}") from None
+        except (ValueError, TypeError, KeyError, FileNotFoundError) as error:
+            raise self.damaged(f"zarr.json: {one_line(error)}") from None
+
+    def _trust(self, commits: Mapping[int, Commit]) -> None:
+        """Let nothing be read but what these commits, and that of the metadata, vouch for."""
+        vouching: list[tuple[int | None, Commit]] = [*commits.items()]
+        vouching.append((None, self.metadata or Commit()))
+        self._zarr.known = {
+            file: (partition, commit) for partition, commit in vouching for file in commit.files
+        }
 
     @cached_property
     def attributes(self) -> dict[str, Any]:
         """Shape and provenance: settings, versions, weights, upstream fingerprints."""
-        return dict(self.group.attrs)
+        found = dict(self.group.attrs)
+        for name in ("steps", "partition"):
+            count = found.get(name)
+            if type(count) is not int or not 0 < count < MOST:
+                raise self.damaged(f"zarr.json: {name} is {count!r:.40}")
+        return found
 
     @cached_property
     def fields(self) -> dict[str, Field]:
         """The declared fields; the first is the one that is read by default."""
-        return {
-            name: Field(tuple(f["axes"]), f["dtype"], f["unit"], f["ragged"])
-            for name, f in self.attributes["fields"].items()
-        }
+        try:
+            found = {
+                name: Field(tuple(f["axes"]), f["dtype"], f["unit"], f["ragged"])
+                for name, f in self.attributes["fields"].items()
+            }
+            sizes = [0 < field.nbytes(self.steps) < MOST for field in found.values()]
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise self.damaged(f"zarr.json: fields: {one_line(error)}") from None
+        if not sizes or not all(sizes):
+            raise self.damaged("zarr.json: fields: none, or of no size")
+        return found
 
     @property
     def steps(self) -> int:
@@ -138,15 +174,17 @@ class Store:
         return int(self._array(LENGTHS).shape[0])
 
     @cached_property
-    def _zarr(self) -> _Noted:
+    def _zarr(self) -> VouchedStore:
         if self.folder.path is not None:
-            return _Noted(LocalStore(self.folder.path))
-        return _Noted(FsspecStore.from_url(self.folder.url, storage_options(self.folder.url)))
+            return VouchedStore(LocalStore(self.folder.path), self.damaged)
+        store = FsspecStore.from_url(self.folder.url, storage_options(self.folder.url))
+        return VouchedStore(store, self.damaged)
 
     def _array(self, name: str) -> zarr.Array[Any]:
         if name not in self._arrays:
-            array = self.group[name]
-            assert isinstance(array, zarr.Array)
+            array = self.group.get(name)
+            if not isinstance(array, zarr.Array):
+                raise self.damaged(f"{name} is no array")
             self._arrays[name] = array
         return self._arrays[name]
 
@@ -179,6 +217,8 @@ class Store:
         """Write a partition's rows and then its commit, one result a key, in row order."""
         self.folder.remove(commit_file(partition))
         self._zarr.digests.clear()
+        self._zarr.checksums.clear()
+        self._trust({})
         rows = slice(partition * self.partition, partition * self.partition + len(results))
         self._write_rows(LENGTHS, rows, np.array([result.length for result in results], np.int32))
         for name, field in self.fields.items():
@@ -192,7 +232,7 @@ class Store:
             RowState(key, result.state, result.length, result.reason, result.doubt)
             for key, result in zip(keys, results, strict=True)
         )
-        commit = Commit(tuple(states), dict(self._zarr.digests))
+        commit = Commit(tuple(states), dict(self._zarr.digests), dict(self._zarr.checksums))
         self.folder.write(commit_file(partition), commit.to_bytes())
         return commit
 
@@ -271,82 +311,102 @@ class Store:
             return int(found[2]) * self._array(found[1]).chunks[0] // self.partition
         return None
 
-    def read(self, name: str | None = None, out: np.ndarray | None = None) -> np.ndarray:
+    def read(
+        self,
+        name: str | None = None,
+        out: np.ndarray | None = None,
+        commits: Mapping[int, Commit] | None = None,
+    ) -> np.ndarray:
         """All rows of a field, `[clips, …]`, committed or not; a ragged field is read by clip.
 
-        out: where to put them, an array of that shape and dtype or a view of one.
+        out: where to put them, an array of that shape and dtype or a view of one. commits: those
+        whose data it has to be, by default those of now.
         Raises DamagedError where a committed chunk is gone or is not what was written.
         """
         name = name or next(iter(self.fields))
         if self.fields[name].ragged:
             raise UserError(f"{name!r} is ragged: read it clip by clip with `rows`")
-        there = set(self.folder.files())
-        for partition, commit in self.commits().items():
-            self._require(partition, [file for file in commit.files if file not in there])
+        self._trust(self.commits() if commits is None else commits)
         return self._read(name, out)
 
-    def require_lengths(self, lengths: np.ndarray, rows: Sequence[int]) -> None:
+    def require_lengths(
+        self,
+        lengths: np.ndarray,
+        rows: Sequence[int],
+        commits: Mapping[int, Commit] | None = None,
+    ) -> None:
         """Raise DamagedError unless `rows` are stored as so long: what the commits say of them."""
+        self._trust(self.commits() if commits is None else commits)
         if (self._read(LENGTHS)[list(rows)] != lengths).any():
-            raise self._damaged(OTHER_LENGTHS)
+            raise self.damaged(OTHER_LENGTHS)
 
     def _read(self, name: str, out: np.ndarray | None = None) -> np.ndarray:
         array, path = self._array(name), self.folder.path
         out = np.empty(array.shape, array.dtype) if out is None else out
         try:
             if path is not None and chunks.is_readable(array):
-                chunks.read(array, path / name, out)
+                check = self._zarr.check
+                chunks.read(
+                    array, path / name, out, lambda file, content: check(f"{name}/{file}", content)
+                )
             else:
                 array.get_basic_selection(..., out=NDBuffer.from_numpy_array(out))
         except (ValueError, RuntimeError) as error:
-            raise self._damaged(str(error)) from None
+            raise self.damaged(one_line(error)) from None
         return out
 
-    def rows(self, partition: int, names: Sequence[str] | None = None) -> Iterator[ClipResult]:
+    def rows(
+        self, partition: int, names: Sequence[str] | None = None, commit: Commit | None = None
+    ) -> Iterator[ClipResult]:
         """The results of a committed partition, as they were written, cut to their lengths.
 
+        commit: that whose data it has to be, by default the one of now.
         Raises DamagedError where a chunk is gone or is not what was written.
         """
-        states = self._vouched(partition).rows
-        yield from self._results(partition * self.partition, states, names)
+        commit = commit or self._vouching(partition)
+        yield from self._results(partition * self.partition, commit, commit.rows, names)
 
-    def row(self, number: int, names: Sequence[str] | None = None) -> ClipResult:
+    def row(
+        self, number: int, names: Sequence[str] | None = None, commit: Commit | None = None
+    ) -> ClipResult:
         """One row's result, as `rows` gives it; no more than its own chunks are read."""
         partition, index = divmod(number, self.partition)
-        states = self._vouched(partition).rows[index : index + 1]
-        return next(self._results(number, states, names))
+        commit = commit or self._vouching(partition)
+        return next(self._results(number, commit, commit.rows[index : index + 1], names))
 
-    def _vouched(self, partition: int) -> Commit:
-        """The partition's commit, whose files are all there."""
+    def _vouching(self, partition: int) -> Commit:
+        """The partition's commit, which is not damaged."""
         commit = self.commit(partition)
         if commit is None or commit.damage:
             what = "no commit" if commit is None else commit.damage
-            raise UserError(f"{self.folder.url}, partition {partition}: {what}; run it again")
-        self._require(partition, [file for file in commit.files if not self.folder.has(file)])
+            raise UserError(
+                f"{self.folder.url}, partition {partition}: {what}; run `smp extract` again"
+            )
         return commit
 
     def _results(
-        self, start: int, states: Sequence[RowState], names: Sequence[str] | None
+        self,
+        start: int,
+        commit: Commit,
+        states: Sequence[RowState],
+        names: Sequence[str] | None,
     ) -> Iterator[ClipResult]:
-        """The results of rows of one partition, from `start` on, in these states."""
+        """The results of rows of one partition, from `start` on, in these states of its commit."""
         rows, partition = slice(start, start + len(states)), start // self.partition
+        self._trust({partition: commit})
         try:
             columns = {name: self._column(name, rows) for name in names or self.fields}
             lengths = np.asarray(self._array(LENGTHS)[rows]).tolist()
         except (ValueError, RuntimeError, KeyError) as error:
-            raise self._damaged(str(error), partition) from None
+            raise self.damaged(one_line(error), partition) from None
         if lengths != [state.length for state in states]:
-            raise self._damaged(OTHER_LENGTHS, partition)
+            raise self.damaged(OTHER_LENGTHS, partition)
         for index, row in enumerate(states):
             values = {name: self._cut(name, columns[name][index], row.length) for name in columns}
             yield ClipResult(row.state, values, row.length, row.reason, row.doubt)
 
-    def _require(self, partition: int, gone: Sequence[str]) -> None:
-        """Refuse what zarr would read as never written."""
-        if gone:
-            raise self._damaged(f"{gone[0]} is gone", partition)
-
-    def _damaged(self, what: str, partition: int | None = None) -> DamagedError:
+    def damaged(self, what: str, partition: int | None = None) -> DamagedError:
+        """The error for what is wrong, with the way out."""
         where = self.folder.url + ("" if partition is None else f", partition {partition}")
         cache = self.folder.url.rsplit("/", 2)[0]
         return DamagedError(f"{where} is damaged ({what}); run `smp verify {cache} --repair`")
@@ -362,15 +422,3 @@ class Store:
 
     def _cut(self, name: str, row: np.ndarray, length: int) -> np.ndarray:
         return row[:length] if self.fields[name].axes[:1] == ("step",) else row
-
-
-class _Noted(WrapperStore[ZarrStore]):
-    """A zarr store that notes the SHA-256 of what is written to it, by path."""
-
-    def __init__(self, store: ZarrStore) -> None:
-        super().__init__(store)
-        self.digests: dict[str, str] = {}
-
-    async def set(self, key: str, value: Buffer) -> None:
-        await super().set(key, value)
-        self.digests[key] = hashing.of_bytes(memoryview(value.as_buffer_like()))

@@ -173,7 +173,7 @@ def _foreign(store: Store, vouched: set[str]) -> Iterator[str]:
 
 def _remove(folder: Folder, fault: Fault) -> None:
     """Take the commit away first, then the file, so that nothing vouches for what is not there."""
-    store = folder / fault.store if fault.store else folder
+    below = f"{fault.store}/" if fault.store else ""
     if fault.partition is not None:
-        store.remove(commit_file(fault.partition))
-    store.remove(fault.file)
+        folder.remove(below + commit_file(fault.partition))
+    folder.remove(below + fault.file)

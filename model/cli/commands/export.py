@@ -54,7 +54,12 @@ def export(
         raise UserError("--tokenizer goes with --format mmsa")
     notes: list[str] = []
     cache = open_dataset(dataset, cache_root, name)
-    bundle = _bundle(cache, _channels(cache, stages, notes), notes)
+
+    def read() -> Bundle:
+        notes.clear()
+        return _bundle(cache, _channels(cache, stages, notes), notes)
+
+    bundle = cache.steadily(read)
     if format_name in LABELLED:
         bundle = _labelled(bundle, notes)
     with atomic_output(out) as part:

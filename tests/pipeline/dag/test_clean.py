@@ -205,7 +205,7 @@ def test_an_interrupted_removal_vouches_for_nothing_and_is_finished_the_next_tim
         patched.setattr(Folder, "remove_all", interrupted)
         with pytest.raises(KeyboardInterrupt):
             list(find(transcripts.cache_url, [transcripts.stages_file]).carry_out())
-    assert removed[0] == "commits"
+    assert removed[0].endswith(".zarr/commits")
     half = [
         store for store in first if not (Path(transcripts.cache_url) / store / "commits").exists()
     ]

@@ -1,6 +1,7 @@
 """The store: what is written is what is read, and nothing else counts."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -107,11 +108,17 @@ def test_lengths_other_than_those_of_the_commits_are_an_error(tmp_path: Path) ->
     store = make(tmp_path)
     store.write(1, ["a@1", "b@1"], [result(1, 3), ClipResult.missing("none")])
     store.require_lengths(np.array([3, 0]), [2, 3])
-    zarr.open_array(tmp_path / "stage/0123abcd.zarr/lengths")[2:4] = [4, 0]
+    commit = store.commit(1)
+    assert commit is not None
+    longer = replace(commit, rows=(replace(commit.rows[0], length=4), commit.rows[1]))
+    store.folder.write("commits/00001.json", longer.to_bytes())
     with pytest.raises(DamagedError, match=r"partition 1 is damaged .*lengths are not those"):
         list(store.rows(1))
     with pytest.raises(DamagedError, match="lengths are not those of its commits"):
-        store.require_lengths(np.array([3, 0]), [2, 3])
+        store.require_lengths(np.array([4, 0]), [2, 3])
+    zarr.open_array(tmp_path / "stage/0123abcd.zarr/lengths")[2:4] = [4, 0]
+    with pytest.raises(DamagedError, match="lengths/c/1 is not what was written"):
+        store.require_lengths(np.array([4, 0]), [2, 3])
 
 
 def test_a_damaged_commit_vouches_for_nothing_and_says_so(tmp_path: Path) -> None:
