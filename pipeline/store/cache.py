@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 CURRENT_FILE = "current.json"
 IDENTITY: dict[str, type | tuple[type, ...]] = {
     "extractor": str, "version": int, "settings": dict, "needs": dict, "partition": int,
-    "steps": (int, NoneType), "upstream": (dict, NoneType), "weights": (str, NoneType),
+    "steps": (int, NoneType), "upstream": dict, "weights": (str, NoneType),
     "weights_id": (str, NoneType),
 }  # fmt: skip
 ATTEMPTS = 3  # at reading a cache that runs go on changing
@@ -77,7 +77,7 @@ def _identities(found: dict[str, Any]) -> dict[str, dict[str, Any]]:
             all(map(is_safe_name, (stage, told.get("fingerprint"))))
             and isinstance(told.get("reads"), list)
             and all(isinstance(told[part], kind) for part, kind in IDENTITY.items() if part in told)
-            and all(isinstance(other, dict) for other in (told.get("upstream") or {}).values())
+            and all(isinstance(other, dict) for other in told.get("upstream", {}).values())
             and all(isinstance(other, str) for other in told.get("needs", {}).values())
         )
         if not is_whole:
