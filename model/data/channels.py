@@ -85,10 +85,14 @@ def _require_alike(stages: Sequence[StageView]) -> None:
     """Raise UserError unless each stage has values a step, and all have as many steps."""
     for stage in stages:
         if stage.width is None:
-            raise UserError(f"stage {stage.name!r} has no features of [steps, width] to take")
+            raise UserError(
+                f"stage {stage.name!r} has no features of [steps, width] to take; name another"
+            )
         if stage.shape[1] != stages[0].shape[1]:
             steps = f"{stage.shape[1]} steps and {stages[0].name!r} {stages[0].shape[1]}"
-            raise UserError(f"stage {stage.name!r} has {steps}; extract both with the same `steps`")
+            raise UserError(
+                f"stage {stage.name!r} has {steps}; run `smp extract` with one `steps` for both"
+            )
 
 
 def _channels(x: np.ndarray, widths: Sequence[int]) -> list[np.ndarray]:

@@ -384,7 +384,7 @@ class TestSamples:
         with pytest.raises(UserError, match="'image' has no features of \\[steps, width\\]"):
             load_samples(cache_of(image), chosen={"visual": ["image"]})
         short.shape = (3, 16, 1)
-        with pytest.raises(UserError, match="'short' has 16 steps and 'bert' 8; extract both"):
+        with pytest.raises(UserError, match="'short' has 16 steps and 'bert' 8; run `smp extract`"):
             load_samples(
                 cache_of(counting("bert", [3, 4, 5]), short), chosen={"text": ["bert", "short"]}
             )

@@ -90,12 +90,13 @@ RESULT: dict[str, dict[str, Settings]] = {
         "sampling": {"sampling": "mean"},
     },
     "wav2vec2": {
+        "layer": {"layer": 1},
         "sampling": {"sampling": "mean"},
         "window_s": {"window_s": 30},
         "precision": LOWER,
     },
     "asr": {"language": {"language": "en"}},
-    "bert": {"sampling": {"sampling": "mean"}, "precision": LOWER},
+    "bert": {"layer": {"layer": 1}, "sampling": {"sampling": "mean"}, "precision": LOWER},
     "tencent": {"sampling": {"sampling": "mean"}},
 }
 # Another value of every setting that changes speed alone.
@@ -153,7 +154,7 @@ def put(path: Path, content: str) -> None:
     elif path.name in (FILES["resnet18"], "first", "copy", "other"):
         with torch.device("meta"):
             shapes = resnet18().state_dict()
-        state = {n: torch.tensor(float(ord(content))).expand(t.shape) for n, t in shapes.items()}
+        state = {n: torch.full(t.shape, float(ord(content))) for n, t in shapes.items()}
         torch.save(state, file := io.BytesIO())
         path.write_bytes(file.getvalue())
     else:

@@ -63,7 +63,8 @@ def require_clear_words(transcripts: Transcripts, what: str) -> None:
         except UserError as error:
             said = str(error)
             if not re.fullmatch(
-                r".*(`smp \w+|extract again|ragged: read it|nothing to clean|no stage).*", said
+                r".*(`smp \w+|extract again|ragged: read it|name another|nothing to clean|no stage).*",
+                said,
             ):
                 pytest.fail(f"{what}: {name}: no way out: {said}")
         except Exception as error:

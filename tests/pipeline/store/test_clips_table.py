@@ -59,4 +59,4 @@ def test_no_control_character_of_a_table_reaches_a_terminal(folder: Folder) -> N
     folder.write(FILE, sealed(record))
     table = ClipsTable.read(folder)
     assert table is not None
-    assert table.rows[0].why_stale(["video"]) == "gone: \\x1b[2J"
+    assert table.rows[0].why_stale(["video"]) == "gone: \\u001b[2J"
