@@ -15,6 +15,7 @@ from typing import Any, Self
 from pipeline.errors import UserError
 from pipeline.io.atomic_write import atomic_write, sweep
 from pipeline.io.hashing import of_file, of_json
+from pipeline.io.kernel_file import is_made_up
 from pipeline.io.user_cache import user_cache
 
 CLOCK_S = 2.0  # within which two changes of a file may bear the same time, on the coarsest disks
@@ -135,7 +136,8 @@ def _stamp(path: str | Path) -> Stamp | None:
         found = os.stat(path)
     except (OSError, ValueError):  # a path may hold what no system takes
         return None
-    return (found.st_size, found.st_mtime_ns) if stat.S_ISREG(found.st_mode) else None
+    is_plain = stat.S_ISREG(found.st_mode) and not is_made_up(path, found)
+    return (found.st_size, found.st_mtime_ns) if is_plain else None
 
 
 def _close_stamp(path: str) -> list[int]:

@@ -10,6 +10,7 @@ from io import FileIO
 from pathlib import PurePath
 
 from pipeline.errors import ClipError
+from pipeline.io.kernel_file import is_made_up
 from pipeline.media.elsewhere import plays_others
 
 KINDS = {
@@ -19,7 +20,6 @@ KINDS = {
     stat.S_IFBLK: "a device",
     stat.S_IFSOCK: "a socket",
 }
-MADE_UP = ("proc", "sys")  # folders whose files the kernel makes up, some without an end
 # What became a pipe since it was looked at is opened at once, and refused.
 FLAGS = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC
 
@@ -51,15 +51,16 @@ def opened_file(path: str, what: str) -> Iterator[FileIO]:
 def _require_plain(path: str, what: str) -> None:
     """Without opening it, which moves some devices."""
     try:
-        mode = os.stat(path).st_mode
+        found = os.stat(path)
     except FileNotFoundError as error:
         hint = "; download it, a URL is not opened" if "://" in path else ""
         raise ClipError(f"{what} not found{hint}: {path}") from error
     except (OSError, ValueError) as error:
         raise ClipError(f"{what} can't be opened: {reason_of(error)}: {path}") from error
+    mode = found.st_mode
     kind = "" if stat.S_ISREG(mode) else KINDS.get(stat.S_IFMT(mode), "no file")
-    if PurePath(os.path.realpath(path)).parts[1] in MADE_UP:
-        kind = kind or "a file of the kernel"
+    if not kind and is_made_up(path, found):
+        kind = "a file of the kernel"
     if kind:
         raise ClipError(f"{what} can't be opened: Is {kind}: {path}")
 
