@@ -46,6 +46,7 @@ LOOK_EVERY_S = 2.0  # for workers that came or went
 EMPTY_FOR_S = 4.0  # without workers, until that is told
 LOCAL_CONFIG = {
     "distributed.scheduler.allowed-failures": 0,  # a task whose worker died runs alone next
+    "distributed.deploy.lost-worker-timeout": "24h",  # its nanny brings it back, however slowly
     "distributed.worker.profile.enabled": False,  # nobody looks at its samples
 }
 QUIET = logging.CRITICAL  # what matters to a user is in the outcomes
@@ -288,9 +289,9 @@ class _Run:
         except Exception as error:
             outcome = Outcome.failed(task, one_line(error, with_kind=True))
         del self._running[future]
-        return None if self._runs_again(task, outcome) else outcome
+        return None if self._runs_again(task, outcome, future) else outcome
 
-    def _runs_again(self, task: Task, outcome: Outcome) -> bool:
+    def _runs_again(self, task: Task, outcome: Outcome, future: Future) -> bool:
         """Whether a task that met a fault of the machine is to run again, in a fresh process.
 
         First clip by clip; then, where one of them met the fault again, without that one.
@@ -300,7 +301,8 @@ class _Run:
             return False
         if blamed is not None and (blamed or fault.row is None):
             return False
-        if not self._workers.end(fault.worker):
+        future.release()  # else dask makes what is lost with its worker again, in the fresh process
+        if not self._workers.end(fault.worker, future.key):
             return False
         self._blamed[task.id] = {}
         if blamed is not None and fault.row is not None:
@@ -328,19 +330,23 @@ class _Workers:
         self.threads = 0
         self.gpu = False
 
-    def end(self, address: str) -> bool:
-        """End a worker's process, which its nanny replaces; whether it went."""
+    def end(self, address: str, key: Any) -> bool:
+        """End a worker's process, which its nanny replaces; whether it went.
+
+        key: of the task that ran there, for which nobody may ask any more.
+        """
 
         # Sent as code, not by name: a scheduler needs nothing of this project's.
-        def is_there(dask_scheduler: Scheduler) -> bool:
-            return address in dask_scheduler.workers
+        def left(dask_scheduler: Scheduler) -> tuple[bool, bool]:
+            return key in dask_scheduler.tasks, address in dask_scheduler.workers
 
         until = time.monotonic() + ENDS_WITHIN_S
-        while self._client.run_on_scheduler(is_there):
+        while any(found := self._client.run_on_scheduler(left)):
             if time.monotonic() > until:
                 return False
-            self._client.run(os._exit, 1, workers=[address], on_error="ignore")
-            time.sleep(LOOK_EVERY_S / 4)
+            if not found[0]:
+                self._client.run(os._exit, 1, workers=[address], on_error="ignore")
+            time.sleep(LOOK_EVERY_S / 10)
         return True
 
     def look(self) -> None:

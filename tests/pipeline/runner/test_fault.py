@@ -89,32 +89,22 @@ def test_a_broken_device_ends_a_run_in_one_process_and_a_resume_completes(
 
 
 @pytest.mark.slow
-def test_what_does_not_come_again_in_a_fresh_process_costs_nothing(
+def test_what_follows_a_clip_to_a_fresh_process_is_the_clips_and_nothing_else(
     on_a_device: Transcripts, tmp_path: Path
 ) -> None:
-    on_a_device.texts([*TEXTS[:5], f"!once {tmp_path / 'broke'}", *TEXTS[6:]])
-    told = smp_extract(on_a_device, "--workers", "1")
-    assert told.exit_code == 0, told.output
-    assert (tmp_path / "broke").exists()
-    assert differences(files_of(on_a_device.cache_url), whole(on_a_device)) == []
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    ("text", "reason"),
-    [("!breaks", "RuntimeError: CUDA error: an illegal memory"), ("!disk", "[Errno 5] Input/out")],
-)
-def test_what_follows_a_clip_to_a_fresh_process_is_the_clips(
-    on_a_device: Transcripts, text: str, reason: str
-) -> None:
-    on_a_device.texts([*TEXTS[:5], text, *TEXTS[6:]])
+    odd = {1: f"!once {tmp_path / 'broke'}", 6: "!breaks", 9: "!disk"}
+    on_a_device.texts([odd.get(i, text) for i, text in enumerate(TEXTS)])
     told = smp_extract(on_a_device, "--workers", "1")
     assert told.exit_code == 1
-    assert "1 clip failed; to try again: smp" in told.stderr, told.output
+    assert (tmp_path / "broke").exists()
+    assert "2 clips failed; to try again: smp" in told.stderr, told.output
+    assert "partitions failed" not in told.stderr
     found = open_cache(on_a_device.cache_url)["letters"]
-    assert found.states.tolist() == ["ok"] * 5 + ["failed"] + ["ok"] * 10
-    assert found.reasons[5].startswith(reason)
-    assert found.reasons[5].endswith("(twice, the second time in a fresh process)")
+    assert [i for i, state in enumerate(found.states) if state != "ok"] == [6, 9]
+    twice = " (twice, the second time in a fresh process)"
+    assert found.reasons[6].startswith("RuntimeError: CUDA error: an illegal memory access")
+    assert found.reasons[6].endswith(twice)
+    assert found.reasons[9] == f"[Errno 5] Input/output error: '/data/a.mp4'{twice}"
 
 
 @pytest.mark.slow
