@@ -46,7 +46,7 @@ def features(channels: Channels) -> Iterator[Variant]:
     for modality in ("visual", "audio"):
         own = channels.get(modality, ())
         known = CHANNELS[modality] if set(own) <= set(CHANNELS[modality]) else own
-        for stages in (*([stage] for stage in known), known):
+        for stages in (*([stage] for stage in known), known) if len(known) > 1 else ():
             here = [stage for stage in stages if stage in own]
             label = " + ".join(TITLES.get(stage, stage) for stage in stages)
             yield Variant(label, {modality: here if len(here) == len(stages) else ()}, {}, modality)

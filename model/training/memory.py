@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from model.training.settings import TrainSettings
-from pipeline.errors import UserError
+from pipeline.errors import BrokenOffError
 from pipeline.system.device import is_out_of_memory
 
 
-class OutOfMemoryError(UserError, MemoryError):
+class OutOfMemoryError(BrokenOffError):
     """Memory ran out, the machine's or the accelerator's; the message says what to lower."""
 
     @classmethod
@@ -29,6 +29,6 @@ def out_of_memory_told(settings: TrainSettings) -> Iterator[None]:
     try:
         yield
     except (RuntimeError, MemoryError) as error:
-        if isinstance(error, UserError) or not is_out_of_memory(error):
+        if not is_out_of_memory(error):
             raise
         raise OutOfMemoryError.of(settings) from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pickle
 import signal
 import subprocess
 import sys
@@ -105,6 +106,13 @@ def test_out_of_memory_is_one_line_that_says_what_to_lower(error, manner, monkey
     told = rf"^out of memory: training 'smp' .* of {QUICK.batch} .*--batch {QUICK.batch // 2},"
     with pytest.raises(OutOfMemoryError, match=told):
         train_seeds(some_samples(), QUICK, [0, 1])
+
+
+def test_what_a_child_says_arrives_where_dask_is_loaded_too():
+    import distributed  # noqa: F401  it has errors pickled with their tracebacks
+
+    error = OutOfMemoryError.of(QUICK)
+    assert str(pickle.loads(pickle.dumps(error))) == str(error)
 
 
 FOREVER = """

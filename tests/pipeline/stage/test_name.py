@@ -61,5 +61,5 @@ def test_a_cache_whose_record_names_another_folder_is_damaged(transcripts: Trans
     transcripts.extract()
     path = Path(transcripts.cache_url, "current.json")
     path.write_bytes(sealed({"../letters": {}}, indent=1))
-    with pytest.raises(DamagedError, match=r"current.json is damaged .*'../letters' can't be"):
+    with pytest.raises(DamagedError, match=r"current.json is damaged .*'../letters' is no stage"):
         open_cache(transcripts.cache_url)["letters"]
