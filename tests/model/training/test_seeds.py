@@ -14,6 +14,7 @@ from subprocess import DEVNULL, PIPE
 import numpy as np
 import pytest
 import torch
+from tblib import pickling_support
 
 from model.networks import names
 from model.training import seeds
@@ -108,9 +109,8 @@ def test_out_of_memory_is_one_line_that_says_what_to_lower(error, manner, monkey
         train_seeds(some_samples(), QUICK, [0, 1])
 
 
-def test_what_a_child_says_arrives_where_dask_is_loaded_too():
-    import distributed  # noqa: F401  it has errors pickled with their tracebacks
-
+def test_what_a_child_says_arrives_where_dask_has_errors_pickled_with_their_tracebacks():
+    pickling_support.install(OutOfMemoryError)
     error = OutOfMemoryError.of(QUICK)
     assert str(pickle.loads(pickle.dumps(error))) == str(error)
 
