@@ -63,7 +63,8 @@ def _holder(content: bytes | None) -> Holder | None:
         str(found)
     except (ValueError, TypeError, ArithmeticError, OSError, RecursionError):  # damaged, no date
         return None
-    return found if isinstance(found.machine, str) and isinstance(found.process, int) else None
+    kinds = (found.machine, str), (found.process, int), (found.seen, int | float)
+    return found if all(isinstance(value, kind) for value, kind in kinds) else None
 
 
 class Lease:

@@ -35,7 +35,7 @@ def patiently(cache: Folder, read: Callable[[], Read]) -> Read:
 
 def _running(cache: Folder) -> Holder | None:
     """The run that has the cache, as far as its last sign of life tells."""
-    with suppress(UserError):  # of a lease that is damaged
+    with suppress(UserError):  # of storage that does not answer just now
         found = holder(cache)
         return found if found and time.time() - found.seen < STALE_S else None
     return None

@@ -359,3 +359,11 @@ def test_no_two_signs_of_life_are_alike_wherever_the_clock_jumps(
 
 def test_a_lease_belongs_to_one_run(unlocked: Folder) -> None:
     assert Lease(unlocked)._holder.id != Lease(unlocked)._holder.id
+
+
+def test_a_lease_whose_last_sign_of_life_is_no_time_names_nobody(tmp_path: Path) -> None:
+    whole = asdict(Holder.this())
+    (tmp_path / LEASE_FILE).write_text(json.dumps({**whole, "seen": "yesterday"}))
+    assert holder(Folder(tmp_path)) is None
+    (tmp_path / LEASE_FILE).write_text(json.dumps(whole))
+    assert holder(Folder(tmp_path)) == Holder(**whole)
