@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import csv
+import ctypes
 import gc
 import logging
 import os
+import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
@@ -13,6 +15,7 @@ from functools import lru_cache
 from pipeline.system.spans import span
 
 THREADS_A_TASK = 1
+PR_SET_PDEATHSIG = 1  # of linux/prctl.h
 LONGEST_FIELD = 1 << 24  # characters; csv's own limit is 131,072
 
 
@@ -33,6 +36,17 @@ def keep_openmp_threads(number: int) -> None:
     Before `import feat`, which sets one for the whole process where nothing is set.
     """
     os.environ.setdefault("OMP_NUM_THREADS", str(number))
+
+
+def end_with(parent: int) -> None:
+    """Let the kernel kill this process, a fork of `parent`, as soon as that is gone. Linux alone.
+
+    What is killed can't end its children, and a child that computes for long, or waits for a lock
+    that nobody has any more, doesn't notice. Gone is the thread that forked, so it must wait.
+    """
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:  # it was gone before
+        os.kill(os.getpid(), signal.SIGKILL)
 
 
 @lru_cache(maxsize=1)
