@@ -56,6 +56,10 @@ def test_the_papers_preset_is_the_papers():
         assert (s.lr, s.batch, s.epochs, s.patience) == (1e-5, 64, 100, None)
 
 
+def test_every_preset_but_the_papers_stops_early():
+    assert {found.name for found in ALL if found.settings.patience is None} == {"paper"}
+
+
 EXPECTED: dict[tuple[str, str], dict[str, float]] = {
     ("ef_lstm", "mosi"): {"batch": 32, "lr": 1e-3, "weight_decay": 5e-3},
     ("lf_dnn", "mosi"): {"batch": 128, "lr": 1e-3, "weight_decay": 1e-2},
