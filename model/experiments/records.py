@@ -20,7 +20,11 @@ from pipeline.io.hashing import of_json
 
 @dataclass(frozen=True)
 class Result:
-    """What is kept of a training. valid, test: its metrics. references: rows to compare with."""
+    """What is kept of a training.
+
+    valid, test: its metrics. references: rows to compare with. predicted: scores or class numbers
+    of the test clips.
+    """
 
     valid: Metrics
     test: Metrics
@@ -28,10 +32,12 @@ class Result:
     best_epoch: int
     epochs: int
     seconds: float
+    predicted: list[float]
 
     @classmethod
     def of(cls, trained: Trained) -> Result:
         """The result of a training that just ended."""
+        test = trained.predictions["test"]
         return cls(
             valid=trained.metrics["valid"],
             test=trained.metrics["test"],
@@ -39,6 +45,7 @@ class Result:
             best_epoch=trained.best_epoch,
             epochs=len(trained.curve),
             seconds=round(trained.seconds, 3),
+            predicted=(test.argmax(-1) if test.ndim > 1 else test).tolist(),
         )
 
 
