@@ -30,7 +30,7 @@ def table_of(noise: dict[str, tuple[str, float]]) -> Table:
         measured = [regression(LABELS, own, SIMS) for own in predicted]
         rows.append(Row(label, {key: [m[key] for m in measured] for key in COLUMNS}, kind))
         answers[i] = Answers(np.arange(CLIPS), predicted)
-    rows.append(Row("median score", dict.fromkeys(COLUMNS, [0.5]), REFERENCE))
+    rows.append(Row("median score", {key: [0.5] for key in COLUMNS}, REFERENCE))
     return with_significance(Table("T", COLUMNS, rows), answers, LABELS, "regression", SIMS)
 
 
