@@ -49,7 +49,7 @@ SIGNIFICANCE = (
     "intervals and p values: summary.csv."
 )
 MARKED_NO_BETTER = (
-    f"Marked {NO_BETTER}: not significantly better than the linear probe by {{}}, tested so."
+    f"Marked {NO_BETTER}: not significantly better than the joint linear probe by {{}}."
 )
 MARKED_CONSTANT = (
     f"Marked {CONSTANT}: accuracies and F1, of a seed at least, are exactly those of such a row."
@@ -123,7 +123,11 @@ def _table(experiment: Experiment, samples: Samples, outcomes: Sequence[EntryOut
         PROBES,
         REFERENCES,
         SIGNIFICANCE,
-        *([MARKED_NO_BETTER.format(TITLES[table.lead])] if NO_BETTER in labels else []),
+        *(
+            [MARKED_NO_BETTER.format(TITLES[table.lead].removesuffix(" ↓"))]
+            if NO_BETTER in labels
+            else []
+        ),
         *([MARKED_CONSTANT] if CONSTANT in labels else []),
         *([f"Marked {RANDOM_MARK}: {random_note(random)}."] if random else []),
         *_other_clips(most, done),
