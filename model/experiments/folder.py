@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import nan
@@ -19,6 +18,7 @@ from model.experiments.table import TESTS, Row, Table
 from model.metrics import TITLES
 from model.runs.files import as_json, from_json
 from model.runs.seal import small_file
+from pipeline.io import strict_json
 from pipeline.io.folder import Folder
 from pipeline.io.hashing import sealed, unsealed
 from pipeline.messages import one_line
@@ -74,7 +74,7 @@ def experiments_of(dataset: str, folder: Path) -> tuple[list[ExperimentFound], l
 def _read(path: Path) -> dict[str, Any]:
     """One of an earlier version has no seal."""
     text = small_file(path)
-    content: dict[str, Any] = json.loads(text)
+    content: dict[str, Any] = strict_json.loads(text)
     return unsealed(text) if "sha256" in content else content
 
 

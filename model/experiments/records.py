@@ -14,6 +14,7 @@ from model.runs.files import as_json, from_json
 from model.runs.seal import small_file
 from model.training.loop import Trained
 from pipeline.errors import DamagedError
+from pipeline.io import strict_json
 from pipeline.io.folder import Folder
 from pipeline.io.hashing import of_json
 
@@ -67,8 +68,8 @@ class Records:
         path = self._folder / _file_name(identity)
         if not path.exists():
             return None
-        with suppress(OSError, ValueError, LookupError, TypeError, RecursionError):
-            record = json.loads(small_file(path))
+        with suppress(OSError, ValueError, LookupError, TypeError):
+            record = strict_json.loads(small_file(path))
             is_sound = record["sha256"] == of_json([record["of"], record["result"]])
             if is_sound and record["of"] == identity:
                 return Result(**from_json(record["result"]))

@@ -111,6 +111,7 @@ RUNTIME: dict[str, dict[str, Settings]] = {
         "batch_frames": {"batch_frames": 2},
         "device": {"device": "cpu"},
         "doubt": {"doubt": {"coverage": 0.5}},
+        "search_limit_gpx": {"search_limit_gpx": 5},
     },
     "audio": {
         "time_limit_s": {"time_limit_s": 5},
