@@ -22,7 +22,7 @@ UNREADABLE = "unreadable"
 Stamp = tuple[int, int]  # size in bytes, time of the last write in ns: the same on every machine
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Seen:
     """A file as it was when its digest was taken.
 
