@@ -10,7 +10,7 @@ from typing import Any
 from pipeline.dataset.clip import Clip
 from pipeline.html import templates
 from pipeline.html.numbers import plain
-from pipeline.inspect import action_units, faces, features, sound, tokens, transcript
+from pipeline.inspect import action_units, faces, features, sound, tokens, transcript, words
 from pipeline.inspect.provenance import provenance
 from pipeline.inspect.stage_result import StageResult, results_of, row_number
 from pipeline.stage.result import OK
@@ -35,6 +35,7 @@ TITLES = {
     "mfcc": "MFCC",
     "wav2vec2": "Audio features",
     "asr": "Recognised speech",
+    "alignment": "Words over time",
     "bert": "Text features",
     "tencent": "Word vectors",
 }
@@ -97,13 +98,19 @@ def _panel(
     if result.state != OK:
         return None
     if result.extractor == "faces":
-        heard = next((f for f in found if f.extractor == "audio" and f.state == OK), None)
-        return faces.panel(result, row, at_s, sound.panel(heard) if heard else None)
+        return faces.panel(result, row, at_s, _heard(found))
+    if result.extractor == "alignment":
+        return words.panel(result, _heard(found))
     if result.extractor in ("bert", "tencent"):
         return tokens.panel(result, transcript.text_for(result, found, row.clip))
     if result.extractor in PANELS:
         return PANELS[result.extractor](result)
     return features.panel(result) if result.width and result.length else None
+
+
+def _heard(found: Sequence[StageResult]) -> sound.SoundPanel | None:
+    heard = next((f for f in found if f.extractor == "audio" and f.state == OK), None)
+    return sound.panel(heard) if heard else None
 
 
 def _facts(clip: Clip) -> list[tuple[str, str]]:
