@@ -12,6 +12,7 @@ from pipeline.encoders.ctc_path import word_spans
 from pipeline.encoders.segment import spoken
 from pipeline.errors import ClipError, MissingModalityError
 from pipeline.media.waveform import RATE_HZ
+from pipeline.stage.about import About
 from pipeline.stage.extractor import Extractor
 from pipeline.stage.field import SAMPLES, Field
 from pipeline.stage.result import ClipInputs, ClipResult
@@ -39,6 +40,14 @@ class Alignment(Extractor):
     """
 
     version = 1
+    about = About(
+        "Words over time",
+        panel="alignment",
+        licences={
+            "facebook/wav2vec2-base-960h": "Apache 2.0",
+            "jonatasgrosman/wav2vec2-large-xlsr-53-chinese-zh-cn": "Apache 2.0",
+        },
+    )
     reads = frozenset({"text"})
     takes = {"samples": SAMPLES, "late_s": OF_SOUND["late_s"]}
     may_take = {"transcript": TRANSCRIPT}

@@ -12,6 +12,7 @@ from pipeline.encoders.layers import Layer
 from pipeline.encoders.precision import Precision
 from pipeline.encoders.tokenizer import Tokenizer, Tokens
 from pipeline.errors import ClipError, UserError
+from pipeline.stage.about import About
 from pipeline.stage.field import Field
 from pipeline.stage.result import ClipInputs, ClipResult
 from pipeline.stage.settings import StageSettings, by_content, runtime, unless_default
@@ -37,6 +38,13 @@ class Bert(SampledExtractor):
     """
 
     version = 2
+    about = About(
+        "Text features",
+        modality="text",
+        channel=1,
+        panel="tokens",
+        licences={"bert-base-chinese": "Apache 2.0", "bert-base-uncased": "Apache 2.0"},
+    )
     reads = frozenset({"text"})
     may_take = {"transcript": TRANSCRIPT}
     with_words = OF_TEXT

@@ -14,6 +14,7 @@ from pydantic import Field as PydanticField
 from pipeline.encoders import imagenet
 from pipeline.encoders.precision import Precision
 from pipeline.faces.align import SIZE_PX
+from pipeline.stage.about import About
 from pipeline.stage.field import Field
 from pipeline.stage.result import ClipInputs, ClipResult
 from pipeline.stage.settings import StageSettings, by_content, runtime, unless_default
@@ -34,6 +35,15 @@ class Resnet18(SampledExtractor):
     """
 
     version = 1
+    about = About(
+        "Face features",
+        "ResNet18",
+        "visual",
+        channel=1,
+        licences={
+            "imagenet": "BSD 3-clause (torchvision); ImageNet's pictures are for research",
+        },
+    )
     takes = {"images": Field(("step", SIZE_PX, SIZE_PX, 3), "uint8")}
     with_words = OF_FACES
 

@@ -10,6 +10,7 @@ from pipeline.encoders import word_vectors
 from pipeline.encoders.segment import words
 from pipeline.encoders.word_vectors import RANDOM_WIDTH, Layout, Vectors
 from pipeline.errors import ClipError, MissingModalityError
+from pipeline.stage.about import About
 from pipeline.stage.field import Field
 from pipeline.stage.result import ClipInputs, ClipResult
 from pipeline.stage.settings import StageSettings, by_content
@@ -38,6 +39,7 @@ class Tencent(SampledExtractor):
     """
 
     version = 2
+    about = About("Word vectors", modality="text", panel="words")
     reads = frozenset({"text"})
     may_take = {"transcript": TRANSCRIPT}
     with_words = OF_TEXT

@@ -10,6 +10,7 @@ from pipeline.encoders import wav2vec2
 from pipeline.encoders.layers import Layer
 from pipeline.encoders.precision import Precision
 from pipeline.media.waveform import RATE_HZ
+from pipeline.stage.about import About
 from pipeline.stage.field import SAMPLES, Field
 from pipeline.stage.result import ClipInputs, ClipResult
 from pipeline.stage.settings import StageSettings, by_content, runtime, unless_default
@@ -30,6 +31,18 @@ class Wav2vec2(SampledExtractor):
     """
 
     version = 1
+    about = About(
+        "Audio features",
+        "Wav2Vec2",
+        "audio",
+        channel=2,
+        licences={
+            "audeering/wav2vec2-large-robust-12-ft-emotion-msp-dim": (
+                "CC BY-NC-SA 4.0, not commercial"
+            ),
+            "facebook/wav2vec2-base": "Apache 2.0",
+        },
+    )
     takes = {"samples": SAMPLES}
     with_words = OF_SOUND
 

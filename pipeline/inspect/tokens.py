@@ -63,7 +63,7 @@ def tokens(result: StageResult, text: str) -> list[Token]:
     """
     if result.settings.get("sampling") == "words":
         raise UserError("a step is a word here; the stage `alignment` tells which")
-    spelled = words(text) if result.extractor == "tencent" else _of_bert(result, text)
+    spelled = words(text) if result.about.panel == "words" else _of_bert(result, text)
     sampling = result.settings.get("sampling", "uniform")
     taken = _taken(len(spelled), result.steps or 0, sampling)
     if len(taken) != result.length:

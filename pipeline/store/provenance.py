@@ -9,7 +9,7 @@ from pipeline.system.libraries import versions
 
 
 def provenance(
-    stage: str, identity: Mapping[str, Any], settings: Mapping[str, Any], **more: str
+    stage: str, identity: Mapping[str, Any], settings: Mapping[str, Any], **more: Any
 ) -> dict[str, Any]:
     """A stage's, by its identity; settings: all of them, those too that change no result."""
     return {

@@ -21,7 +21,7 @@ class Word:
 
 
 @dataclass(frozen=True)
-class WordsPanel:
+class AlignmentPanel:
     """sound_columns: how many columns of the sound's outline fill the axis; 0 without sound."""
 
     words: tuple[Word, ...]
@@ -30,17 +30,17 @@ class WordsPanel:
     ticks: tuple[tuple[float, str], ...]
     outline: str
     sound_columns: float
-    template: str = "words"
+    template: str = "alignment"
 
 
-def panel(result: StageResult, sound: SoundPanel | None) -> WordsPanel:
+def panel(result: StageResult, sound: SoundPanel | None) -> AlignmentPanel:
     """Of the stage alignment."""
     rows = result.rows
     said = transcript.read(rows["words"]).split("\n")
     heard_s = sound.duration_s if sound else 0.0
     duration_s = max(heard_s, float(rows["word_times"].max()))
     found = zip(said, rows["word_times"].tolist(), rows["confidence"].tolist(), strict=True)
-    return WordsPanel(
+    return AlignmentPanel(
         tuple(Word(text, begin_s, end_s, sure) for text, (begin_s, end_s), sure in found),
         float(rows["score"]),
         duration_s,
