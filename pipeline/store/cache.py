@@ -218,6 +218,13 @@ class Cache(Mapping[str, "StageView"]):
 _COLUMNS = ("id", "text", "label", "split", "annotation", "video", "audio")
 
 
+def _is_by_word(identity: Mapping[str, Any]) -> bool:
+    upstream = identity.get("upstream", {}).values()
+    return identity.get("settings", {}).get("sampling") == "words" or any(
+        map(_is_by_word, upstream)
+    )
+
+
 class StageView:
     """One stage's features; every array's first axis is the clips, in the order of the table."""
 
@@ -242,6 +249,11 @@ class StageView:
     def random_weights(self) -> list[str]:
         """The stages with random weights on which the features rest: this one, what it needs."""
         return random_among(self.name, self.identity)
+
+    @property
+    def by_word(self) -> bool:
+        """Whether a step is a word of the clip, by its own setting or that of what it needs."""
+        return _is_by_word(self.identity)
 
     @cached_property
     def store(self) -> Store:

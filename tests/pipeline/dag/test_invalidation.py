@@ -36,15 +36,18 @@ TOUCHED = {
     "resnet18": {"resnet18"},
     "image_encoder": {"image_encoder"},
     "action_units": {"action_units"},
-    "audio": {"audio", "mfcc", "wav2vec2", "asr", "bert", "tencent"},
+    "audio": {"audio", "mfcc", "wav2vec2", "asr", "alignment", "bert", "tencent"},
     "mfcc": {"mfcc"},
     "wav2vec2": {"wav2vec2"},
-    "asr": {"asr", "bert", "tencent"},
+    "asr": {"asr", "alignment", "bert", "tencent"},
+    "alignment": {"alignment"},
     "bert": {"bert"},
     "tencent": {"tencent"},
 }
 STORED = set().union(*TOUCHED.values())
-WEIGHED = ("resnet18", "image_encoder", "action_units", "wav2vec2", "asr", "bert", "tencent")
+WEIGHED = (
+    "resnet18", "image_encoder", "action_units", "wav2vec2", "asr", "alignment", "bert", "tencent",
+)  # fmt: skip
 RANDOM = {name: {"weights": "random"} for name in WEIGHED}
 
 LOWER = {"precision": "bfloat16"}
@@ -62,11 +65,16 @@ RESULT: dict[str, dict[str, Settings]] = {
         "cut_ratio": {"cut_ratio": 3.0},
         "relink": {"relink": True},
     },
-    "resnet18": {"input_px": {"input_px": 112}, "precision": LOWER},
+    "resnet18": {
+        "input_px": {"input_px": 112},
+        "sampling": {"sampling": "words", "needs": ["faces", "alignment"]},
+        "precision": LOWER,
+    },
     "action_units": {
         "backend": {"backend": "xgb", "landmark_weights": "random"},
         "threshold": {"threshold": 0.6},
         "signals": {"signals": ["gaze"]},
+        "sampling": {"sampling": "words", "needs": ["frames", "faces", "alignment"]},
         "precision": LOWER,
     },
     "image_encoder": {
@@ -78,6 +86,7 @@ RESULT: dict[str, dict[str, Settings]] = {
         "interpolation": {"interpolation": "bicubic"},
         "mean": {"mean": [0.5, 0.5, 0.5]},
         "std": {"std": [0.5, 0.5, 0.5]},
+        "sampling": {"sampling": "words", "needs": ["faces", "alignment"]},
         "precision": LOWER,
     },
     "audio": {"level_dbfs": {"level_dbfs": -6}, "span": {"span": "sound"}},
@@ -96,6 +105,7 @@ RESULT: dict[str, dict[str, Settings]] = {
         "precision": LOWER,
     },
     "asr": {"language": {"language": "en"}},
+    "alignment": {"window_s": {"window_s": 30}},
     "bert": {"layer": {"layer": 1}, "sampling": {"sampling": "mean"}, "precision": LOWER},
     "tencent": {"sampling": {"sampling": "mean"}},
 }
@@ -123,6 +133,11 @@ RUNTIME: dict[str, dict[str, Settings]] = {
     "action_units": {"device": {"device": "cpu"}},
     "wav2vec2": {"batch_size": {"batch_size": 2}, "device": {"device": "cpu"}},
     "asr": {"batch_size": {"batch_size": 2}, "device": {"device": "cpu"}},
+    "alignment": {
+        "doubt": {"doubt": 0.5},
+        "batch_size": {"batch_size": 2},
+        "device": {"device": "cpu"},
+    },
     "bert": {"batch_size": {"batch_size": 2}, "device": {"device": "cpu"}},
 }
 FILES = {
@@ -131,10 +146,11 @@ FILES = {
     "action_units": HUB["multitask"][1],
     "wav2vec2": "model.safetensors",
     "asr": "model.safetensors",
+    "alignment": "model.safetensors",
     "bert": "model.safetensors",
     "tencent": "vectors.txt",
 }
-BESIDE = ("config.json", "tokenizer.json", "preprocessor_config.json")
+BESIDE = ("config.json", "tokenizer.json", "vocab.json", "preprocessor_config.json")
 HUB_ID = "own/net"
 WIRING = {
     "needs",
@@ -260,6 +276,10 @@ CONTENT: dict[str, dict[str, Callable[[], Content]]] = {
     "asr": {
         "weights": lambda: by_path("asr"),
         "revision": lambda: by_revision("asr", weights=HUB_ID),
+    },
+    "alignment": {
+        "weights": lambda: by_path("alignment"),
+        "revision": lambda: by_revision("alignment", weights=HUB_ID),
     },
     "tencent": {
         "weights": lambda: by_path("tencent"),
@@ -442,7 +462,7 @@ def test_a_stage_that_is_switched_off_costs_what_may_take_from_it_and_going_back
 ) -> None:
     world.finish()
     world.write({"asr": {"enabled": False}})
-    assert world.lacking() == everywhere({"bert", "tencent"})
+    assert world.lacking() == everywhere({"alignment", "bert", "tencent"})
     world.finish()
     world.write({"asr": {"enabled": False, "language": "zh"}, "tencent": {"enabled": False}})
     assert world.lacking() == set()
@@ -453,7 +473,7 @@ def test_a_stage_that_is_switched_off_costs_what_may_take_from_it_and_going_back
 def test_the_number_of_steps_costs_what_is_sampled_to_it(world: World) -> None:
     world.finish()
     world.write(steps=16)
-    assert world.lacking() == everywhere(STORED - {"audio", "asr"})
+    assert world.lacking() == everywhere(STORED - {"audio", "asr", "alignment"})
 
 
 @pytest.mark.parametrize("stage", KINDS)
@@ -474,7 +494,7 @@ def test_the_size_of_a_partition_costs_all(world: World) -> None:
     [
         ("video", STORED),  # sound, and with it what is heard, is placed in the picture's time
         ("audio", TOUCHED["audio"]),
-        ("text", {"asr", "bert", "tencent"}),
+        ("text", TOUCHED["asr"]),
         ("split", set()),
         ("label", set()),
     ],
