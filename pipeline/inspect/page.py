@@ -29,6 +29,7 @@ TITLES = {
     "faces": "Faces",
     "resnet18": "Face features",
     "image_encoder": "Face features",
+    "video_encoder": "Faces over time",
     "face_signals": "Face signals",
     "action_units": "Action units",
     "audio": "Audio",

@@ -19,6 +19,7 @@ from pipeline.extractors.image_encoder import ImageEncoder
 from pipeline.extractors.mfcc import Mfcc
 from pipeline.extractors.resnet18 import Resnet18
 from pipeline.extractors.tencent import Tencent
+from pipeline.extractors.video_encoder import VideoEncoder
 from pipeline.extractors.wav2vec2 import Wav2vec2
 from pipeline.stage.extractor import Extractor
 from pipeline.stage.result import ClipInputs
@@ -120,6 +121,11 @@ class TestResnet18(OfFaces):
 class TestImageEncoder(OfFaces):
     def extractor(self) -> Extractor:
         return ImageEncoder(ImageEncoder.Settings(**RANDOM))
+
+
+class TestVideoEncoder(OfFaces):
+    def extractor(self) -> Extractor:
+        return VideoEncoder(VideoEncoder.Settings(**RANDOM))
 
 
 class TestFaceSignals(ExtractorContract):

@@ -29,12 +29,14 @@ from pipeline.store.commit import Commit, RowState
 PARTITION, CLIPS = 4, 10
 Settings = Mapping[str, Any]
 
+OF_FACES = {"faces", "resnet18", "image_encoder", "video_encoder", "action_units"}
 # The stage itself and all that depends on it.
 TOUCHED = {
-    "frames": {"faces", "resnet18", "image_encoder", "action_units"},  # frames has no store
-    "faces": {"faces", "resnet18", "image_encoder", "action_units"},
+    "frames": OF_FACES,  # frames has no store
+    "faces": OF_FACES,
     "resnet18": {"resnet18"},
     "image_encoder": {"image_encoder"},
+    "video_encoder": {"video_encoder"},
     "action_units": {"action_units"},
     "audio": {"audio", "mfcc", "wav2vec2", "asr", "bert", "tencent"},
     "mfcc": {"mfcc"},
@@ -44,7 +46,10 @@ TOUCHED = {
     "tencent": {"tencent"},
 }
 STORED = set().union(*TOUCHED.values())
-WEIGHED = ("resnet18", "image_encoder", "action_units", "wav2vec2", "asr", "bert", "tencent")
+WEIGHED = (
+    "resnet18", "image_encoder", "video_encoder", "action_units", "wav2vec2", "asr", "bert",
+    "tencent",
+)  # fmt: skip
 RANDOM = {name: {"weights": "random"} for name in WEIGHED}
 
 LOWER = {"precision": "bfloat16"}
@@ -80,6 +85,7 @@ RESULT: dict[str, dict[str, Settings]] = {
         "std": {"std": [0.5, 0.5, 0.5]},
         "precision": LOWER,
     },
+    "video_encoder": {"layer": {"layer": 1}, "precision": LOWER},
     "audio": {"level_dbfs": {"level_dbfs": -6}, "span": {"span": "sound"}},
     "mfcc": {
         "coefficients": {"coefficients": 20},
@@ -119,6 +125,7 @@ RUNTIME: dict[str, dict[str, Settings]] = {
     },
     "resnet18": {"batch_size": {"batch_size": 2}, "device": {"device": "cpu"}},
     "image_encoder": {"device": {"device": "cpu"}},
+    "video_encoder": {"device": {"device": "cpu"}},
     "action_units": {"device": {"device": "cpu"}},
     "wav2vec2": {"batch_size": {"batch_size": 2}, "device": {"device": "cpu"}},
     "asr": {"batch_size": {"batch_size": 2}, "device": {"device": "cpu"}},
@@ -127,6 +134,7 @@ RUNTIME: dict[str, dict[str, Settings]] = {
 FILES = {
     "resnet18": "net.pt",
     "image_encoder": "model.safetensors",
+    "video_encoder": "model.safetensors",
     "action_units": HUB["multitask"][1],
     "wav2vec2": "model.safetensors",
     "asr": "model.safetensors",
@@ -247,6 +255,10 @@ CONTENT: dict[str, dict[str, Callable[[], Content]]] = {
     "image_encoder": {
         "weights": lambda: by_path("image_encoder"),
         "revision": lambda: by_revision("image_encoder", weights=HUB_ID),
+    },
+    "video_encoder": {
+        "weights": lambda: by_path("video_encoder"),
+        "revision": lambda: by_revision("video_encoder", weights=HUB_ID),
     },
     "wav2vec2": {
         "weights": lambda: by_path("wav2vec2"),
