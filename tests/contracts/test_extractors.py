@@ -17,6 +17,8 @@ from pipeline.extractors.faces import Faces
 from pipeline.extractors.frames import Frames
 from pipeline.extractors.image_encoder import ImageEncoder
 from pipeline.extractors.mfcc import Mfcc
+from pipeline.extractors.opensmile import Opensmile
+from pipeline.extractors.prosody import Prosody
 from pipeline.extractors.resnet18 import Resnet18
 from pipeline.extractors.tencent import Tencent
 from pipeline.extractors.wav2vec2 import Wav2vec2
@@ -153,6 +155,34 @@ class TestMfcc(OfSound):
 
     def extractor(self) -> Extractor:
         return Mfcc(Mfcc.Settings())
+
+
+class TestOpensmile(OfSound):
+    rtol = atol = 0
+
+    @pytest.fixture(autouse=True)
+    def installed(self) -> None:
+        pytest.importorskip("opensmile")
+
+    def extractor(self) -> Extractor:
+        return Opensmile(Opensmile.Settings(level="lld"))
+
+    def clips(self) -> list[ClipInputs]:
+        return super().clips()[1:]
+
+    def bad_clips(self) -> list[ClipInputs]:
+        return super().clips()[:1]  # of 6 ms
+
+
+class TestProsody(OfSound):
+    rtol = atol = 0
+
+    @pytest.fixture(autouse=True)
+    def installed(self) -> None:
+        pytest.importorskip("librosa")
+
+    def extractor(self) -> Extractor:
+        return Prosody(Prosody.Settings())
 
 
 class TestWav2vec2(OfSound):
