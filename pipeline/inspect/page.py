@@ -34,6 +34,8 @@ TITLES = {
     "action_units": "Action units",
     "audio": "Audio",
     "mfcc": "MFCC",
+    "opensmile": "openSMILE",
+    "prosody": "Prosody",
     "wav2vec2": "Audio features",
     "asr": "Recognised speech",
     "bert": "Text features",
