@@ -8,6 +8,7 @@ from typing import Any, Literal
 import numpy as np
 
 from pipeline.media.waveform import FULL_SCALE, RATE_HZ
+from pipeline.stage.about import About
 from pipeline.stage.extractor import Extractor
 from pipeline.stage.field import SAMPLES, Field
 from pipeline.stage.result import ClipInputs, ClipResult
@@ -47,6 +48,9 @@ class Opensmile(Extractor):
     """
 
     version = 1
+    about = About(
+        "openSMILE", modality="audio", terms="openSMILE: research and other non-commercial use"
+    )
     takes = {"samples": SAMPLES}
     requires = {"opensmile": "opensmile"}
 

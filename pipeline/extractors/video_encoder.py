@@ -8,6 +8,7 @@ from pipeline.encoders import video_encoder
 from pipeline.encoders.layers import Layer
 from pipeline.encoders.precision import Precision
 from pipeline.faces.align import SIZE_PX
+from pipeline.stage.about import About
 from pipeline.stage.extractor import Extractor
 from pipeline.stage.field import Field
 from pipeline.stage.result import ClipInputs, ClipResult
@@ -28,6 +29,11 @@ class VideoEncoder(Extractor):
     """
 
     version = 1
+    about = About(
+        "Faces over time",
+        modality="visual",
+        licences={"MCG-NJU/videomae-base": "CC BY-NC 4.0, not commercial"},
+    )
     takes = {"images": Field(("step", SIZE_PX, SIZE_PX, 3), "uint8")}
 
     class Settings(StageSettings):
