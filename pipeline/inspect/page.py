@@ -32,6 +32,7 @@ TITLES = {
     "face_signals": "Face signals",
     "action_units": "Action units",
     "audio": "Audio",
+    "openface": "OpenFace",
     "mfcc": "MFCC",
     "opensmile": "openSMILE",
     "prosody": "Prosody",
