@@ -36,6 +36,8 @@ SUITE: dict[str, list[str]] = {
     "engines": [],
     "overhead": [],
     "train": [],
+    "pieces": [],
+    "small": [],
     "checked_reads": [],
     "mosi_text": [],
 }
