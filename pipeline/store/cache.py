@@ -265,6 +265,20 @@ class StageView:
         patiently(self._cache, lambda: store.group)
         return store
 
+    @cached_property
+    def previous_store(self) -> Store:
+        """What is kept of features that `smp extract --keep-previous` replaced, if anything is."""
+        from pipeline.store.previous import previous_url
+        from pipeline.store.store import Store
+
+        return Store(previous_url(self.url))
+
+    def previous(self) -> dict[str, ClipResult]:
+        """By clip id, the kept features of clips that have changed since."""
+        from pipeline.store.previous import replaced
+
+        return dict(replaced(self.previous_store, set(self._table.keys(self._reads))))
+
     @property
     def attributes(self) -> dict[str, Any]:
         """Provenance: settings, extractor version, weights, library versions, upstream."""

@@ -55,6 +55,12 @@ MOST_NUMBERS = 5  # of partitions in one line
     help="Drop or keep the features of clips whose files are gone. By default they are kept, and "
     "nothing runs where many are gone.",
 )
+@click.option(
+    "--keep-previous",
+    is_flag=True,
+    help="Keep the features that changed clips had, one generation; a clip that is put back takes "
+    "its own again. `smp clean` removes them.",
+)
 @click.option("--adopt", is_flag=True, help="Take the cache over from another dataset.")
 @click.option("--serial", is_flag=True, help="Use a plain loop instead of dask.")
 @click.option(
