@@ -78,7 +78,7 @@ def _rows(known: ClipsTable | None, fresh: Sequence[Row], drop_missing: bool = F
 def _brought_up(row: Row, fresh: Row | None, drop_missing: bool) -> Row:
     if fresh is None:
         return replace(row, removed=True)
-    fresh = replace(fresh, known_as=row.known_as)
+    fresh = replace(fresh, known_as=row.known_as) if row.known_as else fresh
     return fresh if drop_missing else _standing(row, fresh)
 
 
