@@ -21,6 +21,7 @@ from pipeline.runner.log import RunLog
 from pipeline.runner.stop import Stop
 from pipeline.runner.types import Engine, Listener, Outcome
 from pipeline.store.cache import last_known, locate, set_current, store_url
+from pipeline.store.clips_table import ClipsTable
 from pipeline.store.previous import loses, previous_url
 from pipeline.store.provenance import provenance
 from pipeline.store.store import Store
@@ -61,16 +62,21 @@ DEFAULTS = RunOptions()
 class Extraction:
     """What a run did.
 
-    plans: what there was to do; outcomes: what became of it; recordings: what was done when, this
-    process's own thread first, where the run is traced.
+    table: of the clips. plans: what there was to do; outcomes: what became of it; recordings: what
+    was done when, this process's own thread first, where the run is traced.
     """
 
     cache_url: str
-    clips: int
+    table: ClipsTable
     plans: tuple[StagePlan, ...]
     outcomes: tuple[Outcome, ...]
     seconds: float
     recordings: tuple[Recording, ...] = ()
+
+    @property
+    def clips(self) -> int:
+        """How many clips the dataset has."""
+        return len(self.table.present)
 
     @property
     def stages(self) -> list[str]:
@@ -133,8 +139,8 @@ def bring_up_to_date(
             folder.sweep()  # of what a worker left that died
     of_tasks = [own for outcome in outcomes for own in outcome.recordings]
     recordings = (recording, *of_tasks) if recording else ()
-    seconds, present = time.perf_counter() - begun, len(plan.table.present)
-    return Extraction(url, present, plan.by_stage, tuple(outcomes), seconds, recordings)
+    seconds = time.perf_counter() - begun
+    return Extraction(url, plan.table, plan.by_stage, tuple(outcomes), seconds, recordings)
 
 
 def _planned(
@@ -147,7 +153,8 @@ def _planned(
     with span("plan"):
         plan = prepare(clips, stages_file, folder.absolute_url, *options.of_plan)
     with span("make stores"):
-        plan.table.write(folder)
+        if plan.is_new:
+            plan.table.write(folder)
         _make_stores(plan, folder, options.keep_previous)
     return plan
 

@@ -111,19 +111,20 @@ def open_cache(url: str | Path) -> Cache:
 class Cache(Mapping[str, "StageView"]):
     """A dataset's stages by name, as last extracted, and its clips."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, table: ClipsTable | None = None) -> None:
+        """table: its own, where that was read already."""
         self.url = url.rstrip("/")
         self._as_now: Callable[[ClipsTable], ClipsTable] = lambda table: table
-        self._open()
+        self._open(table)
 
     def follow(self, as_now: Callable[[ClipsTable], ClipsTable]) -> None:
         """Read by the table that `as_now` makes of the cache's own, now and when opened anew."""
         self._as_now = as_now
         self._take(self._stored)
 
-    def _open(self) -> None:
+    def _open(self, table: ClipsTable | None = None) -> None:
         folder = Folder(self.url)
-        table = ClipsTable.read(folder)
+        table = table or ClipsTable.read(folder)
         if table is None:
             raise UnfinishedError(
                 f"{self.url}: nothing extracted yet; run `smp extract` or `smp import` first"

@@ -159,11 +159,11 @@ def _print_summary(done: Extraction, retried: bool) -> int:
     from pipeline.messages import counted
     from pipeline.runner.log import place
     from pipeline.stage.result import FAILED
-    from pipeline.store.cache import open_cache
+    from pipeline.store.cache import Cache
     from pipeline.store.status import stale_once
     from pipeline.store.status import status as of
 
-    stages = [s for s in of(open_cache(done.cache_url)) if s.stage in done.stages]
+    stages = [s for s in of(Cache(done.cache_url, done.table)) if s.stage in done.stages]
     stale = {clip for _, clip, _ in stale_once(stages)}
     failed = {p.clip for stage in stages for p in stage.problems if p.state == FAILED}
     if done.outcomes:
