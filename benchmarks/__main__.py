@@ -31,6 +31,7 @@ SUITE: dict[str, list[str]] = {
     "trace": [],
     "scale": [],
     "workers": [],
+    "history": [],
     "startup": [],
     "engines": [],
     "overhead": [],

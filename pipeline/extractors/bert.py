@@ -37,7 +37,7 @@ class Bert(SampledExtractor):
     vocabulary, as of another language, is doubtful. Source: Devlin et al. 2019.
     """
 
-    version = 2
+    version = 3
     about = About(
         "Text features",
         modality="text",
@@ -68,7 +68,7 @@ class Bert(SampledExtractor):
         """Precision of matrix products; bfloat16 is mostly faster and slightly less accurate."""
 
         batch_size: int = runtime(32, ge=1)
-        """Batch size in texts, on a GPU; a CPU takes them one by one."""
+        """Batch size in texts, on a GPU; a CPU takes 192 tokens, of one text or several."""
 
         device: Device = runtime("auto")
         """`auto` (cuda if available), `cpu`, `cuda`, `cuda:1` …"""

@@ -16,6 +16,8 @@ from pipeline.stage.result import ClipInputs, ClipResult
 from pipeline.stage.settings import StageSettings
 from pipeline.stage.words import OF_SOUND, Sampled, SampledExtractor
 
+MOST_FILTERS = 10_000  # 660 MB with the longest window
+
 
 class Mfcc(SampledExtractor):
     """Coefficients, Δ and ΔΔ by python_speech_features, one row a hop, sampled to `steps`.
@@ -30,10 +32,10 @@ class Mfcc(SampledExtractor):
     with_words = OF_SOUND
 
     class Settings(StageSettings):
-        coefficients: int = PydanticField(13, ge=1)
+        coefficients: int = PydanticField(13, ge=1, le=MOST_FILTERS)
         """Number of cepstral coefficients, at most `filters`; Δ and ΔΔ triple the width."""
 
-        filters: int = PydanticField(26, ge=1)
+        filters: int = PydanticField(26, ge=1, le=MOST_FILTERS)
         """Number of mel bands."""
 
         window_ms: float = PydanticField(25.0, gt=0, le=1000)
@@ -42,7 +44,7 @@ class Mfcc(SampledExtractor):
         hop_ms: float = PydanticField(10.0, ge=1, le=1000)
         """Hop from one row to the next, in milliseconds."""
 
-        delta_window: int = PydanticField(2, ge=1)
+        delta_window: int = PydanticField(2, ge=1, le=1000)
         """Rows on each side that a delta is computed from."""
 
         sampling: Sampled = "uniform"

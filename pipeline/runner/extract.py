@@ -177,7 +177,11 @@ def _make_stores(plan: Plan, folder: Folder) -> None:
             plan.stages.partition,
             len(plan.table.rows),
             provenance(
-                name, identity, stage.settings.provenance(), about=stage.kind.about.to_json()
+                name,
+                identity,
+                stage.settings.provenance(),
+                stage.kind.requires,
+                about=stage.kind.about.to_json(),
             ),
         )
     set_current(folder, {**last_known(folder), **identities})

@@ -103,7 +103,7 @@ def set_current(folder: Folder, identities: Mapping[str, Mapping[str, Any]]) -> 
 def open_cache(url: str | Path) -> Cache:
     """Open a dataset's cache, `cache/<dataset>`, as it is now; open it again after an extraction.
 
-    Raises UserError where nothing was extracted.
+    Raises UnfinishedError where nothing was extracted.
     """
     return Cache(str(url))
 
@@ -119,17 +119,20 @@ class Cache(Mapping[str, "StageView"]):
     def follow(self, as_now: Callable[[ClipsTable], ClipsTable]) -> None:
         """Read by the table that `as_now` makes of the cache's own, now and when opened anew."""
         self._as_now = as_now
-        self._open()
+        self._take(self._stored)
 
     def _open(self) -> None:
         folder = Folder(self.url)
         table = ClipsTable.read(folder)
         if table is None:
-            raise UserError(
+            raise UnfinishedError(
                 f"{self.url}: nothing extracted yet; run `smp extract` or `smp import` first"
             )
-        self._stored, self.table = table, self._as_now(table)
         self.identities = current(folder)
+        self._take(table)
+
+    def _take(self, stored: ClipsTable) -> None:
+        self._stored, self.table = stored, self._as_now(stored)
         self._views: dict[str, StageView] = {}
         self.__dict__.pop("clips", None)
 

@@ -151,7 +151,7 @@ _PREPARED = tuple(name for group in PREPROCESSORS for name in group)
 NETWORK = _hub()
 PICTURE = _hub(beside=_PREPARED)  # timm's config.json says itself how pictures go in
 TEXT = _hub(_VOCABULARY, beside=TOKENIZER)
-SOUND = _hub(_PREPROCESSOR, beside=_PREPARED)
+SOUND = VIDEO = _hub(_PREPROCESSOR, beside=_PREPARED)
 SPEECH_TO_TEXT = _hub(
     _VOCABULARY, _PREPROCESSOR, beside=(*TOKENIZER, *_PREPARED, "generation_config.json")
 )

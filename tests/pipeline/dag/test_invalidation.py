@@ -29,15 +29,30 @@ from pipeline.store.commit import Commit, RowState
 PARTITION, CLIPS = 4, 10
 Settings = Mapping[str, Any]
 
+OF_FACES = {"faces", "resnet18", "image_encoder", "video_encoder", "action_units"}
 # The stage itself and all that depends on it.
 TOUCHED = {
-    "frames": {"faces", "resnet18", "image_encoder", "action_units"},  # frames has no store
-    "faces": {"faces", "resnet18", "image_encoder", "action_units"},
+    "frames": {*OF_FACES, "openface"},  # frames has no store
+    "faces": OF_FACES,
     "resnet18": {"resnet18"},
     "image_encoder": {"image_encoder"},
+    "video_encoder": {"video_encoder"},
     "action_units": {"action_units"},
-    "audio": {"audio", "mfcc", "wav2vec2", "asr", "alignment", "bert", "tencent"},
+    "openface": {"openface"},
+    "audio": {
+        "audio",
+        "mfcc",
+        "opensmile",
+        "prosody",
+        "wav2vec2",
+        "asr",
+        "alignment",
+        "bert",
+        "tencent",
+    },
     "mfcc": {"mfcc"},
+    "opensmile": {"opensmile"},
+    "prosody": {"prosody"},
     "wav2vec2": {"wav2vec2"},
     "asr": {"asr", "alignment", "bert", "tencent"},
     "alignment": {"alignment"},
@@ -46,7 +61,8 @@ TOUCHED = {
 }
 STORED = set().union(*TOUCHED.values())
 WEIGHED = (
-    "resnet18", "image_encoder", "action_units", "wav2vec2", "asr", "alignment", "bert", "tencent",
+    "resnet18", "image_encoder", "video_encoder", "action_units", "wav2vec2", "asr", "alignment",
+    "bert", "tencent",
 )  # fmt: skip
 RANDOM = {name: {"weights": "random"} for name in WEIGHED}
 
@@ -89,6 +105,12 @@ RESULT: dict[str, dict[str, Settings]] = {
         "sampling": {"sampling": "words", "needs": ["faces", "alignment"]},
         "precision": LOWER,
     },
+    "video_encoder": {"layer": {"layer": 1}, "precision": LOWER},
+    "openface": {
+        "groups": {"groups": ["gaze"]},
+        "pool": {"pool": 5},
+        "sampling": {"sampling": "mean"},
+    },
     "audio": {"level_dbfs": {"level_dbfs": -6}, "span": {"span": "sound"}},
     "mfcc": {
         "coefficients": {"coefficients": 20},
@@ -96,6 +118,17 @@ RESULT: dict[str, dict[str, Settings]] = {
         "window_ms": {"window_ms": 32},
         "hop_ms": {"hop_ms": 16},
         "delta_window": {"delta_window": 1},
+        "sampling": {"sampling": "mean"},
+    },
+    "opensmile": {
+        "feature_set": {"feature_set": "IS09"},
+        "level": {"level": "lld"},
+        "sampling": {"sampling": "mean"},
+    },
+    "prosody": {
+        "groups": {"groups": ["f0", "energy"]},
+        "f0_min_hz": {"f0_min_hz": 80},
+        "f0_max_hz": {"f0_max_hz": 400},
         "sampling": {"sampling": "mean"},
     },
     "wav2vec2": {
@@ -121,6 +154,7 @@ RUNTIME: dict[str, dict[str, Settings]] = {
         "batch_frames": {"batch_frames": 2},
         "device": {"device": "cpu"},
         "doubt": {"doubt": {"coverage": 0.5}},
+        "search_limit_gpx": {"search_limit_gpx": 5},
     },
     "audio": {
         "time_limit_s": {"time_limit_s": 5},
@@ -129,6 +163,7 @@ RUNTIME: dict[str, dict[str, Settings]] = {
     },
     "resnet18": {"batch_size": {"batch_size": 2}, "device": {"device": "cpu"}},
     "image_encoder": {"device": {"device": "cpu"}},
+    "video_encoder": {"device": {"device": "cpu"}},
     "action_units": {"device": {"device": "cpu"}},
     "wav2vec2": {"batch_size": {"batch_size": 2}, "device": {"device": "cpu"}},
     "asr": {"batch_size": {"batch_size": 2}, "device": {"device": "cpu"}},
@@ -142,6 +177,7 @@ RUNTIME: dict[str, dict[str, Settings]] = {
 FILES = {
     "resnet18": "net.pt",
     "image_encoder": "model.safetensors",
+    "video_encoder": "model.safetensors",
     "action_units": HUB["multitask"][1],
     "wav2vec2": "model.safetensors",
     "asr": "model.safetensors",
@@ -224,14 +260,14 @@ def trusted() -> Content:
     )
 
 
-def binary() -> Content:
+def binary(**others: Any) -> Content:
     """Three programs, two of the same content."""
-    first, copy, other = by_path("action_units", "binary", file="FeatureExtraction")
+    first, copy, other = by_path("openface", "binary", file="FeatureExtraction")
     made = []
     for settings in (first, copy, other):
         program = Path(settings["binary"]) / "FeatureExtraction"
         program.chmod(0o755)
-        made.append({"backend": "openface", "binary": str(program)})
+        made.append({**others, "binary": str(program)})
     return tuple(made)  # type: ignore[return-value]
 
 
@@ -248,7 +284,7 @@ CONTENT: dict[str, dict[str, Callable[[], Content]]] = {
         "revision": lambda: by_revision("action_units", weights=HUB_ID),
         "file": by_file,
         "trusted_sha256": trusted,
-        "binary": binary,
+        "binary": lambda: binary(backend="openface"),
         "landmark_weights": lambda: by_path(
             "action_units", "landmark_weights", LANDMARKS_FILE, **LANDMARKS
         ),
@@ -260,9 +296,14 @@ CONTENT: dict[str, dict[str, Callable[[], Content]]] = {
             **LANDMARKS,
         ),
     },
+    "openface": {"binary": binary},
     "image_encoder": {
         "weights": lambda: by_path("image_encoder"),
         "revision": lambda: by_revision("image_encoder", weights=HUB_ID),
+    },
+    "video_encoder": {
+        "weights": lambda: by_path("video_encoder"),
+        "revision": lambda: by_revision("video_encoder", weights=HUB_ID),
     },
     "wav2vec2": {
         "weights": lambda: by_path("wav2vec2"),
@@ -374,6 +415,9 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    monkeypatch.setattr("pipeline.dag.identity.require", lambda _: None)  # nothing is run
+    (tmp_path / "FeatureExtraction").touch(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
     made = World(tmp_path)
     made.clips()
     made.write()
