@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from pipeline.encoders.openface import AUS
+from pipeline.encoders.openface_columns import AUS
 from pipeline.encoders.precision import Precision
 from pipeline.errors import UserError
 from pipeline.weights.checkpoint import find_file

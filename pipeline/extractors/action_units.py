@@ -12,7 +12,7 @@ from pydantic import Field as PydanticField
 from pipeline.encoders import action_units, openface
 from pipeline.encoders.action_units import HUB, LANDMARKS_FILE
 from pipeline.encoders.face_signals import FIELDS, Group, in_order
-from pipeline.encoders.openface import AUS
+from pipeline.encoders.openface_columns import AUS
 from pipeline.encoders.precision import Precision
 from pipeline.errors import ClipError
 from pipeline.faces.chip import Crop, chips, square, stretched

@@ -13,6 +13,7 @@ from pipeline.extractors.audio import Audio
 from pipeline.extractors.face_signals import FaceSignals
 from pipeline.extractors.faces import Faces
 from pipeline.extractors.frames import Frames
+from pipeline.extractors.openface import Openface
 from pipeline.extractors.opensmile import Opensmile
 from pipeline.extractors.resnet18 import Resnet18
 from pipeline.stage.extractor import Extractor
@@ -21,6 +22,7 @@ from pipeline.stage.settings import StageSettings
 from pipeline.testing import ExtractorContract
 from tests.support.aligned_faces import clips_of
 from tests.support.bad_media.making import LAUGHS, MAN, filmed, good
+from tests.support.openface_program import feature_extraction
 from tests.support.toys.doubled import Doubled
 from tests.support.toys.echoed import Echoed
 from tests.support.toys.letters import Letters
@@ -110,6 +112,18 @@ class TestFaces(TestFrames):
 
 def _streamed(inputs: ClipInputs) -> ClipInputs:
     return ClipInputs(inputs.clip, Frames(Frames.Settings()).stream(inputs))
+
+
+class TestOpenface(TestFrames):
+    def extractor(self) -> Extractor:
+        program = feature_extraction(self.tmp_path)
+        return Openface(Openface.Settings(binary=str(program)))
+
+    def clips(self) -> list[ClipInputs]:
+        return [_streamed(clip) for clip in super().clips()]
+
+    def bad_clips(self) -> list[ClipInputs]:
+        return [_streamed(clip) for clip in super().bad_clips()]
 
 
 class TestResnet18(OfFaces):

@@ -32,14 +32,17 @@ Settings = Mapping[str, Any]
 OF_FACES = {"faces", "resnet18", "image_encoder", "video_encoder", "action_units"}
 # The stage itself and all that depends on it.
 TOUCHED = {
-    "frames": OF_FACES,  # frames has no store
+    "frames": {*OF_FACES, "openface"},  # frames has no store
     "faces": OF_FACES,
     "resnet18": {"resnet18"},
     "image_encoder": {"image_encoder"},
     "video_encoder": {"video_encoder"},
     "action_units": {"action_units"},
-    "audio": {"audio", "mfcc", "wav2vec2", "asr", "bert", "tencent"},
+    "openface": {"openface"},
+    "audio": {"audio", "mfcc", "opensmile", "prosody", "wav2vec2", "asr", "bert", "tencent"},
     "mfcc": {"mfcc"},
+    "opensmile": {"opensmile"},
+    "prosody": {"prosody"},
     "wav2vec2": {"wav2vec2"},
     "asr": {"asr", "bert", "tencent"},
     "bert": {"bert"},
@@ -86,6 +89,11 @@ RESULT: dict[str, dict[str, Settings]] = {
         "precision": LOWER,
     },
     "video_encoder": {"layer": {"layer": 1}, "precision": LOWER},
+    "openface": {
+        "groups": {"groups": ["gaze"]},
+        "pool": {"pool": 5},
+        "sampling": {"sampling": "mean"},
+    },
     "audio": {"level_dbfs": {"level_dbfs": -6}, "span": {"span": "sound"}},
     "mfcc": {
         "coefficients": {"coefficients": 20},
@@ -93,6 +101,17 @@ RESULT: dict[str, dict[str, Settings]] = {
         "window_ms": {"window_ms": 32},
         "hop_ms": {"hop_ms": 16},
         "delta_window": {"delta_window": 1},
+        "sampling": {"sampling": "mean"},
+    },
+    "opensmile": {
+        "feature_set": {"feature_set": "IS09"},
+        "level": {"level": "lld"},
+        "sampling": {"sampling": "mean"},
+    },
+    "prosody": {
+        "groups": {"groups": ["f0", "energy"]},
+        "f0_min_hz": {"f0_min_hz": 80},
+        "f0_max_hz": {"f0_max_hz": 400},
         "sampling": {"sampling": "mean"},
     },
     "wav2vec2": {
@@ -216,14 +235,14 @@ def trusted() -> Content:
     )
 
 
-def binary() -> Content:
+def binary(**others: Any) -> Content:
     """Three programs, two of the same content."""
-    first, copy, other = by_path("action_units", "binary", file="FeatureExtraction")
+    first, copy, other = by_path("openface", "binary", file="FeatureExtraction")
     made = []
     for settings in (first, copy, other):
         program = Path(settings["binary"]) / "FeatureExtraction"
         program.chmod(0o755)
-        made.append({"backend": "openface", "binary": str(program)})
+        made.append({**others, "binary": str(program)})
     return tuple(made)  # type: ignore[return-value]
 
 
@@ -240,7 +259,7 @@ CONTENT: dict[str, dict[str, Callable[[], Content]]] = {
         "revision": lambda: by_revision("action_units", weights=HUB_ID),
         "file": by_file,
         "trusted_sha256": trusted,
-        "binary": binary,
+        "binary": lambda: binary(backend="openface"),
         "landmark_weights": lambda: by_path(
             "action_units", "landmark_weights", LANDMARKS_FILE, **LANDMARKS
         ),
@@ -252,6 +271,7 @@ CONTENT: dict[str, dict[str, Callable[[], Content]]] = {
             **LANDMARKS,
         ),
     },
+    "openface": {"binary": binary},
     "image_encoder": {
         "weights": lambda: by_path("image_encoder"),
         "revision": lambda: by_revision("image_encoder", weights=HUB_ID),
@@ -366,6 +386,9 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    monkeypatch.setattr("pipeline.dag.identity.require", lambda _: None)  # nothing is run
+    (tmp_path / "FeatureExtraction").touch(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
     made = World(tmp_path)
     made.clips()
     made.write()
