@@ -15,7 +15,8 @@ from unittest.mock import patch
 import numpy as np
 
 from benchmarks.made_cache import WIDTHS, write_cache
-from model.data.channels import CHANNELS, read_modality
+from model.data.channels import read_modality
+from pipeline.dag.stage import default_channels
 from pipeline.io.folder import Folder
 from pipeline.store.cache import open_cache
 from pipeline.store.commit import Commit
@@ -49,7 +50,7 @@ def main() -> None:
 def load(cache_url: Path) -> None:
     """Every modality of a cache, as a training loads it."""
     cache = open_cache(cache_url)
-    for stages in CHANNELS.values():
+    for stages in default_channels().values():
         read_modality([cache[stage] for stage in stages], np.ones(len(cache.table.rows), bool))
 
 

@@ -23,7 +23,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.made_cache import STEPS, WIDTHS, write_cache
 from benchmarks.plain_smp import Arrays, PlainSmp, PlainTrainer
-from model.data.batch import MODALITIES, Batch
+from model.data.batch import Batch
 from model.data.samples import Samples, Split, load_samples
 from model.networks.smp import Smp
 from model.registry import build
@@ -31,6 +31,7 @@ from model.step.threads import one_thread
 from model.training.loop import train
 from model.training.seeds import train_seeds
 from model.training.settings import TrainSettings
+from pipeline.stage.about import MODALITIES
 from pipeline.store.cache import open_cache
 from pipeline.system import resources
 from pipeline.system.threads import at_work

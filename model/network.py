@@ -9,7 +9,8 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 from torch import Tensor, nn
 
-from model.data.batch import MODALITIES, Batch
+from model.data.batch import Batch
+from pipeline.stage.about import MODALITIES
 
 CLASSES = ("negative", "neutral", "positive")
 

@@ -7,8 +7,9 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from model.data.batch import MODALITIES, Batch, real_steps
+from model.data.batch import Batch, real_steps
 from model.step.threads import spread
+from pipeline.stage.about import MODALITIES
 
 PIECE = 8  # clips at a time
 LIMIT = 10.0  # standard deviations beyond which a standardised feature is cut off

@@ -7,11 +7,13 @@ import importlib
 import inspect
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
+from typing import Any, Protocol
 
 from pipeline import extractors
 from pipeline.errors import UserError
+from pipeline.stage.about import MODALITIES, About
 from pipeline.stage.extractor import Extractor, StreamingExtractor
 from pipeline.stage.field import Field
 from pipeline.stage.settings import StageSettings
@@ -94,6 +96,41 @@ def built_in() -> list[str]:
     """The names of the extractors that come with the project."""
     folder = Path(extractors.__path__[0])
     return sorted(p.stem for p in folder.glob("*.py") if p.stem != "__init__")
+
+
+class Stored(Protocol):
+    """A stage of a cache: its identity, and the attributes of its store."""
+
+    @property
+    def identity(self) -> Mapping[str, Any]: ...
+    @property
+    def attributes(self) -> Mapping[str, Any]: ...
+
+
+def about(stage: Stored) -> About:
+    """What the extractor's class says of the features of a stage in a cache.
+
+    No module outside the package is imported because a cache names it: its store knows.
+    """
+    extractor = stage.identity.get("extractor")
+    if extractor in built_in():
+        return extractor_class(extractor, extractor).about
+    return About.recorded(stage.attributes.get("about"))
+
+
+@lru_cache
+def default_channels() -> Mapping[str, tuple[str, ...]]:
+    """By modality, the stages whose features a training takes by default, in their order."""
+    abouts = {name: extractor_class(name, name).about for name in built_in()}
+    return {
+        modality: tuple(
+            sorted(
+                (name for name, its in abouts.items() if its.channel and its.modality == modality),
+                key=lambda name: abouts[name].channel,
+            )
+        )
+        for modality in MODALITIES
+    }
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

@@ -17,6 +17,7 @@ from pipeline.encoders.precision import Precision
 from pipeline.errors import ClipError
 from pipeline.faces.chip import Crop, chips, square, stretched
 from pipeline.io.hashing import of_json
+from pipeline.stage.about import About
 from pipeline.stage.extractor import Extractor
 from pipeline.stage.field import Field
 from pipeline.stage.result import ClipInputs, ClipResult
@@ -62,6 +63,19 @@ class ActionUnits(Extractor):
     """
 
     version = 2
+    about = About(
+        "Action units",
+        "AUs",
+        "visual",
+        channel=2,
+        panel="units",
+        licences={
+            "py-feat/face_multitask_v2": "for research, not commercial (py-feat's PYFEAT-V2.md)",
+            "py-feat/mobilefacenet": "none stated (py-feat's PYFEAT-V1.md)",
+            "py-feat/svm_au": "MIT, beside the terms of its data (py-feat's PYFEAT-V1.md)",
+            "py-feat/xgb_au": "MIT, beside the terms of its data (py-feat's PYFEAT-V1.md)",
+        },
+    )
     takes = {
         "frames": Field(("frame", "height", "width", 3), "uint8", ragged=True),
         "times": Field(("step",), "float64", unit="s"),

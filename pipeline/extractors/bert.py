@@ -10,6 +10,7 @@ from pipeline.encoders.layers import Layer
 from pipeline.encoders.precision import Precision
 from pipeline.encoders.tokenizer import Tokenizer, Tokens
 from pipeline.errors import ClipError, UserError
+from pipeline.stage.about import About
 from pipeline.stage.extractor import Extractor
 from pipeline.stage.field import Field
 from pipeline.stage.result import ClipInputs, ClipResult
@@ -36,6 +37,13 @@ class Bert(Extractor):
     """
 
     version = 2
+    about = About(
+        "Text features",
+        modality="text",
+        channel=1,
+        panel="tokens",
+        licences={"bert-base-chinese": "Apache 2.0", "bert-base-uncased": "Apache 2.0"},
+    )
     reads = frozenset({"text"})
     may_take = {"transcript": TRANSCRIPT}
 

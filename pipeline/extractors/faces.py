@@ -20,6 +20,7 @@ from pipeline.faces.quality import Levels, Quality
 from pipeline.faces.scene_cuts import SceneCuts
 from pipeline.faces.tracker import Tracker
 from pipeline.faces.windows import windows
+from pipeline.stage.about import About
 from pipeline.stage.extractor import Extractor
 from pipeline.stage.field import Field
 from pipeline.stage.result import ClipInputs, ClipResult
@@ -51,6 +52,7 @@ class Faces(Extractor):
     """
 
     version = 3
+    about = About("Faces", panel="faces", licences={"facenet-pytorch/mtcnn": "MIT"})
     takes = {"frames": Field(("frame", "height", "width", 3), "uint8", ragged=True)}
 
     class Settings(StageSettings):

@@ -11,6 +11,7 @@ from pydantic import PositiveFloat, model_validator
 
 from pipeline.encoders.precision import Precision
 from pipeline.faces.align import SIZE_PX
+from pipeline.stage.about import About
 from pipeline.stage.extractor import Extractor
 from pipeline.stage.field import Field
 from pipeline.stage.result import ClipInputs, ClipResult
@@ -39,6 +40,11 @@ class ImageEncoder(Extractor):
     """
 
     version = 1
+    about = About(
+        "Face features",
+        modality="visual",
+        licences={"openai/clip-vit-base-patch32": "MIT (OpenAI's repository)"},
+    )
     takes = {"images": Field(("step", SIZE_PX, SIZE_PX, 3), "uint8")}
 
     class Settings(StageSettings):

@@ -10,6 +10,7 @@ from pydantic import Field as PydanticField
 from pydantic import model_validator
 
 from pipeline.media.waveform import RATE_HZ
+from pipeline.stage.about import About
 from pipeline.stage.extractor import Extractor
 from pipeline.stage.field import SAMPLES, Field
 from pipeline.stage.result import ClipInputs, ClipResult
@@ -25,6 +26,7 @@ class Mfcc(Extractor):
     """
 
     version = 1
+    about = About("MFCC", "MFCC", "audio", channel=1, panel="differences")
     takes = {"samples": SAMPLES}
 
     class Settings(StageSettings):

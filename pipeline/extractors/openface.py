@@ -12,6 +12,7 @@ from pydantic import Field as PydanticField
 from pipeline.encoders import openface
 from pipeline.encoders.openface_columns import COLUMNS, Group, in_order
 from pipeline.errors import ClipError, MissingModalityError
+from pipeline.stage.about import About
 from pipeline.stage.extractor import Extractor
 from pipeline.stage.field import Field
 from pipeline.stage.result import ClipInputs, ClipResult
@@ -32,11 +33,15 @@ class Openface(Extractor):
     which no face is tracked are left out; theirs are counted in.
 
     Values and units are OpenFace's own: radians, millimetres and px, intensities of 0..5.
-    OpenFace is for academic and other non-commercial use.
     Source: Baltrušaitis et al. 2018; Yu et al. 2020 for the recipe.
     """
 
     version = 1
+    about = About(
+        "OpenFace",
+        modality="visual",
+        terms="OpenFace is for academic and other non-commercial use (its own licence)",
+    )
     takes = {"frames": Field(("frame", "height", "width", 3), "uint8", ragged=True)}
 
     class Settings(StageSettings):

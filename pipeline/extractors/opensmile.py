@@ -8,6 +8,7 @@ from typing import Any, Literal
 import numpy as np
 
 from pipeline.media.waveform import FULL_SCALE, RATE_HZ
+from pipeline.stage.about import About
 from pipeline.stage.extractor import Extractor
 from pipeline.stage.field import SAMPLES, Field
 from pipeline.stage.result import ClipInputs, ClipResult
@@ -42,11 +43,15 @@ class Opensmile(Extractor):
     no value, such as the pitch of unvoiced speech, is 0. Sound that is too short for one row
     (60 ms of eGeMAPS and ComParE) fails.
 
-    openSMILE is for research and other non-commercial use (audEERING's research licence).
     Source: Eyben et al. 2010; Eyben et al. 2016 for GeMAPS; Schuller et al. 2016 for ComParE.
     """
 
     version = 1
+    about = About(
+        "openSMILE",
+        modality="audio",
+        terms="openSMILE is for research and other non-commercial use (audEERING's licence)",
+    )
     takes = {"samples": SAMPLES}
     requires = {"opensmile": "opensmile"}
 

@@ -13,6 +13,7 @@ from pydantic import Field as PydanticField
 
 from pipeline.media.waveform import FULL_SCALE
 from pipeline.media.waveform import RATE_HZ as GIVEN_HZ
+from pipeline.stage.about import About
 from pipeline.stage.extractor import Extractor
 from pipeline.stage.field import SAMPLES, Field
 from pipeline.stage.result import ClipInputs, ClipResult
@@ -45,6 +46,7 @@ class Prosody(Extractor):
     """
 
     version = 1
+    about = About("Prosody", modality="audio")
     takes = {"samples": SAMPLES}
     requires = {"librosa": "prosody"}
 

@@ -13,6 +13,7 @@ from pydantic import Field as PydanticField
 from pipeline.encoders import imagenet
 from pipeline.encoders.precision import Precision
 from pipeline.faces.align import SIZE_PX
+from pipeline.stage.about import About
 from pipeline.stage.extractor import Extractor
 from pipeline.stage.field import Field
 from pipeline.stage.result import ClipInputs, ClipResult
@@ -33,6 +34,15 @@ class Resnet18(Extractor):
     """
 
     version = 1
+    about = About(
+        "Face features",
+        "ResNet18",
+        "visual",
+        channel=1,
+        licences={
+            "imagenet": "BSD 3-clause (torchvision); ImageNet's pictures are for research",
+        },
+    )
     takes = {"images": Field(("step", SIZE_PX, SIZE_PX, 3), "uint8")}
 
     class Settings(StageSettings):

@@ -10,6 +10,7 @@ from pipeline.encoders import word_vectors
 from pipeline.encoders.segment import words
 from pipeline.encoders.word_vectors import RANDOM_WIDTH, Layout, Vectors
 from pipeline.errors import ClipError, MissingModalityError
+from pipeline.stage.about import About
 from pipeline.stage.extractor import Extractor
 from pipeline.stage.field import Field
 from pipeline.stage.result import ClipInputs, ClipResult
@@ -31,6 +32,7 @@ class Tencent(Extractor):
     """
 
     version = 2
+    about = About("Word vectors", modality="text", panel="words")
     reads = frozenset({"text"})
     may_take = {"transcript": TRANSCRIPT}
 

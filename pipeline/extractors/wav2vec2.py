@@ -10,6 +10,7 @@ from pipeline.encoders import wav2vec2
 from pipeline.encoders.layers import Layer
 from pipeline.encoders.precision import Precision
 from pipeline.media.waveform import RATE_HZ
+from pipeline.stage.about import About
 from pipeline.stage.extractor import Extractor
 from pipeline.stage.field import SAMPLES, Field
 from pipeline.stage.result import ClipInputs, ClipResult
@@ -31,6 +32,18 @@ class Wav2vec2(Extractor):
     """
 
     version = 1
+    about = About(
+        "Audio features",
+        "Wav2Vec2",
+        "audio",
+        channel=2,
+        licences={
+            "audeering/wav2vec2-large-robust-12-ft-emotion-msp-dim": (
+                "CC BY-NC-SA 4.0, not commercial"
+            ),
+            "facebook/wav2vec2-base": "Apache 2.0",
+        },
+    )
     takes = {"samples": SAMPLES}
 
     class Settings(StageSettings):

@@ -176,6 +176,12 @@ def _make_stores(plan: Plan, folder: Folder) -> None:
             stage.steps,
             plan.stages.partition,
             len(plan.table.rows),
-            provenance(name, identity, stage.settings.provenance(), stage.kind.requires),
+            provenance(
+                name,
+                identity,
+                stage.settings.provenance(),
+                stage.kind.requires,
+                about=stage.kind.about.to_json(),
+            ),
         )
     set_current(folder, {**last_known(folder), **identities})

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from pipeline.dataset.clip import Clip
+from pipeline.stage.about import About
 from pipeline.stage.field import Field
 from pipeline.stage.result import ClipInputs, ClipResult
 from pipeline.stage.settings import StageSettings
@@ -24,6 +25,7 @@ class Extractor(ABC):
     Attributes
     ----------
     version: raise it whenever results change.
+    about: what pages, tables and trainings ask of its features.
     requires: the libraries of optional extras that it runs, as {module: extra}.
     reads: the parts of a clip that it opens itself, of "video", "audio" and "text".
     takes: the upstream fields it needs, checked before anything runs; of a class whose settings
@@ -33,6 +35,7 @@ class Extractor(ABC):
     """
 
     version: ClassVar[int]
+    about: ClassVar[About] = About()
     requires: ClassVar[Mapping[str, str]] = {}
     reads: ClassVar[frozenset[str]] = frozenset()
     takes: Mapping[str, Field] = {}

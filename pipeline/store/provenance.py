@@ -13,7 +13,7 @@ def provenance(
     identity: Mapping[str, Any],
     settings: Mapping[str, Any],
     requires: Iterable[str] = (),
-    **more: str,
+    **more: Any,
 ) -> dict[str, Any]:
     """A stage's, by its identity; settings: all of them, those too that change no result.
 

@@ -158,8 +158,11 @@ def _text_bert(
 
 
 def _own_tokenizer(cache: Cache, stages: Sequence[str]) -> str:
+    from pipeline.dag.stage import about
+    from pipeline.weights.random_weights import RANDOM
+
     for stage in stages:
-        attributes = cache[stage].attributes
-        if attributes["extractor"] == "bert" and attributes["weights"]["id"] != "random":
-            return str(attributes["weights"]["id"])
+        id = (cache[stage].attributes.get("weights") or {}).get("id")
+        if about(cache[stage]).panel == "tokens" and id != RANDOM:
+            return str(id)
     raise UserError("none of the text's stages has a tokenizer")

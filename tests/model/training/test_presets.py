@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 
-from model.data.batch import MODALITIES, Batch
+from model.data.batch import Batch
 from model.metrics import SCALES
 from model.networks import names
 from model.registry import build
@@ -16,6 +16,7 @@ from model.training import presets
 from model.training.presets import Preset, preset
 from model.training.settings import TrainSettings
 from pipeline.errors import UserError
+from pipeline.stage.about import MODALITIES
 
 ALL = [
     found
