@@ -32,6 +32,7 @@ SUITE: dict[str, list[str]] = {
     "trace": [],
     "scale": [],
     "workers": [],
+    "history": [],
     "startup": [],
     "engines": [],
     "overhead": [],

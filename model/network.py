@@ -6,17 +6,20 @@ from abc import abstractmethod
 from collections.abc import Mapping
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import ConfigDict
 from torch import Tensor, nn
 
 from model.data.batch import Batch
 from pipeline.stage.about import MODALITIES
+from pipeline.stage.bounded import Bounded
 
 CLASSES = ("negative", "neutral", "positive")
 
 
-class NetworkSettings(BaseModel):
+class NetworkSettings(Bounded):
     """A model's own settings; what stands below a field, docs/settings.md says too."""
+
+    most = 10_000  # a layer of so many units by as many is 400 MB
 
     model_config = ConfigDict(
         extra="forbid", frozen=True, validate_default=True, use_attribute_docstrings=True

@@ -7,18 +7,21 @@ from typing import Any
 
 from model.cli.options import TRAINING
 from model.metrics import SCALES
+from model.network import NetworkSettings
 from model.networks import names
 from model.registry import find
 from model.training import presets
 from model.training.settings import TrainSettings
 from pipeline.cli.settings_table import as_yaml, described, table
 
-TRAININGS = """\
+TRAININGS = f"""\
 Set by options of `smp train`, `smp compare` and `smp ablate`: those below, `--set NAME=VALUE` or a
-file, `--settings FILE`. What isn't set is the preset's (`model/training/presets.yaml`)."""
-MODELS = """\
+file, `--settings FILE`. What isn't set is the preset's (`model/training/presets.yaml`).
+A whole number is at most {TrainSettings.most:,} unless its type says otherwise."""
+MODELS = f"""\
 Set by `--set network.NAME=VALUE`, or under `network` in a file, `--settings FILE`. What isn't set
-is the preset's, or has its default."""
+is the preset's, or has its default. A whole number is at most {NetworkSettings.most:,} unless its
+type says otherwise."""
 
 
 def document() -> Iterator[str]:

@@ -76,7 +76,7 @@ def read_modality(stages: Sequence[StageView], kept: np.ndarray) -> tuple[np.nda
 
 
 def _require_alike(stages: Sequence[StageView]) -> None:
-    """Raise UserError unless each stage has values a step, and all have as many steps."""
+    """Raise UserError unless each stage has values a step, and all have the same steps."""
     for stage in stages:
         if stage.width is None:
             raise UserError(
@@ -86,6 +86,12 @@ def _require_alike(stages: Sequence[StageView]) -> None:
             steps = f"{stage.shape[1]} steps and {stages[0].name!r} {stages[0].shape[1]}"
             raise UserError(
                 f"stage {stage.name!r} has {steps}; run `smp extract` with one `steps` for both"
+            )
+        if stage.by_word != stages[0].by_word:
+            words, even = sorted((stage, stages[0]), key=lambda one: not one.by_word)
+            raise UserError(
+                f"the steps of stage {words.name!r} are words, those of {even.name!r} not; name "
+                "stages that go together, or set `sampling: words` for both"
             )
 
 

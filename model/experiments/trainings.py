@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+
 from model.data.samples import Samples
 from model.experiments.identity import digest_of, identity
 from model.experiments.records import Records, Result
@@ -38,11 +40,13 @@ class EntryOutcome:
 
     damaged: what is wrong with records that there are but that were not believed.
     splits: how many clips it has, and how many of them are left out, as `Samples.table` counts.
+    test: the ids of its test clips.
     """
 
     entry: Entry
     random_stages: Sequence[str] = ()
     splits: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    test: Sequence[str] = ()
     results: dict[int, Result] = field(default_factory=dict)
     trained: list[int] = field(default_factory=list)
     damaged: list[str] = field(default_factory=list)
@@ -91,6 +95,7 @@ def _run_entry(
     entry, settings = outcome.entry, outcome.entry.settings
     samples = entry.load()
     outcome.random_stages, outcome.splits = samples.random_stages, samples.table()
+    outcome.test = [samples.ids[row] for row in np.flatnonzero(samples.splits == "test").tolist()]
     digest = digest_of(samples)
     names = {seed: identity(samples, digest, settings, seed) for seed in seeds}
     kept: dict[int, Result] = {}

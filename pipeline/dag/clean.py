@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from typing import Any
 from pipeline.dag.changes import of_identity
 from pipeline.dag.spec import Stages, StagesFile, file_for
 from pipeline.errors import UserError
+from pipeline.io import strict_json
 from pipeline.io.folder import Folder
 from pipeline.io.names import is_safe_name
 from pipeline.store.cache import current, set_current, store_url
@@ -143,8 +143,8 @@ def _stores(cache: Folder) -> Iterator[tuple[str, str, Mapping[str, Any]]]:
 
 def _attributes(store: Folder) -> Mapping[str, Any]:
     try:
-        return dict(json.loads(store.read(META_FILE) or b"")["attributes"])
-    except (ValueError, KeyError, TypeError, RecursionError):
+        return dict(strict_json.loads(store.read(META_FILE) or b"")["attributes"])
+    except (ValueError, KeyError, TypeError):
         return {}
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import importlib
 import inspect
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -18,6 +18,7 @@ from pipeline.stage.extractor import Extractor, StreamingExtractor
 from pipeline.stage.field import Field
 from pipeline.stage.settings import StageSettings
 from pipeline.system import device
+from pipeline.weights.resolve import Weights
 
 
 @dataclass(frozen=True)
@@ -38,8 +39,14 @@ class Stage:
         return extractor_class(self.name, self.extractor)
 
     def make(self) -> Extractor:
-        """The extractor, with this stage's settings."""
-        return self.kind(self.settings, self.steps)
+        """The extractor, with this stage's settings and the weights that were found for it."""
+        extractor = self.kind(self.settings, self.steps)
+        extractor.found = self._found
+        return extractor
+
+    @cached_property
+    def _found(self) -> dict[Callable[..., Any], Weights | None]:
+        return {}
 
     @property
     def stored(self) -> bool:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.encoders import huggingface
+from pipeline.encoders import huggingface, packing
 from pipeline.encoders.batching import batch_size, in_batches
 from pipeline.encoders.layers import Layer
 from pipeline.encoders.precision import Precision, lowered
@@ -29,12 +29,16 @@ class Network:
     model: Any
     tokenizer: Tokenizer
     precision: Precision
+    packs: bool
 
     def states(self, texts: Sequence[Tokens], layer: Layer, most: int) -> list[np.ndarray]:
         """The hidden states of each text at `layer`, float32 [tokens, width].
 
         most: texts a batch, on an accelerator.
         """
+        rows = [np.array(text.ids) for text in texts]
+        if self.packs:
+            return packing.states(self.model, rows, self.precision, layer)
         padding = getattr(self.model.config, "pad_token_id", None) or 0
 
         def forward(ids: Sequence[np.ndarray]) -> list[np.ndarray]:
@@ -42,7 +46,7 @@ class Network:
             return [of[: len(row)] for of, row in zip(hidden, ids, strict=True)]
 
         size = batch_size(most, self.model.device.type)
-        return in_batches(forward, [np.array(text.ids) for text in texts], size, BATCH_TOKENS)
+        return in_batches(forward, rows, size, BATCH_TOKENS)
 
 
 def loaded(weights: Weights, device: str, precision: Precision) -> Network:
@@ -50,7 +54,8 @@ def loaded(weights: Weights, device: str, precision: Precision) -> Network:
 
     def build() -> Network:
         model, tokenizer = _random(device) if weights.random else _checkpoint(weights, device)
-        return Network(lowered(model, precision), tokenizer, precision)
+        packs = packing.made_for(model)
+        return Network(lowered(model, precision), tokenizer, precision, packs)
 
     return load_once(("bert", weights.digest, device, precision), build)
 

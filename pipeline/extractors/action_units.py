@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import numpy as np
@@ -18,10 +19,10 @@ from pipeline.errors import ClipError
 from pipeline.faces.chip import Crop, chips, square, stretched
 from pipeline.io.hashing import of_json
 from pipeline.stage.about import About
-from pipeline.stage.extractor import Extractor
 from pipeline.stage.field import Field
 from pipeline.stage.result import ClipInputs, ClipResult
 from pipeline.stage.settings import StageSettings, by_content, code, runtime, unless_default
+from pipeline.stage.words import OF_FACES, SampledExtractor
 from pipeline.system.device import Device, device_of
 from pipeline.weights.resolve import Source, Weights, find
 
@@ -32,7 +33,7 @@ CROP: dict[str, Crop] = {
     "xgb": stretched, "svm": stretched, "multitask": square, "openface": square,
 }  # fmt: skip
 CLIPS = 4  # that py-feat judges together: their pictures are 25 MB
-OF_ALL = {"backend", "device"}
+OF_ALL = {"backend", "sampling", "device"}
 OF_PY_FEAT = OF_ALL | {"weights", "revision", "file", "threshold"}
 OF_CLASSIFIERS = OF_PY_FEAT | {"landmark_weights", "landmark_revision", "trusted_sha256"}
 MEANT_FOR = {
@@ -43,7 +44,7 @@ MEANT_FOR = {
 }
 
 
-class ActionUnits(Extractor):
+class ActionUnits(SampledExtractor):
     """17 presences, 0 or 1, then 17 intensities of 0..1, of the units in `AUS`, for every face.
 
     py-feat knows how sure it is that a unit is there and nothing of its strength: its intensities
@@ -81,6 +82,7 @@ class ActionUnits(Extractor):
         "times": Field(("step",), "float64", unit="s"),
         "boxes": Field(("step", 4), "float32", unit="px"),
     }
+    with_words = OF_FACES
 
     class Settings(StageSettings):
         backend: Literal["multitask", "xgb", "svm", "openface"] = "multitask"
@@ -112,6 +114,10 @@ class ActionUnits(Extractor):
 
         threshold: float = PydanticField(0.5, gt=0, lt=1)
         """Confidence above which a unit counts as present."""
+
+        sampling: Literal["uniform", "words"] = unless_default("uniform")
+        """A step for each face that `faces` picked, or the mean of those in each word, which the
+        stage `alignment` that it needs finds."""
 
         precision: Precision = unless_default("float32")
         """Precision of `multitask`; bfloat16 is mostly faster and slightly less accurate."""
@@ -164,8 +170,16 @@ class ActionUnits(Extractor):
         seen = [self._chips(inputs) for inputs in batch]
         clips = [faces for faces in seen if not isinstance(faces, ClipError)]
         judged = iter(self._judged(clips) if clips else [])
-        for faces in seen:
-            yield ClipResult.of(faces) if isinstance(faces, ClipError) else next(judged)
+        for inputs, faces in zip(batch, seen, strict=True):
+            if isinstance(faces, ClipError):
+                yield ClipResult.of(faces)
+            else:
+                yield self._in_steps(next(judged), inputs)
+
+    def _in_steps(self, of_faces: ClipResult, inputs: ClipInputs) -> ClipResult:
+        at_s = inputs.rows.get("times")
+        rows = {n: self.in_steps(row, inputs, at_s) for n, row in of_faces.rows.items()}
+        return replace(of_faces, rows=rows, length=len(next(iter(rows.values()), ())))
 
     def _chips(self, inputs: ClipInputs) -> np.ndarray | ClipError:
         rows = inputs.rows

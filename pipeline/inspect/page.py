@@ -12,7 +12,15 @@ from pipeline.dataset.clip import Clip
 from pipeline.errors import UserError
 from pipeline.html import templates
 from pipeline.html.numbers import plain
-from pipeline.inspect import action_units, faces, features, sound, tokens, transcript
+from pipeline.inspect import (
+    action_units,
+    alignment,
+    faces,
+    features,
+    sound,
+    tokens,
+    transcript,
+)
 from pipeline.inspect.provenance import provenance
 from pipeline.inspect.stage_result import StageResult, results_of, row_number
 from pipeline.stage.result import OK
@@ -33,20 +41,21 @@ class Beside:
         """The first result that is drawn by that panel and has something to draw."""
         return next((f for f in self.found if f.about.panel == name and f.state == OK), None)
 
+    def heard(self) -> sound.SoundPanel | None:
+        """The clip's sound, drawn."""
+        heard = self.of_panel("sound")
+        return sound.panel(heard) if heard else None
+
     def text(self, result: StageResult) -> str:
         """What the stage was given to read."""
         return transcript.text_for(result, self.found, self.row.clip)
 
 
-def _faces(result: StageResult, beside: Beside) -> faces.FacesPanel:
-    heard = beside.of_panel("sound")
-    return faces.panel(result, beside.row, beside.at_s, sound.panel(heard) if heard else None)
-
-
 # By what an extractor's class calls it.
 PANELS: Mapping[str, Callable[[StageResult, Beside], object]] = {
+    "alignment": lambda result, beside: alignment.panel(result, beside.heard()),
     "differences": lambda result, _: features.differences_panel(result),
-    "faces": _faces,
+    "faces": lambda result, beside: faces.panel(result, beside.row, beside.at_s, beside.heard()),
     "sound": lambda result, _: sound.panel(result),
     "tokens": lambda result, beside: tokens.panel(result, beside.text(result)),
     "transcript": lambda result, _: transcript.panel(result),

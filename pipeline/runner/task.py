@@ -110,12 +110,13 @@ def _opened(url: str, clips: int, thread: int) -> Store:
 
 
 def stages_of(task: Task) -> Stages:
-    """The stages file of the task's plan."""
-    return _stages(json.dumps(task.spec, ensure_ascii=False))
+    """The stages file of the task's plan, whose stages keep the weights that they found."""
+    return _stages(json.dumps(task.spec, ensure_ascii=False), task.stores[task.stage])
 
 
-@lru_cache(maxsize=8)
-def _stages(spec: str) -> Stages:
+@lru_cache(maxsize=64)
+def _stages(spec: str, store: str) -> Stages:
+    """store: whose fingerprint covers the weights, so that other weights are looked for anew."""
     return Stages(json.loads(spec))
 
 

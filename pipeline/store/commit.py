@@ -15,7 +15,7 @@ SHA256 = re.compile(r"[0-9a-f]{64}")
 CRC32C = re.compile(rf"[0-9a-f]{{{2 * CHECKSUM_BYTES}}}")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class RowState:
     """What became of one clip in one stage.
 

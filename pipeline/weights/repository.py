@@ -25,9 +25,11 @@ VOCABULARIES = (
     ("vocab.json", "merges.txt"),
     *((f"{name}.model",) for name in PIECES),
 )
+TOKENIZER_CONFIGS = ("tokenizer_config.json", "special_tokens_map.json", "added_tokens.json")
 TOKENIZER = (
     *dict.fromkeys(name for group in VOCABULARIES for name in group),
-    *("tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "bpe.codes"),
+    *TOKENIZER_CONFIGS,
+    "bpe.codes",
 )
 PREPROCESSORS = (("preprocessor_config.json",), ("processor_config.json",))
 
@@ -152,4 +154,9 @@ TEXT = _hub(_VOCABULARY, beside=TOKENIZER)
 SOUND = VIDEO = _hub(_PREPROCESSOR, beside=_PREPARED)
 SPEECH_TO_TEXT = _hub(
     _VOCABULARY, _PREPROCESSOR, beside=(*TOKENIZER, *_PREPARED, "generation_config.json")
+)
+SPEECH_TO_LETTERS = _hub(
+    Part("letters (vocab.json)", (("vocab.json",),)),
+    _PREPROCESSOR,
+    beside=("vocab.json", *TOKENIZER_CONFIGS, *_PREPARED),
 )

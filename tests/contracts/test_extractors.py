@@ -10,10 +10,12 @@ import soundfile
 from pipeline.dag.stage import built_in, extractor_class
 from pipeline.dataset.clip import Clip
 from pipeline.extractors.action_units import ActionUnits
+from pipeline.extractors.alignment import Alignment
 from pipeline.extractors.audio import Audio
 from pipeline.extractors.face_signals import FaceSignals
 from pipeline.extractors.faces import Faces
 from pipeline.extractors.frames import Frames
+from pipeline.extractors.mfcc import Mfcc
 from pipeline.extractors.openface import Openface
 from pipeline.extractors.opensmile import Opensmile
 from pipeline.extractors.resnet18 import Resnet18
@@ -173,6 +175,51 @@ class TestOpensmile(OfSound):
 
     def bad_clips(self) -> list[ClipInputs]:
         return super().clips()[:1]  # of 6 ms
+
+
+class TestAlignment(OfSound):
+    def extractor(self) -> Extractor:
+        return Alignment(Alignment.Settings(**RANDOM))
+
+    def clips(self) -> list[ClipInputs]:
+        said = ("", "so it was", "我很喜欢", "no 1", "it was really good")
+        made = zip(said, super().clips(), strict=True)
+        return [_saying(text, inputs) for text, inputs in made if text]
+
+    def bad_clips(self) -> list[ClipInputs]:
+        short, sound, *_ = super().clips()
+        return [_saying("too much", short), _saying("…", sound), _saying("", sound)]
+
+
+def _saying(text: str, inputs: ClipInputs) -> ClipInputs:
+    return ClipInputs(Clip(inputs.clip.id, text=text), {**inputs.rows, "late_s": np.array(0.5)})
+
+
+class TestMfccByWord(OfSound):
+    rtol = atol = 0
+
+    def extractor(self) -> Extractor:
+        return Mfcc(Mfcc.Settings(sampling="words"))
+
+    def clips(self) -> list[ClipInputs]:
+        return _said(super().clips())
+
+
+class TestResnet18ByWord(TestResnet18):
+    def extractor(self) -> Extractor:
+        return Resnet18(Resnet18.Settings(**RANDOM, input_px=64, batch_size=4, sampling="words"))
+
+    def clips(self) -> list[ClipInputs]:
+        return _said(super().clips())
+
+
+def _said(batch: list[ClipInputs]) -> list[ClipInputs]:
+    """With words: more than steps, one, none of whose time anything is heard."""
+    times = [np.stack([np.arange(n), np.arange(n) + 0.5], 1) / 30 for n in (40, 1, 7, 3, 2)]
+    return [
+        ClipInputs(one.clip, {**one.rows, "word_times": of, "late_s": np.array(0.1)})
+        for one, of in zip(batch, times, strict=False)
+    ]
 
 
 class TestLetters(OfText):

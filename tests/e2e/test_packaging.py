@@ -34,6 +34,7 @@ BY_OTHERS = {
     "moto": "run as a server",
     "mypy": "run",
     "pandas-stubs": "mypy",
+    "pytest-xdist": "pytest",
     "ruff": "run",
     "types-pyyaml": "mypy",
 }

@@ -7,11 +7,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
 import transformers
 from safetensors.torch import load_file, save_file
 from tokenizers.pre_tokenizers import ByteLevel
 from tokenizers.processors import TemplateProcessing
+
+from pipeline.encoders import bert, packing
+from pipeline.weights import registry
 
 SAFE, BIN = ("model.safetensors",), ("pytorch_model.bin",)
 FORMATS = SAFE + BIN
@@ -97,6 +101,13 @@ class Family:
         with torch.no_grad():
             network = model.get_encoder() if is_half else model
             return network(**tokenizer(text, return_tensors="pt"), **how)
+
+
+def padded_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have texts go through networks, loaded anew, in padded batches, as on an accelerator."""
+    monkeypatch.setattr(registry, "_models", {})
+    monkeypatch.setattr(packing, "made_for", lambda model: False)
+    monkeypatch.setattr(bert, "batch_size", lambda setting, device: setting)
 
 
 def saved(

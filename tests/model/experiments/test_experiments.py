@@ -93,7 +93,7 @@ class TestResuming:
     @pytest.mark.parametrize("content", ["[]", "1", "null", "{}", "[" * 100_000, '{"sha256": 1}'])
     def test_a_record_of_another_shape_is_trained_again(self, content, tmp_path):
         kept, name = Records(tmp_path), {"dataset": "d", "settings": {"model": "smp"}, "seed": 0}
-        kept.write(name, Result({}, {}, {}, 1, 2, 3))
+        kept.write(name, Result({}, {}, {}, 1, 2, 3, []))
         [path] = tmp_path.iterdir()
         path.write_text(content)
         with pytest.raises(DamagedError, match=rf"{path} is damaged"):
@@ -182,7 +182,9 @@ class TestResuming:
 
     def test_a_result_survives_its_record_to_the_bit(self, tmp_path):
         nan = float("nan")
-        result = Result({"mae": 0.1 + 0.2}, {"corr": nan}, {"median score": {"corr": nan}}, 1, 2, 3)
+        result = Result(
+            {"mae": 0.1 + 0.2}, {"corr": nan}, {"median score": {"corr": nan}}, 1, 2, 3, [0.1, nan]
+        )
         name = {"dataset": "made", "settings": {"model": "smp"}, "seed": 0}
         kept = Records(tmp_path)
         assert kept.read(name) is None
@@ -495,6 +497,7 @@ class TestCommands:
         assert summary["published: MulT"]["kind"] == PUBLISHED
         assert "\\textbf{" in (folder / "table.tex").read_text()
         assert "**" in (folder / "table.md").read_text()
+        assert float(summary["SMP"]["mae_low"]) < float(summary["SMP"]["mae_high"])
         about = json.loads((folder / "experiment.json").read_text())
         assert about["rows"][0]["preset"]["instead"] == {"epochs": 1}
 

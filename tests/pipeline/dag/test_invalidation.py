@@ -39,19 +39,30 @@ TOUCHED = {
     "video_encoder": {"video_encoder"},
     "action_units": {"action_units"},
     "openface": {"openface"},
-    "audio": {"audio", "mfcc", "opensmile", "prosody", "wav2vec2", "asr", "bert", "tencent"},
+    "audio": {
+        "audio",
+        "mfcc",
+        "opensmile",
+        "prosody",
+        "wav2vec2",
+        "asr",
+        "alignment",
+        "bert",
+        "tencent",
+    },
     "mfcc": {"mfcc"},
     "opensmile": {"opensmile"},
     "prosody": {"prosody"},
     "wav2vec2": {"wav2vec2"},
-    "asr": {"asr", "bert", "tencent"},
+    "asr": {"asr", "alignment", "bert", "tencent"},
+    "alignment": {"alignment"},
     "bert": {"bert"},
     "tencent": {"tencent"},
 }
 STORED = set().union(*TOUCHED.values())
 WEIGHED = (
-    "resnet18", "image_encoder", "video_encoder", "action_units", "wav2vec2", "asr", "bert",
-    "tencent",
+    "resnet18", "image_encoder", "video_encoder", "action_units", "wav2vec2", "asr", "alignment",
+    "bert", "tencent",
 )  # fmt: skip
 RANDOM = {name: {"weights": "random"} for name in WEIGHED}
 
@@ -70,11 +81,16 @@ RESULT: dict[str, dict[str, Settings]] = {
         "cut_ratio": {"cut_ratio": 3.0},
         "relink": {"relink": True},
     },
-    "resnet18": {"input_px": {"input_px": 112}, "precision": LOWER},
+    "resnet18": {
+        "input_px": {"input_px": 112},
+        "sampling": {"sampling": "words", "needs": ["faces", "alignment"]},
+        "precision": LOWER,
+    },
     "action_units": {
         "backend": {"backend": "xgb", "landmark_weights": "random"},
         "threshold": {"threshold": 0.6},
         "signals": {"signals": ["gaze"]},
+        "sampling": {"sampling": "words", "needs": ["frames", "faces", "alignment"]},
         "precision": LOWER,
     },
     "image_encoder": {
@@ -86,6 +102,7 @@ RESULT: dict[str, dict[str, Settings]] = {
         "interpolation": {"interpolation": "bicubic"},
         "mean": {"mean": [0.5, 0.5, 0.5]},
         "std": {"std": [0.5, 0.5, 0.5]},
+        "sampling": {"sampling": "words", "needs": ["faces", "alignment"]},
         "precision": LOWER,
     },
     "video_encoder": {"layer": {"layer": 1}, "precision": LOWER},
@@ -121,6 +138,7 @@ RESULT: dict[str, dict[str, Settings]] = {
         "precision": LOWER,
     },
     "asr": {"language": {"language": "en"}},
+    "alignment": {"window_s": {"window_s": 30}},
     "bert": {"layer": {"layer": 1}, "sampling": {"sampling": "mean"}, "precision": LOWER},
     "tencent": {"sampling": {"sampling": "mean"}},
 }
@@ -136,6 +154,7 @@ RUNTIME: dict[str, dict[str, Settings]] = {
         "batch_frames": {"batch_frames": 2},
         "device": {"device": "cpu"},
         "doubt": {"doubt": {"coverage": 0.5}},
+        "search_limit_gpx": {"search_limit_gpx": 5},
     },
     "audio": {
         "time_limit_s": {"time_limit_s": 5},
@@ -148,6 +167,11 @@ RUNTIME: dict[str, dict[str, Settings]] = {
     "action_units": {"device": {"device": "cpu"}},
     "wav2vec2": {"batch_size": {"batch_size": 2}, "device": {"device": "cpu"}},
     "asr": {"batch_size": {"batch_size": 2}, "device": {"device": "cpu"}},
+    "alignment": {
+        "doubt": {"doubt": 0.5},
+        "batch_size": {"batch_size": 2},
+        "device": {"device": "cpu"},
+    },
     "bert": {"batch_size": {"batch_size": 2}, "device": {"device": "cpu"}},
 }
 FILES = {
@@ -157,10 +181,11 @@ FILES = {
     "action_units": HUB["multitask"][1],
     "wav2vec2": "model.safetensors",
     "asr": "model.safetensors",
+    "alignment": "model.safetensors",
     "bert": "model.safetensors",
     "tencent": "vectors.txt",
 }
-BESIDE = ("config.json", "tokenizer.json", "preprocessor_config.json")
+BESIDE = ("config.json", "tokenizer.json", "vocab.json", "preprocessor_config.json")
 HUB_ID = "own/net"
 WIRING = {
     "needs",
@@ -291,6 +316,10 @@ CONTENT: dict[str, dict[str, Callable[[], Content]]] = {
     "asr": {
         "weights": lambda: by_path("asr"),
         "revision": lambda: by_revision("asr", weights=HUB_ID),
+    },
+    "alignment": {
+        "weights": lambda: by_path("alignment"),
+        "revision": lambda: by_revision("alignment", weights=HUB_ID),
     },
     "tencent": {
         "weights": lambda: by_path("tencent"),
@@ -476,7 +505,7 @@ def test_a_stage_that_is_switched_off_costs_what_may_take_from_it_and_going_back
 ) -> None:
     world.finish()
     world.write({"asr": {"enabled": False}})
-    assert world.lacking() == everywhere({"bert", "tencent"})
+    assert world.lacking() == everywhere({"alignment", "bert", "tencent"})
     world.finish()
     world.write({"asr": {"enabled": False, "language": "zh"}, "tencent": {"enabled": False}})
     assert world.lacking() == set()
@@ -487,7 +516,7 @@ def test_a_stage_that_is_switched_off_costs_what_may_take_from_it_and_going_back
 def test_the_number_of_steps_costs_what_is_sampled_to_it(world: World) -> None:
     world.finish()
     world.write(steps=16)
-    assert world.lacking() == everywhere(STORED - {"audio", "asr"})
+    assert world.lacking() == everywhere(STORED - {"audio", "asr", "alignment"})
 
 
 @pytest.mark.parametrize("stage", KINDS)
@@ -508,7 +537,7 @@ def test_the_size_of_a_partition_costs_all(world: World) -> None:
     [
         ("video", STORED),  # sound, and with it what is heard, is placed in the picture's time
         ("audio", TOUCHED["audio"]),
-        ("text", {"asr", "bert", "tencent"}),
+        ("text", TOUCHED["asr"]),
         ("split", set()),
         ("label", set()),
     ],

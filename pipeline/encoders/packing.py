@@ -1,0 +1,111 @@
+"""Texts side by side in rows of one length, on a processor: none depends on its neighbours.
+
+A product's last bits depend on how many rows it has, not on which they are. So as many tokens go
+through at once whatever the texts, each of which attends to itself alone at its own length: batches
+without padding that differ from no other batch by a bit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from pipeline.encoders.layers import Layer, states_of
+from pipeline.encoders.precision import Precision, as_floats, inference
+from pipeline.system.spans import span
+
+if TYPE_CHECKING:
+    import torch
+
+TOKENS = 192  # a row; a longer text has one of its own length
+FROM_ZERO = ("bert", "electra")  # families by where they count a token's place from
+FROM_PADDING = ("roberta", "xlm-roberta", "camembert")
+ATTENTION = "each-text-to-itself"
+
+
+def made_for(model: Any) -> bool:
+    """Have a network attend to each text alone, where its kind and device let it; whether so."""
+    from transformers import AttentionInterface
+
+    config = model.config
+    is_known = config.model_type in (*FROM_ZERO, *FROM_PADDING) and not config.is_decoder
+    if model.device.type != "cpu" or not is_known:
+        return False
+    AttentionInterface.register(ATTENTION, _to_itself)
+    model.set_attn_implementation(ATTENTION)
+    return True
+
+
+def packed(lengths: Sequence[int], room: int = TOKENS) -> list[list[int]]:
+    """Indices of texts row by row: the longest first, each where there is room for it yet."""
+    rows: list[list[int]] = []
+    left: list[int] = []
+    for index in sorted(range(len(lengths)), key=lengths.__getitem__, reverse=True):
+        length = lengths[index]
+        row = next((n for n, free in enumerate(left) if length <= free), len(rows))
+        if row == len(rows):
+            rows.append([])
+            left.append(max(room, length))
+        rows[row].append(index)
+        left[row] -= length
+    return rows
+
+
+def states(
+    model: Any, texts: Sequence[np.ndarray], precision: Precision, layer: Layer
+) -> list[np.ndarray]:
+    """The hidden states of each text, its token ids [n], at `layer`: float32 [n, width].
+
+    model: one that is `made_for` this.
+    """
+    found: dict[int, np.ndarray] = {}
+    for row in packed([len(text) for text in texts]):
+        parts = _row_of(model, [texts[index] for index in row], precision, layer)
+        found.update(zip(row, parts, strict=True))
+    return [found[index] for index in range(len(texts))]
+
+
+@span("network")
+def _row_of(
+    model: Any, texts: Sequence[np.ndarray], precision: Precision, layer: Layer
+) -> list[np.ndarray]:
+    import torch
+
+    padding = model.config.pad_token_id or 0
+    empty = TOKENS - sum(map(len, texts))
+    filled = [*texts, np.full(empty, padding)] if empty > 0 else texts
+    first = padding + 1 if model.config.model_type in FROM_PADDING else 0
+    lengths = [len(text) for text in filled]
+    # Beyond the texts places are of no matter, but a network has only so many.
+    places = [np.arange(len(text)) for text in texts] + [np.zeros(max(empty, 0), int)]
+    with inference(precision, "cpu"):
+        rows = states_of(
+            model,
+            layer,
+            input_ids=torch.from_numpy(np.concatenate(filled))[None],
+            position_ids=torch.from_numpy(np.concatenate(places) + first)[None],
+            lengths=lengths,
+        )
+        return np.split(as_floats(rows[0]), np.cumsum(lengths))[: len(texts)]
+
+
+def _to_itself(
+    module: torch.nn.Module,
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    attention_mask: None,
+    lengths: list[int],
+    scaling: float | None = None,
+    **_: Any,
+) -> tuple[torch.Tensor, None]:
+    """What transformers asks of an attention: of `query`, `key`, `value` [1, heads, tokens, width]
+    that hold texts of those `lengths`, [1, tokens, heads, width]."""
+    import torch
+    from torch.nn.functional import scaled_dot_product_attention as attention
+
+    parts = (of.split(lengths, dim=2) for of in (query, key, value))
+    seen = [attention(q, k, v, scale=scaling) for q, k, v in zip(*parts, strict=True)]
+    return torch.cat(seen, dim=2).transpose(1, 2).contiguous(), None
