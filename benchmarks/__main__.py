@@ -28,6 +28,7 @@ SUITE: dict[str, list[str]] = {
     "decode": [],
     "precision": [],
     "resample": [],
+    "new_stages": [],
     "trace": [],
     "scale": [],
     "workers": [],
