@@ -15,7 +15,7 @@ from pipeline.cli.settings_table import as_yaml, described, table
 
 TRAININGS = """\
 Set by options of `smp train`, `smp compare` and `smp ablate`: those below, `--set NAME=VALUE` or a
-file, `--settings FILE`. What isn't set is the preset's (`model/training/presets.yaml`)."""
+file, `--settings FILE`. What isn't set is the preset's (`model/networks/NAME.yaml`)."""
 MODELS = """\
 Set by `--set network.NAME=VALUE`, or under `network` in a file, `--settings FILE`. What isn't set
 is the preset's, or has its default."""
@@ -50,7 +50,7 @@ def _presets(name: str) -> Iterator[str]:
     """A table of what each preset sets, and where the values are from."""
     by_column = {
         f"{preset} {scale}": _flat(entry[scale].settings.model_dump(exclude_unset=True))
-        for preset, entry in presets.load().get(name, {}).items()
+        for preset, entry in presets.load(name).items()
         for scale in SCALES
     }
     settings = dict.fromkeys(key for values in by_column.values() for key in values)
@@ -61,7 +61,7 @@ def _presets(name: str) -> Iterator[str]:
             for key in settings
         ]
         yield table(["preset", *by_column], cells)
-    for preset, entry in presets.load().get(name, {}).items():
+    for preset, entry in presets.load(name).items():
         yield f"*{preset}*: {' '.join(next(iter(entry.values())).source.split())}"
 
 
