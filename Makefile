@@ -48,7 +48,7 @@ test-hostile: env
 lowest: env
 	$(BIN)/python -m venv .venv-lowest
 	$(UV) compile --quiet --no-header --no-annotate --no-emit-index-url --python $(BIN)/python \
-		--resolution lowest-direct --extra chinese --extra dashboard --extra parquet --extra s3 \
+		--resolution lowest-direct --extra chinese --extra dashboard --extra onnx --extra openvino --extra parquet --extra s3 \
 		--extra sentencepiece --extra tensorboard --output-file .venv-lowest/lowest.txt pyproject.toml
 	$(UV) install --quiet --python .venv-lowest/bin/python --constraint .venv-lowest/lowest.txt \
 		--editable '.[dev]'

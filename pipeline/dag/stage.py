@@ -11,6 +11,8 @@ from functools import cached_property
 from pathlib import Path
 
 from pipeline import extractors
+from pipeline.encoders import engine
+from pipeline.encoders.engine import TORCH
 from pipeline.errors import UserError
 from pipeline.stage.extractor import Extractor, StreamingExtractor
 from pipeline.stage.field import Field
@@ -59,10 +61,11 @@ class Stage:
 
 
 def require_devices(stages: Iterable[Stage]) -> None:
-    """Compute something on the device of each stage; UserError where that fails."""
+    """Compute something on each stage's device and find its engine; UserError where that fails."""
     for stage in stages:
         try:
             device.require(stage.device)
+            engine.require(getattr(stage.settings, "engine", TORCH))
         except UserError as error:
             raise UserError(f"stage {stage.name!r}: {error}") from None
 
