@@ -9,6 +9,8 @@ from functools import cached_property, lru_cache
 from typing import Any, Protocol
 
 from pipeline import extractors
+from pipeline.encoders import engine
+from pipeline.encoders.engine import TORCH
 from pipeline.errors import UserError
 from pipeline.io import plugin
 from pipeline.stage.about import MODALITIES, About
@@ -66,10 +68,11 @@ class Stage:
 
 
 def require_devices(stages: Iterable[Stage]) -> None:
-    """Compute something on the device of each stage; UserError where that fails."""
+    """Compute something on each stage's device and find its engine; UserError where that fails."""
     for stage in stages:
         try:
             device.require(stage.device)
+            engine.require(getattr(stage.settings, "engine", TORCH))
         except UserError as error:
             raise UserError(f"stage {stage.name!r}: {error}") from None
 
