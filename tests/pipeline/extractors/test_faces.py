@@ -4,6 +4,7 @@ import importlib.util
 from collections.abc import Iterator, Sequence
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -62,7 +63,7 @@ def networks() -> Networks:
     return Networks.load("cpu")
 
 
-def extract(*paths: Path, keep: bool = False, **settings) -> list[ClipResult]:
+def extract(*paths: Path, keep: bool = False, **settings: Any) -> list[ClipResult]:
     source, faces = Frames(Frames.Settings()), Faces(Faces.Settings(device="cpu", **settings))
     batch = [ClipInputs(Clip(str(i), video=str(path))) for i, path in enumerate(paths)]
     if keep:
