@@ -11,7 +11,6 @@ import numpy as np
 from model.data.samples import Samples
 from model.experiments.identity import digest_of, identity
 from model.experiments.records import Records, Result
-from model.training.loop import Trained
 from model.training.presets import Preset
 from model.training.seeds import OnEpoch, train_seeds
 from model.training.settings import TrainSettings
@@ -107,14 +106,14 @@ def _run_entry(
             outcome.damaged.append(str(error))
     missing = [seed for seed in seeds if seed not in kept]
 
-    def record(seed: int, trained: Trained) -> None:
-        kept[seed] = Result.of(trained)
-        records.write(names[seed], kept[seed])
+    def record(seed: int, result: Result) -> None:
+        kept[seed] = result
+        records.write(names[seed], result)
         outcome.trained.append(seed)
 
     if missing:
         watch = _watch(entry, missing, done + len(kept), show)
-        train_seeds(samples, settings, missing, watch, record)
+        train_seeds(samples, settings, missing, Result.of, watch, record)
     outcome.trained.sort()
     outcome.results = {seed: kept[seed] for seed in seeds}
 

@@ -32,7 +32,6 @@ class Openface(SampledExtractor):
     which no face is tracked are left out; theirs are counted in.
 
     Values and units are OpenFace's own: radians, millimetres and px, intensities of 0..5.
-    OpenFace is for academic and other non-commercial use.
     Source: Baltrušaitis et al. 2018; Yu et al. 2020 for the recipe.
     """
 

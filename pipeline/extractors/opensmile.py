@@ -43,13 +43,14 @@ class Opensmile(SampledExtractor):
     no value, such as the pitch of unvoiced speech, is 0. Sound that is too short for one row
     (60 ms of eGeMAPS and ComParE) fails.
 
-    openSMILE is for research and other non-commercial use (audEERING's research licence).
     Source: Eyben et al. 2010; Eyben et al. 2016 for GeMAPS; Schuller et al. 2016 for ComParE.
     """
 
     version = 1
     about = About(
-        "openSMILE", modality="audio", terms="openSMILE: research and other non-commercial use"
+        "openSMILE",
+        modality="audio",
+        terms="openSMILE is for research and other non-commercial use (audEERING's licence)",
     )
     takes = {"samples": SAMPLES}
     with_words = OF_SOUND

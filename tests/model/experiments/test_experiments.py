@@ -218,11 +218,13 @@ def test_each_training_reads_the_test_split_once_after_its_last_epoch(tmp_path, 
             events.append("test")
         return split(self, name)
 
-    def announced(samples: Samples, settings: TrainSettings, seeds: Any, *more: Any) -> Any:
+    def announced(
+        samples: Samples, settings: TrainSettings, seeds: Any, keep: Any, *more: Any
+    ) -> Any:
         def on_epoch(seed: int, row: dict[str, float]) -> None:
             events.append((settings.model, seed))
 
-        return train_seeds(samples, settings, seeds, on_epoch, more[1])
+        return train_seeds(samples, settings, seeds, keep, on_epoch, more[1])
 
     monkeypatch.setattr(Samples, "split", watched)
     monkeypatch.setattr(trainings, "train_seeds", announced)
