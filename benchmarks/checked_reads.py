@@ -43,7 +43,7 @@ def main() -> None:
             options.rounds,
             unchecked=lambda: _unchecked(now),
             checked=lambda: load(now),
-            sha256=lambda: load(earlier),
+            sampled=lambda: load(earlier),
         )
 
 
@@ -60,7 +60,7 @@ def _unchecked(cache_url: Path) -> None:
 
 
 def _as_before(cache_url: Path) -> None:
-    """Commits as they were before they had checksums of chunks: every chunk is hashed then."""
+    """Commits as they were before they had checksums of chunks: a sample is hashed then."""
     for stage in WIDTHS:
         folder = Folder(f"{next((cache_url / stage).iterdir())}/{COMMITS}")
         for name, content in folder.read_all(".json").items():

@@ -1,4 +1,4 @@
-"""The whole extraction against the naive script: same clips, same weights, full-size networks."""
+"""The whole extraction against scripts of plain libraries: same clips, same full-size networks."""
 
 from __future__ import annotations
 
@@ -6,105 +6,148 @@ import platform
 import tempfile
 import time
 from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import click
+import cv2
 import numpy as np
 import torch
 import yaml
+from threadpoolctl import threadpool_limits
 
-from benchmarks import full_size, real_clips
-from benchmarks.naive import ROWS, Script
-from pipeline import dataset, media, open_cache
+from benchmarks import careful, full_size, naive, real_clips
+from pipeline import dataset, open_cache
+from pipeline.dataset.clip import Clip
 from pipeline.runner.dask_engine import DaskEngine
 from pipeline.runner.extract import Extraction, RunOptions, extract
 from pipeline.system import resources
+from pipeline.system.spans import HELP, STAGE
 
 OF_FACES = ("decode", "detect", "align")  # what the stage `faces` does in one go
+NETWORKS = ("resnet18", "action_units", "wav2vec2", "bert")
 FEATURES = ("resnet18", "mfcc", "wav2vec2", "bert")
+ROWS = ("faces", "resnet18", "action_units", "audio", "mfcc", "wav2vec2", "bert", "write")
+Features = list[dict[str, np.ndarray]]
+
+
+@dataclass
+class Took:
+    """What a round, or the least of several, took. rows: seconds of the processor by stage."""
+
+    wall_s: float
+    cpu_s: float
+    rows: Mapping[str, float]
+
+    @classmethod
+    def least(cls, rounds: list[Took]) -> Took:
+        rows = {row: min(one.rows.get(row, 0.0) for one in rounds) for row in ROWS}
+        return cls(min(one.wall_s for one in rounds), min(one.cpu_s for one in rounds), rows)
 
 
 @click.command()
 @click.option("--height", default=360, show_default=True, help="Pixels; 360, 720, 1080.")
 @click.option("--clips", type=int, help="How many; by default each stretch of footage once.")
 @click.option("--wav2vec2", type=click.Choice(["base", "large"]), default="large")
-def main(height: int, clips: int | None, wav2vec2: str) -> None:
-    """Write clips and networks, run both sides, print the table and how far results agree."""
+@click.option("--rounds", default=2, show_default=True, help="Of each side, by turns.")
+@click.option("--naive", "with_naive", is_flag=True, help="The naive script too, in one round.")
+def main(height: int, clips: int | None, wav2vec2: str, rounds: int, with_naive: bool) -> None:
+    """Write clips and networks, run the sides by turns, print the table and how far they agree."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        clips_folder = real_clips.write_dataset(folder / "real", height, clips)
-        networks = ("resnet18", "action_units", "wav2vec2", "bert")
+        first = real_clips.write_dataset(folder / "first", height, 1)
+        real = real_clips.write_dataset(folder / "real", height, clips)
         stages = full_size.write_stages(folder, wav2vec2)
         spec = yaml.safe_load(stages.read_text())["stages"]
-        script = Script({n: spec[n]["weights"] for n in networks}, min_face_px=40)
-        table = dataset.load(clips_folder).clips
-        extract(clips_folder, stages, DaskEngine(), f"{folder}/warm-up", RunOptions(only=["bert"]))
-        started = time.perf_counter()
-        features = script.run(table, folder / "features.pkl")
-        naive_s = time.perf_counter() - started
-        ours = extract(clips_folder, stages, DaskEngine(), f"{folder}/cache")
-        _print_machine(len(table), height, wav2vec2)
-        _print_seconds(script.seconds, naive_s, ours)
-        _print_ceilings([clip.video for clip in table if clip.video], ours)
-        _print_agreement(features, ours)
+        weights = {network: spec[network]["weights"] for network in NETWORKS}
+        table, features, done = dataset.load(real).clips, list[Features](), list[Extraction]()
+
+        def of_script(kind: type[naive.Script]) -> Callable[[tuple[Clip, ...]], Took]:
+            script = kind(weights, min_face_px=40)
+
+            def run(clips: tuple[Clip, ...]) -> Took:
+                script.seconds.clear()
+                with _threads(resources.cores()), _clock() as took:
+                    features.append(script.run(clips, folder / "features.pkl"))
+                faces = sum(script.seconds[row] for row in OF_FACES)
+                return Took(took[0], took[1], {**script.seconds, "faces": faces})
+
+            return run
+
+        def ours(real: Path) -> Took:
+            cache = tempfile.mkdtemp(dir=folder)
+            with _threads(1), _clock() as took:
+                done.append(extract(real, stages, DaskEngine(), cache, RunOptions(traced=True)))
+            return Took(took[0], took[1], _by_stage(done[-1]))
+
+        with _clock() as loading:
+            script = of_script(careful.Script)
+            script(table[:1])
+        print(f"{len(table)} clips at {height} px, wav2vec2-{wav2vec2}; {resources.cores()} cores, "
+              f"torch {torch.__version__}, Python {platform.python_version()}")  # fmt: skip
+        print(
+            f"loading and a first clip: careful {loading[0]:.1f} s, ours {ours(first).wall_s:.1f} s"
+        )
+        taken: dict[str, list[Took]] = {"careful": [], "ours": []}
+        for _ in range(rounds):
+            taken["careful"].append(script(table))
+            taken["ours"].append(ours(real))
+        if with_naive:
+            taken["naive"] = [of_script(naive.Script)(table)]
+        _print({side: Took.least(rounds) for side, rounds in taken.items()})
+        _print_agreement(features[1], done[-1])
 
 
-def _print_machine(clips: int, height: int, wav2vec2: str) -> None:
-    cores = resources.cores()
-    versions = f"torch {torch.__version__}, Python {platform.python_version()}"
-    print(f"{clips} clips at {height} px, wav2vec2-{wav2vec2}")
-    print(f"{cores} cores, {versions}")
+@contextmanager
+def _threads(number: int) -> Iterator[None]:
+    """What a task of ours sets for the whole process, and the script, alone on it, does not."""
+    torch.set_num_threads(number)
+    cv2.setNumThreads(number)
+    with threadpool_limits(number, "blas"):
+        yield
 
 
-def _print_seconds(naive: dict[str, float], naive_s: float, ours: Extraction) -> None:
-    """Seconds by stage. Ours are summed over the tasks, which run side by side on the cores."""
-    mine = _by_stage(ours)
-    threads = torch.get_num_threads()
-    print(f"{'stage':<16}{'naive s':>10}{'ours s':>10}{'ratio':>8}")
-    for row, of_naive in _rows(naive).items():
-        of_ours = mine.get(row, 0.0) / threads
-        ratio = f"{of_naive / of_ours:>8.1f}" if of_ours else ""
-        print(f"{row:<16}{of_naive:>10.2f}{of_ours:>10.2f}{ratio}")
-    print(f"{'whole':<16}{naive_s:>10.2f}{ours.seconds:>10.2f}{naive_s / ours.seconds:>8.1f}")
-    busy = sum(mine.values()) / (threads * ours.seconds)
-    print(f"ours are the tasks' seconds / {threads} threads, busy {100 * busy:.0f} % of the whole")
-
-
-def _rows(naive: dict[str, float]) -> dict[str, float]:
-    faces = sum(naive[row] for row in OF_FACES)
-    return {"faces": faces, **{row: naive[row] for row in ROWS if row not in OF_FACES}}
+@contextmanager
+def _clock() -> Iterator[list[float]]:
+    """Afterwards the seconds on the clock and of the processor."""
+    took: list[float] = []
+    wall, cpu = time.perf_counter(), time.process_time()
+    yield took
+    took += [time.perf_counter() - wall, time.process_time() - cpu]
 
 
 def _by_stage(run: Extraction) -> dict[str, float]:
     seconds: dict[str, float] = defaultdict(float)
     for outcome in run.outcomes:
-        seconds[outcome.stage] += outcome.seconds
+        for recording in outcome.recordings:
+            for span in recording.spans:
+                if span.category in (STAGE, HELP):
+                    seconds[outcome.stage] += span.cpu_ns / 1e9
     return seconds
 
 
-def _print_ceilings(videos: list[str], ours: Extraction) -> None:
-    """What the machine can do at most, and which stage bounds the whole."""
-    started = time.perf_counter()
-    frames = sum(1 for video in videos for _ in media.frames(video))
-    fps = frames / (time.perf_counter() - started)
-    faces_fps = frames / _by_stage(ours)["faces"]
-    a, b = torch.randn(2048, 2048), torch.randn(2048, 2048)
-    product_s = min(_timed(lambda: a @ b) for _ in range(5))
-    bound = max(_by_stage(ours).items(), key=lambda item: item[1])
-    share = bound[1] / sum(_by_stage(ours).values())
-    print(f"decoding alone {fps:.0f} frames/s a thread, the stage faces {faces_fps:.0f}")
-    print(f"a large product {2 * 2048**3 / product_s / 1e9:.0f} GFLOP/s on all threads")
-    print(f"bounded by {bound[0]}: {100 * share:.0f} % of the work")
+def _print(sides: Mapping[str, Took]) -> None:
+    """Seconds of each side, and how many times ours the others' are."""
+    ours = sides["ours"]
+    others = [side for side in sides if side != "ours"]
+    heads = "".join(f"{side:>10}{'':>7}" for side in others)
+    print(f"{'processor s':<16}{'ours':>8}{heads}")
+    lines = {
+        **{row: {side: of.rows[row] for side, of in sides.items()} for row in ROWS},
+        "whole": {side: of.cpu_s for side, of in sides.items()},
+        "whole, wall s": {side: of.wall_s for side, of in sides.items()},
+    }
+    for row, line in lines.items():
+        mine = line["ours"]
+        ratios = [f"{line[s] / mine:>6.2f}×" if mine else f"{'':>7}" for s in others]
+        told = "".join(f"{line[s]:>10.2f}{r}" for s, r in zip(others, ratios, strict=True))
+        print(f"{row:<16}{mine:>8.2f}{told}".rstrip())
+    print(f"ours keeps {ours.cpu_s / ours.wall_s:.2f} cores busy")
 
 
-def _timed(work: Any) -> float:
-    started = time.perf_counter()
-    work()
-    return time.perf_counter() - started
-
-
-def _print_agreement(features: list[dict[str, np.ndarray]], ours: Extraction) -> None:
+def _print_agreement(features: Features, ours: Extraction) -> None:
     """The cosine between a clip's mean features on either side, for the median clip."""
     cache = open_cache(ours.cache_url)
     for stage in FEATURES:

@@ -27,14 +27,12 @@ from pipeline.faces.align import align
 STEPS = 32
 RATE_HZ = 16_000
 MEAN, STD = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
-ROWS = ("decode", "detect", "align", "resnet18", "action_units", "audio", "mfcc", "wav2vec2",
-        "bert", "write")  # fmt: skip
 
 
 class Script:
     """Models loaded once, then every clip for itself, everything in memory, one pickle at the end.
 
-    weights: checkpoint by stage. seconds: spent so far, by row of the benchmark's table.
+    weights: checkpoint by stage. seconds: of the processor so far, by row of the benchmark's table.
     """
 
     def __init__(self, weights: dict[str, str], min_face_px: int) -> None:
@@ -69,22 +67,28 @@ class Script:
                 found["resnet18"] = sampled([self.embedding(face) for face in faces])
             with self._timed("action_units"):
                 found["action_units"] = sampled([self.intensities(face) for face in faces])
+        found.update(self.heard(clip))
+        with self._timed("bert"):
+            tokens = self.tokenizer(clip.text, return_tensors="pt", truncation=True)
+            found["bert"] = sampled(list(self.bert(**tokens).last_hidden_state[0].numpy()))
+        return found
+
+    def heard(self, clip: Clip) -> dict[str, np.ndarray]:
+        """What the sound of a clip gives."""
+        assert clip.video is not None
         with self._timed("audio"):
             sound = heard(clip.video)
         with self._timed("mfcc"):
             static = mfcc(sound, RATE_HZ, winlen=0.025, winstep=0.01, nfft=512)
             first = delta(static, 2)
             rows = np.concatenate([static, first, delta(first, 2)], axis=1)
-            found["mfcc"] = sampled(list(rows))
+            mfccs = sampled(list(rows))
         with self._timed("wav2vec2"):
             values = self.normaliser(
                 sound / 32768.0, sampling_rate=RATE_HZ, return_tensors="pt"
             ).input_values
-            found["wav2vec2"] = sampled(list(self.wav2vec2(values).last_hidden_state[0].numpy()))
-        with self._timed("bert"):
-            tokens = self.tokenizer(clip.text, return_tensors="pt", truncation=True)
-            found["bert"] = sampled(list(self.bert(**tokens).last_hidden_state[0].numpy()))
-        return found
+            states = sampled(list(self.wav2vec2(values).last_hidden_state[0].numpy()))
+        return {"mfcc": mfccs, "wav2vec2": states}
 
     def face(self, rgb: np.ndarray) -> np.ndarray | None:
         """The largest face of a frame, aligned, uint8 [112, 112, 3]."""
@@ -111,9 +115,9 @@ class Script:
 
     @contextmanager
     def _timed(self, row: str) -> Iterator[None]:
-        started = time.perf_counter()
+        started = time.process_time()
         yield
-        self.seconds[row] += time.perf_counter() - started
+        self.seconds[row] += time.process_time() - started
 
 
 def decoded(path: str) -> list[np.ndarray]:

@@ -27,7 +27,7 @@ class NetworkSettings(Bounded):
 
 
 class Network(nn.Module):
-    """A model: one class a file, found by the file's name.
+    """A model: one class a file, found by the file's name; its presets lie beside it as YAML.
 
     widths: feature width by modality; one that is not named takes no part. outputs: 1 for a
     score, or the number of classes.

@@ -89,7 +89,7 @@ of_training = _together(
     click.option(
         "--preset",
         shell_complete=completion.preset,
-        help="Named settings from presets.yaml.  [default: the model's first]",
+        help="Named settings of the model.  [default: its first]",
     ),
     click.option(
         "--task",

@@ -16,7 +16,7 @@ from pipeline.cli.settings_table import as_yaml, described, table
 
 TRAININGS = f"""\
 Set by options of `smp train`, `smp compare` and `smp ablate`: those below, `--set NAME=VALUE` or a
-file, `--settings FILE`. What isn't set is the preset's (`model/training/presets.yaml`).
+file, `--settings FILE`. What isn't set is the preset's (`model/networks/NAME.yaml`).
 A whole number is at most {TrainSettings.most:,} unless its type says otherwise."""
 MODELS = f"""\
 Set by `--set network.NAME=VALUE`, or under `network` in a file, `--settings FILE`. What isn't set
@@ -53,7 +53,7 @@ def _presets(name: str) -> Iterator[str]:
     """A table of what each preset sets, and where the values are from."""
     by_column = {
         f"{preset} {scale}": _flat(entry[scale].settings.model_dump(exclude_unset=True))
-        for preset, entry in presets.load().get(name, {}).items()
+        for preset, entry in presets.load(name).items()
         for scale in SCALES
     }
     settings = dict.fromkeys(key for values in by_column.values() for key in values)
@@ -64,7 +64,7 @@ def _presets(name: str) -> Iterator[str]:
             for key in settings
         ]
         yield table(["preset", *by_column], cells)
-    for preset, entry in presets.load().get(name, {}).items():
+    for preset, entry in presets.load(name).items():
         yield f"*{preset}*: {' '.join(next(iter(entry.values())).source.split())}"
 
 

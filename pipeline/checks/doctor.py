@@ -46,6 +46,7 @@ def checks(stages_file: StagesFile, cache: str) -> Iterator[Check]:
     for check in (packages, opencv, codecs, gpu, cores, memory):
         yield check()
     yield disk(cache)
+    yield engines(stages_file)
     hub = network()
     yield hub
     yield models(stages_file, can_fetch=hub.state == OK)
@@ -168,6 +169,30 @@ def disk(cache: str) -> Check:
 
 def _state(free: float, least: float, enough: float) -> str:
     return PROBLEM if free < least else NOTE if free < enough else OK
+
+
+def engines(stages_file: StagesFile) -> Check:
+    """What computes the networks that have a setting `engine`, by what came of it here so far."""
+    from pipeline.dag.spec import Stages
+    from pipeline.encoders import engine
+
+    there = engine.installed()
+    tried = engine.remembered()
+    told = [" ".join(one) for one in (("torch", _version("torch") or "?"), *there.items())]
+    for one in tried:
+        if there.get(one.engine) == one.version:
+            how = f"{one.faster:.1f} times as fast as torch, within {one.difference:.0e} of it"
+            told.append(f"{one.network} with {one.engine}: {one.error or how}")
+    try:
+        stages = list(Stages.load(stages_file))
+    except UserError:  # `models` tells why
+        stages = []
+    try:
+        for stage in stages:
+            engine.require(getattr(stage.settings, "engine", engine.TORCH))
+    except UserError as error:
+        return Check("engines", PROBLEM, str(error), "install it, or set `engine` to torch or auto")
+    return Check("engines", OK, "; ".join(told))
 
 
 def network() -> Check:

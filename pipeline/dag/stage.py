@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import difflib
-import importlib
-import inspect
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
-from pathlib import Path
 from typing import Any, Protocol
 
 from pipeline import extractors
+from pipeline.encoders import engine
+from pipeline.encoders.engine import TORCH
 from pipeline.errors import UserError
+from pipeline.io import plugin
 from pipeline.stage.about import MODALITIES, About
 from pipeline.stage.extractor import Extractor, StreamingExtractor
 from pipeline.stage.field import Field
@@ -68,10 +68,11 @@ class Stage:
 
 
 def require_devices(stages: Iterable[Stage]) -> None:
-    """Compute something on the device of each stage; UserError where that fails."""
+    """Compute something on each stage's device and find its engine; UserError where that fails."""
     for stage in stages:
         try:
             device.require(stage.device)
+            engine.require(getattr(stage.settings, "engine", TORCH))
         except UserError as error:
             raise UserError(f"stage {stage.name!r}: {error}") from None
 
@@ -80,29 +81,15 @@ def extractor_class(stage: str, extractor: str) -> type[Extractor]:
     """The one extractor of `pipeline.extractors.<name>`, or of a dotted module of the user's."""
     if not all(part.isidentifier() for part in extractor.split(".")):
         raise UserError(f"stage {stage!r}: {extractor!r} can't be the name of an extractor")
-    module_name = extractor if "." in extractor else f"{extractors.__name__}.{extractor}"
-    try:
-        module = importlib.import_module(module_name)
-    except ModuleNotFoundError as error:
-        if error.name != module_name and not module_name.startswith(f"{error.name}."):
-            raise
-        raise UserError(
-            f"stage {stage!r}: no extractor {extractor!r}; {nearest(extractor, built_in())}"
-        ) from None
-    classes = [
-        c
-        for _, c in inspect.getmembers(module, inspect.isclass)
-        if issubclass(c, Extractor) and c.__module__ == module_name
-    ]
-    if len(classes) != 1:
-        raise UserError(f"{module_name}: expected one Extractor in this file, found {len(classes)}")
-    return classes[0]
+    if found := plugin.class_of(extractor, extractors, Extractor):  # type: ignore[type-abstract]
+        return found
+    hint = nearest(extractor, built_in())
+    raise UserError(f"stage {stage!r}: no extractor {extractor!r}; {hint}")
 
 
 def built_in() -> list[str]:
     """The names of the extractors that come with the project."""
-    folder = Path(extractors.__path__[0])
-    return sorted(p.stem for p in folder.glob("*.py") if p.stem != "__init__")
+    return plugin.names(extractors)
 
 
 class Stored(Protocol):

@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from pipeline.encoders import engine as engines
+from pipeline.encoders.engine import TORCH, Engine
 from pipeline.encoders.openface_columns import AUS
 from pipeline.encoders.precision import Precision
 from pipeline.errors import UserError
@@ -45,17 +47,30 @@ def found(sources: Sequence[Source], trusted_sha256: str | None) -> list[Weights
     return parts
 
 
-def loaded(backend: str, parts: Sequence[Weights], device: str, precision: Precision) -> Detector:
-    """py-feat's detector with those weights, once a process."""
+def loaded(
+    backend: str,
+    parts: Sequence[Weights],
+    device: str,
+    precision: Precision,
+    engine: Engine = TORCH,
+) -> Detector:
+    """py-feat's detector with those weights, once a process.
+
+    engine: what computes `multitask` on a CPU.
+    """
     from pipeline.encoders import py_feat, py_feat_random
+
+    engine = engines.used(engine, precision, device)
 
     judge, landmarks = parts[0].path, parts[-1].path
 
     def build() -> Detector:
         if backend == "multitask":
             if judge is None:
-                return py_feat_random.multitask(device, precision)
-            return py_feat.Multitask.load(judge, device, precision)
+                found = py_feat_random.multitask(device, precision)
+            else:
+                found = py_feat.Multitask.load(judge, device, precision)
+            return found.engaged(parts[0].digest, engine)
         trained = (
             py_feat.load_classifier(judge, backend, parts[0].digest)
             if judge
@@ -68,7 +83,7 @@ def loaded(backend: str, parts: Sequence[Weights], device: str, precision: Preci
         )
         return py_feat.Classical.of(network, trained, device)
 
-    return load_once((backend, device, precision, *(part.digest for part in parts)), build)
+    return load_once((backend, device, precision, engine, *(part.digest for part in parts)), build)
 
 
 def columns(units: Sequence[int]) -> list[int]:

@@ -15,6 +15,8 @@ from scipy.spatial import QhullError
 from scipy.special import expit
 from skops.io import get_untrusted_types, loads
 
+from pipeline.encoders import engine as engines
+from pipeline.encoders.engine import Engine
 from pipeline.encoders.face_signals import FIELDS, Group
 from pipeline.encoders.precision import FULL, Precision, lowered
 from pipeline.encoders.py_feat_library import (
@@ -35,6 +37,7 @@ from pipeline.weights.checkpoint import read_tensors
 # Always so many faces at once: a face's last bits then don't depend on those beside it. They
 # matter here, where landmarks are truncated to whole pixels and trees branch at thresholds.
 FACES = 32
+MODEL_INPUT = 224  # the side of the square that `Multitask` sees
 POINTS = 68
 CLASSIFIERS = {"xgb": XGBClassifier, "svm": SVMClassifier}
 # What a file of py-feat's may rebuild besides the types of scikit-learn and numpy.
@@ -162,6 +165,12 @@ class Multitask:
             raise UserError(f"{path} is no multitask checkpoint of py-feat's: {reason}") from error
         model.model = lowered(model.model, precision)
         return cls(model)
+
+    def engaged(self, digest: str, engine: Engine) -> Multitask:
+        """The same, computed by another engine. digest: of the weights."""
+        shape = (FACES, 3, MODEL_INPUT, MODEL_INPUT)
+        self.model.model = engines.engaged(self.model.model, "action_units", digest, shape, engine)
+        return self
 
     @property
     def units(self) -> tuple[int, ...]:

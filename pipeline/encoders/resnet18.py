@@ -10,6 +10,8 @@ import torch
 from torch.nn import functional as F
 from torchvision.models import resnet18
 
+from pipeline.encoders import engine as engines
+from pipeline.encoders.engine import TORCH, Engine
 from pipeline.encoders.precision import FULL, Precision, as_floats, inference, lowered
 from pipeline.encoders.random_init import random_init
 from pipeline.system.spans import span
@@ -18,20 +20,31 @@ from pipeline.weights.registry import load_once
 from pipeline.weights.resolve import Weights
 from pipeline.weights.tensors import digest_of
 
+FACES = 32  # a batch of another engine than torch
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # rgb, of ImageNet
 # A backbone taken out with `nn.Sequential(*resnet.children())` numbers its parts instead.
 NUMBERED = {"conv1": "0", "bn1": "1", **{f"layer{i}": str(i + 3) for i in (1, 2, 3, 4)}}
 
 
-def loaded(weights: Weights, device: str, precision: Precision) -> torch.nn.Module:
-    """The backbone of a checkpoint file or a random one, once a process."""
+def loaded(
+    weights: Weights, device: str, precision: Precision, engine: Engine = TORCH, input_px: int = 224
+) -> torch.nn.Module:
+    """The backbone of a checkpoint file or a random one, once a process.
+
+    engine: what computes it on a CPU, for faces of `input_px`.
+    """
+    engine = engines.used(engine, precision, device)
 
     def build() -> torch.nn.Module:
         if weights.path is None:
-            return at_random(device, precision)
-        return from_checkpoint(weights.path, device, precision)
+            network = at_random(device, precision)
+        else:
+            network = from_checkpoint(weights.path, device, precision)
+        shape = (FACES, 3, input_px, input_px)
+        return engines.engaged(network, "resnet18", weights.digest, shape, engine)
 
-    return load_once(("resnet18", weights.digest, device, precision), build)
+    key = ("resnet18", weights.digest, device, precision, engine, input_px)
+    return load_once(key, build)
 
 
 def from_checkpoint(path: Path, device: str, precision: Precision = FULL) -> torch.nn.Module:

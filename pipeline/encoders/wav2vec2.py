@@ -68,11 +68,6 @@ class Network:
         )
 
 
-def middles_s(states: int, samples: int) -> np.ndarray:
-    """When so many states of a sound are heard: the middles of equal parts of it, in s [states]."""
-    return (np.arange(states) + 0.5) * (samples / RATE_HZ / states)
-
-
 def width(weights: Weights) -> int:
     """Of the states, by the checkpoint's configuration; UserError where it is no such encoder."""
     if not weights.random:

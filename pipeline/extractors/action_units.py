@@ -12,6 +12,7 @@ from pydantic import Field as PydanticField
 
 from pipeline.encoders import action_units, openface
 from pipeline.encoders.action_units import HUB, LANDMARKS_FILE
+from pipeline.encoders.engine import TORCH, Engine
 from pipeline.encoders.face_signals import FIELDS, Group, in_order
 from pipeline.encoders.openface_columns import AUS
 from pipeline.encoders.precision import Precision
@@ -39,7 +40,7 @@ OF_CLASSIFIERS = OF_PY_FEAT | {"landmark_weights", "landmark_revision", "trusted
 MEANT_FOR = {
     "xgb": OF_CLASSIFIERS,
     "svm": OF_CLASSIFIERS,
-    "multitask": OF_PY_FEAT | {"precision", "signals"},
+    "multitask": OF_PY_FEAT | {"precision", "signals", "engine"},
     "openface": OF_ALL | {"binary"},
 }
 
@@ -124,6 +125,10 @@ class ActionUnits(SampledExtractor):
 
         signals: Annotated[tuple[Group, ...], AfterValidator(in_order)] = unless_default(())
         """What else of `multitask`'s pass is kept, each in a field of its name."""
+
+        engine: Engine = runtime(TORCH)
+        """What computes `multitask` on a CPU in float32: `torch`, `onnxruntime`, `openvino`, or
+        `auto`, the fastest that is installed; they agree to 1e-5. See docs/engines.md."""
 
         device: Device = runtime("auto")
         """`auto` (cuda if available), `cpu`, `cuda`, `cuda:1` …"""
@@ -212,8 +217,9 @@ class ActionUnits(SampledExtractor):
 
     def _detector(self) -> Detector:
         settings = self.settings
-        device = device_of(settings.device)
-        return action_units.loaded(settings.backend, self._parts(), device, settings.precision)
+        device, precision = device_of(settings.device), settings.precision
+        parts, engine = self._parts(), settings.engine
+        return action_units.loaded(settings.backend, parts, device, precision, engine)
 
     def _parts(self) -> list[Weights]:
         return action_units.found(self.models(), self.settings.trusted_sha256)

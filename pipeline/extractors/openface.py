@@ -13,17 +13,16 @@ from pipeline.encoders import openface
 from pipeline.encoders.openface_columns import COLUMNS, Group, in_order
 from pipeline.errors import ClipError, MissingModalityError
 from pipeline.stage.about import About
-from pipeline.stage.extractor import Extractor
 from pipeline.stage.field import Field
 from pipeline.stage.result import ClipInputs, ClipResult
 from pipeline.stage.settings import StageSettings, code
-from pipeline.stage.steps import Sampling, to_steps
+from pipeline.stage.words import OF_FRAMES, Sampled, SampledExtractor
 from pipeline.weights.resolve import Source, Weights, find
 
 ENOUGH = 0.25  # of a clip's frames; with a face in fewer it is doubtful
 
 
-class Openface(Extractor):
+class Openface(SampledExtractor):
     """Columns of OpenFace 2's FeatureExtraction, one row per frame in which it tracks a face.
 
     All groups are the 709 columns of CH-SIMS, in their order, whose authors' script (thuiar/MMSA,
@@ -33,7 +32,6 @@ class Openface(Extractor):
     which no face is tracked are left out; theirs are counted in.
 
     Values and units are OpenFace's own: radians, millimetres and px, intensities of 0..5.
-    OpenFace is for academic and other non-commercial use.
     Source: Baltrušaitis et al. 2018; Yu et al. 2020 for the recipe.
     """
 
@@ -44,6 +42,7 @@ class Openface(Extractor):
         terms="OpenFace is for academic and other non-commercial use (its own licence)",
     )
     takes = {"frames": Field(("frame", "height", "width", 3), "uint8", ragged=True)}
+    with_words = OF_FRAMES
 
     class Settings(StageSettings):
         groups: Annotated[tuple[Group, ...], AfterValidator(in_order)] = PydanticField(
@@ -54,8 +53,9 @@ class Openface(Extractor):
         pool: int = PydanticField(1, ge=1)
         """How many rows one after the other are averaged to one; CH-SIMS' features have 5."""
 
-        sampling: Sampling = "uniform"
-        """How longer sequences are reduced to `steps`: rows picked evenly, or means of windows."""
+        sampling: Sampled = "uniform"
+        """How rows become `steps`: picked evenly, means of equal windows, or means of words, which
+        the stage `alignment` that it needs finds."""
 
         binary: str | None = code("run")
         """OpenFace's FeatureExtraction: a path, or a name on PATH; null for that name."""
@@ -96,7 +96,8 @@ class Openface(Extractor):
         if not found:
             raise MissingModalityError(seen)
         rows = np.c_[[times[frame] for frame in found], np.stack(list(found.values()))]
-        rows = to_steps(_pooled(rows, self.settings.pool), self.settings.sampling, self.steps)
+        rows = _pooled(rows, self.settings.pool)
+        rows = self.in_steps(rows, inputs, rows[:, 0])
         written = {
             "features": rows[:, 2:].astype(np.float32),
             "times": rows[:, 0],

@@ -6,14 +6,14 @@ from collections.abc import Iterator, Sequence
 from typing import Any, Literal
 
 import numpy as np
+from pydantic import model_validator
 
 from pipeline.media.waveform import FULL_SCALE, RATE_HZ
 from pipeline.stage.about import About
-from pipeline.stage.extractor import Extractor
 from pipeline.stage.field import SAMPLES, Field
 from pipeline.stage.result import ClipInputs, ClipResult
 from pipeline.stage.settings import StageSettings
-from pipeline.stage.steps import Sampling, to_steps
+from pipeline.stage.words import OF_SOUND, Sampled, SampledExtractor, parts_s
 from pipeline.weights.registry import load_once
 
 FeatureSet = Literal[
@@ -36,22 +36,24 @@ WIDTHS: dict[FeatureSet, dict[Level, int]] = {
 }
 
 
-class Opensmile(Extractor):
+class Opensmile(SampledExtractor):
     """openSMILE's functionals, one step a clip, or its descriptors, one row per 10 ms.
 
     The values are the package's own, in its order (`opensmile.Smile(...).feature_names`); what has
     no value, such as the pitch of unvoiced speech, is 0. Sound that is too short for one row
     (60 ms of eGeMAPS and ComParE) fails.
 
-    openSMILE is for research and other non-commercial use (audEERING's research licence).
     Source: Eyben et al. 2010; Eyben et al. 2016 for GeMAPS; Schuller et al. 2016 for ComParE.
     """
 
     version = 1
     about = About(
-        "openSMILE", modality="audio", terms="openSMILE: research and other non-commercial use"
+        "openSMILE",
+        modality="audio",
+        terms="openSMILE is for research and other non-commercial use (audEERING's licence)",
     )
     takes = {"samples": SAMPLES}
+    with_words = OF_SOUND
     requires = {"opensmile": "opensmile"}
 
     class Settings(StageSettings):
@@ -62,8 +64,17 @@ class Opensmile(Extractor):
         """`functionals`: statistics over the clip, one step; `lld`: low-level descriptors, one row
         per 10 ms."""
 
-        sampling: Sampling = "uniform"
-        """How more rows than `steps` are reduced: picked evenly, or means of windows."""
+        sampling: Sampled = "uniform"
+        """How rows become `steps`: picked evenly, means of equal windows, or means of words, which
+        the stage `alignment` that it needs finds."""
+
+        @model_validator(mode="after")
+        def _has_rows(self) -> Opensmile.Settings:
+            if self.sampling == "words" and self.level == "functionals":
+                raise ValueError(
+                    "functionals are one row a clip; `sampling: words` needs level lld"
+                )
+            return self
 
     settings: Settings
 
@@ -83,7 +94,8 @@ class Opensmile(Extractor):
                 reason = f"its sound of {length} is too short for {self.settings.feature_set}"
                 yield ClipResult.failed(reason)
                 continue
-            rows = to_steps(rows, self.settings.sampling, self.steps)
+            heard_s = parts_s(len(rows), len(samples)) + inputs.rows.get("late_s", 0.0)
+            rows = self.in_steps(rows, inputs, heard_s)
             yield ClipResult.ok({"features": rows}, length=len(rows))
 
     def rows(self, samples: np.ndarray) -> np.ndarray:

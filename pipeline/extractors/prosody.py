@@ -14,11 +14,10 @@ from pydantic import Field as PydanticField
 from pipeline.media.waveform import FULL_SCALE
 from pipeline.media.waveform import RATE_HZ as GIVEN_HZ
 from pipeline.stage.about import About
-from pipeline.stage.extractor import Extractor
 from pipeline.stage.field import SAMPLES, Field
 from pipeline.stage.result import ClipInputs, ClipResult
 from pipeline.stage.settings import StageSettings
-from pipeline.stage.steps import Sampling, to_steps
+from pipeline.stage.words import OF_SOUND, Sampled, SampledExtractor
 from pipeline.weights.registry import load_once
 
 RATE_HZ = 22_050  # what librosa loads sound at
@@ -31,7 +30,7 @@ def _in_order(groups: tuple[Group, ...]) -> tuple[Group, ...]:
     return tuple(sorted(set(groups), key=list(WIDTHS).index))
 
 
-class Prosody(Extractor):
+class Prosody(SampledExtractor):
     """Groups of librosa's features side by side, one row per 512 samples at 22,050 Hz.
 
     The default is the 33 columns of CH-SIMS by its authors' script (thuiar/MMSA, getFeature.py):
@@ -48,6 +47,7 @@ class Prosody(Extractor):
     version = 1
     about = About("Prosody", modality="audio")
     takes = {"samples": SAMPLES}
+    with_words = OF_SOUND
     requires = {"librosa": "prosody"}
 
     class Settings(StageSettings):
@@ -62,8 +62,9 @@ class Prosody(Extractor):
         f0_max_hz: float = PydanticField(500.0, le=RATE_HZ / 4)
         """Highest pitch that `f0` looks for, in Hz."""
 
-        sampling: Sampling = "uniform"
-        """How longer sequences are reduced to `steps`: rows picked evenly, or means of windows."""
+        sampling: Sampled = "uniform"
+        """How rows become `steps`: picked evenly, means of equal windows, or means of words, which
+        the stage `alignment` that it needs finds."""
 
         @model_validator(mode="after")
         def _has_range(self) -> Any:
@@ -82,7 +83,9 @@ class Prosody(Extractor):
 
     def extract(self, batch: Sequence[ClipInputs]) -> Iterator[ClipResult]:
         for inputs in batch:
-            rows = to_steps(self.rows(inputs.rows["samples"]), self.settings.sampling, self.steps)
+            every = self.rows(inputs.rows["samples"])
+            heard_s = np.arange(len(every)) * (HOP / RATE_HZ) + inputs.rows.get("late_s", 0.0)
+            rows = self.in_steps(every, inputs, heard_s)
             yield ClipResult.ok({"features": rows}, length=len(rows))
 
     def rows(self, samples: np.ndarray) -> np.ndarray:

@@ -12,6 +12,7 @@ import numpy as np
 from pydantic import Field as PydanticField
 
 from pipeline.encoders import imagenet
+from pipeline.encoders.engine import TORCH, Engine
 from pipeline.encoders.precision import Precision
 from pipeline.faces.align import SIZE_PX
 from pipeline.stage.about import About
@@ -68,6 +69,10 @@ class Resnet18(SampledExtractor):
         precision: Precision = unless_default("float32")
         """Precision of matrix products; bfloat16 is mostly faster and slightly less accurate."""
 
+        engine: Engine = runtime(TORCH)
+        """What computes on a CPU in float32: `torch`, `onnxruntime`, `openvino`, or `auto`, the
+        fastest that is installed; they agree to 1e-5. See docs/engines.md."""
+
         batch_size: int = runtime(64, ge=1)
         """Batch size in faces."""
 
@@ -111,7 +116,8 @@ class Resnet18(SampledExtractor):
 
         settings = self.settings
         device, precision = device_of(settings.device), settings.precision
-        network = resnet18.loaded(self.weights(), device, precision)
+        of = self.weights()
+        network = resnet18.loaded(of, device, precision, settings.engine, settings.input_px)
         size = settings.batch_size
         parts = [
             resnet18.features(network, faces[start : start + size], settings.input_px, precision)

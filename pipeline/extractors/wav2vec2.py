@@ -14,7 +14,7 @@ from pipeline.stage.about import About
 from pipeline.stage.field import SAMPLES, Field
 from pipeline.stage.result import ClipInputs, ClipResult
 from pipeline.stage.settings import StageSettings, by_content, runtime, unless_default
-from pipeline.stage.words import OF_SOUND, Sampled, SampledExtractor
+from pipeline.stage.words import OF_SOUND, Sampled, SampledExtractor, parts_s
 from pipeline.system.device import Device, device_of
 from pipeline.weights.repository import SOUND
 from pipeline.weights.resolve import Source, Weights, find
@@ -93,6 +93,6 @@ class Wav2vec2(SampledExtractor):
         window = round(settings.window_s * RATE_HZ)
         found = network.states(sounds, window, settings.layer, settings.batch_size)
         for inputs, frames in zip(batch, found, strict=True):
-            heard_s = wav2vec2.middles_s(len(frames), len(inputs.rows["samples"]))
+            heard_s = parts_s(len(frames), len(inputs.rows["samples"]))
             rows = self.in_steps(frames, inputs, heard_s + inputs.rows.get("late_s", 0.0))
             yield ClipResult.ok({"features": rows}, length=len(rows))

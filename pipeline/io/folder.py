@@ -170,7 +170,8 @@ class Folder:
     def size_bytes(self) -> int:
         """The bytes of all files below."""
         if self.path is not None:
-            return sum(f.stat().st_size for f in self.path.rglob("*") if f.is_file())
+            found = (f"{at}/{name}" for at, _, names in os.walk(self.path) for name in names)
+            return sum(map(_size, found))
         with self._remote() as remote:
             return sum(int(entry["size"]) for entry in remote.find("", detail=True).values())
 
@@ -208,6 +209,14 @@ class Folder:
                 settings = ", ".join(f"{limit.variable}={limit():g}" for limit in limits)
                 what += f"; to wait longer, raise {settings}"
             raise UserError(what) from error
+
+
+def _size(path: str) -> int:
+    """The bytes of a file, 0 where it is gone since it was listed."""
+    try:
+        return os.stat(path).st_size
+    except FileNotFoundError:
+        return 0
 
 
 def _content(answer: bytes | Exception) -> bytes | None:

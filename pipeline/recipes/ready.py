@@ -45,7 +45,7 @@ class Facts(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
     title: str
     language: Literal["en", "zh"] = "en"
-    sources: tuple[str, ...] = ()
+    sources: list[str]
     visual: Feature
     audio: Feature
     text: Feature
@@ -83,8 +83,5 @@ def read(name: str) -> Ready:
     text = (files(recipes) / f"{name}{SUFFIX}").read_text(encoding="utf-8")
     told, _, content = text.partition(BETWEEN)
     where = f"recipe {name}"
-    # A list of sources is a tuple to pydantic in its strict mode only from JSON.
-    content_of = dict(parsed(told.encode(), where))
-    content_of["sources"] = tuple(content_of.get("sources", ()))
-    facts = validated(Facts, content_of, where)
+    facts = validated(Facts, parsed(told.encode(), where), where)
     return Ready(name, facts, content or DEFAULT_FILE.read_text(encoding="utf-8"))

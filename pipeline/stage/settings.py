@@ -11,7 +11,10 @@ from pipeline.stage.bounded import Bounded
 
 
 def runtime(default: Any, **limits: Any) -> Any:
-    """A setting that changes speed and never a result: it stays out of the fingerprint."""
+    """A setting that changes speed, and results by no more than another processor would.
+
+    It stays out of the fingerprint: see docs/engines.md.
+    """
     return Field(default, json_schema_extra={"runtime": True}, **limits)
 
 

@@ -7,6 +7,7 @@ from typing import Any, ClassVar, Literal, cast
 
 import numpy as np
 
+from pipeline.media.waveform import RATE_HZ
 from pipeline.stage.extractor import Extractor
 from pipeline.stage.field import Field
 from pipeline.stage.result import ClipInputs
@@ -15,9 +16,11 @@ from pipeline.stage.steps import sample_indices, to_steps
 
 WORD_TIMES = Field(("word", 2), "float64", "s", ragged=True)
 WORD_PLACES = Field(("word", 2), "int32", "characters", ragged=True)
-# What tells of words and of rows: of sound, by when its first sample is heard; of faces; of tokens.
+# What tells of words and of rows: of sound, by when its first sample is heard; of frames, which
+# know their times; of faces; of tokens.
 OF_SOUND = {"word_times": WORD_TIMES, "late_s": Field((), "float64", "s")}
-OF_FACES = {"word_times": WORD_TIMES, "times": Field(("step",), "float64", "s")}
+OF_FRAMES = {"word_times": WORD_TIMES}
+OF_FACES = {**OF_FRAMES, "times": Field(("step",), "float64", "s")}
 OF_TEXT = {"word_places": WORD_PLACES}
 Sampled = Literal["uniform", "mean", "words"]
 
@@ -49,6 +52,11 @@ class SampledExtractor(Extractor):
         words = inputs.rows["word_places" if is_text else "word_times"]
         chosen = words[sample_indices(len(words), self.steps)]
         return means(rows, overlapping(at, chosen) if is_text else within(at, chosen))
+
+
+def parts_s(rows: int, samples: int) -> np.ndarray:
+    """When so many rows of a sound are heard: the middles of equal parts of it, in s [rows]."""
+    return (np.arange(rows) + 0.5) * (samples / RATE_HZ / rows)
 
 
 def within(at_s: np.ndarray, words: np.ndarray) -> np.ndarray:

@@ -111,19 +111,20 @@ def open_cache(url: str | Path) -> Cache:
 class Cache(Mapping[str, "StageView"]):
     """A dataset's stages by name, as last extracted, and its clips."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, table: ClipsTable | None = None) -> None:
+        """table: its own, where that was read already."""
         self.url = url.rstrip("/")
         self._as_now: Callable[[ClipsTable], ClipsTable] = lambda table: table
-        self._open()
+        self._open(table)
 
     def follow(self, as_now: Callable[[ClipsTable], ClipsTable]) -> None:
         """Read by the table that `as_now` makes of the cache's own, now and when opened anew."""
         self._as_now = as_now
         self._take(self._stored)
 
-    def _open(self) -> None:
+    def _open(self, table: ClipsTable | None = None) -> None:
         folder = Folder(self.url)
-        table = ClipsTable.read(folder)
+        table = table or ClipsTable.read(folder)
         if table is None:
             raise UnfinishedError(
                 f"{self.url}: nothing extracted yet; run `smp extract` or `smp import` first"
@@ -264,6 +265,20 @@ class StageView:
         store = Store(self.url)
         patiently(self._cache, lambda: store.group)
         return store
+
+    @cached_property
+    def previous_store(self) -> Store:
+        """What is kept of features that `smp extract --keep-previous` replaced, if anything is."""
+        from pipeline.store.previous import previous_url
+        from pipeline.store.store import Store
+
+        return Store(previous_url(self.url))
+
+    def previous(self) -> dict[str, ClipResult]:
+        """By clip id, the kept features of clips that have changed since."""
+        from pipeline.store.previous import replaced
+
+        return dict(replaced(self.previous_store, set(self._table.keys(self._reads))))
 
     @property
     def attributes(self) -> dict[str, Any]:

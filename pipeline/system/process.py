@@ -16,6 +16,7 @@ from pipeline.system.spans import span
 
 THREADS_A_TASK = 1
 PR_SET_PDEATHSIG = 1  # of linux/prctl.h
+NEW_OBJECTS = 50_000
 LONGEST_FIELD = 1 << 24  # characters; csv's own limit is 131,072
 
 
@@ -64,6 +65,11 @@ def one_thread_a_task() -> None:
     threadpool_limits(THREADS_A_TASK, "blas")
     torch.set_num_threads(THREADS_A_TASK)
     cv2.setNumThreads(THREADS_A_TASK)
+
+
+def collect_rarely() -> None:
+    """Have the garbage collector look after more new objects than 700: tables hold millions."""
+    gc.set_threshold(NEW_OBJECTS)
 
 
 @contextmanager

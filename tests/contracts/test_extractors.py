@@ -1,6 +1,7 @@
 """Every extractor, ours and the tests' own, meets the same contract."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -274,11 +275,15 @@ class TestSizes(OfFiles):
 
 def contract_of(kind: type[Extractor]) -> type[ExtractorContract]:
     """For an extractor of the folder without a class above: by what it takes and can be set."""
-    fitting = [inputs for field, inputs in OF.items() if field in {*kind.takes, *kind.reads}]
+    fitting: list[Any] = [
+        inputs for field, inputs in OF.items() if field in {*kind.takes, *kind.reads}
+    ]
     assert fitting, f"{kind.__name__} takes what no inputs are known of: write a class for it"
     said = {key: value for key, value in RANDOM.items() if key in kind.Settings.model_fields}
 
-    class OfKind(fitting[0]):  # type: ignore[misc]
+    inputs = fitting[0]
+
+    class OfKind(inputs):
         if "device" not in said:  # what computes without a network has the same bits
             rtol = atol = 0
 

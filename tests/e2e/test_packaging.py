@@ -27,6 +27,7 @@ EXTRAS = PROJECT["optional-dependencies"]
 BY_OTHERS = {
     "bokeh": "dask, for its dashboard",
     "dask": "brings distributed",
+    "onnx": "torch.onnx",
     "s3fs": "fsspec, for s3://",
     "tensorboard": "torch.utils.tensorboard",
     "flask": "moto's server",

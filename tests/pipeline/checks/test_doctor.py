@@ -16,6 +16,7 @@ from model.cli.group import main
 from pipeline.checks import doctor
 from pipeline.checks.doctor import NOTE, OK, PROBLEM
 from pipeline.dag.spec import StagesFile
+from pipeline.encoders.engine import Tried
 from pipeline.media import codecs
 from pipeline.sample.write import STAGES
 from pipeline.system import resources
@@ -40,7 +41,8 @@ def test_a_machine_on_which_the_tests_pass_has_no_problem(tmp_path: Path) -> Non
     assert code == 0
     assert [one for one in found.values() if one["state"] == PROBLEM] == []
     assert found.keys() == {
-        "packages", "libGL", "codecs", "GPU", "cores", "memory", "disk", "network", "models",
+        "packages", "libGL", "codecs", "GPU", "cores", "memory", "disk", "engines", "network",
+        "models",
     }  # fmt: skip
     for codec in ("h264", "hevc", "vp9", "aac", "opus"):
         assert codec in found["codecs"]["found"].partition(";")[0], "written and read back"
@@ -146,3 +148,22 @@ def test_torch_is_loaded_only_where_there_is_a_driver() -> None:
     without, with_driver = done.stdout.splitlines()
     assert without == "note False"
     assert with_driver.endswith(" True")
+
+
+def test_engines_that_are_named_must_be_there_and_what_came_of_them_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stages = tmp_path / "stages.yaml"
+    stages.write_text("stages: {resnet18: {engine: onnxruntime, needs: []}}\n")
+    monkeypatch.setattr("pipeline.encoders.engine.installed", lambda: {"onnxruntime": "9"})
+    tried = Tried("resnet18", "onnxruntime", "9", 2e-7, 1.5)
+    monkeypatch.setattr("pipeline.encoders.engine.remembered", lambda: [tried])
+    found = doctor.engines(StagesFile(stages))
+    assert (found.state, found.found.partition("; ")[2]) == (
+        OK,
+        "onnxruntime 9; resnet18 with onnxruntime: 1.5 times as fast as torch, within 2e-07 of it",
+    )
+    monkeypatch.setattr("pipeline.encoders.engine.installed", dict)
+    stages.write_text(SAMPLE.read_text().replace("resnet18: {", "resnet18: {engine: openvino, "))
+    found = doctor.engines(StagesFile(stages))
+    assert (found.state, "smp-sentiment[openvino]" in found.found) == (PROBLEM, True)

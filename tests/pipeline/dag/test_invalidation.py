@@ -161,10 +161,14 @@ RUNTIME: dict[str, dict[str, Settings]] = {
         "sound_limit_s": {"sound_limit_s": 5},
         "sound_limit_gb": {"sound_limit_gb": 1},
     },
-    "resnet18": {"batch_size": {"batch_size": 2}, "device": {"device": "cpu"}},
+    "resnet18": {
+        "batch_size": {"batch_size": 2},
+        "device": {"device": "cpu"},
+        "engine": {"engine": "auto"},
+    },
     "image_encoder": {"device": {"device": "cpu"}},
     "video_encoder": {"device": {"device": "cpu"}},
-    "action_units": {"device": {"device": "cpu"}},
+    "action_units": {"device": {"device": "cpu"}, "engine": {"engine": "auto"}},
     "wav2vec2": {"batch_size": {"batch_size": 2}, "device": {"device": "cpu"}},
     "asr": {"batch_size": {"batch_size": 2}, "device": {"device": "cpu"}},
     "alignment": {

@@ -20,9 +20,13 @@ from pipeline.extractors.action_units import ActionUnits
 from pipeline.extractors.bert import Bert
 from pipeline.extractors.image_encoder import ImageEncoder
 from pipeline.extractors.mfcc import Mfcc
+from pipeline.extractors.openface import Openface
+from pipeline.extractors.opensmile import Opensmile
+from pipeline.extractors.prosody import Prosody
 from pipeline.extractors.resnet18 import Resnet18
 from pipeline.extractors.tencent import Tencent
 from pipeline.extractors.wav2vec2 import Wav2vec2
+from pipeline.media import Frames
 from pipeline.media.waveform import RATE_HZ
 from pipeline.stage.extractor import Extractor
 from pipeline.stage.result import ClipInputs
@@ -32,6 +36,7 @@ from tests.support import text_encoders
 from tests.support.aligned_faces import clips_of
 from tests.support.bad_media.making import LAUGHS, MAN, filmed, good
 from tests.support.commands import smp
+from tests.support.openface_program import feature_extraction
 
 RANDOM = {"weights": "random", "device": "cpu"}
 TEXT = "It wasn’t unbelievably good, was it?"
@@ -70,14 +75,27 @@ def literal(rows: np.ndarray, at_s: np.ndarray, words: np.ndarray = TIMES) -> np
 def of_sound(every: np.ndarray, kind: type[Extractor]) -> np.ndarray:
     if kind is Mfcc:
         return np.arange(len(every)) * 0.01 + 0.0125 + LATE_S
+    if kind is Prosody:
+        return np.arange(len(every)) * 512 / 22_050 + LATE_S
     return (np.arange(len(every)) + 0.5) * 2.0 / len(every) + LATE_S
 
 
-@pytest.mark.parametrize("kind", [Mfcc, Wav2vec2])
-def test_sound_is_averaged_over_the_rows_whose_middle_is_in_the_word(kind: type[Extractor]) -> None:
-    settings = {} if kind is Mfcc else RANDOM
+@pytest.mark.parametrize(
+    ("kind", "settings"),
+    [
+        (Mfcc, {}),
+        (Wav2vec2, RANDOM),
+        (Prosody, {"groups": ["mfcc"]}),
+        (Opensmile, {"level": "lld"}),
+    ],
+)
+def test_sound_is_averaged_over_the_rows_whose_middle_is_in_the_word(
+    kind: type[Extractor], settings: Mapping[str, Any]
+) -> None:
+    for module in kind.requires:
+        pytest.importorskip(module)
     every = features(kind, inputs(), EVERY, **settings)
-    assert len(every) > 90
+    assert len(every) > 80
     found = features(kind, inputs(), 32, sampling="words", **settings)
     expected = literal(every, of_sound(every, kind))
     np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
@@ -105,6 +123,21 @@ def test_pictures_are_averaged_over_the_faces_seen_in_the_word(
     every = features(kind, given, 32, **settings)
     found = features(kind, by_word, 32, sampling="words", **settings)
     np.testing.assert_allclose(found, literal(every, times, words), rtol=1e-5, atol=1e-6)
+
+
+def test_openface_is_averaged_over_the_frames_seen_in_the_word(tmp_path: Path) -> None:
+    reds = range(10, 210, 10)
+    pictures = [(n / 10, np.full((8, 8, 3), red, np.uint8)) for n, red in enumerate(reds)]
+    given = ClipInputs(Clip("a"), {"frames": Frames.of(pictures), "word_times": TIMES})
+    settings = {"binary": str(feature_extraction(tmp_path)), "groups": ["pose"]}
+    every = features(Openface, given, EVERY, **settings)
+    found = features(Openface, given, 32, sampling="words", **settings)
+    np.testing.assert_allclose(found, literal(every, np.arange(20) / 10), rtol=1e-5)
+
+
+def test_functionals_are_no_rows_to_average() -> None:
+    with pytest.raises(ValueError, match="`sampling: words` needs level lld"):
+        Opensmile.Settings.model_validate({"sampling": "words"})
 
 
 def small_bert(tmp_path: Path) -> dict[str, Any]:

@@ -1,0 +1,112 @@
+"""Networks in other engines than torch, held against it."""
+
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from pipeline.encoders import engine, resnet18
+from pipeline.encoders.engine import engaged, remembered
+from pipeline.errors import UserError
+from pipeline.extractors.action_units import ActionUnits
+from pipeline.extractors.resnet18 import Resnet18
+from pipeline.stage.extractor import Extractor
+from pipeline.weights import registry
+from tests.support.aligned_faces import clips_of
+
+SHAPE = (4, 3, 32, 32)
+ENGINES = [
+    pytest.param(name, marks=pytest.mark.skipif(not find_spec(name), reason=f"no {name}"))
+    for name in engine.EXTRAS
+]
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A user's cache and a process in which nothing has been loaded yet."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(registry, "_models", {})
+    return tmp_path / "smp" / "engines"
+
+
+def made(of: type[Extractor], name: str) -> Extractor:
+    more = {"input_px": 64} if of is Resnet18 else {}
+    return of(of.Settings.model_validate({"weights": "random", "engine": name, **more}))
+
+
+@pytest.mark.parametrize("of", [Resnet18, ActionUnits])
+@pytest.mark.parametrize("name", ENGINES)
+def test_features_are_those_of_torch(of: type[Extractor], name: str) -> None:
+    clips = clips_of(1, 4, 2)
+    if of is ActionUnits:
+        faces = np.random.default_rng(0).integers(0, 256, (5, 256, 256, 3), np.uint8)
+        found = [made(of, e).fields(faces)["features"][:, 17:] for e in ("torch", name)]  # type: ignore[attr-defined]
+    else:
+        found = [
+            np.concatenate([r.rows["features"] for r in made(of, e).extract(clips)])
+            for e in ("torch", name)
+        ]
+    np.testing.assert_allclose(found[1], found[0], atol=2e-5)
+    (tried,) = remembered()
+    assert (tried.engine, tried.error) == (name, "")
+    assert 0 <= tried.difference <= engine.AGREEMENT
+    assert tried.faster > 0
+
+
+def test_an_engine_is_no_part_of_a_fingerprint() -> None:
+    settings = [made(Resnet18, name).settings for name in ("torch", "auto")]
+    assert settings[0].affecting_results() == settings[1].affecting_results()
+
+
+@pytest.mark.parametrize("name", ENGINES)
+def test_a_network_is_converted_once_a_machine(
+    name: engine.Engine, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    network = resnet18.at_random("cpu")
+    first = engaged(network, "net", "digest", SHAPE, name)
+    monkeypatch.setattr(engine, "_export", None)
+    monkeypatch.setattr(engine, "_compared", None)
+    again = engaged(network, "net", "digest", SHAPE, name)
+    x = torch.rand(9, *SHAPE[1:])
+    assert torch.equal(first(x), again(x))
+    assert len(list(home.glob("*/network.onnx"))) == 1
+
+
+@pytest.mark.parametrize("name", ENGINES)
+def test_an_engine_that_disagrees_is_refused_and_auto_leaves_it_to_torch(
+    name: engine.Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine, "AGREEMENT", -1.0)
+    monkeypatch.setattr(engine, "installed", lambda: {name: "1"})
+    network = resnet18.at_random("cpu")
+    with pytest.raises(UserError, match="differs from torch by .*set `engine` to torch or auto"):
+        engaged(network, "net", "digest", SHAPE, name)
+    assert engaged(network, "net", "digest", SHAPE, "auto") is network
+
+
+def test_an_engine_that_is_not_installed_is_told_before_anything_runs(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(engine, "installed", dict)
+    with pytest.raises(UserError, match=r"pip install 'smp-sentiment\[onnx\]'"):
+        engine.require("onnxruntime")
+    engine.require("auto")
+
+
+def test_bfloat16_and_gpus_are_left_to_torch() -> None:
+    assert engine.used("onnxruntime", "bfloat16", "cpu") == "torch"
+    assert engine.used("onnxruntime", "float32", "cuda") == "torch"
+    assert engine.used("onnxruntime", "float32", "cpu") == "onnxruntime"
+
+
+def test_auto_takes_the_fastest_that_was_tried(monkeypatch: pytest.MonkeyPatch) -> None:
+    speeds = {"onnxruntime": 1.4, "openvino": 1.7}
+    monkeypatch.setattr(engine, "installed", lambda: dict.fromkeys(speeds, "1"))
+    monkeypatch.setattr(engine, "_compared", lambda *given: (0.0, speeds[given[-1]]))
+    monkeypatch.setattr(engine, "_loaded", lambda name, file: name)
+    network = torch.nn.Conv2d(3, 1, 1)
+    assert engaged(network, "net", "d", SHAPE, "auto")._run == "openvino"
+    speeds.update(onnxruntime=0.8, openvino=0.9)
+    assert engaged(network, "net", "other", SHAPE, "auto") is network
