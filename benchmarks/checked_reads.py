@@ -15,7 +15,8 @@ from unittest.mock import patch
 import numpy as np
 
 from benchmarks.made_cache import WIDTHS, write_cache
-from model.data.channels import CHANNELS, read_modality
+from model.data.channels import read_modality
+from pipeline.dag.stage import default_channels
 from pipeline.io.folder import Folder
 from pipeline.store.cache import open_cache
 from pipeline.store.commit import Commit
@@ -42,14 +43,14 @@ def main() -> None:
             options.rounds,
             unchecked=lambda: _unchecked(now),
             checked=lambda: load(now),
-            sha256=lambda: load(earlier),
+            sampled=lambda: load(earlier),
         )
 
 
 def load(cache_url: Path) -> None:
     """Every modality of a cache, as a training loads it."""
     cache = open_cache(cache_url)
-    for stages in CHANNELS.values():
+    for stages in default_channels().values():
         read_modality([cache[stage] for stage in stages], np.ones(len(cache.table.rows), bool))
 
 
@@ -59,7 +60,7 @@ def _unchecked(cache_url: Path) -> None:
 
 
 def _as_before(cache_url: Path) -> None:
-    """Commits as they were before they had checksums of chunks: every chunk is hashed then."""
+    """Commits as they were before they had checksums of chunks: a sample is hashed then."""
     for stage in WIDTHS:
         folder = Folder(f"{next((cache_url / stage).iterdir())}/{COMMITS}")
         for name, content in folder.read_all(".json").items():

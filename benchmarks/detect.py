@@ -86,8 +86,8 @@ def ours(detect_every: int) -> Side:
         found: list[Detections] = []
         cuts = SceneCuts(settings.cut_ratio)
         for window in windows(enumerate(pictures), detect_every, settings.batch_frames, cuts):
-            (faces,) = detector.detect([window], [found[-1] if found else None])
-            found += faces[window.follows :]
+            (search,) = detector.detect([window], [found[-1] if found else None])
+            found += search.faces[window.follows :]
         return found
 
     return detect

@@ -11,9 +11,9 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 from torch.utils.data import DataLoader, Dataset
 
-from model.data.batch import MODALITIES
 from model.layers.attention import positions
 from model.networks.smp import Smp
+from pipeline.stage.about import MODALITIES
 
 PAIRS = list(combinations(MODALITIES, 2))
 Arrays = Mapping[str, np.ndarray]

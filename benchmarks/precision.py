@@ -22,7 +22,7 @@ import torch
 from benchmarks.full_size import write_stages
 from pipeline.dag.spec import Stages
 from pipeline.dataset.clip import Clip
-from pipeline.encoders.openface import AUS
+from pipeline.encoders.openface_columns import AUS
 from pipeline.media.waveform import normalised
 from pipeline.sample import voice
 from pipeline.sample.sentences import LEVELS, sentence

@@ -23,14 +23,16 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.made_cache import STEPS, WIDTHS, write_cache
 from benchmarks.plain_smp import Arrays, PlainSmp, PlainTrainer
-from model.data.batch import MODALITIES, Batch
+from model.data.batch import Batch
 from model.data.samples import Samples, Split, load_samples
+from model.experiments.records import Result
 from model.networks.smp import Smp
 from model.registry import build
 from model.step.threads import one_thread
 from model.training.loop import train
 from model.training.seeds import train_seeds
 from model.training.settings import TrainSettings
+from pipeline.stage.about import MODALITIES
 from pipeline.store.cache import open_cache
 from pipeline.system import resources
 from pipeline.system.threads import at_work
@@ -72,7 +74,7 @@ def fastest(rounds: int, **contenders: Callable[[], object]) -> dict[str, float]
 _PEAK = """
 import sys, numpy as np
 from model.data.samples import load_samples
-from pipeline.store.store.cache import open_cache
+from pipeline.store.cache import open_cache
 folder, how = sys.argv[1:]
 def peak():
     lines = open("/proc/self/status").read().splitlines()
@@ -213,7 +215,7 @@ def measure_seeds(samples: Samples, epochs: int, rounds: int, plain_s: float) ->
         rounds,
         one=lambda: train(samples, settings),
         on_one_core=lambda: _on_one_core(lambda: train(samples, settings)),
-        five=lambda: train_seeds(samples, settings, SEEDS),
+        five=lambda: train_seeds(samples, settings, SEEDS, Result.of),
     )
     one, on_one_core, five = best.values()
     in_plain_s = len(SEEDS) * epochs * plain_s
@@ -223,11 +225,10 @@ def measure_seeds(samples: Samples, epochs: int, rounds: int, plain_s: float) ->
     print(f"  {five / on_one_core:.2f} times as long as one on one core")
     print(f"  {in_plain_s / five:.2f} times as fast as {len(SEEDS)} plain trainings")
     once = SETTINGS.model_copy(update={"epochs": 1})
-    together = train_seeds(samples, once, SEEDS)
+    together = train_seeds(samples, once, SEEDS, lambda trained: trained.predictions["valid"])
     apart = [train(samples, once.model_copy(update={"seed": seed})) for seed in SEEDS]
     differences = [
-        np.abs(a.predictions["valid"] - b.predictions["valid"]).max()
-        for a, b in zip(together, apart, strict=True)
+        np.abs(a - b.predictions["valid"]).max() for a, b in zip(together, apart, strict=True)
     ]
     print(f"  after one epoch the two ways differ by {max(differences):.1e} (goal: 1e-5)\n")
 

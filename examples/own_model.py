@@ -2,7 +2,7 @@
 
     $ python examples/own_model.py [cache/sample]
 
-A model that is to stay goes into model/networks/, where `smp train --model` finds it by itself.
+On the command line: PYTHONPATH=. smp train cache/sample --model examples.own_model
 """
 
 import sys
@@ -13,7 +13,6 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from model import networks
 from model.data.batch import Batch
 from model.data.samples import load_samples
 from model.network import Network, NetworkSettings
@@ -48,9 +47,9 @@ class MeanOfSteps(Network):
 
 
 def main(url: str) -> None:
-    networks.__path__.append(str(Path(__file__).parent))  # where models are looked for
+    sys.path.append(str(Path(__file__).parents[1]))  # where `examples.own_model` is found
     samples = load_samples(open_cache(url))
-    for model in ("own_model", "smp"):  # a model has the name of its file
+    for model in ("examples.own_model", "smp"):  # a module, or a model of the package
         trained = train(samples, TrainSettings(model=model, epochs=30))
         print(f"{model}: epoch {trained.best_epoch} of 30, test {trained.metrics['test']}")
 

@@ -26,9 +26,12 @@ def load(
     return TrainedModel(run, weights, trust)
 
 
-def load_model(run: str | Path) -> Predictor:
-    """The trained model of a run folder, ready to predict from raw cached features."""
+def load_model(run: str | Path, trust: bool = False) -> Predictor:
+    """The trained model of a run folder, ready to predict from raw cached features.
+
+    trust: the run may name a model outside the package: you made it.
+    """
     # torch takes seconds to import, which `smp --help` must not pay.
     from model.runs.load import load_model as load
 
-    return load(Path(run))
+    return load(Path(run), trust)

@@ -114,7 +114,7 @@ def regression(
     result = {"mae": _mean(np.abs(truth - prediction)), "corr": _corr(truth, prediction)}
     if warn and np.isnan(result["corr"]):
         warnings.warn("Corr is nan: the labels or the predictions are constant", stacklevel=2)
-    pairs = {key: _classes(key, truth, prediction, scale) for key in scale.accuracies}
+    pairs = {key: _kept(key, truth, prediction, scale) for key in scale.accuracies}
     result |= {key: accuracy(*pair) for key, pair in pairs.items()}
     return result | {key: weighted_f1(*pairs[of]) for key, of in scale.f1s.items()}
 
@@ -164,19 +164,28 @@ def classification_references(truth: np.ndarray) -> dict[str, Metrics]:
 def _majority(truth: np.ndarray, scale: Scale) -> Metrics:
     if scale.is_clipped:
         truth = np.clip(truth, -scale.limit, scale.limit)
-    true = {key: _classes(key, truth, truth, scale)[0] for key in scale.accuracies}
+    true = {key: _kept(key, truth, truth, scale)[0] for key in scale.accuracies}
     pairs = {key: (own, np.full(len(own), _most_frequent(own))) for key, own in true.items()}
     result = {"mae": float("nan"), "corr": float("nan")}
     result |= {key: accuracy(*pair) for key, pair in pairs.items()}
     return result | {key: weighted_f1(*pairs[of]) for key, of in scale.f1s.items()}
 
 
-def _classes(
+def classes_of(
+    key: str, truth: np.ndarray, prediction: np.ndarray, scale: Scale
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Whether the accuracy `key` counts a clip, its true class and its predicted one, all [n]."""
+    counted = truth != 0 if key in scale.without_zeros else np.full(len(truth), True)
+    binned = scale.accuracies[key]
+    return counted, binned(truth), binned(prediction)
+
+
+def _kept(
     key: str, truth: np.ndarray, prediction: np.ndarray, scale: Scale
 ) -> tuple[np.ndarray, np.ndarray]:
-    kept = truth != 0 if key in scale.without_zeros else np.full(len(truth), True)
-    binned = scale.accuracies[key]
-    return binned(truth[kept]), binned(prediction[kept])
+    counted, *classes = classes_of(key, truth, prediction, scale)
+    true, predicted = (own[counted] for own in classes)
+    return true, predicted
 
 
 def _most_frequent(classes: np.ndarray) -> int:

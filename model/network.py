@@ -6,16 +6,20 @@ from abc import abstractmethod
 from collections.abc import Mapping
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import ConfigDict
 from torch import Tensor, nn
 
-from model.data.batch import MODALITIES, Batch
+from model.data.batch import Batch
+from pipeline.stage.about import MODALITIES
+from pipeline.stage.bounded import Bounded
 
 CLASSES = ("negative", "neutral", "positive")
 
 
-class NetworkSettings(BaseModel):
+class NetworkSettings(Bounded):
     """A model's own settings; what stands below a field, docs/settings.md says too."""
+
+    most = 10_000  # a layer of so many units by as many is 400 MB
 
     model_config = ConfigDict(
         extra="forbid", frozen=True, validate_default=True, use_attribute_docstrings=True
@@ -23,7 +27,7 @@ class NetworkSettings(BaseModel):
 
 
 class Network(nn.Module):
-    """A model: one class a file, found by the file's name.
+    """A model: one class a file, found by the file's name; its presets lie beside it as YAML.
 
     widths: feature width by modality; one that is not named takes no part. outputs: 1 for a
     score, or the number of classes.

@@ -1,9 +1,8 @@
-"""Models by the names of their files."""
+"""Models by the names of their files, or of modules outside the package."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from importlib import import_module
 from typing import Any
 
 from pydantic import ValidationError
@@ -12,20 +11,17 @@ from model import networks
 from model.network import Network
 from model.networks import names
 from pipeline.errors import UserError
+from pipeline.io import plugin
 
 
 def find(name: str) -> type[Network]:
-    """The model called `name`; raises UserError that lists the names there are."""
-    if name not in names():
-        raise UserError(f"no model {name!r}; there are {', '.join(names())}")
-    module = import_module(f"{networks.__name__}.{name}")
-    return next(
-        found
-        for found in vars(module).values()
-        if isinstance(found, type)
-        and issubclass(found, Network)
-        and found.__module__ == module.__name__
-    )
+    """The model called `name`, or the one of a dotted module of the user's.
+
+    Raises UserError that lists the names there are.
+    """
+    if found := plugin.class_of(name, networks, Network):  # type: ignore[type-abstract]
+        return found
+    raise UserError(f"no model {name!r}; there are {', '.join(names())}")
 
 
 def build(

@@ -83,6 +83,19 @@ class ModelContract:
         padded = self.outputs(Batch(longer, batch.lengths))
         torch.testing.assert_close(padded, self.outputs(batch))
 
+    def test_a_training_step_does_not_depend_on_how_much_padding_there_is(self) -> None:
+        """The scaler leaves out steps that are padding for all: same score, same gradients."""
+        batch, found = some_batch(), []
+        for more in (0, 26):
+            longer = {m: nn.functional.pad(x, (0, 0, 0, more)) for m, x in batch.features.items()}
+            scaled = Scaler(WIDTHS)(Batch(longer, batch.lengths))
+            assert {x.shape[1] for x in scaled.features.values()} == {STEPS}
+            model = self.network()
+            scores = model(scaled)
+            scores.square().sum().backward()
+            found.append([scores, *(p.grad for p in model.parameters())])
+        torch.testing.assert_close(*found, atol=1e-6, rtol=1e-6)
+
     def test_clips_do_not_mix(self) -> None:
         """A clip's score does not depend on what else is in its batch."""
         batch = some_batch()

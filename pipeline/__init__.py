@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from pipeline.dataset.clip import Clip
     from pipeline.errors import ClipError, MissingModalityError, UserError
+    from pipeline.stage.about import About
     from pipeline.stage.extractor import Extractor
     from pipeline.stage.field import Field
     from pipeline.stage.result import ClipInputs, ClipResult
@@ -15,12 +16,13 @@ if TYPE_CHECKING:
     from pipeline.store.cache import Cache, open_cache
 
 __all__ = [
-    "Cache", "Clip", "ClipError", "ClipInputs", "ClipResult", "Extractor", "Field",
+    "About", "Cache", "Clip", "ClipError", "ClipInputs", "ClipResult", "Extractor", "Field",
     "MissingModalityError", "StageSettings", "UserError", "by_content", "open_cache", "runtime",
 ]  # fmt: skip
 _PLACES = {
     "dataset.clip": ("Clip",),
     "errors": ("ClipError", "MissingModalityError", "UserError"),
+    "stage.about": ("About",),
     "stage.extractor": ("Extractor",),
     "stage.field": ("Field",),
     "stage.result": ("ClipInputs", "ClipResult"),

@@ -14,8 +14,8 @@ from tests.support.paths import ROOT
 ROOMS: dict[str, list[str]] = {
     "pipeline": [
         "errors", "messages", "system", "io", "dataset", "media", "weights", "sample", "html",
-        "stage", "testing", "faces", "encoders", "extractors", "store", "dag", "inspect", "checks",
-        "formats", "runner", "cli",
+        "stage", "testing", "faces", "encoders", "extractors", "store", "dag", "recipes", "inspect",
+        "checks", "formats", "runner", "cli",
     ],
     "model": [
         "metrics", "step", "data", "network", "layers", "networks", "registry", "training",
@@ -39,11 +39,12 @@ EXTRACTORS = [f"pipeline.extractors.{name}" for name in built_in()]
 VERSIONS = ROOT / "tests/extractor_versions.json"
 CONTRACT = {  # what every extractor is made with, and computes nothing
     "pipeline.dataset.clip", "pipeline.errors", "pipeline.io.atomic_write",
-    "pipeline.io.file_digests", "pipeline.io.folder", "pipeline.io.hashing",
-    "pipeline.io.user_cache", "pipeline.messages", "pipeline.stage.extractor",
-    "pipeline.stage.field", "pipeline.stage.result", "pipeline.stage.settings",
-    "pipeline.system.device", "pipeline.system.process", "pipeline.system.spans",
-    "pipeline.weights.random_weights", "pipeline.weights.registry", "pipeline.weights.resolve",
+    "pipeline.io.digest_memory", "pipeline.io.file_digests", "pipeline.io.folder",
+    "pipeline.io.hashing", "pipeline.io.user_cache", "pipeline.messages", "pipeline.stage.about",
+    "pipeline.stage.extractor", "pipeline.stage.field", "pipeline.stage.result",
+    "pipeline.stage.settings", "pipeline.system.device", "pipeline.system.process",
+    "pipeline.system.spans", "pipeline.weights.random_weights", "pipeline.weights.registry",
+    "pipeline.weights.resolve",
 }  # fmt: skip
 
 

@@ -28,9 +28,9 @@ def preset(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[
 
     from pipeline.io.yaml_file import read_yaml
 
-    presets = read_yaml(files("model.training") / "presets.yaml")
     named = ctx.params.get("model")
-    of_each = [presets.get(named, {})] if named else presets.values()
+    own = [f"{name}.yaml" for name in names() if not named or name == named]
+    of_each = [read_yaml(file) for file in files("model.networks").iterdir() if file.name in own]
     return _beginning(incomplete, dict.fromkeys(name for own in of_each for name in own))
 
 

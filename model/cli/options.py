@@ -44,22 +44,26 @@ def _together(*options: Callable[[Command], Command]) -> Callable[[Command], Com
     return decorated
 
 
+class ChannelsOption(click.Option):
+    """An option that finds out its default stages where they are shown: they take time to load."""
+
+    def get_help_record(self, ctx: click.Context) -> tuple[str, str] | None:
+        from pipeline.dag.stage import default_channels
+
+        names, told = super().get_help_record(ctx) or ("", "")
+        return names, f"{told}  [default: {','.join(default_channels()[self.name or ''])}]"
+
+
 of_channels = _together(
-    click.option(
-        "--visual",
-        type=Channels(),
-        help="Video features: stages, or none.  [default: resnet18,action_units]",
-    ),
-    click.option(
-        "--audio",
-        type=Channels(),
-        help="Audio features: stages, or none.  [default: mfcc,wav2vec2]",
-    ),
-    click.option(
-        "--text",
-        type=Channels(),
-        help="Text features: stages, or none.  [default: bert]",
-    ),
+    *(
+        click.option(
+            f"--{modality}",
+            cls=ChannelsOption,
+            type=Channels(),
+            help=f"{called} features: stages, or none.",
+        )
+        for modality, called in {"visual": "Video", "audio": "Audio", "text": "Text"}.items()
+    )
 )
 """Which stages are a modality, comma-separated: what stands for it, side by side."""
 
@@ -85,7 +89,7 @@ of_training = _together(
     click.option(
         "--preset",
         shell_complete=completion.preset,
-        help="Named settings from presets.yaml.  [default: the model's first]",
+        help="Named settings of the model.  [default: its first]",
     ),
     click.option(
         "--task",
@@ -148,9 +152,9 @@ def open_dataset(dataset: str, options: Mapping[str, Any]) -> tuple[Cache, Sampl
 
 def chosen(options: Mapping[str, Any]) -> dict[str, list[str]]:
     """The stages by modality that the user gave with `of_channels`; [] where that was `none`."""
-    from model.data.channels import CHANNELS
+    from pipeline.stage.about import MODALITIES
 
-    return {name: options[name] for name in CHANNELS if options[name] is not None}
+    return {name: options[name] for name in MODALITIES if options[name] is not None}
 
 
 def given(options: Mapping[str, Any]) -> dict[str, Any]:

@@ -7,18 +7,21 @@ from typing import Any
 
 from model.cli.options import TRAINING
 from model.metrics import SCALES
+from model.network import NetworkSettings
 from model.networks import names
 from model.registry import find
 from model.training import presets
 from model.training.settings import TrainSettings
 from pipeline.cli.settings_table import as_yaml, described, table
 
-TRAININGS = """\
+TRAININGS = f"""\
 Set by options of `smp train`, `smp compare` and `smp ablate`: those below, `--set NAME=VALUE` or a
-file, `--settings FILE`. What isn't set is the preset's (`model/training/presets.yaml`)."""
-MODELS = """\
+file, `--settings FILE`. What isn't set is the preset's (`model/networks/NAME.yaml`).
+A whole number is at most {TrainSettings.most:,} unless its type says otherwise."""
+MODELS = f"""\
 Set by `--set network.NAME=VALUE`, or under `network` in a file, `--settings FILE`. What isn't set
-is the preset's, or has its default."""
+is the preset's, or has its default. A whole number is at most {NetworkSettings.most:,} unless its
+type says otherwise."""
 
 
 def document() -> Iterator[str]:
@@ -50,7 +53,7 @@ def _presets(name: str) -> Iterator[str]:
     """A table of what each preset sets, and where the values are from."""
     by_column = {
         f"{preset} {scale}": _flat(entry[scale].settings.model_dump(exclude_unset=True))
-        for preset, entry in presets.load().get(name, {}).items()
+        for preset, entry in presets.load(name).items()
         for scale in SCALES
     }
     settings = dict.fromkeys(key for values in by_column.values() for key in values)
@@ -61,7 +64,7 @@ def _presets(name: str) -> Iterator[str]:
             for key in settings
         ]
         yield table(["preset", *by_column], cells)
-    for preset, entry in presets.load().get(name, {}).items():
+    for preset, entry in presets.load(name).items():
         yield f"*{preset}*: {' '.join(next(iter(entry.values())).source.split())}"
 
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-MODALITIES = ("visual", "audio", "text")
+from pipeline.stage.about import MODALITIES
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,9 @@ import numpy as np
 import torch
 
 from model.data.nearest_step import nearest
+from pipeline.dag.stage import about, default_channels
 from pipeline.errors import UserError
+from pipeline.stage.about import MODALITIES
 from pipeline.system import resources
 from pipeline.system.threads import at_work, spread
 
@@ -19,14 +21,6 @@ if TYPE_CHECKING:
 
 VERSION = 2
 """Of how channels become a modality: raised whenever the same features give other numbers."""
-CHANNELS: Mapping[str, Sequence[str]] = {
-    "visual": ("resnet18", "action_units"),
-    "audio": ("mfcc", "wav2vec2"),
-    "text": ("bert",),
-}
-"""The stages whose features, side by side, are a modality."""
-FALLBACK: Mapping[str, Sequence[str]] = {"text": ("tencent",)}
-"""The stages of a modality where a cache has none of CHANNELS."""
 
 
 def available(
@@ -34,25 +28,25 @@ def available(
 ) -> dict[str, Sequence[str]]:
     """The stages of each modality: those `chosen` for it, else those that the cache has by default.
 
-    That is those of CHANNELS, or else of FALLBACK; of imported features, all of the modality. What
-    the cache does not have is noted.
+    That is the default channels, or else all others of the modality; of imported features, all of
+    it. What the cache does not have is noted.
     """
     found: dict[str, Sequence[str]] = {}
     if cache.imported_from:
         notes.append(f"the features were imported from {cache.imported_from}")
-        found = {m: [s for s, of in cache.modalities.items() if of == m] for m in CHANNELS}
+        found = {m: [s for s, of in cache.modalities.items() if of == m] for m in MODALITIES}
         notes.extend(
             f"{m}: none was imported" for m, stages in found.items() if not (stages or m in chosen)
         )
         return {**found, **chosen}
-    for modality, stages in CHANNELS.items():
+    for modality, stages in default_channels().items():
         if modality in chosen:
             found[modality] = chosen[modality]
             continue
         if absent := [stage for stage in stages if stage not in cache]:
             notes.append(f"{modality}: the cache has no {' and no '.join(absent)}")
-        here, other = ([s for s in m if s in cache] for m in (stages, FALLBACK.get(modality, ())))
-        found[modality] = here or other
+        here = [stage for stage in stages if stage in cache]
+        found[modality] = here or [s for s in cache if about(cache[s]).modality == modality]
     return found
 
 
@@ -82,7 +76,7 @@ def read_modality(stages: Sequence[StageView], kept: np.ndarray) -> tuple[np.nda
 
 
 def _require_alike(stages: Sequence[StageView]) -> None:
-    """Raise UserError unless each stage has values a step, and all have as many steps."""
+    """Raise UserError unless each stage has values a step, and all have the same steps."""
     for stage in stages:
         if stage.width is None:
             raise UserError(
@@ -92,6 +86,12 @@ def _require_alike(stages: Sequence[StageView]) -> None:
             steps = f"{stage.shape[1]} steps and {stages[0].name!r} {stages[0].shape[1]}"
             raise UserError(
                 f"stage {stage.name!r} has {steps}; run `smp extract` with one `steps` for both"
+            )
+        if stage.by_word != stages[0].by_word:
+            words, even = sorted((stage, stages[0]), key=lambda one: not one.by_word)
+            raise UserError(
+                f"the steps of stage {words.name!r} are words, those of {even.name!r} not; name "
+                "stages that go together, or set `sampling: words` for both"
             )
 
 

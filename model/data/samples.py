@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from model.data import doubts, left_out
-from model.data.batch import MODALITIES, Batch
+from model.data.batch import Batch
 from model.data.channels import available, read_modality
 from model.data.left_out import LeftOut
 from model.data.provenance import provenance, random_stages
@@ -19,6 +19,7 @@ from model.metrics import SCALES, Scale, scale_of
 from model.step.memory import keep_freed_memory
 from pipeline.dataset.clip import SPLITS
 from pipeline.errors import UserError
+from pipeline.stage.about import MODALITIES
 
 if TYPE_CHECKING:
     from pipeline.store.cache import Cache

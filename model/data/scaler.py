@@ -7,8 +7,9 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from model.data.batch import MODALITIES, Batch, real_steps
+from model.data.batch import Batch, real_steps
 from model.step.threads import spread
+from pipeline.stage.about import MODALITIES
 
 PIECE = 8  # clips at a time
 LIMIT = 10.0  # standard deviations beyond which a standardised feature is cut off
@@ -34,11 +35,15 @@ class Scaler(nn.Module):
         return self
 
     def forward(self, batch: Batch) -> Batch:
-        """`batch` standardised, with zeros at padding and, the mean, at what a clip lacks."""
-        return Batch({m: self._scaled(m, batch) for m in self.modalities}, batch.lengths)
+        """`batch` standardised, with zeros at padding and, the mean, at what a clip lacks.
 
-    def _scaled(self, m: str, batch: Batch) -> Tensor:
-        x = batch.features[m]
+        Steps that are padding in every clip are left out, of which a model would make nothing.
+        """
+        steps = max(1, *(int(n.max()) for n in batch.lengths.values()))
+        return Batch({m: self._scaled(m, batch, steps) for m in self.modalities}, batch.lengths)
+
+    def _scaled(self, m: str, batch: Batch, steps: int) -> Tensor:
+        x = batch.features[m][:, :steps]
         real = real_steps(batch.lengths[m], x.shape[1])[..., None]
         mean, std = self.get_buffer(f"{m}_mean"), self.get_buffer(f"{m}_std")
         scaled = torch.empty_like(x)

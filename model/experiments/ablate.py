@@ -7,20 +7,19 @@ from dataclasses import dataclass, field
 from itertools import combinations
 from typing import Any
 
-from model.data.channels import CHANNELS
 from model.data.samples import Samples, load_samples
 from model.experiments.experiment import Experiment, name_of
 from model.experiments.published import published
 from model.experiments.trainings import Entry
 from model.training.given import merged
 from model.training.presets import preset
+from pipeline.dag.stage import built_in, default_channels, extractor_class
 from pipeline.errors import UserError
 from pipeline.store.cache import Cache
 
 Channels = Mapping[str, Sequence[str]]
 
 LETTERS = {"T": "text", "A": "audio", "V": "visual"}
-TITLES = {"resnet18": "ResNet18", "action_units": "AUs", "mfcc": "MFCC", "wav2vec2": "Wav2Vec2"}
 
 
 @dataclass(frozen=True)
@@ -45,11 +44,17 @@ def features(channels: Channels) -> Iterator[Variant]:
     """Each channel of picture and of sound alone, both of each: Fig. 6."""
     for modality in ("visual", "audio"):
         own = channels.get(modality, ())
-        known = CHANNELS[modality] if set(own) <= set(CHANNELS[modality]) else own
+        default = default_channels()[modality]
+        known = default if set(own) <= set(default) else own
         for stages in (*([stage] for stage in known), known) if len(known) > 1 else ():
             here = [stage for stage in stages if stage in own]
-            label = " + ".join(TITLES.get(stage, stage) for stage in stages)
+            label = " + ".join(_label(stage) for stage in stages)
             yield Variant(label, {modality: here if len(here) == len(stages) else ()}, {}, modality)
+
+
+def _label(stage: str) -> str:
+    own = extractor_class(stage, stage).about.label if stage in built_in() else ""
+    return own or stage
 
 
 def fusion(channels: Channels) -> Iterator[Variant]:

@@ -6,14 +6,27 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
+
 from model.data.samples import Samples
 from model.experiments import folder
+from model.experiments.bootstrap import RESAMPLES, Answers
 from model.experiments.records import Records
 from model.experiments.result import ExperimentResult
-from model.experiments.table import CONSTANT, PROBE, REFERENCE, Row, Table
+from model.experiments.significance import with_significance
+from model.experiments.table import (
+    CONSTANT,
+    LEVEL,
+    NO_BETTER,
+    NOT_SIGNIFICANT,
+    PROBE,
+    REFERENCE,
+    Row,
+    Table,
+)  # fmt: skip
 from model.experiments.trainings import Entry, EntryOutcome, Show, run
 from model.metrics import TITLES, Metrics
-from model.training.probe import linear_probes
+from model.training.probe import Probe, linear_probes
 from pipeline.errors import UserError
 from pipeline.weights.random_weights import RANDOM_MARK, random_note
 
@@ -29,6 +42,14 @@ REFERENCES = (
 PROBES = (
     "linear probe: ridge (for classes: logistic) regression on the mean and deviation of each "
     "clip's steps, its penalty chosen on validation. A model that is no better learnt no more."
+)
+SIGNIFICANCE = (
+    f"{NOT_SIGNIFICANT}: the best of the column is not significantly better (p ≥ {LEVEL}; paired "
+    f"bootstrap over test clips and seeds, {RESAMPLES:,} resamples, Holm over the rows). 95 % "
+    "intervals and p values: summary.csv."
+)
+MARKED_NO_BETTER = (
+    f"Marked {NO_BETTER}: not significantly better than the joint linear probe by {{}}."
 )
 MARKED_CONSTANT = (
     f"Marked {CONSTANT}: accuracies and F1, of a seed at least, are exactly those of such a row."
@@ -81,22 +102,33 @@ def _table(experiment: Experiment, samples: Samples, outcomes: Sequence[EntryOut
     rows = [_row(outcome) for outcome in done]
     most = max(done, key=_test_clips)  # the references are of its clips
     first = next(iter(most.results.values()))
-    probes = _rows(linear_probes(samples, done[0].entry.settings.task), PROBE)
+    task = done[0].entry.settings.task
+    probes = linear_probes(samples, task)
+    of_probes = _rows({name: probe.metrics for name, probe in probes.items()}, PROBE)
     references = _rows(first.references, REFERENCE)
     clips = samples.table()["test"]["clips"]
     scored = f", scores of {samples.target} alone" if samples.target else ""
     table = Table(
         title=f"{samples.name}{scored}: {experiment.title}; {clips} test clips; numbers × 100",
         columns=[key for key in TITLES if key in first.test],
-        rows=[*rows, *probes, *references, *experiment.published],
+        rows=[*rows, *of_probes, *references, *experiment.published],
     )
-    is_marked = any(table.label(row).endswith(CONSTANT) for row in table.rows)
+    test = np.flatnonzero(samples.splits == "test").tolist()
+    answers = _answers(done, list(probes.values()), [samples.ids[row] for row in test])
+    table = with_significance(table, answers, samples.labels[test], task, samples.scale)
+    labels = " ".join(map(table.label, table.rows))
     notes = [
         SELECTION,
         _spread(list(done[0].results)),
         PROBES,
         REFERENCES,
-        *([MARKED_CONSTANT] if is_marked else []),
+        SIGNIFICANCE,
+        *(
+            [MARKED_NO_BETTER.format(TITLES[table.lead].removesuffix(" ↓"))]
+            if NO_BETTER in labels
+            else []
+        ),
+        *([MARKED_CONSTANT] if CONSTANT in labels else []),
         *([f"Marked {RANDOM_MARK}: {random_note(random)}."] if random else []),
         *_other_clips(most, done),
         *([f"{experiment.source}."] if experiment.source else []),
@@ -112,6 +144,22 @@ def _rows(measured: Mapping[str, Metrics], kind: str) -> list[Row]:
         Row(name, {key: [value] for key, value in values.items()}, kind)
         for name, values in measured.items()
     ]
+
+
+def _answers(
+    outcomes: Sequence[EntryOutcome], probes: Sequence[Probe], clips: Sequence[str]
+) -> dict[int, Answers]:
+    """What models and, below them, probes said, by the numbers of their rows."""
+    places = {clip: place for place, clip in enumerate(clips)}
+    of_models = [
+        Answers(
+            np.array([places[clip] for clip in outcome.test]),
+            np.array([result.predicted for result in outcome.results.values()]),
+        )
+        for outcome in outcomes
+    ]
+    of_probes = [Answers(np.arange(len(clips)), probe.predicted[None]) for probe in probes]
+    return dict(enumerate([*of_models, *of_probes]))
 
 
 def _test_clips(outcome: EntryOutcome) -> int:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import nan
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +14,11 @@ from model.data import left_out
 from model.data.samples import Samples
 from model.experiments import formats
 from model.experiments.result import ExperimentResult
-from model.experiments.table import Row, Table
+from model.experiments.table import TESTS, Row, Table
 from model.metrics import TITLES
 from model.runs.files import as_json, from_json
 from model.runs.seal import small_file
+from pipeline.io import strict_json
 from pipeline.io.folder import Folder
 from pipeline.io.hashing import sealed, unsealed
 from pipeline.messages import one_line
@@ -73,7 +74,7 @@ def experiments_of(dataset: str, folder: Path) -> tuple[list[ExperimentFound], l
 def _read(path: Path) -> dict[str, Any]:
     """One of an earlier version has no seal."""
     text = small_file(path)
-    content: dict[str, Any] = json.loads(text)
+    content: dict[str, Any] = strict_json.loads(text)
     return unsealed(text) if "sha256" in content else content
 
 
@@ -86,7 +87,11 @@ def _table(content: Mapping[str, Any]) -> Table:
 def _row(content: Mapping[str, Any]) -> Row:
     values = {key: from_json(metric["values"]) for key, metric in content["metrics"].items()}
     is_random = bool(content.get("random_stages"))
-    return Row(content["label"], values, content["kind"], content["group"], is_random)
+    tests = {
+        name: {key: from_json(m[name]) for key, m in content["metrics"].items() if name in m}
+        for name in TESTS
+    }
+    return Row(content["label"], values, content["kind"], content["group"], is_random, **tests)
 
 
 def _by_seed(result: ExperimentResult) -> tuple[list[str], list[list[Any]]]:
@@ -105,14 +110,21 @@ def _by_seed(result: ExperimentResult) -> tuple[list[str], list[list[Any]]]:
 
 
 def _summary(table: Table) -> tuple[list[str], list[list[Any]]]:
-    """A line a row of the table: mean and deviation of each metric, nothing where unknown."""
+    """A line a row of the table: what is known of each metric, nothing where unknown."""
     columns = ["row", "kind", "group"]
-    columns += [f"{key}_{of}" for key in table.columns for of in ("mean", "std")]
+    of_each = ("mean", "std", "low", "high", "p_best", "p_probe")
+    columns += [f"{key}_{of}" for key in table.columns for of in of_each]
     return columns, [
         [row.label, row.kind, row.group]
-        + [n if n == n else "" for k in table.columns for n in (row.mean(k), row.deviation(k))]
+        + [n if n == n else "" for key in table.columns for n in _known(row, key)]
         for row in table.rows
     ]
+
+
+def _known(row: Row, key: str) -> list[float]:
+    ends = row.intervals.get(key, (nan, nan))
+    tests = row.p_best.get(key, nan), row.p_probe.get(key, nan)
+    return [row.mean(key), row.deviation(key), *ends, *tests]
 
 
 def _csv(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:

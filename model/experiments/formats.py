@@ -12,6 +12,8 @@ _SYMBOLS = {
     "↓": r"$\downarrow$",
     "≥": r"$\geq$",
     "†": r"$\dagger$",
+    "‡": r"$\ddagger$",
+    "ⁿˢ": r"$^{\mathrm{ns}}$",
     "–": "--",
 }
 
@@ -62,4 +64,6 @@ def _escaped(text: str) -> str:
 
 
 def _symbols(text: str) -> str:
-    return "".join(_SYMBOLS.get(character, character) for character in text)
+    for symbol, command in _SYMBOLS.items():
+        text = text.replace(symbol, command)
+    return text

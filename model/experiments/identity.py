@@ -56,12 +56,13 @@ def code_digest(model: str) -> str:
 
     How features are loaded is left out, since they are digested themselves; so are other models.
     """
-    roots = ("model.training.loop", find(model).__module__)
-    return source_code.code_digest(source_code.modules_of(roots, _counts))
+    own = find(model).__module__
+    counted = ("model.", "pipeline.stage.steps", f"{own.partition('.')[0]}.")
 
+    def counts(module: str) -> bool:
+        return module.startswith(counted) and module not in NO_NUMBERS
 
-def _counts(module: str) -> bool:
-    return module.startswith(("model.", "pipeline.stage.steps")) and module not in NO_NUMBERS
+    return source_code.code_digest(source_code.modules_of(("model.training.loop", own), counts))
 
 
 def _device_name(setting: str) -> str:

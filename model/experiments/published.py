@@ -13,7 +13,8 @@ FILE = files("model.experiments") / "published.yaml"
 
 def title(model: str) -> str:
     """What the literature calls a model."""
-    return {"mult": "MulT"}.get(model, model.upper().replace("_", "-"))
+    name = model.rpartition(".")[2]
+    return {"mult": "MulT"}.get(name, name.upper().replace("_", "-"))
 
 
 def published(experiment: str, scale: str) -> tuple[list[Row], str]:

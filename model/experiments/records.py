@@ -14,13 +14,18 @@ from model.runs.files import as_json, from_json
 from model.runs.seal import small_file
 from model.training.loop import Trained
 from pipeline.errors import DamagedError
+from pipeline.io import strict_json
 from pipeline.io.folder import Folder
 from pipeline.io.hashing import of_json
 
 
 @dataclass(frozen=True)
 class Result:
-    """What is kept of a training. valid, test: its metrics. references: rows to compare with."""
+    """What is kept of a training.
+
+    valid, test: its metrics. references: rows to compare with. predicted: scores or class numbers
+    of the test clips.
+    """
 
     valid: Metrics
     test: Metrics
@@ -28,10 +33,12 @@ class Result:
     best_epoch: int
     epochs: int
     seconds: float
+    predicted: list[float]
 
     @classmethod
     def of(cls, trained: Trained) -> Result:
         """The result of a training that just ended."""
+        test = trained.predictions["test"]
         return cls(
             valid=trained.metrics["valid"],
             test=trained.metrics["test"],
@@ -39,6 +46,7 @@ class Result:
             best_epoch=trained.best_epoch,
             epochs=len(trained.curve),
             seconds=round(trained.seconds, 3),
+            predicted=(test.argmax(-1) if test.ndim > 1 else test).tolist(),
         )
 
 
@@ -60,8 +68,8 @@ class Records:
         path = self._folder / _file_name(identity)
         if not path.exists():
             return None
-        with suppress(OSError, ValueError, LookupError, TypeError, RecursionError):
-            record = json.loads(small_file(path))
+        with suppress(OSError, ValueError, LookupError, TypeError):
+            record = strict_json.loads(small_file(path))
             is_sound = record["sha256"] == of_json([record["of"], record["result"]])
             if is_sound and record["of"] == identity:
                 return Result(**from_json(record["result"]))

@@ -40,6 +40,7 @@ class ExperimentResult:
                             "mean": row.mean(key),
                             "std": row.deviation(key),
                             "values": list(row.values[key]),
+                            **row.tests(key),
                         }
                         for key in row.values
                     },

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from math import isnan
 from statistics import fmean, stdev
+from typing import Any
 
 from model.metrics import NOT_SHARES, TITLES, Metrics
 from pipeline.weights.random_weights import RANDOM_MARK
@@ -14,7 +15,10 @@ from pipeline.weights.random_weights import RANDOM_MARK
 MODEL, PROBE, REFERENCE, PUBLISHED = "model", "probe", "reference", "published"
 LOWER_IS_BETTER = ("mae",)
 ROUNDED = 1e-4  # shares are shown, and were published, in % with two digits
-CONSTANT = "†"
+CONSTANT, NO_BETTER = "†", "‡"
+NOT_SIGNIFICANT = "ⁿˢ"
+LEVEL = 0.05
+TESTS = ("intervals", "p_best", "p_probe")
 
 
 @dataclass(frozen=True)
@@ -22,7 +26,9 @@ class Row:
     """A line. values: by metric one number a seed, as shares; published numbers are one each.
 
     kind: MODEL, PROBE, REFERENCE or PUBLISHED. group: the rows that it is ranked with. is_random:
-    whether its features are of networks with random weights.
+    whether its features are of networks with random weights. intervals: by metric, where 95 % of
+    the resamples lie. p_best, p_probe: by metric, the p value of no difference from the best row
+    of the group and from the linear probe.
     """
 
     label: str
@@ -30,6 +36,9 @@ class Row:
     kind: str = MODEL
     group: str = ""
     is_random: bool = False
+    intervals: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    p_best: Mapping[str, float] = field(default_factory=dict)
+    p_probe: Mapping[str, float] = field(default_factory=dict)
 
     def mean(self, key: str) -> float:
         """Over the seeds; nan where the row has no such metric or a seed has none."""
@@ -41,6 +50,10 @@ class Row:
         values = self.values.get(key, ())
         is_known = len(values) > 1 and not isnan(self.mean(key))
         return stdev(values) if is_known else float("nan")
+
+    def tests(self, key: str) -> dict[str, Any]:
+        """The interval and p values of a metric, those that are known."""
+        return {name: found[key] for name in TESTS if key in (found := getattr(self, name))}
 
     def seeds_equal_to(self, reference: Metrics) -> int:
         """How many seeds have exactly the accuracies and F1 of `reference`, as far as printed."""
@@ -87,19 +100,37 @@ class Table:
         return self.ranks.get((row.group, row.label, key)) if row.kind == MODEL else None
 
     def cell(self, row: Row, key: str) -> str:
-        """`mean ± deviation`, all × 100; a dash for what there is none of."""
+        """`mean ± deviation`, all × 100; a dash for what there is none of.
+
+        Marked where the best of its group isn't significantly better.
+        """
         mean, deviation = row.mean(key), row.deviation(key)
         if isnan(mean):
             return "–"
-        return f"{100 * mean:.2f}" + ("" if isnan(deviation) else f" ± {100 * deviation:.2f}")
+        mark = NOT_SIGNIFICANT if row.p_best.get(key, 0) >= LEVEL else ""
+        return f"{100 * mean:.2f}{'' if isnan(deviation) else f' ± {100 * deviation:.2f}'}{mark}"
 
     def label(self, row: Row) -> str:
-        """The row's name, marked where its features are random or it answers as a constant does."""
+        """The row's name, marked where its features are random, where it answers as a constant
+        does, and where it isn't significantly better than the linear probe.
+        """
         references = [r for r in self.rows if r.kind == REFERENCE]
         constants = [{key: r.mean(key) for key in r.values} for r in references]
         is_constant = row.kind != REFERENCE and any(map(row.seeds_equal_to, constants))
         marks = [RANDOM_MARK] * row.is_random + [CONSTANT] * is_constant
-        return " ".join([row.label, *marks])
+        return " ".join([row.label, *marks, *[NO_BETTER] * self._is_no_better(row)])
+
+    @property
+    def lead(self) -> str:
+        """The metric that decides whether a row is better than the linear probe."""
+        return next((key for key in ("mae", "acc3") if key in self.columns), "")
+
+    def _is_no_better(self, row: Row) -> bool:
+        if self.lead not in row.p_probe:
+            return False
+        probe = [other for other in self.rows if other.kind == PROBE][-1].mean(self.lead)
+        sign = -1 if self.lead in LOWER_IS_BETTER else 1
+        return row.p_probe[self.lead] >= LEVEL or sign * (row.mean(self.lead) - probe) <= 0
 
     def sections(self) -> list[list[Row]]:
         """The rows by kind and group, in their order."""

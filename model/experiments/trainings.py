@@ -6,10 +6,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+
 from model.data.samples import Samples
 from model.experiments.identity import digest_of, identity
 from model.experiments.records import Records, Result
-from model.training.loop import Trained
 from model.training.presets import Preset
 from model.training.seeds import OnEpoch, train_seeds
 from model.training.settings import TrainSettings
@@ -38,11 +39,13 @@ class EntryOutcome:
 
     damaged: what is wrong with records that there are but that were not believed.
     splits: how many clips it has, and how many of them are left out, as `Samples.table` counts.
+    test: the ids of its test clips.
     """
 
     entry: Entry
     random_stages: Sequence[str] = ()
     splits: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    test: Sequence[str] = ()
     results: dict[int, Result] = field(default_factory=dict)
     trained: list[int] = field(default_factory=list)
     damaged: list[str] = field(default_factory=list)
@@ -91,6 +94,7 @@ def _run_entry(
     entry, settings = outcome.entry, outcome.entry.settings
     samples = entry.load()
     outcome.random_stages, outcome.splits = samples.random_stages, samples.table()
+    outcome.test = [samples.ids[row] for row in np.flatnonzero(samples.splits == "test").tolist()]
     digest = digest_of(samples)
     names = {seed: identity(samples, digest, settings, seed) for seed in seeds}
     kept: dict[int, Result] = {}
@@ -102,14 +106,14 @@ def _run_entry(
             outcome.damaged.append(str(error))
     missing = [seed for seed in seeds if seed not in kept]
 
-    def record(seed: int, trained: Trained) -> None:
-        kept[seed] = Result.of(trained)
-        records.write(names[seed], kept[seed])
+    def record(seed: int, result: Result) -> None:
+        kept[seed] = result
+        records.write(names[seed], result)
         outcome.trained.append(seed)
 
     if missing:
         watch = _watch(entry, missing, done + len(kept), show)
-        train_seeds(samples, settings, missing, watch, record)
+        train_seeds(samples, settings, missing, Result.of, watch, record)
     outcome.trained.sort()
     outcome.results = {seed: kept[seed] for seed in seeds}
 

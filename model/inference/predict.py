@@ -52,7 +52,8 @@ class TrainedModel:
         would run what is not trusted.
         """
         self.run = Path(run)
-        self.predictor = load_model(self.run)
+        is_own = trust or is_listed(self.run)
+        self.predictor = load_model(self.run, is_own)
         self.provenance = read_json(self.run, PROVENANCE)
         settings = read_json(self.run, SETTINGS)
         with understood(self.run, SETTINGS):
@@ -66,7 +67,6 @@ class TrainedModel:
                 f"{run} does not say how its features were made from clips: they were imported, or "
                 "an earlier version trained it; train again on features of `smp extract`"
             )
-        is_own = trust or is_listed(self.run)
         with understood(self.run, PROVENANCE):
             self.stages = Recipe.from_json(extraction).here(weights, str(run), is_own)
 

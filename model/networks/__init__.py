@@ -1,9 +1,10 @@
-"""The models, one file each; a new file here is a new model."""
+"""The models, one file each with its presets beside it; a new file here is a new model."""
 
-import pkgutil
+import sys
+
+from pipeline.io import plugin
 
 
 def names() -> list[str]:
     """Every model there is: SMP, then those that it is compared with; none of them is imported."""
-    found = sorted(module.name for module in pkgutil.iter_modules(__path__))
-    return sorted(found, key=lambda name: name != "smp")
+    return sorted(plugin.names(sys.modules[__name__]), key=lambda name: name != "smp")

@@ -38,7 +38,7 @@ class EfLstm(Network):
         hidden: int = Field(128, ge=1)
         """Width of each LSTM layer."""
 
-        layers: int = Field(4, ge=1)
+        layers: int = Field(4, ge=1, le=100)
         """Number of LSTM layers."""
 
         dropout: float = Field(0.5, ge=0, lt=1)

@@ -52,10 +52,10 @@ class Mult(Network):
         heads: int = Field(10, ge=1)
         """Number of attention heads."""
 
-        levels: int = Field(4, ge=1)
+        levels: int = Field(4, ge=1, le=100)
         """Number of layers of the crossmodal transformers."""
 
-        memory_levels: int = Field(4, ge=1)
+        memory_levels: int = Field(4, ge=1, le=100)
         """Number of layers of the self-attention transformers."""
 
         kernel: ByModality[PositiveInt] = ByModality[PositiveInt](visual=5, audio=5, text=5)

@@ -9,6 +9,7 @@ from typing import Any
 
 from model.experiments.folder import ExperimentFound
 from model.runs.run import Run
+from pipeline.dag.stage import about
 from pipeline.dataset.clip import Clip
 from pipeline.stage.result import OK
 from pipeline.store.cache import Cache, StageView
@@ -51,6 +52,11 @@ class ReportContext:
     def view(self, stage: str) -> StageView | None:
         """A stage's features, None where it was not extracted."""
         return self.cache[stage] if self.cache is not None and stage in self.cache else None
+
+    def drawn_as(self, panel: str) -> StageView | None:
+        """The first stage that a clip's page draws by that panel; None where none was extracted."""
+        views = self.cache.values() if self.cache is not None else ()
+        return next((view for view in views if about(view).panel == panel), None)
 
     def rows(self, view: StageView) -> dict[str, int]:
         """By clip id, the row in the store of every clip that has features of the stage."""

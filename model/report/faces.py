@@ -13,7 +13,7 @@ from pipeline.html import data_uri, strip
 from pipeline.stage.steps import sample_indices
 from pipeline.store.cache import StageView
 
-STAGE, FIELD = "faces", "images"
+PANEL, FIELD = "faces", "images"
 SIZE_PX = 72
 QUALITY = 72
 
@@ -37,7 +37,7 @@ class Thumbnail:
 
 def thumbnails(context: ReportContext, most: int) -> list[Thumbnail]:
     """The middle face of up to `most` clips from all over the dataset."""
-    view = context.view(STAGE)
+    view = context.drawn_as(PANEL)
     ids = list(context.rows(view)) if view else []
     spread = [ids[i] for i in sample_indices(len(ids), most)]
     return list(strips(context, spread, 1).values())
@@ -45,7 +45,7 @@ def thumbnails(context: ReportContext, most: int) -> list[Thumbnail]:
 
 def strips(context: ReportContext, clips: Collection[str], count: int) -> dict[str, Thumbnail]:
     """By clip, `count` faces or fewer, evenly over its time; a clip without faces is not in it."""
-    view = context.view(STAGE)
+    view = context.drawn_as(PANEL)
     if view is None or FIELD not in view.store.fields:
         return {}
     rows = context.rows(view)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from math import isfinite
@@ -13,6 +12,7 @@ from typing import Any
 
 from model.runs import seal
 from pipeline.errors import DamagedError, UserError
+from pipeline.io import strict_json
 from pipeline.messages import one_line
 
 WEIGHTS = "weights.safetensors"
@@ -48,7 +48,7 @@ def read_json(run: Path, name: str) -> dict[str, Any]:
         content = seal.small_file(path)
         if name == PROVENANCE and seal.MARK in content and not seal.is_sealed(run):
             raise DamagedError(f"{run / seal.SEAL} is gone; {seal.WAY_OUT}")
-        return dict(json.loads(content.decode()))
+        return dict(strict_json.loads(content))
 
 
 def read_rows(run: Path, name: str) -> list[dict[str, str]]:

@@ -19,7 +19,9 @@ from model.registry import build
 from model.runs.files import SETTINGS, WEIGHTS, checked, read_json, understood, unreadable
 from model.runs.seal import WAY_OUT
 from model.training.predictor import Predictor
+from pipeline.dag.trust import is_listed
 from pipeline.errors import DamagedError, UserError
+from pipeline.io.plugin import is_outside
 
 UNREADABLE = (  # what reading weights, and building what they say they are of, may fail with
     OSError, SafetensorError, LookupError, TypeError, ValueError, AttributeError, RuntimeError,
@@ -27,11 +29,13 @@ UNREADABLE = (  # what reading weights, and building what they say they are of, 
 )  # fmt: skip
 
 
-def load_model(run: Path) -> Predictor:
+def load_model(run: Path, trust: bool = False) -> Predictor:
     """The model of a run folder, on the CPU, ready to predict.
 
-    Raises UserError where the folder has no readable weights, or those of another version, or
-    where the features that it was trained on would be put together otherwise now; DamagedError
+    trust: it may be a model of a module outside the package.
+    Raises UserError where that isn't trusted, where the folder has no readable weights, or those of
+    another version, or where the features that it was trained on would be put together otherwise
+    now; DamagedError
     where its weights are not those that were written, or no finite numbers.
     """
     path = checked(run, WEIGHTS)
@@ -39,6 +43,7 @@ def load_model(run: Path) -> Predictor:
     try:
         with safe_open(path, framework="pt") as file:
             spec = json.loads(file.metadata()["model"])
+        _require_own(run, spec["name"], trust)
         state = load_file(path)
         with _at_most(sum(tensor.numel() for tensor in state.values())):
             network = build(spec["name"], spec["widths"], spec["outputs"], spec["settings"])
@@ -55,6 +60,14 @@ def load_model(run: Path) -> Predictor:
             raise DamagedError(f"{path}: {name} holds what is no finite number; {WAY_OUT}")
     predictor.load_state_dict(state)
     return predictor.eval()
+
+
+def _require_own(run: Path, model: str, trust: bool) -> None:
+    if is_outside(model) and not (trust or is_listed(run)):
+        raise UserError(
+            f"{run} comes with data, and would run what is not in this package: its model is "
+            f"{model}; add --trust if you wrote it"
+        )
 
 
 def _shapes(state: Mapping[str, torch.Tensor]) -> dict[str, torch.Size]:

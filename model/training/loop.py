@@ -146,7 +146,9 @@ def _fit(
         curve.append({**row, **{f"valid_{name}": value for name, value in measured.items()}})
         on_epoch(curve[-1])
         if valid_loss < best_loss:
-            best, best_epoch, best_loss = deepcopy(network.state_dict()), epoch, valid_loss
+            best_epoch, best_loss = epoch, valid_loss
+            for kept, weight in zip(best.values(), network.state_dict().values(), strict=True):
+                kept.copy_(weight)
         elif settings.patience and epoch - best_epoch >= settings.patience:
             break
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import warnings
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 
 from model.data.batch import Batch, real_steps
 from model.data.samples import Samples
-from model.metrics import Metrics, Scale, classification, regression
+from model.metrics import Metrics, classification, regression
 from model.training.settings import Task
 from pipeline.dataset.clip import SPLITS
 
@@ -19,8 +20,16 @@ MOST_ITERATIONS = 300  # of a logistic regression, which begins where the one be
 Features = dict[str, np.ndarray]  # by split, [clips, width]
 
 
-def linear_probes(samples: Samples, task: Task) -> dict[str, Metrics]:
-    """Metrics on `test` of a linear model on each modality, and on all of them.
+@dataclass(frozen=True)
+class Probe:
+    """A linear model. predicted: scores or class numbers of the test clips; metrics: of these."""
+
+    predicted: np.ndarray
+    metrics: Metrics
+
+
+def linear_probes(samples: Samples, task: Task) -> dict[str, Probe]:
+    """A linear model on each modality, and on all of them.
 
     Ridge regression, or logistic regression for classes, on the mean and the standard deviation of
     a clip's real steps, standardised as on `train`; where a clip has none, on the mean. Fitted on
@@ -32,14 +41,20 @@ def linear_probes(samples: Samples, task: Task) -> dict[str, Metrics]:
     if len(of_clips) > 1:
         chosen["linear probe, all"] = np.concatenate(list(of_clips.values()), axis=1)
     rows = {name: samples.splits == name for name in SPLITS}
-    labels = {name: samples.labels[own] for name, own in rows.items()}
+    labels = samples.labels if task == "regression" else samples.scale.three_classes(samples.labels)
+    by_split = {name: labels[own] for name, own in rows.items()}
     fit = _ridge if task == "regression" else _logistic
-    return {
-        name: fit(
-            _standardised({split: x[own] for split, own in rows.items()}), labels, samples.scale
+    found = {}
+    for name, x in chosen.items():
+        features = _standardised({split: x[own] for split, own in rows.items()})
+        predicted, truth = fit(features, by_split), by_split["test"]
+        measured = (
+            regression(truth, predicted, samples.scale, warn=False)
+            if task == "regression"
+            else classification(truth, predicted)
         )
-        for name, x in chosen.items()
-    }
+        found[name] = Probe(predicted, measured)
+    return found
 
 
 def _summed_up(batch: Batch, modality: str) -> np.ndarray:
@@ -65,22 +80,20 @@ def _standardised(x: Features) -> Features:
     return {name: own @ turned for name, own in standard.items()}
 
 
-def _ridge(features: Features, labels: dict[str, np.ndarray], scale: Scale) -> Metrics:
+def _ridge(features: Features, labels: dict[str, np.ndarray]) -> np.ndarray:
     """In closed form: the columns of `train` are orthogonal, and their means are 0."""
     x, y = features["train"], labels["train"]
     squares, products, mean = (x * x).sum(0), x.T @ (y - y.mean()), y.mean()
     weights = [products / (squares + penalty) for penalty in PENALTIES]
     errors = [np.abs(features["valid"] @ w + mean - labels["valid"]).mean() for w in weights]
-    predicted = features["test"] @ weights[int(np.argmin(errors))] + mean
-    return regression(labels["test"], predicted, scale, warn=False)
+    return features["test"] @ weights[int(np.argmin(errors))] + mean
 
 
-def _logistic(features: Features, labels: dict[str, np.ndarray], scale: Scale) -> Metrics:
+def _logistic(features: Features, classes: dict[str, np.ndarray]) -> np.ndarray:
     from sklearn.linear_model import LogisticRegression
 
-    classes = {name: scale.three_classes(own) for name, own in labels.items()}
     if len(np.unique(classes["train"])) == 1:
-        return classification(classes["test"], np.full_like(classes["test"], classes["train"][0]))
+        return np.full_like(classes["test"], classes["train"][0])
     model, found = LogisticRegression(max_iter=MOST_ITERATIONS, warm_start=True), []
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of steps that don't suffice
@@ -88,5 +101,4 @@ def _logistic(features: Features, labels: dict[str, np.ndarray], scale: Scale) -
             model.set_params(C=1 / penalty).fit(features["train"], classes["train"])
             share = (model.predict(features["valid"]) == classes["valid"]).mean()
             found.append((share, model.predict(features["test"])))
-    _, best = max(found, key=lambda one: one[0])
-    return classification(classes["test"], best)
+    return max(found, key=lambda one: one[0])[1]

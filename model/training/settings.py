@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import ConfigDict, Field
+
+from pipeline.stage.bounded import Bounded
 
 Task = Literal["regression", "classification"]
 
 
-class TrainSettings(BaseModel):
+class TrainSettings(Bounded):
     """How to train."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
@@ -45,7 +47,7 @@ class TrainSettings(BaseModel):
     patience: int | None = Field(None, ge=1)
     """Epochs without improvement of the validation loss before stopping; null: never stop."""
 
-    seed: int = Field(0, ge=0)
+    seed: int = Field(0, ge=0, lt=2**63)
     """Random seed; the same seed gives the same numbers."""
 
     device: str = "auto"

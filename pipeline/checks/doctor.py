@@ -107,7 +107,7 @@ def codecs() -> Check:
 def gpu() -> Check:
     """A GPU; torch, which takes seconds to load, is loaded only where there is a driver."""
     if not shutil.which("nvidia-smi") and not any(map(os.path.exists, DRIVER_SIGNS)):
-        advice = "not required: every stage runs on a CPU, faces and wav2vec2 more slowly"
+        advice = "not required: every stage runs on a CPU, most of them more slowly"
         return Check("GPU", NOTE, "none", advice)
     import torch
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.dag.spec import Stages
+from pipeline.dag.stage import Stage
 from pipeline.errors import UserError
 from pipeline.weights import hub
 from pipeline.weights.random_weights import RANDOM
@@ -15,20 +16,6 @@ from pipeline.weights.repository import Wanted
 from pipeline.weights.resolve import Source
 
 CARD = "README.md"
-LICENCES = {  # notes, not advice: the model's own card has the last word
-    "audeering/wav2vec2-large-robust-12-ft-emotion-msp-dim": "CC BY-NC-SA 4.0, not commercial",
-    "bert-base-chinese": "Apache 2.0",
-    "bert-base-uncased": "Apache 2.0",
-    "facebook/wav2vec2-base": "Apache 2.0",
-    "facenet-pytorch/mtcnn": "MIT",
-    "imagenet": "BSD 3-clause (torchvision); ImageNet's pictures are for research",
-    "openai/clip-vit-base-patch32": "MIT (OpenAI's repository)",
-    "openai/whisper-small": "Apache 2.0",
-    "py-feat/face_multitask_v2": "for research, not commercial (py-feat's PYFEAT-V2.md)",
-    "py-feat/mobilefacenet": "none stated (py-feat's PYFEAT-V1.md)",
-    "py-feat/svm_au": "MIT, beside the terms of its data (py-feat's PYFEAT-V1.md)",
-    "py-feat/xgb_au": "MIT, beside the terms of its data (py-feat's PYFEAT-V1.md)",
-}
 HUB, LOCAL, BUILT_IN, DOWNLOAD = "hub", "local", "package", "download"
 
 
@@ -39,7 +26,8 @@ class Model:
     kind: `hub`, `local` (a path), `package` (comes with one), `download` (a file elsewhere) or
     `random`. revision: the commit of a hub model that is here, else the one asked for. path: None
     where it is not here. missing: the parts of it that are not, in words. size_bytes: of what is
-    here, or of what would be downloaded; None where that could not be asked.
+    here, or of what would be downloaded; None where that could not be asked. licence: as `noted`
+    by a stage's extractor, else as the model's card says.
     """
 
     stages: tuple[str, ...]
@@ -50,6 +38,7 @@ class Model:
     size_bytes: int | None
     licence: str
     missing: tuple[str, ...] = ()
+    noted: str = ""
 
     @property
     def is_here(self) -> bool:
@@ -67,12 +56,25 @@ class Model:
 
 def needed(stages: Stages, ask: bool = True) -> list[Model]:
     """Every model that the stages need, once. ask: the hub, for sizes of what is not here."""
-    users: dict[Source, list[str]] = {}
+    users: dict[Source, list[Stage]] = {}
     for stage in stages:
         for source in stage.make().models():
-            users.setdefault(replace(source, files=Wanted.of(source.files)), []).append(stage.name)
-    found = [_looked_at(source, tuple(names)) for source, names in users.items()]
+            users.setdefault(replace(source, files=Wanted.of(source.files)), []).append(stage)
+    found = [
+        _looked_at(source, tuple(stage.name for stage in own), _noted(source, own))
+        for source, own in users.items()
+    ]
     return list(_asked(found)) if ask else found
+
+
+def _noted(source: Source, stages: Iterable[Stage]) -> str:
+    """The note on a model's licence by a stage's extractor; the model's card has the last word."""
+    return next(filter(None, (stage.kind.about.licences.get(source.id) for stage in stages)), "")
+
+
+def terms(stages: Stages) -> dict[str, str]:
+    """By stage, the terms of a library that it runs, where there are any to mind."""
+    return {stage.name: stage.kind.about.terms for stage in stages if stage.kind.about.terms}
 
 
 def fetch(model: Model) -> Model:
@@ -87,10 +89,10 @@ def fetch(model: Model) -> Model:
         raise UserError(f"{model.source.id} is missing {'; '.join(model.missing)}; add it")
     else:
         raise UserError(f"{model.source.id}: nothing at {model.source.path}; install its package")
-    return _looked_at(model.source, model.stages)
+    return _looked_at(model.source, model.stages, model.noted)
 
 
-def _looked_at(source: Source, stages: tuple[str, ...]) -> Model:
+def _looked_at(source: Source, stages: tuple[str, ...], noted: str) -> Model:
     """What is known without asking the hub."""
     kind, path = _place(source)
     here = path if path is not None and path.exists() else None
@@ -98,10 +100,10 @@ def _looked_at(source: Source, stages: tuple[str, ...]) -> Model:
     revision = here.name if here and kind == HUB else source.revision
     files = wanted.files(here) if here and here.is_dir() else [here] if here else []
     size = sum(file.stat().st_size for file in files) if here else None
-    licence = LICENCES.get(source.id) or (_card_licence(here) if here and kind == HUB else "")
+    licence = noted or (_card_licence(here) if here and kind == HUB else "")
     unknown = {RANDOM: "–", HUB: "see its model card"}.get(kind, "see its source")
     missing = tuple(wanted.lacking_in(here)) if here and here.is_dir() else ()
-    return Model(stages, source, kind, revision, here, size, licence or unknown, missing)
+    return Model(stages, source, kind, revision, here, size, licence or unknown, missing, noted)
 
 
 def _place(source: Source) -> tuple[str, Path | None]:
@@ -150,7 +152,7 @@ def _as_the_hub_says(model: Model) -> Model:
     sizes = {file.rfilename: file.size or 0 for file in found.siblings or ()}
     size = sum(sizes[name] for name in Wanted.of(source.files).chosen(sizes))
     said = found.card_data.get("license") if found.card_data else None
-    licence = LICENCES.get(source.id) or str(said or model.licence)
+    licence = model.noted or str(said or model.licence)
     return replace(model, revision=found.sha, size_bytes=size, licence=licence)
 
 

@@ -12,8 +12,8 @@ def stage_names(ctx: click.Context, param: click.Parameter, incomplete: str) -> 
     # Imported here: every start of `smp` loads this module, and few ask for a stage.
     from pipeline.dag.spec import file_for
     from pipeline.errors import UserError
+    from pipeline.io.names import is_safe_name
     from pipeline.io.yaml_file import read_yaml
-    from pipeline.stage.name import NAME
 
     # With an option that still lacks its value, click has not yet told arguments apart.
     dataset = ctx.params.get("dataset") or next(iter(ctx.args), ".")
@@ -21,7 +21,7 @@ def stage_names(ctx: click.Context, param: click.Parameter, incomplete: str) -> 
     file = file_for(Path(dataset), Path(given) if given else None)
     try:
         # A name is typed into the shell: one that is no name could be a command.
-        names = [name for name in read_yaml(file.path)["stages"] if NAME.fullmatch(name)]
+        names = [name for name in read_yaml(file.path)["stages"] if is_safe_name(name)]
     except (UserError, TypeError, KeyError):
         return []
     return [name for name in names if name.startswith(incomplete)]

@@ -75,6 +75,10 @@ def print_stages(stages: list[StageStatus], seconds: dict[str, float] | None = N
         table.add_row(*cells, *([f"{seconds.get(s.stage, 0):.1f}"] if seconds else []))
     print_whole(table)
     print_random(stages)
+    if partitions := sum(s.previous[0] for s in stages):
+        size = f"{sum(s.previous[1] for s in stages) / 1e6:.1f} MB"
+        kept = f"{counted(partitions, 'partition')}, {size}"
+        click.echo(f"Earlier features of changed clips: {kept}; `smp clean` removes them.")
 
 
 def print_random(stages: Sequence[StageStatus]) -> None:

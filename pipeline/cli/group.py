@@ -17,6 +17,7 @@ import click
 from pipeline.cli.streams import shown
 from pipeline.errors import BrokenOffError, DataError, UserError
 from pipeline.messages import printable
+from pipeline.system.process import collect_rarely
 
 OK, CLIPS_FAILED, BAD_USAGE = 0, 1, 2
 FAILURES = (BrokenOffError, DataError, MemoryError)  # of what the right command was given
@@ -74,6 +75,7 @@ class Commands(click.Group):
     def main(self, *args: Any, **options: Any) -> Any:
         # For the rest of the process: a traceback is the last that is written.
         sys.stdout, sys.stderr = shown(sys.stdout), shown(sys.stderr)
+        collect_rarely()
         return super().main(*args, **options)
 
     def invoke(self, ctx: click.Context) -> Any:

@@ -8,6 +8,6 @@ trust = click.option(
     "--trust",
     "is_trusted",
     is_flag=True,
-    help="Let a stages.yaml that lies beside the dataset's table name programs and modules outside "
-    "this package. Only if you wrote it.",
+    help="Let what comes with data (a stages.yaml beside a dataset's table, a run folder) name "
+    "programs and modules outside this package. Only if you made it.",
 )

@@ -11,6 +11,7 @@ from pipeline.cli.settings_table import as_yaml, described, table
 from pipeline.dag.spec import DEFAULT_FILE, PARTITION
 from pipeline.dag.stage import built_in, extractor_class
 from pipeline.io.yaml_file import read_yaml
+from pipeline.stage.bounded import MOST
 from pipeline.stage.extractor import Extractor
 from pipeline.stage.settings import StageSettings
 from pipeline.stage.steps import STEPS
@@ -20,7 +21,8 @@ A stages file has, at its top, `partition` (`{PARTITION}`: clips a task, a chunk
 `steps` (`{STEPS}`: the common time length) and `stages`. Each stage is named after its extractor, \
 or names it as `extractor`; `needs` is the stage or list of stages whose fields it takes, \
 `keep: true` stores a stage that is otherwise only streamed, and `enabled: false` leaves one out. \
-A setting may be given by language, `{{en: …, zh: …}}`.
+A setting may be given by language, `{{en: …, zh: …}}`. A whole number is at most {MOST:,} unless \
+its type says otherwise.
 
 The last column says whether a setting is part of the stage's fingerprint. *yes*: a change runs \
 the stage again. *by content*: the digest of the weights counts, not where they lie. *no*: it \

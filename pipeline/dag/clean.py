@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,13 +11,15 @@ from typing import Any
 from pipeline.dag.changes import of_identity
 from pipeline.dag.spec import Stages, StagesFile, file_for
 from pipeline.errors import UserError
+from pipeline.io import strict_json
 from pipeline.io.folder import Folder
 from pipeline.io.names import is_safe_name
 from pipeline.store.cache import current, set_current, store_url
 from pipeline.store.clips_table import ClipsTable
 from pipeline.store.layout import COMMITS
+from pipeline.store.previous import ENDING
 
-STORE = re.compile(r"[0-9a-f]{8}\.zarr")
+STORE = re.compile(r"([0-9a-f]{8})(\.previous)?\.zarr")
 META_FILE = "zarr.json"
 
 
@@ -89,7 +90,7 @@ def find(
         reached |= {_url(name, identity) for name, identity in last.items()}
     stores = list(_stores(cache))
     unreached = [
-        Unreached(cache, stage, name, size, _why(stage, made, identities))
+        Unreached(cache, stage, name, size, _why(stage, name, made, identities))
         for stage, name, made in stores
         if f"/{stage}/{name}" not in reached
         for size in [(cache / stage / name).size_bytes()]
@@ -134,21 +135,25 @@ def _stores(cache: Folder) -> Iterator[tuple[str, str, Mapping[str, Any]]]:
             leads_out = store.path is not None and (
                 store.path.is_symlink() or store.path.parent.is_symlink()
             )
-            if STORE.fullmatch(name) and not leads_out:
+            found = STORE.fullmatch(name)
+            if found and not leads_out:
                 made = _attributes(store)
-                fingerprint = str(made.get("fingerprint"))
-                if made.get("stage") == stage and name == f"{fingerprint[:8]}.zarr":
+                if made.get("stage") == stage and found[1] == str(made.get("fingerprint"))[:8]:
                     yield stage, name, made
 
 
 def _attributes(store: Folder) -> Mapping[str, Any]:
     try:
-        return dict(json.loads(store.read(META_FILE) or b"")["attributes"])
-    except (ValueError, KeyError, TypeError, RecursionError):
+        return dict(strict_json.loads(store.read(META_FILE) or b"")["attributes"])
+    except (ValueError, KeyError, TypeError):
         return {}
 
 
-def _why(stage: str, made: Mapping[str, Any], identities: Iterable[Mapping[str, Any]]) -> str:
+def _why(
+    stage: str, name: str, made: Mapping[str, Any], identities: Iterable[Mapping[str, Any]]
+) -> str:
+    if name.endswith(ENDING):
+        return "features of clips before they changed"
     now = next((by_stage[stage] for by_stage in identities if stage in by_stage), None)
     if now is None:
         return "no stages file has this stage"

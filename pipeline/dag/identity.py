@@ -8,6 +8,7 @@ from typing import Any, TypedDict, cast
 from pipeline.dag.stage import Stage
 from pipeline.errors import UserError
 from pipeline.io.hashing import of_json
+from pipeline.system.libraries import require
 from pipeline.weights.resolve import Weights
 
 
@@ -38,7 +39,7 @@ Identities = Mapping[str, StageIdentity]
 def identify(
     stage: Stage, partition: int, reads: Iterable[str], upstream: Identities
 ) -> StageIdentity:
-    """The stage's identity on this machine; UserError where its weights are not to be had."""
+    """The stage's identity here; UserError where its weights or libraries are not to be had."""
     weights = _weights(stage)
     if weights is None and (unseen := stage.settings.marked("by_content")):
         names = ", ".join(map(repr, sorted(unseen)))
@@ -63,6 +64,7 @@ def identify(
 
 def _weights(stage: Stage) -> Weights | None:
     try:
+        require(stage.kind.requires)
         return stage.make().weights()
     except UserError as error:
         raise UserError(f"stage {stage.name!r}: {error}") from error

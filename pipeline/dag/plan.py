@@ -47,11 +47,13 @@ class StagePlan:
 class Plan:
     """All that a run starts from: read, and nothing of it written yet.
 
-    changes: of the dataset's clips since the last run.
+    is_new: whether the table is another than the cache has. changes: of the dataset's clips since
+    the last run.
     """
 
     cache_url: str
     table: ClipsTable
+    is_new: bool
     stages: Stages
     chosen: tuple[Stage, ...]
     identities: Identities
@@ -113,7 +115,10 @@ def prepare(
             why = last.why(stage.name, identities[stage.name], table.rows, due)
             by_stage.append(StagePlan(stage.name, planner.partitions, tasks, len(due), why))
     changes = last.clips(table) if known else ()
-    return Plan(cache_url, table, stages, tuple(chosen), identities, tuple(by_stage), changes)
+    is_new = known is None or not known.is_as(table)
+    return Plan(
+        cache_url, table, is_new, stages, tuple(chosen), identities, tuple(by_stage), changes
+    )
 
 
 class _Planner:

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import difflib
-import importlib
-import inspect
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from functools import cached_property
-from pathlib import Path
+from functools import cached_property, lru_cache
+from typing import Any, Protocol
 
 from pipeline import extractors
 from pipeline.encoders import engine
 from pipeline.encoders.engine import TORCH
 from pipeline.errors import UserError
+from pipeline.io import plugin
+from pipeline.stage.about import MODALITIES, About
 from pipeline.stage.extractor import Extractor, StreamingExtractor
 from pipeline.stage.field import Field
 from pipeline.stage.settings import StageSettings
 from pipeline.system import device
+from pipeline.weights.resolve import Weights
 
 
 @dataclass(frozen=True)
@@ -38,8 +39,14 @@ class Stage:
         return extractor_class(self.name, self.extractor)
 
     def make(self) -> Extractor:
-        """The extractor, with this stage's settings."""
-        return self.kind(self.settings, self.steps)
+        """The extractor, with this stage's settings and the weights that were found for it."""
+        extractor = self.kind(self.settings, self.steps)
+        extractor.found = self._found
+        return extractor
+
+    @cached_property
+    def _found(self) -> dict[Callable[..., Any], Weights | None]:
+        return {}
 
     @property
     def stored(self) -> bool:
@@ -74,29 +81,50 @@ def extractor_class(stage: str, extractor: str) -> type[Extractor]:
     """The one extractor of `pipeline.extractors.<name>`, or of a dotted module of the user's."""
     if not all(part.isidentifier() for part in extractor.split(".")):
         raise UserError(f"stage {stage!r}: {extractor!r} can't be the name of an extractor")
-    module_name = extractor if "." in extractor else f"{extractors.__name__}.{extractor}"
-    try:
-        module = importlib.import_module(module_name)
-    except ModuleNotFoundError as error:
-        if error.name != module_name and not module_name.startswith(f"{error.name}."):
-            raise
-        raise UserError(
-            f"stage {stage!r}: no extractor {extractor!r}; {nearest(extractor, built_in())}"
-        ) from None
-    classes = [
-        c
-        for _, c in inspect.getmembers(module, inspect.isclass)
-        if issubclass(c, Extractor) and c.__module__ == module_name
-    ]
-    if len(classes) != 1:
-        raise UserError(f"{module_name}: expected one Extractor in this file, found {len(classes)}")
-    return classes[0]
+    if found := plugin.class_of(extractor, extractors, Extractor):  # type: ignore[type-abstract]
+        return found
+    hint = nearest(extractor, built_in())
+    raise UserError(f"stage {stage!r}: no extractor {extractor!r}; {hint}")
 
 
 def built_in() -> list[str]:
     """The names of the extractors that come with the project."""
-    folder = Path(extractors.__path__[0])
-    return sorted(p.stem for p in folder.glob("*.py") if p.stem != "__init__")
+    return plugin.names(extractors)
+
+
+class Stored(Protocol):
+    """A stage of a cache: its identity, and the attributes of its store."""
+
+    @property
+    def identity(self) -> Mapping[str, Any]: ...
+    @property
+    def attributes(self) -> Mapping[str, Any]: ...
+
+
+def about(stage: Stored) -> About:
+    """What the extractor's class says of the features of a stage in a cache.
+
+    No module outside the package is imported because a cache names it: its store knows.
+    """
+    extractor = stage.identity.get("extractor")
+    if extractor in built_in():
+        return extractor_class(extractor, extractor).about
+    return About.recorded(stage.attributes.get("about"))
+
+
+@lru_cache
+def default_channels() -> Mapping[str, tuple[str, ...]]:
+    """By modality, the stages whose features a training takes by default, in their order."""
+    abouts = {name: extractor_class(name, name).about for name in built_in()}
+    return {
+        modality: tuple(
+            sorted(
+                (name for name, its in abouts.items() if its.channel and its.modality == modality),
+                key=lambda name: abouts[name].channel,
+            )
+        )
+        for modality in MODALITIES
+    }
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

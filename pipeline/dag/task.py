@@ -37,7 +37,8 @@ class Task:
     """Paths and indices, never frames or tensors, so that it is cheap to send.
 
     spec: the resolved stages file. stores: the store of the stage and of those that it needs.
-    clips: how many clips these have. traced: whether to record what is done when.
+    clips: how many clips these have. traced: whether to record what is done when. keeps: whether
+    what its commit replaces is kept as the previous generation.
     """
 
     stage: str
@@ -48,6 +49,7 @@ class Task:
     stores: Mapping[str, str]
     clips: int
     traced: bool = False
+    keeps: bool = False
 
     @property
     def id(self) -> TaskId:

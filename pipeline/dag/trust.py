@@ -13,6 +13,7 @@ from typing import Any
 
 from pipeline.dag.stage import built_in, extractor_class
 from pipeline.errors import UserError
+from pipeline.io.plugin import is_outside
 
 VARIABLE = "SMP_TRUST"
 Named = tuple[str, str, Mapping[str, Any]]  # a stage, its extractor and the settings it is given
@@ -40,7 +41,7 @@ def require_own(where: str, stages: Iterable[Named]) -> None:
 
 
 def _foreign(stage: str, extractor: str, given: Mapping[str, Any]) -> Iterator[str]:
-    if "." in extractor:
+    if is_outside(extractor):
         yield f"stage {stage!r} would import {extractor}"
     elif extractor in built_in():
         for setting, what in extractor_class(stage, extractor).Settings.code_settings().items():

@@ -15,7 +15,7 @@ VIDEOS = {
 SOUNDS = {".aac", ".flac", ".m4a", ".mp3", ".ogg", ".opus", ".wav"}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Clip:
     """A row of a dataset.
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import PurePosixPath
-
 from pipeline.errors import UserError
 from pipeline.messages import UNPRINTABLE, quoted
 
@@ -24,9 +22,9 @@ def safe_id(where: str, id: str, parts: int | None = None) -> str:
 
     parts: how many it must have between slashes. Raises UserError.
     """
-    path = PurePosixPath(id)
-    escapes = path.is_absolute() or "\\" in id or "\0" in id or {"..", "."} & set(id.split("/"))
-    if escapes or not all(id.split("/")) or (parts and len(path.parts) != parts):
+    names = id.split("/")
+    escapes = "\\" in id or "\0" in id or not {"..", "."}.isdisjoint(names)
+    if escapes or not all(names) or (parts and len(names) != parts):
         raise UserError(f"{where}: id {quoted(id)} is empty or leaves the dataset's folder")
     if UNPRINTABLE.search(id):
         raise UserError(f"{where}: id {quoted(id)} holds a character that no report can show")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +61,11 @@ def is_label(column: str) -> bool:
     return column == "label" or (column.startswith(OF_MODALITY) and column != OF_MODALITY)
 
 
+@lru_cache(maxsize=1)
+def _of_modalities(columns: tuple[str, ...]) -> list[str]:
+    return [column for column in columns if is_label(column) and column != "label"]
+
+
 def entries(path: str | Path) -> Iterator[tuple[str, Clip | UserError]]:
     """Every row of a dataset: where it is written, and its clip or what is wrong with the row.
 
@@ -105,9 +111,8 @@ class _Adapter:
             raise UserError(f"{where}: unknown split {quoted(split)}; one of {', '.join(SPLITS)}")
         id = f"{row['video_id']}/{row['clip_id']}" if in_layout else row["id"]
         scores = {
-            k.removeprefix(OF_MODALITY): _score(where, k, v)
-            for k, v in row.items()
-            if is_label(k) and k != "label"
+            name.removeprefix(OF_MODALITY): _score(where, name, row[name])
+            for name in _of_modalities(tuple(row))
         }
         return Clip(
             id=safe_id(where, id, parts=2 if in_layout else None),

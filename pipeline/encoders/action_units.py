@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from pipeline.encoders import engine as engines
 from pipeline.encoders.engine import TORCH, Engine
-from pipeline.encoders.openface import AUS
+from pipeline.encoders.openface_columns import AUS
 from pipeline.encoders.precision import Precision
 from pipeline.errors import UserError
 from pipeline.weights.checkpoint import find_file

@@ -28,7 +28,7 @@ class TransformersEncoder(Encoder):
         self.network = network
         self.processor = processor
         self.how = _overrides(processor, asked)
-        for px in _sizes(processor, self.how):
+        for px in sizes(processor, **self.how):
             require_size(weights, px)
         takes = inspect.signature(network.forward).parameters
         # Embeddings of positions are for one size; as they are where it is that.
@@ -136,10 +136,10 @@ def _overrides(processor: Any, asked: Asked) -> dict[str, Any]:
     return how
 
 
-def _sizes(processor: Any, how: Mapping[str, Any]) -> list[float]:
-    """All sizes in px that a face is given on its way."""
-    sizes = [how.get(name, _set(getattr(processor, name, None))) for name in ("size", "crop_size")]
-    found = [float(px) for size in sizes for px in size.values()]
+def sizes(processor: Any, **how: Any) -> list[float]:
+    """All sizes in px that a processor, told `how`, gives a face on its way."""
+    each = [how.get(name, _set(getattr(processor, name, None))) for name in ("size", "crop_size")]
+    found = [float(px) for size in each for px in size.values()]
     share = how.get("crop_pct", getattr(processor, "crop_pct", None))
     return [*found, *(px / share for px in found if share)]
 

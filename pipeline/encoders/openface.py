@@ -1,4 +1,4 @@
-"""Action units by OpenFace's command-line programs, where they are installed.
+"""What OpenFace's command-line programs say of faces, where they are installed.
 
 Source: Baltrušaitis et al., "OpenFace 2.0: Facial Behavior Analysis Toolkit", FG 2018.
 """
@@ -9,20 +9,23 @@ import csv
 import shutil
 import signal
 import subprocess
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
 
+from pipeline.encoders.openface_columns import AUS
 from pipeline.errors import ClipError, UserError
+from pipeline.media import Frame
 from pipeline.stage.result import FAILED, ClipResult
 
-AUS = (1, 2, 4, 5, 6, 7, 9, 10, 12, 14, 15, 17, 20, 23, 25, 26, 45)
 PROGRAMS = ("FeatureExtraction", "FaceLandmarkImg")
 TOP_INTENSITY = 5  # of FACS, E
 STOPPED_BY = {signal.SIGINT, signal.SIGTERM, signal.SIGKILL}  # no clip's fault
+CSV_ONLY = ("-gaze", "-pose", "-2Dfp", "-3Dfp", "-pdmparams", "-aus")  # and no pictures
 Rows = dict[int, np.ndarray]
+Row = Callable[[Mapping[str, str]], np.ndarray]
 
 
 def program(named: str | None) -> Path:
@@ -32,8 +35,8 @@ def program(named: str | None) -> Path:
         if found := shutil.which(Path(name).expanduser()):
             return Path(found).resolve()  # OpenFace looks for its models beside itself
     raise UserError(
-        f"OpenFace not found: no program {' or '.join(wanted)} on PATH; install OpenFace 2 and set "
-        "`binary` to its FeatureExtraction or FaceLandmarkImg, or choose another `backend`"
+        f"OpenFace not found: no program {' or '.join(wanted)} on PATH; install OpenFace 2, and "
+        "set `binary` to where that program is"
     )
 
 
@@ -51,14 +54,14 @@ def action_units(program: Path, clips: Sequence[np.ndarray]) -> list[ClipResult]
         folders = [faces if as_pictures else faces / f"clip{i:04d}" for i in range(len(clips))]
         for images, stems, folder in zip(clips, names, folders, strict=True):
             _write(images, stems, folder)
-        trouble = _run(program, out, dict.fromkeys(folders))
+        trouble = _run(program, out, dict.fromkeys(folders), ["-aus"])
         results = []
         for stems, folder in zip(names, folders, strict=True):
             try:
                 rows = (
                     _of_pictures(out, stems, trouble)
                     if as_pictures
-                    else _of_video(out / f"{folder.name}.csv", trouble)
+                    else _of_video(out / f"{folder.name}.csv", trouble, units)
                 )
                 results.append(_result(rows, len(stems)))
             except ClipError as error:
@@ -66,6 +69,23 @@ def action_units(program: Path, clips: Sequence[np.ndarray]) -> list[ClipResult]
     if trouble and all(result.state == FAILED for result in results):
         raise RuntimeError(trouble)  # which no clip is to blame for, unless it is so alone too
     return results
+
+
+def tracked(
+    program: Path, frames: Iterable[Frame], names: Sequence[str]
+) -> tuple[list[float], Rows]:
+    """The time of every frame in s, and the columns `names` of those where a face is tracked.
+
+    FeatureExtraction takes the frames as one video. Raises RuntimeError where it fails.
+    """
+    with TemporaryDirectory(prefix="openface-") as temporary:
+        out, folder, times = Path(temporary, "out"), Path(temporary, "clip"), []
+        for number, (time_s, rgb) in enumerate(frames):
+            _write(rgb[None], [f"{number:08d}"], folder)
+            times.append(time_s)
+        if trouble := _run(program, out, [folder], CSV_ONLY):
+            raise RuntimeError(trouble)
+        return times, _of_video(out / f"{folder.name}.csv", trouble, lambda x: _values(x, names))
 
 
 def _result(rows: Rows, n: int) -> ClipResult:
@@ -87,10 +107,10 @@ def _write(images: np.ndarray, stems: Iterable[str], folder: Path) -> None:
         cv2.imwrite(str(folder / f"{stem}.png"), image[..., ::-1])
 
 
-def _run(program: Path, out: Path, folders: Iterable[Path]) -> str:
+def _run(program: Path, out: Path, folders: Iterable[Path], asked: Iterable[str]) -> str:
     """Run OpenFace over the pictures in the folders; what it said last where it failed, or ""."""
     inputs = [word for folder in folders for word in ("-fdir", str(folder))]
-    command = [str(program), "-aus", "-out_dir", str(out), *inputs]
+    command = [str(program), *asked, "-out_dir", str(out), *inputs]
     try:
         done = subprocess.run(command, capture_output=True, text=True, errors="replace")
     except OSError as error:
@@ -101,28 +121,27 @@ def _run(program: Path, out: Path, folders: Iterable[Path]) -> str:
     return f"{program.name} ended with code {done.returncode}: {said}" if done.returncode else ""
 
 
-def _of_video(path: Path, trouble: str) -> Rows:
+def _of_video(path: Path, trouble: str, row: Row) -> Rows:
     if not path.exists():
         raise ClipError(trouble or f"OpenFace wrote no {path.name}")
-    return read_csv(path)
+    return read_csv(path, row)
 
 
 def _of_pictures(out: Path, stems: Sequence[str], trouble: str) -> Rows:
     """The surest face of every picture; a picture without a face may have no file."""
     paths = [out / f"{stem}.csv" for stem in stems]
-    found = {step: read_csv(path) for step, path in enumerate(paths) if path.exists()}
+    found = {step: read_csv(path, units) for step, path in enumerate(paths) if path.exists()}
     rows = {step: faces[0] for step, faces in found.items() if faces}
     if trouble and not rows:
         raise ClipError(trouble)
     return rows
 
 
-def read_csv(path: Path) -> Rows:
+def read_csv(path: Path, row: Row) -> Rows:
     """Rows by the number of the frame, from 0, where OpenFace says that it found a face.
 
-    A row is float32 [34]: the presences `AUxx_c` of the 17 units in `AUS`, then their intensities
-    `AUxx_r`, which OpenFace gives as 0..5, as 0..1. A picture's file has no frames but faces, of
-    which the surest is row 0.
+    row: makes one of a line, such as `units`. A picture's file has no frames but faces, of which
+    the surest is row 0.
     """
     with path.open(newline="") as file:
         reader = csv.reader(file, skipinitialspace=True)
@@ -130,17 +149,22 @@ def read_csv(path: Path) -> Rows:
         lines = [dict(zip(names, values, strict=False)) for values in reader if values]
     try:
         if "frame" in names:
-            return {int(x["frame"]) - 1: _row(x) for x in lines if float(x["success"]) == 1}
+            return {int(x["frame"]) - 1: row(x) for x in lines if float(x["success"]) == 1}
         surest = sorted(lines, key=lambda x: float(x["confidence"]))[-1:]
-        return dict(enumerate(map(_row, surest)))
+        return dict(enumerate(map(row, surest)))
     except (KeyError, ValueError) as error:
         raise ClipError(f"OpenFace's {path.name} has a missing or bad column: {error}") from error
 
 
-def _row(line: Mapping[str, str]) -> np.ndarray:
-    presences = [float(line[f"AU{au:02d}_c"]) for au in AUS]
-    intensities = [float(line[f"AU{au:02d}_r"]) / TOP_INTENSITY for au in AUS]
-    row = np.array(presences + intensities, np.float32)
+def units(line: Mapping[str, str]) -> np.ndarray:
+    """The presences `AUxx_c` of the units in `AUS`, then their intensities `AUxx_r`, of 0..1."""
+    found = _values(line, [f"AU{au:02d}_{kind}" for kind in "cr" for au in AUS])
+    found[len(AUS) :] /= TOP_INTENSITY
+    return found.astype(np.float32).clip(0, 1)
+
+
+def _values(line: Mapping[str, str], names: Iterable[str]) -> np.ndarray:
+    row = np.array([float(line[name]) for name in names])
     if not np.isfinite(row).all():
         raise ValueError("not a number")
-    return row.clip(0, 1)
+    return row

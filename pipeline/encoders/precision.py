@@ -30,14 +30,18 @@ def lowered(network: Any, precision: Precision) -> Any:
     text more than it saves. Kernels over pictures lie channels last, as fast ones take them.
     """
     import torch
+    from torch import nn
 
     if precision == FULL:
         return network
     for module in network.modules():
-        if isinstance(module, torch.nn.Linear | torch.nn.Conv1d | torch.nn.Conv2d):
+        if isinstance(module, nn.Linear | nn.Conv1d | nn.Conv2d | nn.Conv3d):
             for parameter in module.parameters(recurse=False):
                 parameter.data = parameter.data.to(torch.bfloat16)
-    return network.to(memory_format=torch.channels_last)
+    for parameter in network.parameters():
+        if parameter.ndim == 4:  # torch refuses the whole network where it has kernels over time
+            parameter.data = parameter.data.to(memory_format=torch.channels_last)
+    return network
 
 
 def as_floats(values: torch.Tensor) -> Any:

@@ -15,6 +15,17 @@ from pipeline.weights.registry import load_once
 
 WORD = re.compile(r"\w+(?:['’-]\w+)*|[^\w\s]")  # marks stand alone: they carry sentiment
 
+_LETTER = rf"(?:(?!{HAN.pattern})\w)"
+SPOKEN = re.compile(rf"{HAN.pattern}|{_LETTER}+(?:['’-]{_LETTER}+)*")
+
+
+def spoken(text: str) -> list[tuple[int, int]]:
+    """Where the words of a text begin and end that are heard: of no marks.
+
+    A Chinese character, which is a syllable, is a word of its own.
+    """
+    return [found.span() for found in SPOKEN.finditer(text)]
+
 
 def words(text: str) -> list[str]:
     """The words and marks of a text; Chinese, which has no spaces, is segmented by jieba.

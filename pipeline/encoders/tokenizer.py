@@ -57,6 +57,12 @@ class Tokenizer(Protocol):
     def spelled(self, text: str) -> list[str]:
         """What each of those tokens stands for, to be read by people."""
 
+    def places(self, text: str) -> list[tuple[int, int]]:
+        """Which characters of the text each of them is, from one up to another; none: a special.
+
+        Raises UserError where the tokenizer can't tell.
+        """
+
 
 class CheckpointTokenizer:
     """The tokenizer that comes with a checkpoint."""
@@ -91,6 +97,17 @@ class CheckpointTokenizer:
 
     def spelled(self, text: str) -> list[str]:
         return list(self._tokenizer.convert_ids_to_tokens(self.tokens(text).ids))
+
+    def places(self, text: str) -> list[tuple[int, int]]:
+        if not self._tokenizer.is_fast:
+            raise UserError(
+                f"weights {self._weights.id!r}: their tokenizer does not tell which characters a "
+                "token is, which `sampling: words` needs; name others, or fetch tokenizer.json"
+            )
+        with self._lock:
+            given = {"truncation": True, "max_length": self._limit, "verbose": False}
+            found = self._tokenizer(text, return_offsets_mapping=True, **given)
+        return [(start, stop) for start, stop in found["offset_mapping"]]
 
     def require_fit(self, rows: int) -> None:
         """Raise UserError unless the vocabulary can be the one that the network learnt.
@@ -147,6 +164,10 @@ class HashedWords:
     def spelled(self, text: str) -> list[str]:
         return ["[CLS]", *_words(text)[: self.LIMIT - 2], "[SEP]"]
 
+    def places(self, text: str) -> list[tuple[int, int]]:
+        found = [place for _, place in _placed(text)]
+        return [(0, 0), *found[: self.LIMIT - 2], (0, 0)]
+
 
 def spelled(weights: Weights, text: str) -> list[str]:
     """The tokens of a text as these weights see it, the special ones included; no network needed.
@@ -158,12 +179,19 @@ def spelled(weights: Weights, text: str) -> list[str]:
 
 
 def _words(text: str) -> list[str]:
-    """Words, punctuation and single Chinese characters, as BERT splits them."""
+    return [word for word, _ in _placed(text)]
+
+
+def _placed(text: str) -> list[tuple[str, tuple[int, int]]]:
+    """Words, punctuation and single Chinese characters, as BERT splits them, and where they are."""
+    from tokenizers import PreTokenizedString
     from tokenizers.normalizers import BertNormalizer
     from tokenizers.pre_tokenizers import BertPreTokenizer
 
-    words = BertPreTokenizer().pre_tokenize_str(BertNormalizer().normalize_str(text))
-    return [word for word, _ in words]
+    split = PreTokenizedString(text)
+    split.normalize(BertNormalizer().normalize)
+    BertPreTokenizer().pre_tokenize(split)
+    return [(word, place) for word, place, _ in split.get_splits("original", "char")]
 
 
 def _most_tokens(config: Any) -> float:

@@ -24,6 +24,12 @@ RANDOM_WIDTH = 64
 # In these, convolutions over states see zeros where there is padding, as at the end of a sound.
 MASKING = ("wav2vec2", "hubert", "wavlm", "unispeech", "unispeech-sat")
 W2V_BERT, WHISPER = "wav2vec2-bert", "whisper"
+RANDOM_SHAPE = {
+    "hidden_size": RANDOM_WIDTH, "num_hidden_layers": 2, "num_attention_heads": 4,
+    "intermediate_size": 2 * RANDOM_WIDTH, "conv_dim": (32,) * 7, "conv_bias": True,
+    "feat_extract_norm": "layer", "do_stable_layer_norm": True, "num_conv_pos_embeddings": 16,
+    "num_conv_pos_embedding_groups": 4,
+}  # fmt: skip
 KINDS = (*MASKING, "data2vec-audio", "wav2vec2-conformer", W2V_BERT, WHISPER)
 
 
@@ -80,20 +86,28 @@ def loaded(weights: Weights, device: str, precision: Precision = FULL) -> Networ
 
 
 def _checkpoint(weights: Weights, device: str) -> tuple[Any, FrontEnd]:
-    kind = huggingface.config(weights, *KINDS)["model_type"]
+    huggingface.config(weights, *KINDS)
     # The mask embedding stands in for masked frames in training alone.
     model = huggingface.network("AutoModel", weights, device, optional=["masked_spec_embed"])
     # The library calls torch so in every pass of a WavLM; no user can act on it.
     warnings.filterwarnings("ignore", "Support for mismatched key_padding_mask", UserWarning)
+    front = front_end(weights, model.config)
+    return (model.get_encoder() if model.config.model_type == WHISPER else model), front
+
+
+def front_end(weights: Weights, config: Any) -> FrontEnd:
+    """What the network with that config is given of a sound; UserError for sound at other rates."""
+    if weights.random:
+        return _waveform(config, huggingface.named("Wav2Vec2FeatureExtractor")(do_normalize=True))
     extractors = {W2V_BERT: "SeamlessM4TFeatureExtractor", WHISPER: "WhisperFeatureExtractor"}
-    name = extractors.get(kind, "Wav2Vec2FeatureExtractor")
+    name = extractors.get(config.model_type, "Wav2Vec2FeatureExtractor")
     extractor = huggingface.from_pretrained(name, weights)
     huggingface.require_rate(weights, extractor.sampling_rate)
-    if kind == W2V_BERT:
-        return model, MelFrames(extractor, masks=not model.config.add_adapter)
-    if kind == WHISPER:
-        return model.get_encoder(), MelWindows(extractor, model.config.max_source_positions)
-    return model, _waveform(model.config, extractor)
+    if config.model_type == W2V_BERT:
+        return MelFrames(extractor, masks=not config.add_adapter)
+    if config.model_type == WHISPER:
+        return MelWindows(extractor, config.max_source_positions)
+    return _waveform(config, extractor)
 
 
 def _waveform(config: Any, normaliser: Any) -> Waveform:
@@ -107,19 +121,5 @@ def _waveform(config: Any, normaliser: Any) -> Waveform:
 
 
 def _random(weights: Weights, device: str) -> tuple[Any, FrontEnd]:
-    model = random_transformer(
-        "Wav2Vec2Model",
-        device,
-        hidden_size=RANDOM_WIDTH,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        intermediate_size=2 * RANDOM_WIDTH,
-        conv_dim=(32,) * 7,
-        conv_bias=True,
-        feat_extract_norm="layer",
-        do_stable_layer_norm=True,
-        num_conv_pos_embeddings=16,
-        num_conv_pos_embedding_groups=4,
-    )
-    normaliser = huggingface.named("Wav2Vec2FeatureExtractor")(do_normalize=True)
-    return model, _waveform(model.config, normaliser)
+    model = random_transformer("Wav2Vec2Model", device, **RANDOM_SHAPE)
+    return model, front_end(weights, model.config)

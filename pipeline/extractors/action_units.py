@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import numpy as np
@@ -13,15 +14,16 @@ from pipeline.encoders import action_units, openface
 from pipeline.encoders.action_units import HUB, LANDMARKS_FILE
 from pipeline.encoders.engine import TORCH, Engine
 from pipeline.encoders.face_signals import FIELDS, Group, in_order
-from pipeline.encoders.openface import AUS
+from pipeline.encoders.openface_columns import AUS
 from pipeline.encoders.precision import Precision
 from pipeline.errors import ClipError
 from pipeline.faces.chip import Crop, chips, square, stretched
 from pipeline.io.hashing import of_json
-from pipeline.stage.extractor import Extractor
+from pipeline.stage.about import About
 from pipeline.stage.field import Field
 from pipeline.stage.result import ClipInputs, ClipResult
 from pipeline.stage.settings import StageSettings, by_content, code, runtime, unless_default
+from pipeline.stage.words import OF_FACES, SampledExtractor
 from pipeline.system.device import Device, device_of
 from pipeline.weights.resolve import Source, Weights, find
 
@@ -32,7 +34,7 @@ CROP: dict[str, Crop] = {
     "xgb": stretched, "svm": stretched, "multitask": square, "openface": square,
 }  # fmt: skip
 CLIPS = 4  # that py-feat judges together: their pictures are 25 MB
-OF_ALL = {"backend", "device"}
+OF_ALL = {"backend", "sampling", "device"}
 OF_PY_FEAT = OF_ALL | {"weights", "revision", "file", "threshold"}
 OF_CLASSIFIERS = OF_PY_FEAT | {"landmark_weights", "landmark_revision", "trusted_sha256"}
 MEANT_FOR = {
@@ -43,7 +45,7 @@ MEANT_FOR = {
 }
 
 
-class ActionUnits(Extractor):
+class ActionUnits(SampledExtractor):
     """17 presences, 0 or 1, then 17 intensities of 0..1, of the units in `AUS`, for every face.
 
     py-feat knows how sure it is that a unit is there and nothing of its strength: its intensities
@@ -63,11 +65,25 @@ class ActionUnits(Extractor):
     """
 
     version = 2
+    about = About(
+        "Action units",
+        "AUs",
+        "visual",
+        channel=2,
+        panel="units",
+        licences={
+            "py-feat/face_multitask_v2": "for research, not commercial (py-feat's PYFEAT-V2.md)",
+            "py-feat/mobilefacenet": "none stated (py-feat's PYFEAT-V1.md)",
+            "py-feat/svm_au": "MIT, beside the terms of its data (py-feat's PYFEAT-V1.md)",
+            "py-feat/xgb_au": "MIT, beside the terms of its data (py-feat's PYFEAT-V1.md)",
+        },
+    )
     takes = {
         "frames": Field(("frame", "height", "width", 3), "uint8", ragged=True),
         "times": Field(("step",), "float64", unit="s"),
         "boxes": Field(("step", 4), "float32", unit="px"),
     }
+    with_words = OF_FACES
 
     class Settings(StageSettings):
         backend: Literal["multitask", "xgb", "svm", "openface"] = "multitask"
@@ -99,6 +115,10 @@ class ActionUnits(Extractor):
 
         threshold: float = PydanticField(0.5, gt=0, lt=1)
         """Confidence above which a unit counts as present."""
+
+        sampling: Literal["uniform", "words"] = unless_default("uniform")
+        """A step for each face that `faces` picked, or the mean of those in each word, which the
+        stage `alignment` that it needs finds."""
 
         precision: Precision = unless_default("float32")
         """Precision of `multitask`; bfloat16 is mostly faster and slightly less accurate."""
@@ -155,8 +175,16 @@ class ActionUnits(Extractor):
         seen = [self._chips(inputs) for inputs in batch]
         clips = [faces for faces in seen if not isinstance(faces, ClipError)]
         judged = iter(self._judged(clips) if clips else [])
-        for faces in seen:
-            yield ClipResult.of(faces) if isinstance(faces, ClipError) else next(judged)
+        for inputs, faces in zip(batch, seen, strict=True):
+            if isinstance(faces, ClipError):
+                yield ClipResult.of(faces)
+            else:
+                yield self._in_steps(next(judged), inputs)
+
+    def _in_steps(self, of_faces: ClipResult, inputs: ClipInputs) -> ClipResult:
+        at_s = inputs.rows.get("times")
+        rows = {n: self.in_steps(row, inputs, at_s) for n, row in of_faces.rows.items()}
+        return replace(of_faces, rows=rows, length=len(next(iter(rows.values()), ())))
 
     def _chips(self, inputs: ClipInputs) -> np.ndarray | ClipError:
         rows = inputs.rows

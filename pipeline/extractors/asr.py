@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from pipeline.dataset.clip import Clip
 from pipeline.encoders import whisper
+from pipeline.stage.about import About
 from pipeline.stage.extractor import Extractor
 from pipeline.stage.field import SAMPLES, Field
 from pipeline.stage.result import ClipInputs, ClipResult
@@ -25,6 +26,9 @@ class Asr(Extractor):
     """
 
     version = 1
+    about = About(
+        "Recognised speech", panel="transcript", licences={"openai/whisper-small": "Apache 2.0"}
+    )
     reads = frozenset({"text"})
     takes = {"samples": SAMPLES}
     uses_steps = False

@@ -14,6 +14,7 @@ from pipeline.dataset.clip import Clip
 from pipeline.errors import ClipError, MissingModalityError
 from pipeline.media.limits import SOUND_LIMIT_GB, SOUND_LIMIT_S
 from pipeline.media.waveform import RATE_HZ, SILENCE, normalised, placed, resampled
+from pipeline.stage.about import About
 from pipeline.stage.extractor import Extractor
 from pipeline.stage.field import SAMPLES, Field
 from pipeline.stage.result import ClipInputs, ClipResult
@@ -31,6 +32,7 @@ class Audio(Extractor):
     """
 
     version = 2
+    about = About("Audio", panel="sound")
     reads = frozenset({"video", "audio"})
     uses_steps = False
 

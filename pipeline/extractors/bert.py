@@ -5,16 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import numpy as np
+
 from pipeline.encoders import bert, huggingface
 from pipeline.encoders.layers import Layer
 from pipeline.encoders.precision import Precision
 from pipeline.encoders.tokenizer import Tokenizer, Tokens
 from pipeline.errors import ClipError, UserError
-from pipeline.stage.extractor import Extractor
+from pipeline.stage.about import About
 from pipeline.stage.field import Field
 from pipeline.stage.result import ClipInputs, ClipResult
 from pipeline.stage.settings import StageSettings, by_content, runtime, unless_default
-from pipeline.stage.steps import Sampling, to_steps
 from pipeline.stage.transcript import (
     TRANSCRIPT,
     UNKNOWN,
@@ -22,12 +23,13 @@ from pipeline.stage.transcript import (
     unknown_share,
     whole_characters,
 )
+from pipeline.stage.words import OF_TEXT, Sampled, SampledExtractor
 from pipeline.system.device import Device, device_of
 from pipeline.weights.repository import TEXT
 from pipeline.weights.resolve import Source, Weights, find
 
 
-class Bert(Extractor):
+class Bert(SampledExtractor):
     """One row a token, the special tokens included, sampled to `steps`.
 
     `weights` may be any text encoder that transformers has: see docs/encoders.md. Texts beyond the
@@ -36,8 +38,16 @@ class Bert(Extractor):
     """
 
     version = 3
+    about = About(
+        "Text features",
+        modality="text",
+        channel=1,
+        panel="tokens",
+        licences={"bert-base-chinese": "Apache 2.0", "bert-base-uncased": "Apache 2.0"},
+    )
     reads = frozenset({"text"})
     may_take = {"transcript": TRANSCRIPT}
+    with_words = OF_TEXT
 
     class Settings(StageSettings):
         weights: str = by_content("bert-base-uncased")
@@ -46,8 +56,9 @@ class Bert(Extractor):
         revision: str | None = by_content(None)
         """Commit, branch or tag on the hub; null for the latest."""
 
-        sampling: Sampling = "uniform"
-        """How longer sequences are reduced to `steps`: rows picked evenly, or means of windows."""
+        sampling: Sampled = "uniform"
+        """How tokens become `steps`: picked evenly, means of equal windows, or means of those of a
+        word, which the stage `alignment` that it needs finds."""
 
         layer: Layer = unless_default("last")
         """Which hidden states: `last`, the number of a layer as transformers counts them (0 is
@@ -86,11 +97,12 @@ class Bert(Extractor):
         texts = [_tokens(network.tokenizer, inputs) for inputs in batch]
         told = [text for text in texts if isinstance(text, Tokens)]
         states = iter(network.states(told, settings.layer, settings.batch_size))
-        for text in texts:
+        for inputs, text in zip(batch, texts, strict=True):
             if isinstance(text, ClipError):
                 yield ClipResult.of(text)
                 continue
-            rows = to_steps(next(states), settings.sampling, self.steps)
+            at = _places(network.tokenizer, inputs) if self.sampling == "words" else None
+            rows = self.in_steps(next(states), inputs, at)
             found = {"features": rows, "unknown": unknown_share(text.unknown, text.own)}
             yield ClipResult.ok(found, len(rows), text.note, text.doubt)
 
@@ -100,3 +112,7 @@ def _tokens(tokenizer: Tokenizer, inputs: ClipInputs) -> Tokens | ClipError:
         return tokenizer.tokens(whole_characters(text_of(inputs)))
     except ClipError as error:
         return error
+
+
+def _places(tokenizer: Tokenizer, inputs: ClipInputs) -> np.ndarray:
+    return np.array(tokenizer.places(whole_characters(text_of(inputs))))

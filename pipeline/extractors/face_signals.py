@@ -10,6 +10,7 @@ from pydantic import AfterValidator
 from pydantic import Field as PydanticField
 
 from pipeline.encoders.face_signals import FIELDS, Group, in_order
+from pipeline.stage.about import About
 from pipeline.stage.extractor import Extractor
 from pipeline.stage.field import Field
 from pipeline.stage.result import ClipInputs, ClipResult
@@ -23,6 +24,7 @@ class FaceSignals(Extractor):
     """
 
     version = 1
+    about = About("Face signals", modality="visual")
     takes = FIELDS
 
     class Settings(StageSettings):

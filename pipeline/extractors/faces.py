@@ -20,6 +20,8 @@ from pipeline.faces.quality import Levels, Quality
 from pipeline.faces.scene_cuts import SceneCuts
 from pipeline.faces.tracker import Tracker
 from pipeline.faces.windows import windows
+from pipeline.media.limits import SEARCH_LIMIT_GPX, SearchLimit
+from pipeline.stage.about import About
 from pipeline.stage.extractor import Extractor
 from pipeline.stage.field import Field
 from pipeline.stage.result import ClipInputs, ClipResult
@@ -51,6 +53,7 @@ class Faces(Extractor):
     """
 
     version = 3
+    about = About("Faces", panel="faces", licences={"facenet-pytorch/mtcnn": "MIT"})
     takes = {"frames": Field(("frame", "height", "width", 3), "uint8", ragged=True)}
 
     class Settings(StageSettings):
@@ -80,6 +83,10 @@ class Faces(Extractor):
 
         doubt: Levels = runtime(Levels())
         """Levels beyond which a clip is doubtful; checked when it is extracted, not later."""
+
+        search_limit_gpx: float = runtime(SEARCH_LIMIT_GPX, gt=0)
+        """Most that all of MTCNN looks at in one clip, its image pyramids included, in gigapixels;
+        what needs more fails."""
 
         batch_frames: int = runtime(16, ge=1)
         """Frames of a clip that are decoded and processed together."""
@@ -158,6 +165,7 @@ class Faces(Extractor):
             frames,
             windows(frames, settings.detect_every, settings.batch_frames, cuts),
             Tracker(settings.min_iou, settings.max_gap_s, keep=settings.relink),
+            SearchLimit(settings.search_limit_gpx, inputs.clip.video or ""),
         )
 
     def _result(self, clip: ClipFaces) -> ClipResult:

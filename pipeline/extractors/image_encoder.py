@@ -11,10 +11,11 @@ from pydantic import PositiveFloat, model_validator
 
 from pipeline.encoders.precision import Precision
 from pipeline.faces.align import SIZE_PX
-from pipeline.stage.extractor import Extractor
+from pipeline.stage.about import About
 from pipeline.stage.field import Field
 from pipeline.stage.result import ClipInputs, ClipResult
 from pipeline.stage.settings import StageSettings, by_content, runtime, unless_default
+from pipeline.stage.words import OF_FACES, SampledExtractor
 from pipeline.system.device import Device, device_of
 from pipeline.weights.repository import PICTURE
 from pipeline.weights.resolve import Source, Weights, find
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 Rgb = tuple[float, float, float]
 
 
-class ImageEncoder(Extractor):
+class ImageEncoder(SampledExtractor):
     """One vector of a picture encoder for every face, prepared as its checkpoint's config says.
 
     The checkpoint's config.json tells whose it is: timm's has an `architecture`, transformers' a
@@ -39,7 +40,13 @@ class ImageEncoder(Extractor):
     """
 
     version = 1
+    about = About(
+        "Face features",
+        modality="visual",
+        licences={"openai/clip-vit-base-patch32": "MIT (OpenAI's repository)"},
+    )
     takes = {"images": Field(("step", SIZE_PX, SIZE_PX, 3), "uint8")}
+    with_words = OF_FACES
 
     class Settings(StageSettings):
         weights: str = by_content("openai/clip-vit-base-patch32")
@@ -76,6 +83,10 @@ class ImageEncoder(Extractor):
         std: tuple[PositiveFloat, PositiveFloat, PositiveFloat] | None = None
         """What red, green and blue are divided by then."""
 
+        sampling: Literal["uniform", "words"] = unless_default("uniform")
+        """A step for each face that `faces` picked, or the mean of those in each word, which the
+        stage `alignment` that it needs finds."""
+
         precision: Precision = unless_default("float32")
         """Precision of matrix products; bfloat16 is mostly faster and slightly less accurate."""
 
@@ -108,7 +119,8 @@ class ImageEncoder(Extractor):
 
     def extract(self, batch: Sequence[ClipInputs]) -> Iterator[ClipResult]:
         for inputs in batch:
-            rows = self.features(inputs.rows["images"])
+            faces = self.features(inputs.rows["images"])
+            rows = self.in_steps(faces, inputs, inputs.rows.get("times"))
             yield ClipResult.ok({"features": rows}, length=len(rows))
 
     def features(self, faces: np.ndarray) -> np.ndarray:

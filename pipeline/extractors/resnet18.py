@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from pydantic import Field as PydanticField
@@ -14,10 +15,11 @@ from pipeline.encoders import imagenet
 from pipeline.encoders.engine import TORCH, Engine
 from pipeline.encoders.precision import Precision
 from pipeline.faces.align import SIZE_PX
-from pipeline.stage.extractor import Extractor
+from pipeline.stage.about import About
 from pipeline.stage.field import Field
 from pipeline.stage.result import ClipInputs, ClipResult
 from pipeline.stage.settings import StageSettings, by_content, runtime, unless_default
+from pipeline.stage.words import OF_FACES, SampledExtractor
 from pipeline.system.device import Device, device_of
 from pipeline.weights.checkpoint import find_file
 from pipeline.weights.repository import Wanted
@@ -27,14 +29,24 @@ WIDTH = 512
 CHECKPOINTS = Wanted((("*.safetensors",), ("*.pth", "*.pt", "*.bin")))
 
 
-class Resnet18(Extractor):
+class Resnet18(SampledExtractor):
     """The pooled last feature map of torchvision's ResNet18 for every face.
 
     Source: He et al. 2016; Zhu and Yu, section IV-A, use one trained on AffectNet.
     """
 
     version = 1
+    about = About(
+        "Face features",
+        "ResNet18",
+        "visual",
+        channel=1,
+        licences={
+            "imagenet": "BSD 3-clause (torchvision); ImageNet's pictures are for research",
+        },
+    )
     takes = {"images": Field(("step", SIZE_PX, SIZE_PX, 3), "uint8")}
+    with_words = OF_FACES
 
     class Settings(StageSettings):
         weights: str = by_content(imagenet.ID)
@@ -49,6 +61,10 @@ class Resnet18(Extractor):
 
         input_px: int = PydanticField(224, ge=32, le=1024)
         """Faces are resized to this square; 224 is what ResNets are trained on."""
+
+        sampling: Literal["uniform", "words"] = unless_default("uniform")
+        """A step for each face that `faces` picked, or the mean of those in each word, which the
+        stage `alignment` that it needs finds."""
 
         precision: Precision = unless_default("float32")
         """Precision of matrix products; bfloat16 is mostly faster and slightly less accurate."""
@@ -89,8 +105,9 @@ class Resnet18(Extractor):
         faces = [inputs.rows["images"] for inputs in batch]
         rows = self.features(np.concatenate(faces))
         ends = np.cumsum([len(images) for images in faces])
-        for part in np.split(rows, ends[:-1]):
-            yield ClipResult.ok({"features": part}, length=len(part))
+        for inputs, part in zip(batch, np.split(rows, ends[:-1]), strict=True):
+            steps = self.in_steps(part, inputs, inputs.rows.get("times"))
+            yield ClipResult.ok({"features": steps}, length=len(steps))
 
     def features(self, faces: np.ndarray) -> np.ndarray:
         """uint8 rgb `faces` [n, 112, 112, 3] to float32 [n, 512]."""

@@ -10,19 +10,27 @@ from pipeline.encoders import word_vectors
 from pipeline.encoders.segment import words
 from pipeline.encoders.word_vectors import RANDOM_WIDTH, Layout, Vectors
 from pipeline.errors import ClipError, MissingModalityError
-from pipeline.stage.extractor import Extractor
+from pipeline.stage.about import About
 from pipeline.stage.field import Field
 from pipeline.stage.result import ClipInputs, ClipResult
 from pipeline.stage.settings import StageSettings, by_content
-from pipeline.stage.steps import Sampling, to_steps
-from pipeline.stage.transcript import TRANSCRIPT, UNKNOWN, doubt_of, text_of, unknown_share
+from pipeline.stage.steps import to_steps
+from pipeline.stage.transcript import (
+    TRANSCRIPT,
+    UNKNOWN,
+    doubt_of,
+    text_of,
+    unknown_share,
+    whole_characters,
+)
+from pipeline.stage.words import OF_TEXT, Sampled, SampledExtractor
 from pipeline.weights.checkpoint import find_file
 from pipeline.weights.resolve import Source, Weights
 
 FILES = ("*.txt", "*.vec", "*.bin")
 
 
-class Tencent(Extractor):
+class Tencent(SampledExtractor):
     """One row a word, sampled to `steps`.
 
     A word that has no vector, also not in lower case, is given the mean of its characters'; one
@@ -31,8 +39,10 @@ class Tencent(Extractor):
     """
 
     version = 2
+    about = About("Word vectors", modality="text", panel="words")
     reads = frozenset({"text"})
     may_take = {"transcript": TRANSCRIPT}
+    with_words = OF_TEXT
 
     class Settings(StageSettings):
         weights: str = by_content("shibing624/text2vec-word2vec-tencent-chinese")
@@ -44,8 +54,9 @@ class Tencent(Extractor):
         file: str | None = by_content(None)
         """Name of the file, if a folder or repository has several."""
 
-        sampling: Sampling = "uniform"
-        """How longer sequences are reduced to `steps`: rows picked evenly, or means of windows."""
+        sampling: Sampled = "uniform"
+        """How words become `steps`: picked evenly, means of equal windows, or the words that the
+        stage `alignment` finds, which it needs then; those are never segmented anew."""
 
     settings: Settings
 
@@ -69,9 +80,15 @@ class Tencent(Extractor):
         vectors = word_vectors.loaded(self.weights())
         for inputs in batch:
             try:
-                yield self._looked_up(words(text_of(inputs)), vectors)
+                yield self._looked_up(self._said(inputs), vectors)
             except ClipError as error:
                 yield ClipResult.of(error)
+
+    def _said(self, inputs: ClipInputs) -> list[str]:
+        if self.sampling != "words":
+            return words(text_of(inputs))
+        text = whole_characters(text_of(inputs))
+        return [text[start:stop] for start, stop in inputs.rows["word_places"]]
 
     def _looked_up(self, said: Sequence[str], vectors: Vectors) -> ClipResult:
         if not said:
@@ -79,7 +96,7 @@ class Tencent(Extractor):
         known = [word_vectors.of_word(word, vectors) for word in said]
         nothing = np.zeros(vectors.width, np.float32)
         rows = np.stack([nothing if vector is None else vector for vector in known])
-        rows = to_steps(rows, self.settings.sampling, self.steps)
+        rows = to_steps(rows, "mean" if self.sampling == "mean" else "uniform", self.steps)
         unknown = sum(vector is None for vector in known)
         note = f"{unknown} of {len(known)} words have no vector" if unknown else ""
         found = {"features": rows, "unknown": unknown_share(unknown, len(known))}

@@ -10,17 +10,17 @@ from pipeline.encoders import wav2vec2
 from pipeline.encoders.layers import Layer
 from pipeline.encoders.precision import Precision
 from pipeline.media.waveform import RATE_HZ
-from pipeline.stage.extractor import Extractor
+from pipeline.stage.about import About
 from pipeline.stage.field import SAMPLES, Field
 from pipeline.stage.result import ClipInputs, ClipResult
 from pipeline.stage.settings import StageSettings, by_content, runtime, unless_default
-from pipeline.stage.steps import Sampling, to_steps
+from pipeline.stage.words import OF_SOUND, Sampled, SampledExtractor, parts_s
 from pipeline.system.device import Device, device_of
 from pipeline.weights.repository import SOUND
 from pipeline.weights.resolve import Source, Weights, find
 
 
-class Wav2vec2(Extractor):
+class Wav2vec2(SampledExtractor):
     """One row a frame (20 ms), sampled to `steps`; normalised as the checkpoint was trained.
 
     `weights` may be a Wav2Vec2, HuBERT, WavLM, w2v-BERT, Whisper …: see docs/encoders.md.
@@ -31,7 +31,20 @@ class Wav2vec2(Extractor):
     """
 
     version = 1
+    about = About(
+        "Audio features",
+        "Wav2Vec2",
+        "audio",
+        channel=2,
+        licences={
+            "audeering/wav2vec2-large-robust-12-ft-emotion-msp-dim": (
+                "CC BY-NC-SA 4.0, not commercial"
+            ),
+            "facebook/wav2vec2-base": "Apache 2.0",
+        },
+    )
     takes = {"samples": SAMPLES}
+    with_words = OF_SOUND
 
     class Settings(StageSettings):
         weights: str = by_content("audeering/wav2vec2-large-robust-12-ft-emotion-msp-dim")
@@ -40,8 +53,9 @@ class Wav2vec2(Extractor):
         revision: str | None = by_content(None)
         """Commit, branch or tag on the hub; null for the latest."""
 
-        sampling: Sampling = "uniform"
-        """How longer sequences are reduced to `steps`: rows picked evenly, or means of windows."""
+        sampling: Sampled = "uniform"
+        """How rows become `steps`: picked evenly, means of equal windows, or means of words, which
+        the stage `alignment` that it needs finds."""
 
         window_s: float = PydanticField(60.0, ge=1.0)
         """Longer audio is processed in windows of this many seconds, so that memory stays
@@ -77,6 +91,8 @@ class Wav2vec2(Extractor):
         network = wav2vec2.loaded(self.weights(), device_of(settings.device), settings.precision)
         sounds = [inputs.rows["samples"] for inputs in batch]
         window = round(settings.window_s * RATE_HZ)
-        for frames in network.states(sounds, window, settings.layer, settings.batch_size):
-            rows = to_steps(frames, settings.sampling, self.steps)
+        found = network.states(sounds, window, settings.layer, settings.batch_size)
+        for inputs, frames in zip(batch, found, strict=True):
+            heard_s = parts_s(len(frames), len(inputs.rows["samples"]))
+            rows = self.in_steps(frames, inputs, heard_s + inputs.rows.get("late_s", 0.0))
             yield ClipResult.ok({"features": rows}, length=len(rows))

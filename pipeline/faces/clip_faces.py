@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from pipeline.errors import ClipError
 from pipeline.faces.align import align
@@ -11,7 +12,11 @@ from pipeline.faces.quality import inside
 from pipeline.faces.tracker import Face, Tracker
 from pipeline.faces.windows import Window
 from pipeline.media import Frames
+from pipeline.media.limits import SearchLimit
 from pipeline.system.spans import span
+
+if TYPE_CHECKING:
+    from pipeline.faces.keyframes import Found
 
 
 class ClipFaces:
@@ -19,9 +24,12 @@ class ClipFaces:
 
     window: Window
 
-    def __init__(self, frames: Frames, windows: Iterator[Window], tracker: Tracker) -> None:
+    def __init__(
+        self, frames: Frames, windows: Iterator[Window], tracker: Tracker, limit: SearchLimit
+    ) -> None:
         self.frames = frames
         self.tracker = tracker
+        self.limit = limit
         self.with_face = self.without_face = 0
         self.last_seen: Detections | None = None
         self.error: ClipError | None = None
@@ -31,6 +39,7 @@ class ClipFaces:
     def advance(self) -> bool:
         """Go on to the next window; False at the end, or where something is wrong with the clip."""
         try:
+            self.limit.require()
             self.window = next(self._windows)
         except StopIteration:
             return False
@@ -39,8 +48,10 @@ class ClipFaces:
             return False
         return True
 
-    def follow(self, found: Sequence[Detections]) -> None:
+    def follow(self, search: Found) -> None:
         """Take in the faces of each frame of the window."""
+        found = search.faces
+        self.limit.searched_px += search.searched_px
         self.last_seen = found[-1]
         for i in range(self.window.follows, len(found)):
             time_s, rgb = self.window.frames[i]

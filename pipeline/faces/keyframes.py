@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import NamedTuple
 
 import numpy as np
 
@@ -24,6 +25,13 @@ from pipeline.faces.windows import Window
 SURE, NEAR_IOU = 0.9, 0.7
 
 
+class Found(NamedTuple):
+    """The faces of each frame of a window; searched_px: what the cascade looked at for them."""
+
+    faces: list[Detections]
+    searched_px: int
+
+
 @dataclass(frozen=True)
 class KeyFrameDetector:
     """The cascade on key frames, O-Net on the frames between them.
@@ -34,9 +42,7 @@ class KeyFrameDetector:
     cascade: Detector
     min_iou: float
 
-    def detect(
-        self, windows: Sequence[Window], before: Sequence[Detections | None]
-    ) -> list[list[Detections]]:
+    def detect(self, windows: Sequence[Window], before: Sequence[Detections | None]) -> list[Found]:
         """The faces of every frame of windows of different clips, in few batches over them all.
 
         before: what was found in the last frame of the window before, where a window follows one.
@@ -45,7 +51,10 @@ class KeyFrameDetector:
         while any(work.wanted for work in works):
             self._find(works)
             self._carry(works)
-        return [[work.found[i] for i in range(len(work.window.frames))] for work in works]
+        return [
+            Found([work.found[i] for i in range(len(work.window.frames))], work.searched_px)
+            for work in works
+        ]
 
     def _find(self, works: Sequence[_Work]) -> None:
         """The cascade on the key frames that are new."""
@@ -53,6 +62,7 @@ class KeyFrameDetector:
         faces = self.cascade.detect([work.image(i) for work, i in wanted])
         for (work, i), found in zip(wanted, faces, strict=True):
             work.found[i] = found
+            work.searched_px += self.cascade.searched_px(work.image(i).shape[:2])
             work.wanted = []
 
     def _carry(self, works: Sequence[_Work]) -> None:
@@ -106,6 +116,7 @@ class _Work:
     def __init__(self, window: Window, before: Detections | None) -> None:
         self.window = window
         self.found: dict[int, Detections] = {}
+        self.searched_px = 0
         if window.follows and before is not None:
             self.found[0] = before
         self.wanted = [i for i in window.keys if i not in self.found]

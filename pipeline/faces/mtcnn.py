@@ -130,6 +130,10 @@ class Detector:
             factor, side = factor * self.factor, side * self.factor
         return scales
 
+    def searched_px(self, size: tuple[int, int]) -> int:
+        """What `detect` looks at in an image of this height and width: itself and its pyramid."""
+        return size[0] * size[1] + sum(scale.height * scale.width for scale in self.scales(size))
+
     def _proposed(self, integrals: IntegralImages) -> Boxes:
         """P-Net over the pyramid: square boxes."""
         scales = self.scales(integrals.size)

@@ -20,7 +20,8 @@ class Bundle:
     """Clips with what they have of each modality.
 
     features: `visual`, `audio`, `text`, float32 [clips, steps, width], zero where padded and where
-    a clip has none. lengths: int64 [clips] each. channels: the stages that make them up.
+    a clip has none. lengths: int64 [clips] each. channels: the stages that make them up. by_word:
+    whether a step is the same word in all of them.
     """
 
     name: str
@@ -30,6 +31,7 @@ class Bundle:
     lengths: Mapping[str, np.ndarray]
     channels: Mapping[str, Sequence[str]]
     provenance: Mapping[str, Any]
+    by_word: bool = False
 
     def where(self, kept: Sequence[bool]) -> Bundle:
         """The clips for which `kept` is True."""

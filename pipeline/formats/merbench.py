@@ -20,6 +20,7 @@ from pipeline.formats.pickled_split import PickledSplit
 from pipeline.io import pickle_io
 from pipeline.io.file_digests import FileDigests
 from pipeline.messages import one_line
+from pipeline.stage.about import MODALITIES
 from pipeline.stage.transcript import whole_characters
 from pipeline.system.process import allow_long_csv_fields
 
@@ -27,7 +28,6 @@ FORMAT = "merbench"
 LABELS, TRANSCRIPTS, FEATURES = "label.npz", "transcription-engchi-polish.csv", "features"
 CORPORA = {"train": "train_corpus", "valid": "val_corpus", "test": "test_corpus"}
 COLUMNS = {"zh": "chinese", "en": "english"}
-MODALITIES = ("visual", "audio", "text")
 MOST_LABEL_BYTES = 1 << 28  # of one split's labels unpacked; 100,000 clips are 5 MB
 
 # ---- reading -----------------------------------------------------------------------------------

@@ -59,7 +59,8 @@ def write(bundle: Bundle, path: Path, text_bert: np.ndarray | None = None) -> No
     [n, steps, width]; `audio_lengths`, `vision_lengths` as lists of int, at least 1, as its models
     pack sequences by them; `classification_labels` int64 [n] (0, 1, 2), `regression_labels` float32
     [n], and `regression_labels_T`, `_A`, `_V` where every clip has all three. text_bert: int64
-    [n, 3, tokens]: ids, mask, segments.
+    [n, 3, tokens]: ids, mask, segments. Where steps are words it is one of MMSA's aligned files,
+    which have no lengths.
     """
     for modality in ("visual", "audio", "text"):
         if modality not in bundle.features:
@@ -75,7 +76,10 @@ def write(bundle: Bundle, path: Path, text_bert: np.ndarray | None = None) -> No
 def _fields(bundle: Bundle, name: str, text_bert: np.ndarray | None) -> dict[str, Any]:
     rows = [number for number, clip in enumerate(bundle.clips) if clip.split == name]
     clips = [bundle.clips[number] for number in rows]
-    lengths = {m: bundle.lengths[m][rows].clip(min=1).tolist() for m in ("audio", "visual")}
+    lengths = {
+        f"{field}_lengths": bundle.lengths[modality][rows].clip(min=1).tolist()
+        for field, modality in (("audio", "audio"), ("vision", "visual"))
+    }
     labels = np.array([clip.label for clip in clips], np.float32)
     classes = 1 + np.sign(labels).astype(np.int64)
     # An array comes first: `pickle_io.dumps` counts on it.
@@ -95,8 +99,7 @@ def _fields(bundle: Bundle, name: str, text_bert: np.ndarray | None) -> dict[str
         "annotations": [
             clip.annotation or ANNOTATIONS[k] for clip, k in zip(clips, classes, strict=True)
         ],
-        "audio_lengths": lengths["audio"],
-        "vision_lengths": lengths["visual"],
+        **({} if bundle.by_word else lengths),
     }
 
 
@@ -112,18 +115,20 @@ def _of_modalities(clips: Sequence[Clip]) -> dict[str, np.ndarray]:
     }
 
 
-def text_bert(texts: Sequence[str], tokenizer: str, download: bool) -> np.ndarray:
-    """Token ids, mask and segments: int64 [texts, 3, tokens of the longest], padded at the end.
+def text_bert(
+    texts: Sequence[str], tokenizer: str, download: bool, tokens: int | None = None
+) -> np.ndarray:
+    """Token ids, mask and segments: int64 [texts, 3, tokens], padded at the end.
 
-    tokenizer: a BERT's, a folder or a hub id; download: whether it may be fetched. Raises
-    UserError where it can't be loaded.
+    tokenizer: a BERT's, a folder or a hub id; download: whether it may be fetched. tokens: so many
+    a text, by default those of the longest. Raises UserError where it can't be loaded.
     """
     own = huggingface.loaded("AutoTokenizer", tokenizer, f"tokenizer {tokenizer!r}", download)
     rows = own(
         list(texts),
-        padding="longest",
+        padding="max_length" if tokens else "longest",
         truncation=True,
-        max_length=min(MOST_TOKENS, own.model_max_length),
+        max_length=tokens or min(MOST_TOKENS, own.model_max_length),
         return_token_type_ids=True,
         return_tensors="np",
     )

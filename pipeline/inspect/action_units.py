@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pipeline.encoders.openface import AUS
+from pipeline.encoders.openface_columns import AUS
 from pipeline.inspect.stage_result import StageResult
 
 # Source: Ekman and Friesen, Facial Action Coding System, 1978 and 2002.

@@ -40,7 +40,7 @@ def panel(result: StageResult) -> FeaturesPanel:
     return _panel(result, rows, [("All channels", rows)])
 
 
-def mfcc_panel(result: StageResult) -> FeaturesPanel:
+def differences_panel(result: StageResult) -> FeaturesPanel:
     """Coefficients, first and second differences apart: they differ in scale and in meaning."""
     rows = result.rows["features"]
     names = ("Coefficients", "Δ, first difference", "ΔΔ, second difference")

@@ -7,10 +7,20 @@ from dataclasses import dataclass
 from importlib.resources import files
 from typing import Any
 
+from pipeline.dag.stage import built_in
 from pipeline.dataset.clip import Clip
+from pipeline.errors import UserError
 from pipeline.html import templates
 from pipeline.html.numbers import plain
-from pipeline.inspect import action_units, faces, features, sound, tokens, transcript
+from pipeline.inspect import (
+    action_units,
+    alignment,
+    faces,
+    features,
+    sound,
+    tokens,
+    transcript,
+)
 from pipeline.inspect.provenance import provenance
 from pipeline.inspect.stage_result import StageResult, results_of, row_number
 from pipeline.stage.result import OK
@@ -18,25 +28,39 @@ from pipeline.store.cache import Cache
 from pipeline.store.clips_table import Row
 from pipeline.weights.random_weights import RANDOM_MARK, random_note
 
-# By extractor; faces and text need more than the stage's own result.
-PANELS: Mapping[str, Callable[[StageResult], object]] = {
-    "action_units": action_units.panel,
-    "audio": sound.panel,
-    "mfcc": features.mfcc_panel,
-    "asr": transcript.panel,
-}
-TITLES = {
-    "faces": "Faces",
-    "resnet18": "Face features",
-    "image_encoder": "Face features",
-    "face_signals": "Face signals",
-    "action_units": "Action units",
-    "audio": "Audio",
-    "mfcc": "MFCC",
-    "wav2vec2": "Audio features",
-    "asr": "Recognised speech",
-    "bert": "Text features",
-    "tencent": "Word vectors",
+
+@dataclass(frozen=True)
+class Beside:
+    """What a panel may need besides its stage's result: all results of the clip, and the clip."""
+
+    found: Sequence[StageResult]
+    row: Row
+    at_s: float | None
+
+    def of_panel(self, name: str) -> StageResult | None:
+        """The first result that is drawn by that panel and has something to draw."""
+        return next((f for f in self.found if f.about.panel == name and f.state == OK), None)
+
+    def heard(self) -> sound.SoundPanel | None:
+        """The clip's sound, drawn."""
+        heard = self.of_panel("sound")
+        return sound.panel(heard) if heard else None
+
+    def text(self, result: StageResult) -> str:
+        """What the stage was given to read."""
+        return transcript.text_for(result, self.found, self.row.clip)
+
+
+# By what an extractor's class calls it.
+PANELS: Mapping[str, Callable[[StageResult, Beside], object]] = {
+    "alignment": lambda result, beside: alignment.panel(result, beside.heard()),
+    "differences": lambda result, _: features.differences_panel(result),
+    "faces": lambda result, beside: faces.panel(result, beside.row, beside.at_s, beside.heard()),
+    "sound": lambda result, _: sound.panel(result),
+    "tokens": lambda result, beside: tokens.panel(result, beside.text(result)),
+    "transcript": lambda result, _: transcript.panel(result),
+    "units": lambda result, _: action_units.panel(result),
+    "words": lambda result, beside: tokens.panel(result, beside.text(result)),
 }
 
 
@@ -64,9 +88,8 @@ def inspect(
     number = row_number(cache.table, id)
     row = cache.table.rows[number]
     found = cache.steadily(lambda: results_of(cache, number, identities))
-    sections = [
-        StageSection(f, _title(f), _panel(f, found, row, at_s), provenance(f, row)) for f in found
-    ]
+    beside = Beside(found, row, at_s)
+    sections = [StageSection(f, _title(f), _panel(f, beside), provenance(f, row)) for f in found]
     return (
         templates(files("pipeline.inspect"))
         .get_template("inspect.html")
@@ -86,24 +109,26 @@ def inspect(
 
 
 def _title(result: StageResult) -> str:
-    """In plain words for the built-in extractors, unless the stage has a name of its own."""
-    is_own = result.stage != result.extractor
-    return result.stage if is_own else TITLES.get(result.extractor, result.stage)
+    """As the extractor's class says, unless the stage has a name of its own."""
+    is_own = result.stage != result.extractor.rpartition(".")[2]
+    return result.stage if is_own else result.about.title or result.stage
 
 
-def _panel(
-    result: StageResult, found: Sequence[StageResult], row: Row, at_s: float | None
-) -> object | None:
+def _panel(result: StageResult, beside: Beside) -> object | None:
     if result.state != OK:
         return None
-    if result.extractor == "faces":
-        heard = next((f for f in found if f.extractor == "audio" and f.state == OK), None)
-        return faces.panel(result, row, at_s, sound.panel(heard) if heard else None)
-    if result.extractor in ("bert", "tencent"):
-        return tokens.panel(result, transcript.text_for(result, found, row.clip))
-    if result.extractor in PANELS:
-        return PANELS[result.extractor](result)
-    return features.panel(result) if result.width and result.length else None
+    drawn = PANELS.get(result.about.panel)
+    if drawn is None:
+        return features.panel(result) if result.width and result.length else None
+    try:
+        return drawn(result, beside)
+    except (KeyError, IndexError, TypeError, ValueError) as error:
+        if result.extractor in built_in():
+            raise
+        raise UserError(
+            f"stage {result.stage!r}: what it wrote can't be drawn as {result.about.panel!r}, the "
+            f"panel that {result.extractor} names ({error!r}); name another"
+        ) from error
 
 
 def _facts(clip: Clip) -> list[tuple[str, str]]:

@@ -9,7 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from pipeline.dag.stage import about
 from pipeline.errors import ChangedError, DamagedError, UserError
+from pipeline.stage.about import About
 from pipeline.stage.field import Field
 from pipeline.stage.result import DOUBTFUL, OK, STALE
 from pipeline.store.cache import Cache, StageView
@@ -53,6 +55,11 @@ class StageResult:
     def extractor(self) -> str:
         """The extractor's name, whatever the stage is called."""
         return str(self.identity["extractor"])
+
+    @property
+    def about(self) -> About:
+        """What the extractor's class says of its features."""
+        return about(self)
 
     @property
     def settings(self) -> Mapping[str, Any]:

@@ -61,7 +61,9 @@ def tokens(result: StageResult, text: str) -> list[Token]:
     Raises UserError where the stage's weights are not here, are others by now, or do not give as
     many steps as were stored.
     """
-    spelled = words(text) if result.extractor == "tencent" else _of_bert(result, text)
+    if result.settings.get("sampling") == "words":
+        raise UserError("a step is a word here; the stage `alignment` tells which")
+    spelled = words(text) if result.about.panel == "words" else _of_bert(result, text)
     sampling = result.settings.get("sampling", "uniform")
     taken = _taken(len(spelled), result.steps or 0, sampling)
     if len(taken) != result.length:

@@ -47,5 +47,5 @@ def _require_unchanged(path: str, then: str | None) -> None:
 def _fps(identity: Mapping[str, Any]) -> float | None:
     """The rate at which the frames came to a stage."""
     upstream = identity.get("upstream", {}).values()
-    rates = [one["settings"].get("fps") for one in upstream if one["extractor"] == "frames"]
+    rates = [one["settings"]["fps"] for one in upstream if "fps" in one["settings"]]
     return next(iter(rates), None)

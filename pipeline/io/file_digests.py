@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import os
 import stat
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 from pipeline.errors import UserError
-from pipeline.io.atomic_write import atomic_write, sweep
+from pipeline.io.digest_memory import CloseStamp, DigestMemory
 from pipeline.io.hashing import of_file, of_json
 from pipeline.io.kernel_file import is_made_up
 from pipeline.io.user_cache import user_cache
@@ -24,7 +22,7 @@ UNREADABLE = "unreadable"
 Stamp = tuple[int, int]  # size in bytes, time of the last write in ns: the same on every machine
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Seen:
     """A file as it was when its digest was taken.
 
@@ -62,20 +60,17 @@ class FileDigests:
     """SHA-256 of files, remembered by path, size, times of change and inode.
 
     A file that changed a moment ago may change again and look the same, so it is not remembered.
-    The memory is a plain JSON file that may be lost at any time at the cost of reading again. As a
-    context it saves at its end what was learnt.
+    What was learnt is saved at the end of this as a context.
     """
 
     def __init__(self, memory: Path | None = None) -> None:
-        self.memory = memory or user_cache("digests.json")
-        self._known: dict[str, list[Any]] = _read_json(self.memory)
-        self._changed = False
+        self._memory = DigestMemory(memory or user_cache("digests.sqlite"))
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.save()
+        self._memory.close()
 
     def of(self, path: str | Path, digest_of: Callable[[Path], str] = of_file) -> str:
         """The digest of the file at `path`, read only where it changed since the last time.
@@ -87,14 +82,12 @@ class FileDigests:
         at = os.path.realpath(path)
         key = at if digest_of is of_file else f"{at}#{digest_of.__module__}.{digest_of.__name__}"
         stamp = _close_stamp(at)
-        known = self._known.get(key)
-        if known and known[:-1] == stamp:
-            return str(known[-1])
+        if known := self._memory.get(key, stamp):
+            return known
         now = time.time()
         digest = digest_of(path)
         if _close_stamp(at) == stamp and now - stamp[2] / 1e9 > CLOCK_S:
-            self._known[key] = [*stamp, digest]
-            self._changed = True
+            self._memory.put(key, stamp, digest)
         return digest
 
     def see(self, path: str) -> Seen:
@@ -111,24 +104,6 @@ class FileDigests:
         """One digest of several files, with their names below `root`."""
         return of_json({p.relative_to(root).as_posix(): self.of(p) for p in paths})
 
-    def save(self) -> None:
-        """Keep what was learnt for the next process; a read-only home is no error."""
-        if not self._changed:
-            return
-        self._changed = False
-        with suppress(OSError):
-            sweep(self.memory)
-            with atomic_write(self.memory) as part:
-                part.write_text(json.dumps({**_read_json(self.memory), **self._known}))
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        known = json.loads(path.read_text())
-    except (OSError, ValueError):
-        return {}
-    return known if isinstance(known, dict) else {}
-
 
 def _stamp(path: str | Path) -> Stamp | None:
     """What tells cheaply that a file was written to; None where there is no such file."""
@@ -140,10 +115,10 @@ def _stamp(path: str | Path) -> Stamp | None:
     return (found.st_size, found.st_mtime_ns) if is_plain else None
 
 
-def _close_stamp(path: str) -> list[int]:
+def _close_stamp(path: str) -> CloseStamp:
     """Size, times of write and of change, inode: no tool can restore the time of change."""
     try:
         found = os.stat(path)
     except OSError as error:
         raise UserError(f"{path} can't be read: {error.strerror}") from error
-    return [found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino]
+    return found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino

@@ -13,21 +13,30 @@ from typing import Any
 
 from pipeline.errors import UserError
 from pipeline.io.atomic_write import PARTIAL, atomic_write, remove, sync
+from pipeline.io.waiting import S3_ANSWER_S, S3_CONNECT_S, S3_TRIES
 from pipeline.messages import one_line
 from pipeline.system.periodic import LINE_EVERY_S, every
 
 # A listing that is remembered does not show what other processes wrote since.
 STORAGE_OPTIONS: dict[str, Any] = {"use_listings_cache": False}
-# A server that says nothing is given up after 150 s: s3fs asks five times for botocore's two.
-S3_LIMITS = {"connect_timeout": 5, "read_timeout": 15, "retries": {"total_max_attempts": 2}}
 
 log = logging.getLogger(__name__)
 
 
 def storage_options(url: str) -> dict[str, Any]:
     """What fsspec is told of object storage: no memory of listings, and how long to wait."""
-    limits = {"config_kwargs": S3_LIMITS} if url.startswith(("s3://", "s3a://")) else {}
-    return {**STORAGE_OPTIONS, **limits}
+    if not _is_s3(url):
+        return STORAGE_OPTIONS
+    limits = {
+        "connect_timeout": S3_CONNECT_S(),
+        "read_timeout": S3_ANSWER_S(),
+        "retries": {"total_max_attempts": max(1, round(S3_TRIES()))},
+    }
+    return {**STORAGE_OPTIONS, "config_kwargs": limits}
+
+
+def _is_s3(url: str) -> bool:
+    return url.startswith(("s3://", "s3a://"))
 
 
 class Folder:
@@ -161,7 +170,8 @@ class Folder:
     def size_bytes(self) -> int:
         """The bytes of all files below."""
         if self.path is not None:
-            return sum(f.stat().st_size for f in self.path.rglob("*") if f.is_file())
+            found = (f"{at}/{name}" for at, _, names in os.walk(self.path) for name in names)
+            return sum(map(_size, found))
         with self._remote() as remote:
             return sum(int(entry["size"]) for entry in remote.find("", detail=True).values())
 
@@ -188,12 +198,25 @@ class Folder:
             storage, path = url_to_fs(self.url, **storage_options(self.url))
             with every(LINE_EVERY_S, partial(self._tell_that_it_waits, time.monotonic())):
                 yield DirFileSystem(path, storage)
-        except (FileNotFoundError, FileExistsError):
+        except (FileNotFoundError, FileExistsError, UserError):
             raise
         except ImportError as error:
             raise UserError(f"{self.url}: {error}; for s3://, install smp-sentiment[s3]") from error
         except Exception as error:  # each kind of storage has exceptions of its own
-            raise UserError(f"{self.url} can't be reached: {one_line(error)}") from error
+            what = f"{self.url} can't be reached: {one_line(error)}"
+            if _is_s3(self.url) and "timeout" in type(error).__name__.lower():
+                limits = S3_CONNECT_S, S3_ANSWER_S, S3_TRIES
+                settings = ", ".join(f"{limit.variable}={limit():g}" for limit in limits)
+                what += f"; to wait longer, raise {settings}"
+            raise UserError(what) from error
+
+
+def _size(path: str) -> int:
+    """The bytes of a file, 0 where it is gone since it was listed."""
+    try:
+        return os.stat(path).st_size
+    except FileNotFoundError:
+        return 0
 
 
 def _content(answer: bytes | Exception) -> bytes | None:

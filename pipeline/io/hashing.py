@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.errors import UserError
+from pipeline.io import strict_json
 
 
 def of_bytes(content: bytes | memoryview) -> str:
@@ -44,12 +45,10 @@ def sealed(record: Mapping[str, Any], indent: int | None = None) -> bytes:
 def unsealed(content: bytes) -> dict[str, Any]:
     """The record that was sealed; ValueError where it is not what was written."""
     try:
-        record = json.loads(content.decode("utf-8", "surrogatepass"))
+        record = strict_json.loads(content.decode("utf-8", "surrogatepass"))
         seal = record.pop("sha256")
     except (KeyError, TypeError, AttributeError):
         raise ValueError("it has no digest") from None
-    except RecursionError:
-        raise ValueError("it is nested too deeply") from None
     if of_json(record) != seal:
         raise ValueError("its digest does not fit")
     return dict(record)

@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass, replace
 from uuid import uuid4
 
 from pipeline.errors import BrokenOffError, UserError
+from pipeline.io import strict_json
 from pipeline.io.folder import Folder
 from pipeline.messages import one_line, printable
 from pipeline.system.periodic import every
@@ -59,9 +60,9 @@ def holder(folder: Folder) -> Holder | None:
 
 def _holder(content: bytes | None) -> Holder | None:
     try:
-        found = Holder(**json.loads(content or b""))
+        found = Holder(**strict_json.loads(content or b""))
         str(found)
-    except (ValueError, TypeError, ArithmeticError, OSError, RecursionError):  # damaged, no date
+    except (ValueError, TypeError, ArithmeticError, OSError):  # damaged, no date
         return None
     kinds = (found.machine, str), (found.process, int), (found.seen, int | float)
     return found if all(isinstance(value, kind) for value, kind in kinds) else None

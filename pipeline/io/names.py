@@ -1,18 +1,14 @@
-"""Names that come as data and become a file's or a folder's."""
+"""Names that come as data and become a file's or a folder's: the one rule for them."""
 
 from __future__ import annotations
 
-LEADS_ELSEWHERE = frozenset("/\\*?[]")  # a path, or a pattern to object storage
-MOST_BYTES = 200
+import re
+
+# Dots stand in names of imported features.
+NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}")
+RULE = "letters, digits, _, - and ., at most 64, the first a letter, a digit or _"
 
 
 def is_safe_name(name: object) -> bool:
-    """Whether it can name one file or folder: printable, not hidden, no path and no pattern."""
-    return (
-        isinstance(name, str)
-        and name.isprintable()
-        and 0 < len(name.encode()) <= MOST_BYTES
-        and name == name.strip()
-        and not name.startswith(".")
-        and LEADS_ELSEWHERE.isdisjoint(name)
-    )
+    """Whether it can name one file or folder anywhere: no path, no pattern, not hidden."""
+    return isinstance(name, str) and NAME.fullmatch(name) is not None

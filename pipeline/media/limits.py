@@ -17,6 +17,7 @@ SAMPLE_BYTES = 4
 PICTURE_LIMIT_MPX = 40.0  # more than 8K
 MOST_MPX = 1_000.0  # half of what FFmpeg can take
 CLIP_LIMIT_GPX = 100.0  # 20 minutes of 1080p at 40 frames a second
+SEARCH_LIMIT_GPX = 50.0  # an hour of one core
 
 Step = TypeVar("Step")
 
@@ -101,6 +102,21 @@ class PixelLimits:
         if pixels > self.clip_gpx * 1e9:
             what = f"pictures are more than the limit of {self.clip_gpx:g} gigapixels in all"
             raise beyond(f"{what}; to take them", "clip_limit_gpx", "frames", path)
+
+
+@dataclass
+class SearchLimit:
+    """How many billions of pixels of one clip are searched for faces, and how many were."""
+
+    gpx: float
+    path: str
+    searched_px: int = 0
+
+    def require(self) -> None:
+        """ClipError where it was too many."""
+        if self.searched_px > self.gpx * 1e9:
+            what = f"faces were searched for in more than the limit of {self.gpx:g} gigapixels"
+            raise beyond(f"{what}; to go on", "search_limit_gpx", "faces", self.path)
 
 
 USUAL_SOUND, USUAL_PIXELS = SoundLimits(), PixelLimits()

@@ -21,6 +21,8 @@ from pipeline.runner.log import RunLog
 from pipeline.runner.stop import Stop
 from pipeline.runner.types import Engine, Listener, Outcome
 from pipeline.store.cache import last_known, locate, set_current, store_url
+from pipeline.store.clips_table import ClipsTable
+from pipeline.store.previous import loses, previous_url
 from pipeline.store.provenance import provenance
 from pipeline.store.store import Store
 from pipeline.system.process import uncollected
@@ -35,7 +37,8 @@ class RunOptions:
     stages to run, with what they need; all where none is named. retry: run clips that failed
     again. traced: record what is done when. drop_missing: of clips whose files are gone, True drops
     the features, False keeps them, None keeps them and stops the run where it is many. adopt: take
-    the cache over from another dataset.
+    the cache over from another dataset. keep_previous: keep the features that changed clips had,
+    one generation of each partition.
     """
 
     name: str | None = None
@@ -44,6 +47,7 @@ class RunOptions:
     traced: bool = False
     drop_missing: bool | None = None
     adopt: bool = False
+    keep_previous: bool = False
 
     @property
     def of_plan(self) -> tuple[str | None, Sequence[str], bool, bool | None, bool]:
@@ -58,16 +62,21 @@ DEFAULTS = RunOptions()
 class Extraction:
     """What a run did.
 
-    plans: what there was to do; outcomes: what became of it; recordings: what was done when, this
-    process's own thread first, where the run is traced.
+    table: of the clips. plans: what there was to do; outcomes: what became of it; recordings: what
+    was done when, this process's own thread first, where the run is traced.
     """
 
     cache_url: str
-    clips: int
+    table: ClipsTable
     plans: tuple[StagePlan, ...]
     outcomes: tuple[Outcome, ...]
     seconds: float
     recordings: tuple[Recording, ...] = ()
+
+    @property
+    def clips(self) -> int:
+        """How many clips the dataset has."""
+        return len(self.table.present)
 
     @property
     def stages(self) -> list[str]:
@@ -118,7 +127,8 @@ def bring_up_to_date(
         plan = _planned(clips, stages_file, folder, options)
         if listener:
             listener.planned(plan.by_stage)
-        tasks = [replace(task, traced=options.traced) for task in plan.tasks]
+        traced, keeps = options.traced, options.keep_previous
+        tasks = [replace(task, traced=traced, keeps=keeps) for task in plan.tasks]
         for outcome in _carried_out(tasks, engine, stop or Stop(), lease):
             outcomes.append(outcome)
             log.add(outcome)
@@ -129,8 +139,8 @@ def bring_up_to_date(
             folder.sweep()  # of what a worker left that died
     of_tasks = [own for outcome in outcomes for own in outcome.recordings]
     recordings = (recording, *of_tasks) if recording else ()
-    seconds, present = time.perf_counter() - begun, len(plan.table.present)
-    return Extraction(url, present, plan.by_stage, tuple(outcomes), seconds, recordings)
+    seconds = time.perf_counter() - begun
+    return Extraction(url, plan.table, plan.by_stage, tuple(outcomes), seconds, recordings)
 
 
 def _planned(
@@ -143,8 +153,9 @@ def _planned(
     with span("plan"):
         plan = prepare(clips, stages_file, folder.absolute_url, *options.of_plan)
     with span("make stores"):
-        plan.table.write(folder)
-        _make_stores(plan, folder)
+        if plan.is_new:
+            plan.table.write(folder)
+        _make_stores(plan, folder, options.keep_previous)
     return plan
 
 
@@ -165,17 +176,31 @@ def _carried_out(
             raise
 
 
-def _make_stores(plan: Plan, folder: Folder) -> None:
+def _make_stores(plan: Plan, folder: Folder, keep_previous: bool) -> None:
     """Create or grow every store before a task writes to one, and point the cache at them."""
+    losing = {task.stage for task in plan.tasks if keep_previous and _loses(task)}
     identities = {stage.name: plan.identities[stage.name] for stage in plan.chosen if stage.stored}
     for name, identity in identities.items():
-        stage = plan.stages[name]
-        Store.create(
-            store_url(folder.url, name, identity["fingerprint"]),
-            stage.make().writes(),
-            stage.steps,
-            plan.stages.partition,
-            len(plan.table.rows),
-            provenance(name, identity, stage.settings.provenance()),
+        stage, url = plan.stages[name], store_url(folder.url, name, identity["fingerprint"])
+        told = provenance(
+            name,
+            identity,
+            stage.settings.provenance(),
+            stage.kind.requires,
+            about=stage.kind.about.to_json(),
         )
+        for one in (url, previous_url(url)) if name in losing else (url,):
+            Store.create(
+                one,
+                stage.make().writes(),
+                stage.steps,
+                plan.stages.partition,
+                len(plan.table.rows),
+                told,
+            )
     set_current(folder, {**last_known(folder), **identities})
+
+
+def _loses(task: Task) -> bool:
+    commit = Store(task.stores[task.stage]).commit(task.partition)
+    return loses(commit, {row.key for row in task.rows})

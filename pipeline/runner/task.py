@@ -21,8 +21,9 @@ from pipeline.runner.attempt import Attempt
 from pipeline.runner.fault import Fault
 from pipeline.runner.inputs import gather
 from pipeline.runner.types import Outcome
-from pipeline.stage.result import ClipInputs, ClipResult
+from pipeline.stage.result import OK, ClipInputs, ClipResult
 from pipeline.store.commit import Commit
+from pipeline.store.previous import keep, previous_url
 from pipeline.store.store import Store
 from pipeline.system.process import one_thread_a_task
 from pipeline.system.spans import STAGE, recorded, span
@@ -35,7 +36,8 @@ Blamed = Mapping[int, str]  # rows that met a fault of the machine, each with th
 def execute(task: Task, threads: int = 1, blamed: Blamed | None = None) -> Outcome:
     """Make one partition: read what it needs, extract, write, commit.
 
-    Clips whose committed row is still valid keep it. What is no clip's fault (see `Attempt`) is the
+    Clips whose committed row is still valid keep it; those that are again what they were take back
+    that of the previous generation. What is no clip's fault (see `Attempt`) is the
     task's and leaves it without a commit.
     threads: how many of this process may compute at once; those that idle help with the clips.
     blamed: where a fault came before, so that the clips run one by one; those rows have failed.
@@ -80,11 +82,15 @@ def _make(task: Task, traces: dict[str, str], blamed: Blamed | None) -> Commit:
     stages = stages_of(task)
     stage = stages[task.stage]
     require_devices([stage])  # of a worker that came when the others had been asked
-    store = _opened(task.stores[task.stage], task.clips, threading.get_ident())
+    url, thread = task.stores[task.stage], threading.get_ident()
+    store = _opened(url, task.clips, thread)
     results = _kept(store, task)
-    kept = set(results)
     if len(results) == len(task.rows) and (commit := store.commit(task.partition)):
         return commit  # given out again: the worker died after its commit
+    previous = _opened(previous_url(url), task.clips, thread)
+    before = _kept(previous, task)
+    results = {**{row: r for row, r in before.items() if r.state == OK}, **results}
+    kept = set(results)
     results.update((row, ClipResult.failed(why)) for row, why in (blamed or {}).items())
     inputs: dict[int, ClipInputs] = {}
     with span("read"):
@@ -100,6 +106,8 @@ def _make(task: Task, traces: dict[str, str], blamed: Blamed | None) -> Commit:
     results.update(_overtaken(task, results.keys() - kept))
     keys = [row.key for row in task.rows]
     with span("write"):
+        if task.keeps:
+            keep(store, previous, task.partition, keys)
         return store.write(task.partition, keys, [results[row] for row in range(len(keys))])
 
 
@@ -110,17 +118,18 @@ def _opened(url: str, clips: int, thread: int) -> Store:
 
 
 def stages_of(task: Task) -> Stages:
-    """The stages file of the task's plan."""
-    return _stages(json.dumps(task.spec, ensure_ascii=False))
+    """The stages file of the task's plan, whose stages keep the weights that they found."""
+    return _stages(json.dumps(task.spec, ensure_ascii=False), task.stores[task.stage])
 
 
-@lru_cache(maxsize=8)
-def _stages(spec: str) -> Stages:
+@lru_cache(maxsize=64)
+def _stages(spec: str, store: str) -> Stages:
+    """store: whose fingerprint covers the weights, so that other weights are looked for anew."""
     return Stages(json.loads(spec))
 
 
 def _kept(store: Store, task: Task) -> dict[int, ClipResult]:
-    """The results of the partition's earlier commit that are still valid, by row."""
+    """The results of the partition's commit in `store` that are still valid, by row."""
     commit = store.commit(task.partition)
     if commit is None:
         return {}

@@ -103,7 +103,8 @@ class WorkerCheck:
 def _versions(stages: Stages) -> tuple[tuple[str, str], ...]:
     python = ".".join(platform.python_version_tuple()[:2])
     extractors = {f"extractor {s.extractor}": str(s.kind.version) for s in stages}
-    return (("Python", python), *libraries.versions().items(), *extractors.items())
+    versions = libraries.versions({name for s in stages for name in s.kind.requires})
+    return (("Python", python), *versions.items(), *extractors.items())
 
 
 def _lease(cache_url: str) -> str:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import wraps
 from typing import Any, ClassVar
 
 import numpy as np
 
 from pipeline.dataset.clip import Clip
+from pipeline.stage.about import About
 from pipeline.stage.field import Field
 from pipeline.stage.result import ClipInputs, ClipResult
 from pipeline.stage.settings import StageSettings
@@ -24,6 +26,8 @@ class Extractor(ABC):
     Attributes
     ----------
     version: raise it whenever results change.
+    about: what pages, tables and trainings ask of its features.
+    requires: the libraries of optional extras that it runs, as {module: extra}.
     reads: the parts of a clip that it opens itself, of "video", "audio" and "text".
     takes: the upstream fields it needs, checked before anything runs; of a class whose settings
         choose among them, all.
@@ -32,6 +36,8 @@ class Extractor(ABC):
     """
 
     version: ClassVar[int]
+    about: ClassVar[About] = About()
+    requires: ClassVar[Mapping[str, str]] = {}
     reads: ClassVar[frozenset[str]] = frozenset()
     takes: Mapping[str, Field] = {}
     may_take: ClassVar[Mapping[str, Field]] = {}
@@ -43,6 +49,11 @@ class Extractor(ABC):
     def __init__(self, settings: StageSettings, steps: int = 32) -> None:
         self.settings = settings
         self.steps = steps
+        self.found: dict[Callable[..., Any], Weights | None] = {}
+
+    def __init_subclass__(cls) -> None:
+        if "weights" in vars(cls):
+            cls.weights = _found_once(cls.weights)  # type: ignore[assignment, method-assign]
 
     @abstractmethod
     def writes(self) -> dict[str, Field]:
@@ -72,7 +83,11 @@ class Extractor(ABC):
         return None
 
     def weights(self) -> Weights | None:
-        """The weights this stage computes with; their digest is part of the fingerprint."""
+        """The weights this stage computes with; their digest is part of the fingerprint.
+
+        They are looked for once, by the first of the extractors that a stage makes in a process:
+        those of one run are the same from its first partition to its last.
+        """
         return None
 
     def models(self) -> list[Source]:
@@ -82,6 +97,16 @@ class Extractor(ABC):
         """
         named = getattr(self.settings, "weights", None)
         return [Source(named, revision=getattr(self.settings, "revision", None))] if named else []
+
+
+def _found_once(find: Callable[[Any], Weights | None]) -> Callable[[Any], Weights | None]:
+    @wraps(find)
+    def weights(self: Extractor) -> Weights | None:
+        if find not in self.found:
+            self.found[find] = find(self)
+        return self.found[find]
+
+    return weights
 
 
 class StreamingExtractor(Extractor):

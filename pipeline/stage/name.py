@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 
 from pipeline.errors import UserError
+from pipeline.io.names import RULE, is_safe_name
 
-# Dots stand in names of imported features.
-NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}")
 RESERVED = frozenset({"clips.json", "current.json", "log.jsonl", "logs"})  # of a cache's own
-RULE = "letters, digits, _, - and ., at most 64, the first a letter, a digit or _"
 
 
 def require_stage_names(where: str, names: Iterable[object]) -> None:
@@ -19,7 +16,7 @@ def require_stage_names(where: str, names: Iterable[object]) -> None:
     for name in names:
         if not isinstance(name, str):
             raise UserError(f"{where}: stage {name} is not text; write it in quotes: '{name}'")
-        if not NAME.fullmatch(name) or name.casefold() in RESERVED:
+        if not is_safe_name(name) or name.casefold() in RESERVED:
             short = name if len(name) <= 64 else f"{name[:64]}…"
             raise UserError(f"{where}: {short!r} can't be a stage's name; use {RULE}")
         other = seen.setdefault(name.casefold(), name)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import ConfigDict, Field
 
 from pipeline.media.limits import TIME_LIMIT_S
+from pipeline.stage.bounded import Bounded
 
 
 def runtime(default: Any, **limits: Any) -> Any:
@@ -44,7 +45,7 @@ def time_limit() -> Any:
     return runtime(TIME_LIMIT_S, gt=0, description=meaning)
 
 
-class StageSettings(BaseModel):
+class StageSettings(Bounded):
     """A stage's settings, each part of the fingerprint unless made by a function above.
 
     What stands below a field says what it means; docs/settings.md is made from it.

@@ -103,7 +103,7 @@ def set_current(folder: Folder, identities: Mapping[str, Mapping[str, Any]]) -> 
 def open_cache(url: str | Path) -> Cache:
     """Open a dataset's cache, `cache/<dataset>`, as it is now; open it again after an extraction.
 
-    Raises UserError where nothing was extracted.
+    Raises UnfinishedError where nothing was extracted.
     """
     return Cache(str(url))
 
@@ -111,25 +111,29 @@ def open_cache(url: str | Path) -> Cache:
 class Cache(Mapping[str, "StageView"]):
     """A dataset's stages by name, as last extracted, and its clips."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, table: ClipsTable | None = None) -> None:
+        """table: its own, where that was read already."""
         self.url = url.rstrip("/")
         self._as_now: Callable[[ClipsTable], ClipsTable] = lambda table: table
-        self._open()
+        self._open(table)
 
     def follow(self, as_now: Callable[[ClipsTable], ClipsTable]) -> None:
         """Read by the table that `as_now` makes of the cache's own, now and when opened anew."""
         self._as_now = as_now
-        self._open()
+        self._take(self._stored)
 
-    def _open(self) -> None:
+    def _open(self, table: ClipsTable | None = None) -> None:
         folder = Folder(self.url)
-        table = ClipsTable.read(folder)
+        table = table or ClipsTable.read(folder)
         if table is None:
-            raise UserError(
+            raise UnfinishedError(
                 f"{self.url}: nothing extracted yet; run `smp extract` or `smp import` first"
             )
-        self._stored, self.table = table, self._as_now(table)
         self.identities = current(folder)
+        self._take(table)
+
+    def _take(self, stored: ClipsTable) -> None:
+        self._stored, self.table = stored, self._as_now(stored)
         self._views: dict[str, StageView] = {}
         self.__dict__.pop("clips", None)
 
@@ -215,6 +219,13 @@ class Cache(Mapping[str, "StageView"]):
 _COLUMNS = ("id", "text", "label", "split", "annotation", "video", "audio")
 
 
+def _is_by_word(identity: Mapping[str, Any]) -> bool:
+    upstream = identity.get("upstream", {}).values()
+    return identity.get("settings", {}).get("sampling") == "words" or any(
+        map(_is_by_word, upstream)
+    )
+
+
 class StageView:
     """One stage's features; every array's first axis is the clips, in the order of the table."""
 
@@ -240,6 +251,11 @@ class StageView:
         """The stages with random weights on which the features rest: this one, what it needs."""
         return random_among(self.name, self.identity)
 
+    @property
+    def by_word(self) -> bool:
+        """Whether a step is a word of the clip, by its own setting or that of what it needs."""
+        return _is_by_word(self.identity)
+
     @cached_property
     def store(self) -> Store:
         """The store behind the view."""
@@ -249,6 +265,20 @@ class StageView:
         store = Store(self.url)
         patiently(self._cache, lambda: store.group)
         return store
+
+    @cached_property
+    def previous_store(self) -> Store:
+        """What is kept of features that `smp extract --keep-previous` replaced, if anything is."""
+        from pipeline.store.previous import previous_url
+        from pipeline.store.store import Store
+
+        return Store(previous_url(self.url))
+
+    def previous(self) -> dict[str, ClipResult]:
+        """By clip id, the kept features of clips that have changed since."""
+        from pipeline.store.previous import replaced
+
+        return dict(replaced(self.previous_store, set(self._table.keys(self._reads))))
 
     @property
     def attributes(self) -> dict[str, Any]:

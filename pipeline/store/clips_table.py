@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, cast
 
 from pipeline.dataset.clip import MEDIA, Clip
 from pipeline.errors import DamagedError
@@ -16,11 +16,16 @@ from pipeline.io.folder import Folder
 from pipeline.messages import printable
 
 FILE = "clips.json"
-FORMAT = 1
+FORMAT = 2  # by column; 1 had an entry for each clip, under `clips`
 ABSENT = "absent"
+NONE: Mapping[str, Any] = {}
+DEFAULTS: Mapping[str, Any] = {
+    "video": None, "audio": None, "text": "", "label": None, "labels": {}, "annotation": "",
+    "split": "train", "digests": {}, "removed": False, "known_as": "", "stamps": {}, "stale": {},
+}  # fmt: skip
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Row:
     """A clip with the digests of its parts, `{"video": …, "audio": …, "text": …}`.
 
@@ -74,7 +79,7 @@ class ClipsTable:
             return None
         try:
             record = hashing.unsealed(content)
-            rows = tuple(_row(entry, record["root"]) for entry in record["clips"])
+            rows = tuple(_row(record["root"], **entry) for entry in _entries(record))
             told = {part: record[part] for part in ("name", "language", "root")}
             return cls(**told, rows=rows, imported=record.get("imported", ""))
         except (ValueError, KeyError, TypeError, AttributeError) as error:
@@ -85,12 +90,22 @@ class ClipsTable:
 
     def write(self, folder: Folder) -> None:
         """Put the table in place in one step, unless it is what is there."""
-        clips = [_entry(row, self.root) for row in self.rows]
+        entries = [_entry(row, self.root) for row in self.rows]
+        columns = {"id": [entry["id"] for entry in entries]}
+        for name, default in DEFAULTS.items():
+            column = [entry[name] for entry in entries]
+            if any(value != default for value in column):
+                columns[name] = column
         record = {"format": FORMAT, "name": self.name, "language": self.language, "root": self.root}
         imported = {"imported": self.imported} if self.imported else {}
-        content = hashing.sealed({**record, **imported, "clips": clips}, indent=1)
+        content = hashing.sealed({**record, **imported, "columns": columns})
         if folder.read(FILE) != content:
             folder.write(FILE, content)
+
+    def is_as(self, other: ClipsTable) -> bool:
+        """Whether nothing tells the tables apart, the looks of the files included."""
+        pairs = zip(self.rows, other.rows, strict=False)
+        return self == other and all(row.files == its.files for row, its in pairs)
 
     def keys(self, parts: Iterable[str]) -> list[str]:
         """The key of every row over `parts`; stages that read the same parts share the work."""
@@ -110,30 +125,58 @@ class ClipsTable:
 
 
 def _entry(row: Row, root: str) -> dict[str, Any]:
-    entry = asdict(row.clip)
-    for part in MEDIA:
-        if path := entry[part]:
-            path = os.path.abspath(path)
-            entry[part] = os.path.relpath(path, root) if _below(path, root) else path
-    stamps = {part: list(file.stamp) for part, file in row.files.items() if file.stamp}
-    rare = {"known_as": row.known_as, "stamps": stamps, "stale": dict(row.stale)}
-    told = {name: value for name, value in rare.items() if value}
-    return {**entry, "digests": row.digests, "removed": row.removed, **told}
-
-
-def _row(entry: dict[str, Any], root: str) -> Row:
-    of_clip = {name: entry[name] for name in Clip.__dataclass_fields__}
-    for part in MEDIA:
-        if path := of_clip[part]:
-            of_clip[part] = os.path.join(root, path)
-    clip, digests = Clip(**of_clip), dict(entry["digests"])
-    files = {
-        part: Seen(getattr(clip, part) or "", (size, time_ns), digests.get(part))
-        for part, (size, time_ns) in entry.get("stamps", {}).items()
+    """What is kept of a row, by column; paths below `root` are relative to it."""
+    clip, below = row.clip, os.path.join(root, "")
+    video, audio = (path and _kept(path, root, below) for path in (clip.video, clip.audio))
+    return {
+        "id": clip.id,
+        "video": video,
+        "audio": audio,
+        "text": clip.text,
+        "label": clip.label,
+        "labels": clip.labels,
+        "annotation": clip.annotation,
+        "split": clip.split,
+        "digests": row.digests,
+        "removed": row.removed,
+        "known_as": row.known_as,
+        "stamps": {part: file.stamp for part, file in row.files.items() if file.stamp},
+        "stale": row.stale,
     }
-    stale = {part: printable(why) for part, why in entry.get("stale", {}).items()}
-    return Row(clip, digests, entry["removed"], entry.get("known_as", ""), files, stale)
 
 
-def _below(path: str, root: str) -> bool:
-    return path.startswith(os.path.join(root, ""))
+def _kept(path: str, root: str, below: str) -> str:
+    path = os.path.abspath(path)
+    return os.path.relpath(path, root) if path.startswith(below) else path
+
+
+def _entries(record: Mapping[str, Any]) -> Iterable[Mapping[str, Any]]:
+    if "clips" in record:
+        return cast(list[Mapping[str, Any]], record["clips"])
+    columns = record["columns"]
+    return (dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True))
+
+
+def _row(
+    root: str,
+    id: str,
+    text: str = "",
+    label: float | None = None,
+    labels: Mapping[str, float] = NONE,
+    annotation: str = "",
+    split: str = "train",
+    digests: Mapping[str, str] = NONE,
+    removed: bool = False,
+    known_as: str = "",
+    stamps: Mapping[str, tuple[int, int]] = NONE,
+    stale: Mapping[str, str] = NONE,
+    **media: str | None,
+) -> Row:
+    at = {part: os.path.join(root, path) for part, path in media.items() if path}
+    clip = Clip(id, at.get("video"), at.get("audio"), text, label, labels, annotation, split)
+    files = {
+        part: Seen(at.get(part, ""), (size, time_ns), digests.get(part))
+        for part, (size, time_ns) in stamps.items()
+    }
+    told = {part: printable(why) for part, why in stale.items()}
+    return Row(clip, {**digests}, removed, known_as, files, told)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from typing import TypeVar
 
 from pipeline.dataset.clip import MEDIA, Clip
 from pipeline.dataset.load import Dataset
@@ -20,6 +21,7 @@ NAMED = 3  # clips; the others are counted
 NEVER = (-1, -1)  # the stamp of no file
 
 Part = tuple[str, str]  # the id of a clip, and one of MEDIA
+Found = TypeVar("Found")
 
 
 def merged(
@@ -78,7 +80,7 @@ def _rows(known: ClipsTable | None, fresh: Sequence[Row], drop_missing: bool = F
 def _brought_up(row: Row, fresh: Row | None, drop_missing: bool) -> Row:
     if fresh is None:
         return replace(row, removed=True)
-    fresh = replace(fresh, known_as=row.known_as)
+    fresh = replace(fresh, known_as=row.known_as) if row.known_as else fresh
     return fresh if drop_missing else _standing(row, fresh)
 
 
@@ -173,9 +175,8 @@ def _digested(clips: Sequence[Clip], known: ClipsTable | None = None) -> list[Ro
     seen = _glanced(paths, known) if known else {}
     unread = [at for at in paths if seen.get(at) is None]
     if unread:
-        with FileDigests() as digests, ThreadPoolExecutor(THREADS) as pool:
-            read = pool.map(lambda at: digests.see(paths[at]), unread)
-            seen.update(zip(unread, read, strict=True))
+        with FileDigests() as digests:
+            seen.update(_side_by_side(unread, lambda at: digests.see(paths[at])))
     rows = []
     for clip in clips:
         files = {part: file for part in MEDIA if (file := seen.get((clip.id, part)))}
@@ -195,7 +196,11 @@ def _glanced(paths: Mapping[Part, str], known: ClipsTable) -> dict[Part, Seen | 
             return glance(paths[at], Seen(paths[at], NEVER, None))
         return glance(paths[at], row.files.get(part) or Seen(paths[at], None, digest))
 
-    places = list(paths)
+    return _side_by_side(list(paths), look)
+
+
+def _side_by_side(places: Sequence[Part], look: Callable[[Part], Found]) -> dict[Part, Found]:
+    """What `look` finds at each place; a task a file would cost more than most looks do."""
     portions = [places[start::THREADS] for start in range(THREADS)]
     with ThreadPoolExecutor(THREADS) as pool:
         found = pool.map(lambda portion: [(at, look(at)) for at in portion], portions)

@@ -10,15 +10,15 @@ from typing import TypeVar
 from pipeline.errors import DamagedError, UnfinishedError, UserError
 from pipeline.io.folder import Folder
 from pipeline.io.lease import STALE_S, Holder, holder
+from pipeline.io.waiting import WRITING_S
 
-PATIENCE_S = 3.0
 POLL_S = 0.05
 Read = TypeVar("Read")
 
 
 def patiently(cache: Folder, read: Callable[[], Read]) -> Read:
-    """What `read` gives, tried again for `PATIENCE_S` where it fails while a run has the cache."""
-    until, running = time.monotonic() + PATIENCE_S, _running(cache)
+    """What `read` gives, tried again for `WRITING_S` where it fails while a run has the cache."""
+    until, running = time.monotonic() + WRITING_S(), _running(cache)
     while True:
         try:
             return read()
@@ -27,7 +27,8 @@ def patiently(cache: Folder, read: Callable[[], Read]) -> Read:
                 raise
             if time.monotonic() > until:
                 raise type(error)(
-                    f"{error}; the cache is being extracted right now by {running}: wait for it"
+                    f"{error}; the cache is being extracted right now by {running}: wait for it "
+                    f"(longer than {WRITING_S():g} s with {WRITING_S.variable})"
                 ) from None
         time.sleep(POLL_S)
         running = _running(cache)

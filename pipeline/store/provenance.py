@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from pipeline.system.libraries import versions
 
 
 def provenance(
-    stage: str, identity: Mapping[str, Any], settings: Mapping[str, Any], **more: str
+    stage: str,
+    identity: Mapping[str, Any],
+    settings: Mapping[str, Any],
+    requires: Iterable[str] = (),
+    **more: Any,
 ) -> dict[str, Any]:
-    """A stage's, by its identity; settings: all of them, those too that change no result."""
+    """A stage's, by its identity; settings: all of them, those too that change no result.
+
+    requires: the libraries of extras that it runs.
+    """
     return {
         "stage": stage,
         "extractor": identity["extractor"],
@@ -21,6 +28,6 @@ def provenance(
         "needs": identity["needs"],
         "fingerprint": identity["fingerprint"],
         "identity": identity,
-        "libraries": versions(),
+        "libraries": versions(requires),
         **more,
     }

@@ -26,7 +26,8 @@ class StageStatus:
 
     partitions: (done, all); width: of the first field; notes: on ok clips; doubts: why
     the features of some may mislead; stale: which files of ok clips are gone; damaged: the commits
-    that can't be believed, by partition: it is to be made again. weights: the id of its own, if it
+    that can't be believed, by partition: it is to be made again. previous: how many partitions of
+    earlier features are kept, and their bytes. weights: the id of its own, if it
     has any; random_weights: the stages with random ones on which its features rest.
     """
 
@@ -43,6 +44,7 @@ class StageStatus:
     weights: str | None = None
     random_weights: tuple[str, ...] = ()
     stale: tuple[tuple[str, str], ...] = ()
+    previous: tuple[int, int] = (0, 0)
 
     @property
     def marked(self) -> str:
@@ -61,6 +63,7 @@ class StageStatus:
             "stale": [{"clip": clip, "reason": reason} for clip, reason in self.stale],
             "width": self.width,
             "bytes": self.size_bytes,
+            "previous": {"partitions": self.previous[0], "bytes": self.previous[1]},
             "weights": self.weights,
             "random_weights": list(self.random_weights),
             "damaged": [{"partition": n, "what": what} for n, what in self.damaged.items()],
@@ -104,6 +107,8 @@ def _stage_status(cache: Cache, view: StageView) -> StageStatus:
     lacking = {number // size for number in table.present if number not in rows}
     ids = {number: table.rows[number].clip.id for number in rows}
     states = list(rows.values())
+    previous = view.previous_store
+    kept = len(previous.commits())
     return StageStatus(
         stage=view.name,
         fingerprint=view.fingerprint,
@@ -116,6 +121,7 @@ def _stage_status(cache: Cache, view: StageView) -> StageStatus:
         doubts=tuple((ids[n], row.doubt) for n, row in rows.items() if row.doubt),
         width=view.width,
         size_bytes=view.store.folder.size_bytes(),
+        previous=(kept, previous.folder.size_bytes() if kept else 0),
         damaged={n: commit.damage for n, commit in view.commits.items() if commit.damage},
         weights=view.identity.get("weights_id"),
         random_weights=tuple(view.random_weights),

@@ -182,11 +182,14 @@ class Store:
 
     def _array(self, name: str) -> zarr.Array[Any]:
         if name not in self._arrays:
-            array = self.group.get(name)
-            if not isinstance(array, zarr.Array):
-                raise self.damaged(f"{name} is no array")
-            self._arrays[name] = array
+            self._arrays[name] = self._opened(name)
         return self._arrays[name]
+
+    def _opened(self, name: str) -> zarr.Array[Any]:
+        array = self.group.get(name)
+        if not isinstance(array, zarr.Array):
+            raise self.damaged(f"{name} is no array")
+        return array
 
     def _fit(self, name: str, field: Field, clips: int) -> None:
         """Create an array, or lengthen it where it is too short. Rows never go away."""
@@ -416,7 +419,8 @@ class Store:
             return list(np.asarray(self._array(name)[rows]))
         offsets = np.asarray(self._array(layout.offsets(name))[rows])
         first, last = offsets.min(), offsets.max()
-        stored = self._array(layout.values(name, rows.start // self.partition))
+        # Opened each time: its length is another once the partition is written again.
+        stored = self._opened(layout.values(name, rows.start // self.partition))
         values = np.asarray(stored[first:last])
         return [values[start - first : stop - first] for start, stop in offsets]
 

@@ -18,6 +18,7 @@ from pipeline.store.clips_table import FILE as CLIPS_FILE
 from pipeline.store.clips_table import ClipsTable
 from pipeline.store.commit import Commit
 from pipeline.store.layout import METADATA, commit_file
+from pipeline.store.previous import ENDING
 from pipeline.store.store import Store
 
 FLIPPED, GONE, FOREIGN = "is not what was written", "is gone", "does not belong here"
@@ -62,7 +63,11 @@ class Report:
     @property
     def lost(self) -> list[tuple[str, int]]:
         """Store and partition of all that has to be made again."""
-        found = {(f.store, f.partition) for f in self.faults if f.partition is not None}
+        found = {
+            (fault.store, fault.partition)
+            for fault in self.faults
+            if fault.partition is not None and not fault.store.endswith(ENDING)
+        }
         return sorted(found)
 
     def to_json(self) -> dict[str, Any]:

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import importlib.metadata
+from collections.abc import Iterable, Mapping
+from importlib.util import find_spec
+
+from pipeline.errors import UserError
 
 LIBRARIES = (
     "av", "facenet-pytorch", "numpy", "opencv-python", "py-feat", "python-speech-features",
@@ -10,6 +14,14 @@ LIBRARIES = (
 )  # fmt: skip
 
 
-def versions() -> dict[str, str]:
-    """The version of each, here and now."""
-    return {name: importlib.metadata.version(name) for name in LIBRARIES}
+def versions(more: Iterable[str] = ()) -> dict[str, str]:
+    """The version of each, here and now, and of `more`, where they are installed."""
+    names = (*LIBRARIES, *filter(find_spec, sorted(more)))
+    return {name: importlib.metadata.version(name) for name in names}
+
+
+def require(extras: Mapping[str, str]) -> None:
+    """Raise UserError where a module, by which its extra is listed, is not installed."""
+    for module, extra in extras.items():
+        if find_spec(module) is None:
+            raise UserError(f'{module} is not installed: pip install "smp-sentiment[{extra}]"')

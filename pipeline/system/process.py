@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import csv
+import ctypes
 import gc
 import logging
 import os
+import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
@@ -13,6 +15,8 @@ from functools import lru_cache
 from pipeline.system.spans import span
 
 THREADS_A_TASK = 1
+PR_SET_PDEATHSIG = 1  # of linux/prctl.h
+NEW_OBJECTS = 50_000
 LONGEST_FIELD = 1 << 24  # characters; csv's own limit is 131,072
 
 
@@ -35,6 +39,17 @@ def keep_openmp_threads(number: int) -> None:
     os.environ.setdefault("OMP_NUM_THREADS", str(number))
 
 
+def end_with(parent: int) -> None:
+    """Let the kernel kill this process, a fork of `parent`, as soon as that is gone. Linux alone.
+
+    What is killed can't end its children, and a child that computes for long, or waits for a lock
+    that nobody has any more, doesn't notice. Gone is the thread that forked, so it must wait.
+    """
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:  # it was gone before
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
 @lru_cache(maxsize=1)
 @span("import")
 def one_thread_a_task() -> None:
@@ -50,6 +65,11 @@ def one_thread_a_task() -> None:
     threadpool_limits(THREADS_A_TASK, "blas")
     torch.set_num_threads(THREADS_A_TASK)
     cv2.setNumThreads(THREADS_A_TASK)
+
+
+def collect_rarely() -> None:
+    """Have the garbage collector look after more new objects than 700: tables hold millions."""
+    gc.set_threshold(NEW_OBJECTS)
 
 
 @contextmanager

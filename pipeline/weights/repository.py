@@ -25,9 +25,11 @@ VOCABULARIES = (
     ("vocab.json", "merges.txt"),
     *((f"{name}.model",) for name in PIECES),
 )
+TOKENIZER_CONFIGS = ("tokenizer_config.json", "special_tokens_map.json", "added_tokens.json")
 TOKENIZER = (
     *dict.fromkeys(name for group in VOCABULARIES for name in group),
-    *("tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "bpe.codes"),
+    *TOKENIZER_CONFIGS,
+    "bpe.codes",
 )
 PREPROCESSORS = (("preprocessor_config.json",), ("processor_config.json",))
 
@@ -149,7 +151,12 @@ _PREPARED = tuple(name for group in PREPROCESSORS for name in group)
 NETWORK = _hub()
 PICTURE = _hub(beside=_PREPARED)  # timm's config.json says itself how pictures go in
 TEXT = _hub(_VOCABULARY, beside=TOKENIZER)
-SOUND = _hub(_PREPROCESSOR, beside=_PREPARED)
+SOUND = VIDEO = _hub(_PREPROCESSOR, beside=_PREPARED)
 SPEECH_TO_TEXT = _hub(
     _VOCABULARY, _PREPROCESSOR, beside=(*TOKENIZER, *_PREPARED, "generation_config.json")
+)
+SPEECH_TO_LETTERS = _hub(
+    Part("letters (vocab.json)", (("vocab.json",),)),
+    _PREPROCESSOR,
+    beside=("vocab.json", *TOKENIZER_CONFIGS, *_PREPARED),
 )

@@ -11,7 +11,6 @@ import click
 import pytest
 import yaml
 
-from model import networks
 from model.cli.group import main
 from model.training import presets
 from pipeline.sample.write import write_sample
@@ -47,9 +46,6 @@ interrupted() {
   kill -INT -- -$process; wait $process
 }
 """
-# A file that a page puts into model/networks/ is found there, though the project's own stays as
-# it is.
-SITE = "import model.networks\nmodel.networks.__path__.append({!r})\n"
 
 
 @pytest.fixture(scope="module")
@@ -67,11 +63,8 @@ def workspace(extracted: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     """A copy of that folder, and the environment of one who works in it."""
     folder = tmp_path / "work"
     shutil.copytree(extracted, folder)
-    (tmp_path / "site").mkdir()
-    (tmp_path / "site/sitecustomize.py").write_text(SITE.format(str(folder / "model/networks")))
     monkeypatch.chdir(folder)
     monkeypatch.setenv("PATH", f"{BIN}:{os.environ['PATH']}")
-    monkeypatch.setenv("PYTHONPATH", f"{tmp_path / 'site'}")
     monkeypatch.setenv("EXTRACTED", str(extracted))
     monkeypatch.setenv("HF_HOME", str(tmp_path / "hub"))
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
@@ -191,11 +184,11 @@ def test_the_preset_on_the_page_on_models_is_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     page = blocks(ROOT / "docs/own-model.md")
-    (source,) = (block for block in page if block.file == "model/networks/last_states.py")
+    (source,) = (block for block in page if block.file == "mine/last_states.py")
     (entry,) = (block for block in page if block.language == "yaml")
-    (tmp_path / "last_states.py").write_text(source.text, encoding="utf-8")
-    (tmp_path / "presets.yaml").write_text(entry.text, encoding="utf-8")
-    monkeypatch.setattr(networks, "__path__", [*networks.__path__, str(tmp_path)])
-    monkeypatch.setattr(presets, "FILE", tmp_path / "presets.yaml")
-    listed = presets.load.__wrapped__()  # what is cached stays
-    assert listed["last_states"]["first"]["mosi"].settings.network == {"hidden": 128}
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine/last_states.py").write_text(source.text, encoding="utf-8")
+    (tmp_path / "mine/last_states.yaml").write_text(entry.text, encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    listed = presets.load("mine.last_states")
+    assert listed["first"]["mosi"].settings.network == {"hidden": 128}

@@ -11,7 +11,7 @@ import pytest
 import pipeline
 
 OFFERED = {
-    "Cache", "Clip", "ClipError", "ClipInputs", "ClipResult", "Extractor", "Field",
+    "About", "Cache", "Clip", "ClipError", "ClipInputs", "ClipResult", "Extractor", "Field",
     "MissingModalityError", "StageSettings", "UserError", "by_content", "open_cache", "runtime",
 }  # fmt: skip
 

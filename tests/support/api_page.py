@@ -26,8 +26,8 @@ CHAPTERS: dict[str, dict[str, list[str]]] = {
     },
     "Writing an extractor": {
         "pipeline": [
-            "Extractor", "StageSettings", "runtime", "by_content", "Field", "Clip", "ClipInputs",
-            "ClipResult",
+            "Extractor", "About", "StageSettings", "runtime", "by_content", "Field", "Clip",
+            "ClipInputs", "ClipResult",
         ],
         "pipeline.stage.steps": ["to_steps"],
         "pipeline.testing": ["ExtractorContract"],

@@ -165,6 +165,24 @@ FAMILIES: dict[str, Family] = {
     "timm's ConvNeXts": _timm("test_convnext", MAP, "timm/convnext_tiny.fb_in22k"),
 }  # fmt: skip
 
+OF_8 = {**SHAPE, "num_frames": 8}
+VIDEOS: dict[str, Family] = {
+    "VideoMAE": _of(
+        "VideoMAE", "VideoMAEImageProcessor", "a step of two faces", "MCG-NJU/videomae-base",
+        {**OF_8, "decoder_hidden_size": 32, "decoder_num_hidden_layers": 1,
+         "decoder_num_attention_heads": 2, "decoder_intermediate_size": 32},
+        CROPPED, head="ForPreTraining",
+    ),
+    "ViViT": _of(
+        "Vivit", "VivitImageProcessor", "a step of two faces", "google/vivit-b-16x2-kinetics400",
+        {**OF_8, "tubelet_size": [2, 16, 16]}, CROPPED, head="ForVideoClassification",
+    ),
+    "TimeSformer": _of(
+        "Timesformer", "VideoMAEImageProcessor", "a step of one face",
+        "facebook/timesformer-base-finetuned-k400", OF_8, CROPPED, head="ForVideoClassification",
+    ),
+}  # fmt: skip
+
 
 def faces(n: int = 3) -> np.ndarray:
     """uint8 rgb [n, 112, 112, 3]: blobs of colour, as no two the same."""
@@ -180,7 +198,7 @@ def table() -> str:
         f"| family | library | for example | `pooling: own` {files}",
         "|---|---|---|---" + "|---" * len(LAYOUTS) + "|",
     ]
-    for name, family in FAMILIES.items():
+    for name, family in {**FAMILIES, **VIDEOS}.items():
         loads = "| loads " * len(LAYOUTS)
         rows.append(f"| {name} | {family.library} | `{family.example}` | {family.own} {loads}|")
     return "\n".join(rows)

@@ -65,7 +65,12 @@ class Reported:
         set_current(
             Folder(url),
             {
-                name: {"fingerprint": f"{name}0123", "reads": ["text"], "weights_id": "random"}
+                name: {
+                    "extractor": name,
+                    "fingerprint": f"{name}0123",
+                    "reads": ["text"],
+                    "weights_id": "random",
+                }
                 for name in stages
             },
         )

@@ -108,6 +108,7 @@ def _bundle(cache: Cache, channels: Mapping[str, Sequence[str]], notes: list[str
         lengths=lengths,
         channels=channels,
         provenance=made_from,
+        by_word=all(cache[stage].by_word for stages in channels.values() for stage in stages),
     )
 
 
@@ -132,6 +133,10 @@ def _write(
 
     if format_name == "mmsa":
         mmsa.write(bundle, path, _text_bert(bundle, cache, tokenizer, notes))
+        if bundle.by_word:
+            notes.append(
+                "steps are words: this is an aligned file, for `need_data_aligned` of MMSA"
+            )
         if not mmsa.has_all_modalities(bundle.clips):
             notes.append(
                 "some clips have no label_T, label_A or label_V: MMSA can't read them as sims"
@@ -148,18 +153,23 @@ def _text_bert(
     from pipeline.formats.mmsa import text_bert
 
     texts = [clip.text for clip in bundle.clips]
+    tokens = bundle.features["text"].shape[1] if bundle.by_word else None
     if tokenizer:
-        return text_bert(texts, tokenizer, download=True)
+        return text_bert(texts, tokenizer, True, tokens)
     try:
-        return text_bert(texts, _own_tokenizer(cache, bundle.channels.get("text", ())), False)
+        own = _own_tokenizer(cache, bundle.channels.get("text", ()))
+        return text_bert(texts, own, False, tokens)
     except UserError as error:
         notes.append(f"no text_bert, which MMSA's BERT models read ({error}); give --tokenizer")
         return None
 
 
 def _own_tokenizer(cache: Cache, stages: Sequence[str]) -> str:
+    from pipeline.dag.stage import about
+    from pipeline.weights.random_weights import RANDOM
+
     for stage in stages:
-        attributes = cache[stage].attributes
-        if attributes["extractor"] == "bert" and attributes["weights"]["id"] != "random":
-            return str(attributes["weights"]["id"])
+        id = (cache[stage].attributes.get("weights") or {}).get("id")
+        if about(cache[stage]).panel == "tokens" and id != RANDOM:
+            return str(id)
     raise UserError("none of the text's stages has a tokenizer")

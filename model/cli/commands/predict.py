@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from pipeline.cli.group import CLIPS_FAILED, OK
+from pipeline.cli.options import trust
 from pipeline.errors import UserError
 
 if TYPE_CHECKING:
@@ -41,12 +42,7 @@ NAMED = 3  # clips without the same modality; the others are counted
     show_default=True,
     help="Folder of runs, where RUN is a dataset.",
 )
-@click.option(
-    "--trust",
-    "is_trusted",
-    is_flag=True,
-    help="Let RUN name programs and modules outside this package. Only if you made it.",
-)
+@trust
 @click.option("--cache", help="Folder or URL in which to keep the features for the next time.")
 @click.option(
     "--weights",

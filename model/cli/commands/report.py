@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,6 +11,7 @@ import click
 
 if TYPE_CHECKING:
     from model.report.context import ReportContext
+    from pipeline.store.cache import Cache
 
 
 @click.command()
@@ -40,32 +42,40 @@ def report(
     """
     # numpy, zarr and torch take seconds to import, which `smp --help` must not pay.
     from model.report.page import render
+    from pipeline.errors import UnfinishedError
     from pipeline.html import write_page
+    from pipeline.store.dataset_cache import open_dataset
 
-    context = _context(dataset, cache, name, runs)
-    path = write_page(render(context), output or runs / f"{context.name}-report.html", show)
+    given = {"cache": (cache, "cache"), "name": (name, None), "runs": (str(runs), "runs")}
+    options = {key: str(value) for key, (value, default) in given.items() if value != default}
+
+    def made(opened: Cache | None) -> tuple[str, str]:
+        context = _context(dataset, name, options, runs, opened)
+        return context.name, render(context)
+
+    try:
+        opened = open_dataset(dataset, cache, name, partly=True)
+    except UnfinishedError:
+        title, page = made(None)
+    else:
+        title, page = opened.steadily(lambda: made(opened))
+    path = write_page(page, output or runs / f"{title}-report.html", show)
     click.echo(f"written: {path} ({path.stat().st_size / 1e6:.1f} MB)")
 
 
-def _context(dataset: str, cache_root: str, name: str | None, runs: Path) -> ReportContext:
+def _context(
+    dataset: str, name: str | None, options: Mapping[str, str], runs: Path, cache: Cache | None
+) -> ReportContext:
     from model.experiments.folder import experiments_of
     from model.report.context import ReportContext
     from model.runs.run import runs_of
     from pipeline.dataset.load import load
-    from pipeline.io.folder import Folder
-    from pipeline.store.cache import locate
-    from pipeline.store.clips_table import ClipsTable
-    from pipeline.store.dataset_cache import open_dataset
     from pipeline.store.status import status
 
-    given = {"cache": (cache_root, "cache"), "name": (name, None), "runs": (str(runs), "runs")}
-    options = {key: str(value) for key, (value, default) in given.items() if value != default}
-    url = locate(dataset, cache_root, name)
-    if ClipsTable.read(Folder(url)) is None:
+    if cache is None:
         loaded = load(dataset)
         found = ReportContext(name or loaded.name, dataset, options, loaded.language, loaded.clips)
     else:
-        cache = open_dataset(dataset, cache_root, name, partly=True)
         table, stages = cache.table, status(cache)
         clips = [table.rows[number].clip for number in table.present]
         found = ReportContext(table.name, dataset, options, table.language, clips, cache, stages)

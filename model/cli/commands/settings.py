@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import pkgutil
-
 import click
 
 from model.networks import names
 from pipeline import extractors
+from pipeline.io import plugin
 
 TRAINING = "training"
 HEAD = "Made by `make docs` from the settings classes; a test holds this page against them."
 
 
 def _settable(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
-    stages = (file.name for file in pkgutil.iter_modules(extractors.__path__))
-    known = [*sorted(stages), *names(), TRAINING]
+    known = [*plugin.names(extractors), *names(), TRAINING]
     return [name for name in known if name.startswith(incomplete)]
 
 
@@ -24,7 +22,7 @@ def _settable(ctx: click.Context, param: click.Parameter, incomplete: str) -> li
 def settings(name: str | None) -> None:
     """Print every setting with its type, default and meaning.
 
-    NAME is a stage (mfcc; a module for one of your own), a model (smp) or `training`. Without
+    NAME is a stage (mfcc), a model (smp), the module of one of your own, or `training`. Without
     NAME, all settings are printed, as Markdown.
     """
     click.echo(_section(name) if name else document())
@@ -44,12 +42,17 @@ def _section(name: str) -> str:
     from pipeline.dag.stage import built_in
     from pipeline.errors import UserError
 
-    if name in built_in() or "." in name:
+    if name in built_in():
         return of_pipeline.stage(name)
     from model.cli import reference as of_model
 
     if name == TRAINING:
         return of_model.training()
+    if plugin.is_outside(name):
+        try:
+            return of_pipeline.stage(name)
+        except UserError:  # it is no extractor
+            return of_model.model(name)
     if name not in names():
         known = ", ".join([*built_in(), *names(), TRAINING])
         raise UserError(f"nothing called {name!r} can be set; there are {known}")

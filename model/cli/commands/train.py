@@ -71,7 +71,7 @@ def train(
         _print_samples(samples)
         click.echo(f"{model}: {preset.told(settings)} ({preset.source})")
     trained = _train(samples, settings, tensorboard)
-    probes = linear_probes(samples, settings.task)
+    probes = {name: own.metrics for name, own in linear_probes(samples, settings.task).items()}
     trained = replace(trained, references={**probes, **trained.references})
     folder = save_run(trained, samples, settings, Path(options["runs"]), preset)
     if tensorboard == IN_RUN:

@@ -55,6 +55,12 @@ MOST_NUMBERS = 5  # of partitions in one line
     help="Drop or keep the features of clips whose files are gone. By default they are kept, and "
     "nothing runs where many are gone.",
 )
+@click.option(
+    "--keep-previous",
+    is_flag=True,
+    help="Keep the features that changed clips had, one generation; a clip that is put back takes "
+    "its own again. `smp clean` removes them.",
+)
 @click.option("--adopt", is_flag=True, help="Take the cache over from another dataset.")
 @click.option("--serial", is_flag=True, help="Use a plain loop instead of dask.")
 @click.option(
@@ -153,11 +159,11 @@ def _print_summary(done: Extraction, retried: bool) -> int:
     from pipeline.messages import counted
     from pipeline.runner.log import place
     from pipeline.stage.result import FAILED
-    from pipeline.store.cache import open_cache
+    from pipeline.store.cache import Cache
     from pipeline.store.status import stale_once
     from pipeline.store.status import status as of
 
-    stages = [s for s in of(open_cache(done.cache_url)) if s.stage in done.stages]
+    stages = [s for s in of(Cache(done.cache_url, done.table)) if s.stage in done.stages]
     stale = {clip for _, clip, _ in stale_once(stages)}
     failed = {p.clip for stage in stages for p in stage.problems if p.state == FAILED}
     if done.outcomes:

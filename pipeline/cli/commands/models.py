@@ -50,22 +50,30 @@ def models(
     Face hub: HF_HOME says where they are kept, HF_ENDPOINT which hub to use; with HF_HUB_OFFLINE=1
     nothing is downloaded. Exit code 1 if a model could not be downloaded.
     """
-    from pipeline.checks.models import needed
+    from pipeline.checks.models import needed, terms
     from pipeline.dag.spec import Stages, file_for
     from pipeline.dataset.load import load
 
     given = {"--stages": stages_file, "--language": language}
     language = language or (load(dataset).language if dataset else "en")
     stages = file_for(dataset, stages_file, is_trusted)
-    found, errors = needed(Stages.load(stages, language), ask=action == "list"), list[str]()
+    loaded = Stages.load(stages, language)
+    found, errors = needed(loaded, ask=action == "list"), list[str]()
     if action == "pull":
         found, errors = _pulled(found)
     if as_json:
-        content = {"stages": str(stages), "models": [m.to_json() for m in found], "errors": errors}
+        content = {
+            "stages": str(stages),
+            "models": [m.to_json() for m in found],
+            "terms": terms(loaded),
+            "errors": errors,
+        }
         click.echo(json.dumps(content, indent=2, ensure_ascii=False))
     else:
         click.echo(f"stages: {stages}, language: {language}", err=True)
         _print(found)
+        for stage, told in terms(loaded).items():
+            click.echo(f"stage {stage}: {told}")
     for error in errors:
         click.echo(f"Error: {error}", err=True)
     if action == "list" and not as_json and not all(model.is_here for model in found):

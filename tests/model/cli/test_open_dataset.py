@@ -6,6 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from model.cli.commands.report import report
+from model.report import health
+from pipeline.store.cache import StageView
 from tests.conftest import Transcripts
 from tests.model.conftest import WORDS, lettered
 from tests.support.commands import smp
@@ -74,6 +77,26 @@ def test_a_report_shows_what_is_not_extracted_yet(talks: Transcripts) -> None:
     smp("report", talks.folder, *where(talks))
     page = (talks.folder.parent / "runs/talks-report.html").read_text()
     assert "Not every clip went through every stage yet." in page
+
+
+def test_a_report_opens_a_cache_again_that_a_run_changed_meanwhile(
+    talks: Transcripts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    examine, left = health.examine, ["once"]
+
+    def examined(view: StageView) -> health.StageHealth:
+        if left:
+            left.pop()
+            assert view.committed
+            edit(talks.folder, f"{WORDS[3]},0.3", "other,0.3")
+            talks.extract()
+        return examine(view)
+
+    monkeypatch.setattr(health, "examine", examined)
+    report.main([str(talks.folder), *where(talks)], standalone_mode=False)
+    page = (talks.folder.parent / "runs/talks-report.html").read_text()
+    assert not left
+    assert "Not every clip" in page  # of the dataset as it was when the command began
 
 
 def test_the_newest_run_of_another_dataset_is_not_taken(talks: Transcripts) -> None:

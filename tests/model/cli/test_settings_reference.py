@@ -57,7 +57,7 @@ def test_the_page_tells_what_counts_for_the_fingerprint() -> None:
 
 def test_every_preset_is_shown_with_its_values() -> None:
     shown = section("mult")
-    for preset, by_scale in load()["mult"].items():
+    for preset, by_scale in load("mult").items():
         assert f"{preset} mosi" in shown
         for entry in by_scale.values():
             assert f"`{entry.settings.lr}`" in shown

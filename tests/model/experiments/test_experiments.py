@@ -93,7 +93,7 @@ class TestResuming:
     @pytest.mark.parametrize("content", ["[]", "1", "null", "{}", "[" * 100_000, '{"sha256": 1}'])
     def test_a_record_of_another_shape_is_trained_again(self, content, tmp_path):
         kept, name = Records(tmp_path), {"dataset": "d", "settings": {"model": "smp"}, "seed": 0}
-        kept.write(name, Result({}, {}, {}, 1, 2, 3))
+        kept.write(name, Result({}, {}, {}, 1, 2, 3, []))
         [path] = tmp_path.iterdir()
         path.write_text(content)
         with pytest.raises(DamagedError, match=rf"{path} is damaged"):
@@ -182,7 +182,9 @@ class TestResuming:
 
     def test_a_result_survives_its_record_to_the_bit(self, tmp_path):
         nan = float("nan")
-        result = Result({"mae": 0.1 + 0.2}, {"corr": nan}, {"median score": {"corr": nan}}, 1, 2, 3)
+        result = Result(
+            {"mae": 0.1 + 0.2}, {"corr": nan}, {"median score": {"corr": nan}}, 1, 2, 3, [0.1, nan]
+        )
         name = {"dataset": "made", "settings": {"model": "smp"}, "seed": 0}
         kept = Records(tmp_path)
         assert kept.read(name) is None
@@ -216,11 +218,13 @@ def test_each_training_reads_the_test_split_once_after_its_last_epoch(tmp_path, 
             events.append("test")
         return split(self, name)
 
-    def announced(samples: Samples, settings: TrainSettings, seeds: Any, *more: Any) -> Any:
+    def announced(
+        samples: Samples, settings: TrainSettings, seeds: Any, keep: Any, *more: Any
+    ) -> Any:
         def on_epoch(seed: int, row: dict[str, float]) -> None:
             events.append((settings.model, seed))
 
-        return train_seeds(samples, settings, seeds, on_epoch, more[1])
+        return train_seeds(samples, settings, seeds, keep, on_epoch, more[1])
 
     monkeypatch.setattr(Samples, "split", watched)
     monkeypatch.setattr(trainings, "train_seeds", announced)
@@ -495,6 +499,7 @@ class TestCommands:
         assert summary["published: MulT"]["kind"] == PUBLISHED
         assert "\\textbf{" in (folder / "table.tex").read_text()
         assert "**" in (folder / "table.md").read_text()
+        assert float(summary["SMP"]["mae_low"]) < float(summary["SMP"]["mae_high"])
         about = json.loads((folder / "experiment.json").read_text())
         assert about["rows"][0]["preset"]["instead"] == {"epochs": 1}
 

@@ -332,7 +332,7 @@ class Stage:
         self.reasons = ["" if length else f"no {name}" for length in lengths]
         self.doubts = [""] * len(lengths)
         self.stale = [""] * len(lengths)
-        self.identity: dict[str, Any] = {}
+        self.identity: dict[str, Any] = {"extractor": name}
         self.random_weights = [name] if weights == "random" else []
         self.attributes = {"weights": {"id": weights, "digest": weights}}
         self.shape, self.width = features.shape, features.shape[-1]

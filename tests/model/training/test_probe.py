@@ -8,11 +8,16 @@ import torch
 
 from model.data.batch import Batch
 from model.data.samples import Samples
-from model.metrics import SIMS
+from model.metrics import SIMS, Metrics
 from model.training.probe import PENALTIES, linear_probes
+from model.training.settings import Task
 
 CLIPS, STEPS, WIDTH = 90, 6, 4
 SPLITS = np.array(["train"] * 50 + ["valid"] * 20 + ["test"] * 20)
+
+
+def measured(samples: Samples, task: Task) -> dict[str, Metrics]:
+    return {name: probe.metrics for name, probe in linear_probes(samples, task).items()}
 
 
 @pytest.fixture
@@ -44,28 +49,28 @@ def test_it_is_ridge_regression_with_the_penalty_that_validation_chooses(samples
         gram = z[train].T @ z[train] + penalty * np.eye(z.shape[1])
         weights = np.linalg.solve(gram, z[train].T @ (y[train] - y[train].mean()))
         predicted = z @ weights + y[train].mean()
-        measured = np.abs(np.clip(predicted, -1, 1) - y)[test].mean()  # as scores are
-        found.append((np.abs(predicted - y)[valid].mean(), measured))
-    assert linear_probes(samples, "regression")["linear probe, text"]["mae"] == pytest.approx(
+        error = np.abs(np.clip(predicted, -1, 1) - y)[test].mean()  # as scores are
+        found.append((np.abs(predicted - y)[valid].mean(), error))
+    assert measured(samples, "regression")["linear probe, text"]["mae"] == pytest.approx(
         min(found)[1], abs=1e-6
     )
 
 
 def test_it_finds_what_the_means_tell_and_nothing_else(samples: Samples) -> None:
-    rows = linear_probes(samples, "regression")
+    rows = measured(samples, "regression")
     assert list(rows) == [f"linear probe, {of}" for of in ("visual", "text", "all")]
     assert rows["linear probe, text"]["corr"] > 0.8 > 0.5 > rows["linear probe, visual"]["corr"]
-    classes = linear_probes(samples, "classification")
+    classes = measured(samples, "classification")
     assert classes["linear probe, text"]["acc3"] > classes["linear probe, visual"]["acc3"]
 
 
 def test_neither_padding_nor_test_labels_change_a_prediction(samples: Samples) -> None:
-    rows = linear_probes(samples, "regression")
+    rows = measured(samples, "regression")
     for modality, x in samples.batch.features.items():
         x[torch.arange(STEPS) >= samples.batch.lengths[modality][:, None]] = torch.nan
-    assert linear_probes(samples, "regression") == rows
+    assert measured(samples, "regression") == rows
     negated = np.where(SPLITS == "test", -samples.labels, samples.labels)
-    turned = linear_probes(replace(samples, labels=negated), "regression")
+    turned = measured(replace(samples, labels=negated), "regression")
     assert [row["corr"] for row in turned.values()] == pytest.approx(
         [-row["corr"] for row in rows.values()]
     )
@@ -78,10 +83,10 @@ def test_clips_without_a_modality_and_features_that_none_has_count_as_the_mean(
     lengths[::3] = 0
     batch = Batch(samples.batch.features, {**samples.batch.lengths, "visual": lengths})
     samples.batch.features["visual"][..., 1] = torch.nan
-    rows = linear_probes(replace(samples, batch=batch), "regression")
+    rows = measured(replace(samples, batch=batch), "regression")
     assert np.isfinite(list(rows["linear probe, all"].values())).all()
 
 
 def test_a_single_class_to_learn_from_is_predicted(samples: Samples) -> None:
     ones = replace(samples, labels=np.ones(CLIPS))
-    assert linear_probes(ones, "classification")["linear probe, text"] == {"acc3": 1.0, "f1": 1.0}
+    assert measured(ones, "classification")["linear probe, text"] == {"acc3": 1.0, "f1": 1.0}

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import yaml
 
-from pipeline.checks.models import BUILT_IN, DOWNLOAD, HUB, LICENCES, LOCAL, needed
+from pipeline.checks.models import BUILT_IN, DOWNLOAD, HUB, LOCAL, needed
 from pipeline.dag.spec import DEFAULT_FILE, Stages
 from pipeline.dag.stage import built_in
 from pipeline.stage.extractor import Extractor
@@ -256,7 +256,8 @@ def test_every_kind_of_model_is_told_apart(tmp_path: Path, monkeypatch: pytest.M
 def test_every_default_model_has_a_note_on_its_licence() -> None:
     for language in ("en", "zh"):
         for stage in Stages.load(DEFAULT_FILE, language):
-            assert all(source.id in LICENCES for source in stage.make().models())
+            about = stage.kind.about
+            assert all(source.id in about.licences for source in stage.make().models())
 
 
 @pytest.mark.parametrize("name", built_in())

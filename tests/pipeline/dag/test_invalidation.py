@@ -29,22 +29,41 @@ from pipeline.store.commit import Commit, RowState
 PARTITION, CLIPS = 4, 10
 Settings = Mapping[str, Any]
 
+OF_FACES = {"faces", "resnet18", "image_encoder", "video_encoder", "action_units"}
 # The stage itself and all that depends on it.
 TOUCHED = {
-    "frames": {"faces", "resnet18", "image_encoder", "action_units"},  # frames has no store
-    "faces": {"faces", "resnet18", "image_encoder", "action_units"},
+    "frames": {*OF_FACES, "openface"},  # frames has no store
+    "faces": OF_FACES,
     "resnet18": {"resnet18"},
     "image_encoder": {"image_encoder"},
+    "video_encoder": {"video_encoder"},
     "action_units": {"action_units"},
-    "audio": {"audio", "mfcc", "wav2vec2", "asr", "bert", "tencent"},
+    "openface": {"openface"},
+    "audio": {
+        "audio",
+        "mfcc",
+        "opensmile",
+        "prosody",
+        "wav2vec2",
+        "asr",
+        "alignment",
+        "bert",
+        "tencent",
+    },
     "mfcc": {"mfcc"},
+    "opensmile": {"opensmile"},
+    "prosody": {"prosody"},
     "wav2vec2": {"wav2vec2"},
-    "asr": {"asr", "bert", "tencent"},
+    "asr": {"asr", "alignment", "bert", "tencent"},
+    "alignment": {"alignment"},
     "bert": {"bert"},
     "tencent": {"tencent"},
 }
 STORED = set().union(*TOUCHED.values())
-WEIGHED = ("resnet18", "image_encoder", "action_units", "wav2vec2", "asr", "bert", "tencent")
+WEIGHED = (
+    "resnet18", "image_encoder", "video_encoder", "action_units", "wav2vec2", "asr", "alignment",
+    "bert", "tencent",
+)  # fmt: skip
 RANDOM = {name: {"weights": "random"} for name in WEIGHED}
 
 LOWER = {"precision": "bfloat16"}
@@ -62,11 +81,16 @@ RESULT: dict[str, dict[str, Settings]] = {
         "cut_ratio": {"cut_ratio": 3.0},
         "relink": {"relink": True},
     },
-    "resnet18": {"input_px": {"input_px": 112}, "precision": LOWER},
+    "resnet18": {
+        "input_px": {"input_px": 112},
+        "sampling": {"sampling": "words", "needs": ["faces", "alignment"]},
+        "precision": LOWER,
+    },
     "action_units": {
         "backend": {"backend": "xgb", "landmark_weights": "random"},
         "threshold": {"threshold": 0.6},
         "signals": {"signals": ["gaze"]},
+        "sampling": {"sampling": "words", "needs": ["frames", "faces", "alignment"]},
         "precision": LOWER,
     },
     "image_encoder": {
@@ -78,7 +102,14 @@ RESULT: dict[str, dict[str, Settings]] = {
         "interpolation": {"interpolation": "bicubic"},
         "mean": {"mean": [0.5, 0.5, 0.5]},
         "std": {"std": [0.5, 0.5, 0.5]},
+        "sampling": {"sampling": "words", "needs": ["faces", "alignment"]},
         "precision": LOWER,
+    },
+    "video_encoder": {"layer": {"layer": 1}, "precision": LOWER},
+    "openface": {
+        "groups": {"groups": ["gaze"]},
+        "pool": {"pool": 5},
+        "sampling": {"sampling": "mean"},
     },
     "audio": {"level_dbfs": {"level_dbfs": -6}, "span": {"span": "sound"}},
     "mfcc": {
@@ -89,6 +120,17 @@ RESULT: dict[str, dict[str, Settings]] = {
         "delta_window": {"delta_window": 1},
         "sampling": {"sampling": "mean"},
     },
+    "opensmile": {
+        "feature_set": {"feature_set": "IS09"},
+        "level": {"level": "lld"},
+        "sampling": {"sampling": "mean"},
+    },
+    "prosody": {
+        "groups": {"groups": ["f0", "energy"]},
+        "f0_min_hz": {"f0_min_hz": 80},
+        "f0_max_hz": {"f0_max_hz": 400},
+        "sampling": {"sampling": "mean"},
+    },
     "wav2vec2": {
         "layer": {"layer": 1},
         "sampling": {"sampling": "mean"},
@@ -96,6 +138,7 @@ RESULT: dict[str, dict[str, Settings]] = {
         "precision": LOWER,
     },
     "asr": {"language": {"language": "en"}},
+    "alignment": {"window_s": {"window_s": 30}},
     "bert": {"layer": {"layer": 1}, "sampling": {"sampling": "mean"}, "precision": LOWER},
     "tencent": {"sampling": {"sampling": "mean"}},
 }
@@ -111,6 +154,7 @@ RUNTIME: dict[str, dict[str, Settings]] = {
         "batch_frames": {"batch_frames": 2},
         "device": {"device": "cpu"},
         "doubt": {"doubt": {"coverage": 0.5}},
+        "search_limit_gpx": {"search_limit_gpx": 5},
     },
     "audio": {
         "time_limit_s": {"time_limit_s": 5},
@@ -123,21 +167,29 @@ RUNTIME: dict[str, dict[str, Settings]] = {
         "engine": {"engine": "auto"},
     },
     "image_encoder": {"device": {"device": "cpu"}},
+    "video_encoder": {"device": {"device": "cpu"}},
     "action_units": {"device": {"device": "cpu"}, "engine": {"engine": "auto"}},
     "wav2vec2": {"batch_size": {"batch_size": 2}, "device": {"device": "cpu"}},
     "asr": {"batch_size": {"batch_size": 2}, "device": {"device": "cpu"}},
+    "alignment": {
+        "doubt": {"doubt": 0.5},
+        "batch_size": {"batch_size": 2},
+        "device": {"device": "cpu"},
+    },
     "bert": {"batch_size": {"batch_size": 2}, "device": {"device": "cpu"}},
 }
 FILES = {
     "resnet18": "net.pt",
     "image_encoder": "model.safetensors",
+    "video_encoder": "model.safetensors",
     "action_units": HUB["multitask"][1],
     "wav2vec2": "model.safetensors",
     "asr": "model.safetensors",
+    "alignment": "model.safetensors",
     "bert": "model.safetensors",
     "tencent": "vectors.txt",
 }
-BESIDE = ("config.json", "tokenizer.json", "preprocessor_config.json")
+BESIDE = ("config.json", "tokenizer.json", "vocab.json", "preprocessor_config.json")
 HUB_ID = "own/net"
 WIRING = {
     "needs",
@@ -212,14 +264,14 @@ def trusted() -> Content:
     )
 
 
-def binary() -> Content:
+def binary(**others: Any) -> Content:
     """Three programs, two of the same content."""
-    first, copy, other = by_path("action_units", "binary", file="FeatureExtraction")
+    first, copy, other = by_path("openface", "binary", file="FeatureExtraction")
     made = []
     for settings in (first, copy, other):
         program = Path(settings["binary"]) / "FeatureExtraction"
         program.chmod(0o755)
-        made.append({"backend": "openface", "binary": str(program)})
+        made.append({**others, "binary": str(program)})
     return tuple(made)  # type: ignore[return-value]
 
 
@@ -236,7 +288,7 @@ CONTENT: dict[str, dict[str, Callable[[], Content]]] = {
         "revision": lambda: by_revision("action_units", weights=HUB_ID),
         "file": by_file,
         "trusted_sha256": trusted,
-        "binary": binary,
+        "binary": lambda: binary(backend="openface"),
         "landmark_weights": lambda: by_path(
             "action_units", "landmark_weights", LANDMARKS_FILE, **LANDMARKS
         ),
@@ -248,9 +300,14 @@ CONTENT: dict[str, dict[str, Callable[[], Content]]] = {
             **LANDMARKS,
         ),
     },
+    "openface": {"binary": binary},
     "image_encoder": {
         "weights": lambda: by_path("image_encoder"),
         "revision": lambda: by_revision("image_encoder", weights=HUB_ID),
+    },
+    "video_encoder": {
+        "weights": lambda: by_path("video_encoder"),
+        "revision": lambda: by_revision("video_encoder", weights=HUB_ID),
     },
     "wav2vec2": {
         "weights": lambda: by_path("wav2vec2"),
@@ -263,6 +320,10 @@ CONTENT: dict[str, dict[str, Callable[[], Content]]] = {
     "asr": {
         "weights": lambda: by_path("asr"),
         "revision": lambda: by_revision("asr", weights=HUB_ID),
+    },
+    "alignment": {
+        "weights": lambda: by_path("alignment"),
+        "revision": lambda: by_revision("alignment", weights=HUB_ID),
     },
     "tencent": {
         "weights": lambda: by_path("tencent"),
@@ -358,6 +419,9 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    monkeypatch.setattr("pipeline.dag.identity.require", lambda _: None)  # nothing is run
+    (tmp_path / "FeatureExtraction").touch(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
     made = World(tmp_path)
     made.clips()
     made.write()
@@ -445,7 +509,7 @@ def test_a_stage_that_is_switched_off_costs_what_may_take_from_it_and_going_back
 ) -> None:
     world.finish()
     world.write({"asr": {"enabled": False}})
-    assert world.lacking() == everywhere({"bert", "tencent"})
+    assert world.lacking() == everywhere({"alignment", "bert", "tencent"})
     world.finish()
     world.write({"asr": {"enabled": False, "language": "zh"}, "tencent": {"enabled": False}})
     assert world.lacking() == set()
@@ -456,7 +520,7 @@ def test_a_stage_that_is_switched_off_costs_what_may_take_from_it_and_going_back
 def test_the_number_of_steps_costs_what_is_sampled_to_it(world: World) -> None:
     world.finish()
     world.write(steps=16)
-    assert world.lacking() == everywhere(STORED - {"audio", "asr"})
+    assert world.lacking() == everywhere(STORED - {"audio", "asr", "alignment"})
 
 
 @pytest.mark.parametrize("stage", KINDS)
@@ -477,7 +541,7 @@ def test_the_size_of_a_partition_costs_all(world: World) -> None:
     [
         ("video", STORED),  # sound, and with it what is heard, is placed in the picture's time
         ("audio", TOUCHED["audio"]),
-        ("text", {"asr", "bert", "tencent"}),
+        ("text", TOUCHED["asr"]),
         ("split", set()),
         ("label", set()),
     ],

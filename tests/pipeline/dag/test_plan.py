@@ -13,6 +13,7 @@ from model.cli.group import main
 from pipeline import open_cache
 from pipeline.dag.task import Task
 from pipeline.io.file_digests import FileDigests
+from pipeline.io.hashing import of_file
 from pipeline.runner.serial import run_serially
 from pipeline.runner.stop import Stop
 from pipeline.runner.types import Outcome
@@ -313,7 +314,7 @@ def test_paths_outside_the_datasets_folder_and_through_links_are_kept(
 
 
 def test_a_digest_is_remembered_once_the_file_has_been_still(tmp_path: Path) -> None:
-    file, memory = tmp_path / "file", tmp_path / "memory.json"
+    file, memory = tmp_path / "file", tmp_path / "memory.sqlite"
     file.write_text("a")
     assert read_again(file, memory), "it may change again within the same tick"
 
@@ -321,19 +322,26 @@ def test_a_digest_is_remembered_once_the_file_has_been_still(tmp_path: Path) -> 
 def test_a_file_rewritten_in_place_with_its_time_restored_is_seen(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    file, memory = tmp_path / "file", tmp_path / "memory.json"
+    file, memory = tmp_path / "file", tmp_path / "memory.sqlite"
     monkeypatch.setattr("pipeline.io.file_digests.CLOCK_S", -1.0)  # remember new files at once
     file.write_text("a")
     assert not read_again(file, memory)
-    before, first = file.stat(), FileDigests(memory).of(file)
-    file.write_text("b")
-    os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))
-    assert FileDigests(memory).of(file) != first
+    with FileDigests(memory) as digests:
+        before, first = file.stat(), digests.of(file)
+        file.write_text("b")
+        os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))
+        assert digests.of(file) != first
 
 
 def read_again(file: Path, memory: Path) -> bool:
     """Whether a second look at a file reads it again."""
-    digests = FileDigests(memory)
-    digests.of(file)
-    digests.save()
-    return not memory.exists()
+    reads = []
+
+    def noted(path: Path) -> str:
+        reads.append(path)
+        return of_file(path)
+
+    for _ in range(2):
+        with FileDigests(memory) as digests:
+            digests.of(file, noted)
+    return len(reads) == 2

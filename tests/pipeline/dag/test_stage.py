@@ -185,7 +185,7 @@ def test_a_setting_is_by_content_only_where_there_are_weights() -> None:
         made.identities([lost])
 
 
-OFF = ("image_encoder", "asr", "tencent")
+OFF = ("image_encoder", "video_encoder", "asr", "openface", "opensmile", "prosody", "tencent")
 
 
 def test_the_project_stages_are_the_documented_ones_at_their_defaults() -> None:

@@ -22,7 +22,7 @@ from pipeline.dag.identity import identify
 from pipeline.dag.stage import Stage, extractor_class
 from pipeline.encoders import openface
 from pipeline.encoders.action_units import HUB, LANDMARKS_FILE, columns
-from pipeline.encoders.openface import AUS
+from pipeline.encoders.openface_columns import AUS
 from pipeline.errors import ClipError, UserError
 from pipeline.extractors.action_units import CROP, ActionUnits
 from pipeline.faces.chip import square
@@ -501,7 +501,7 @@ def test_openface_that_fails_says_what_it_said(
 
 def test_a_csv_that_openface_wrote_is_read_as_it_is() -> None:
     path = FOOTAGE / "OpenFace_Test.csv"
-    rows = openface.read_csv(path)
+    rows = openface.read_csv(path, openface.units)
     with path.open() as file:
         lines = [{k.strip(): v for k, v in line.items()} for line in csv.DictReader(file)]
     assert list(rows) == [
@@ -525,10 +525,10 @@ def test_a_garbled_csv_costs_its_clip(content: str, tmp_path: Path) -> None:
     path = tmp_path / "clip.csv"
     path.write_text(content)
     if not content:
-        assert openface.read_csv(path) == {}
+        assert openface.read_csv(path, openface.units) == {}
         return
     with pytest.raises(ClipError, match=r"clip\.csv"):
-        openface.read_csv(path)
+        openface.read_csv(path, openface.units)
 
 
 def test_py_feat_does_without_a_torchcodec_that_can_not_be_loaded(tmp_path: Path) -> None:

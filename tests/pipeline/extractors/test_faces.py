@@ -243,7 +243,7 @@ def tracked(pictures: Sequence[np.ndarray], every: int, ratio: float = 2.5) -> l
     faces = KeyFrameDetector(detector(30), min_iou=0.3)
     for window in windows(enumerate(pictures), every, 16, SceneCuts(ratio)):
         before = found[-1] if found else None
-        found += faces.detect([window], [before])[0][window.follows :]
+        found += faces.detect([window], [before])[0].faces[window.follows :]
     assert len(found) == len(pictures)
     return found
 
@@ -324,6 +324,21 @@ def test_few_large_pictures_are_held_at_a_time():
     held = [len(w.frames) for w in windows(((i, large) for i in range(9)), 8, 16, SceneCuts(2.5))]
     assert max(held) * 12_000_000 <= WINDOW_PX
     assert sum(held) - len(held) + 1 == 9
+
+
+@pytest.mark.parametrize("batch_clips", [1, 2])
+def test_a_clip_with_more_to_search_than_its_limit_fails_and_no_other(tmp_path, batch_clips):
+    short, long = tmp_path / "short.mp4", tmp_path / "long.mp4"
+    pictures = footage("single_face.mp4")[:24]
+    write_mp4(short, pictures[:4], 24)
+    write_mp4(long, pictures, 24)
+    a_picture = detector().searched_px(pictures[0].shape[:2])
+    assert 1.1 < a_picture / pictures[0][..., 0].size < 1.3
+    limit = {"search_limit_gpx": 4.5 * a_picture / 1e9, "detect_every": 1}
+    failed, ok = extract(long, short, batch_clips=batch_clips, batch_frames=4, **limit)
+    assert (failed.state, ok.state) == (FAILED, OK)
+    assert "raise `search_limit_gpx` of faces in stages.yaml" in failed.reason
+    assert failed.reason.endswith(f": {long}")
 
 
 def test_pictures_of_another_size_begin_anew():

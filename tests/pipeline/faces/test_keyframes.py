@@ -40,6 +40,9 @@ class Cascade:
         self.whole += numbers
         return [face(i) for i in numbers]
 
+    def searched_px(self, size: tuple[int, int]) -> int:
+        return size[0] * size[1]
+
     def look(self, images: Sequence[np.ndarray], squares: Sequence[Any]) -> list[Detections]:
         numbers = [int(image[0, 0, 0]) for image in images]
         self.squares.update(zip(numbers, squares, strict=True))
@@ -48,7 +51,7 @@ class Cascade:
 
 def detected(cascade: Cascade) -> list[Detections]:
     detector = KeyFrameDetector(cast(Detector, cascade), min_iou=0.3)
-    return detector.detect([WINDOW], [None])[0]
+    return detector.detect([WINDOW], [None])[0].faces
 
 
 def test_a_face_is_looked_for_where_an_even_motion_brings_it_and_nowhere_else() -> None:

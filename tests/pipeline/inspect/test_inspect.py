@@ -12,7 +12,7 @@ import yaml
 from click.testing import CliRunner, Result
 
 from model.cli.group import main
-from pipeline.encoders.openface import AUS
+from pipeline.encoders.openface_columns import AUS
 from pipeline.faces.align import align
 from pipeline.html import write_page
 from pipeline.inspect import action_units, features, page, sound, tokens

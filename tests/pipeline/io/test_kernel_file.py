@@ -29,5 +29,5 @@ def test_a_file_on_disk_is_none_empty_or_not(tmp_path: Path) -> None:
 @pytest.mark.skipif(not os.path.exists("/proc/kmsg"), reason="needs /proc/kmsg")
 def test_a_file_that_never_answers_has_no_digest(tmp_path: Path) -> None:
     (tmp_path / "clip.mp4").symlink_to("/proc/kmsg")
-    found = FileDigests(tmp_path / "digests.json").see(str(tmp_path / "clip.mp4"))
+    found = FileDigests(tmp_path / "digests.sqlite").see(str(tmp_path / "clip.mp4"))
     assert found == Seen(str(tmp_path / "clip.mp4"), None, None)

@@ -33,7 +33,7 @@ PLAIN = [
     np.float32(1.5),
     np.int64(-3),
     np.bool_(True),
-    {"a": [1, (2.5, None), {3, "x"}, frozenset({4}), b"raw", b"", True, "文"]},
+    {"a": [1, (2.5, None), {3, 4}, frozenset({"x"}), b"raw", b"", True, "文"]},
 ]
 
 

@@ -1,7 +1,6 @@
 """Runs that are killed with SIGKILL: what is resumed is what was never interrupted, to the byte."""
 
 import os
-import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -9,7 +8,6 @@ from typing import Any
 import pytest
 
 from pipeline.dag.task import Task
-from pipeline.io.file_digests import FileDigests
 from pipeline.runner.serial import run_serially
 from pipeline.runner.stop import Stop
 from pipeline.runner.types import Outcome
@@ -97,22 +95,6 @@ def test_what_a_dead_process_left_is_gone_after_the_next_run(
     mine.unlink()
     assert files_of(transcripts.cache_url) == before
     assert len(log.read_text().splitlines()) == whole_lines + 2  # the torn one is no other's
-
-
-def test_the_memory_of_digests_is_swept_too(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("pipeline.io.file_digests.CLOCK_S", -1.0)  # remember new files at once
-    memory, media = tmp_path / "digests.json", tmp_path / "clip.mp4"
-    media.write_bytes(b"content")
-    dead, alive = (tmp_path / f".digests.json.{digit * 32}.partial" for digit in "0f")
-    for left, age_h in ((dead, 25), (alive, 1)):
-        left.write_text("half")
-        os.utime(left, (time.time() - age_h * 3600,) * 2)
-    digests = FileDigests(memory)
-    digests.of(media)
-    digests.save()
-    assert sorted(p.name for p in tmp_path.iterdir()) == [alive.name, "clip.mp4", "digests.json"]
 
 
 def test_data_and_all_folders_above_are_on_disk_before_their_commit(

@@ -18,6 +18,8 @@ from pipeline.io.folder import Folder
 from pipeline.runner.dask_engine import DaskEngine
 from pipeline.runner.serial import run_serially
 from pipeline.runner.types import Engine
+from pipeline.weights.random_weights import RANDOM
+from pipeline.weights.resolve import Weights
 from tests.conftest import Transcripts
 
 TEXTS = ["hello", "world", "", "a rather longer text that has more than thirty-two letters", "x"]
@@ -250,3 +252,19 @@ def test_a_cache_may_lie_on_object_storage(transcripts: Transcripts) -> None:
         open_cache(f"{root}/talks")["doubled"].read(),
         open_cache(transcripts.cache_url)["doubled"].read(),
     )
+
+
+def test_weights_are_looked_for_once_by_the_plan_and_once_by_the_worker(
+    transcripts: Transcripts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    finds: list[str] = []
+
+    def noted(id: str, *others: object) -> Weights:
+        finds.append(id)
+        return Weights(id, None, RANDOM)
+
+    monkeypatch.setattr("pipeline.extractors.bert.find", noted)
+    transcripts.texts(["hello"] * 9)
+    transcripts.stages_file.write_text("{partition: 2, stages: {bert: {weights: random}}}")
+    assert len(transcripts.extract().outcomes) == 5
+    assert finds == ["random", "random"]

@@ -11,7 +11,7 @@ import pytest
 from pipeline.errors import ChangedError, DamagedError, UnfinishedError, UserError
 from pipeline.io.folder import Folder
 from pipeline.io.lock import held
-from pipeline.store import patience
+from pipeline.io.waiting import WRITING_S
 from pipeline.store.cache import Cache, open_cache
 from pipeline.store.store import Store
 from tests.conftest import Transcripts
@@ -23,7 +23,7 @@ State = tuple[list[str], list[int], np.ndarray]
 
 @pytest.fixture(autouse=True)
 def little_patience(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(patience, "PATIENCE_S", 0.2)
+    monkeypatch.setenv(WRITING_S.variable, "0.2")
 
 
 @pytest.fixture
@@ -126,7 +126,7 @@ def test_what_is_being_written_is_waited_for_a_little(
         with pytest.raises(UnfinishedError, match="'v/0004' is not extracted yet") as told:
             cache["letters"].read()
         assert "is being extracted right now by process" in str(told.value)
-        assert str(told.value).endswith(": wait for it")
+        assert str(told.value).endswith(": wait for it (longer than 0.2 s with SMP_WRITING_S)")
         monkeypatch.setattr(time, "sleep", lambda s: commit.write_bytes(content))
         assert fits(state(cache))
 
@@ -172,7 +172,7 @@ def test_runs_that_go_on_changing_a_cache_end_the_reading(
 def test_whatever_is_read_beside_runs_is_of_one_state(
     transcripts: Transcripts, cache: Cache, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(patience, "PATIENCE_S", 20)
+    monkeypatch.setenv(WRITING_S.variable, "20")
 
     def go_on_changing() -> None:
         for number in range(15):

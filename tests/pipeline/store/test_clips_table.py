@@ -32,6 +32,27 @@ def test_a_table_comes_back_as_it_was_written(folder: Folder) -> None:
     assert row.why_stale(["audio", "text"]) == ""
 
 
+def test_a_table_with_an_entry_a_clip_is_read_as_the_same(folder: Folder) -> None:
+    """As versions wrote it that had no columns."""
+    now = ClipsTable.read(folder)
+    record = unsealed(folder.read(FILE) or b"")
+    columns = {"label": [0.5], "annotation": [""], "labels": [{}], **record.pop("columns")}
+    entry = {"audio": None, "removed": False, **{name: one for name, (one,) in columns.items()}}
+    folder.write(FILE, sealed({**record, "format": 1, "clips": [entry]}, indent=1))
+    assert ClipsTable.read(folder) == now
+    assert now is not None
+    now.write(folder)
+    assert "columns" in unsealed(folder.read(FILE) or b"")
+
+
+def test_columns_of_other_lengths_are_damaged(folder: Folder) -> None:
+    record = unsealed(folder.read(FILE) or b"")
+    record["columns"]["text"].append("one more")
+    folder.write(FILE, sealed(record))
+    with pytest.raises(DamagedError, match="delete it and extract again"):
+        ClipsTable.read(folder)
+
+
 @pytest.mark.parametrize(
     ("field", "value"),
     [
@@ -47,7 +68,7 @@ def test_a_sealed_table_of_something_else_is_damaged(
     folder: Folder, field: str, value: Any
 ) -> None:
     record = unsealed(folder.read(FILE) or b"")
-    record["clips"][0][field] = value
+    record["columns"][field] = [value]
     folder.write(FILE, sealed(record))
     with pytest.raises(DamagedError, match="delete it and extract again"):
         ClipsTable.read(folder)
@@ -55,7 +76,7 @@ def test_a_sealed_table_of_something_else_is_damaged(
 
 def test_no_control_character_of_a_table_reaches_a_terminal(folder: Folder) -> None:
     record = unsealed(folder.read(FILE) or b"")
-    record["clips"][0]["stale"] = {"video": "gone: \x1b[2J"}
+    record["columns"]["stale"] = [{"video": "gone: \x1b[2J"}]
     folder.write(FILE, sealed(record))
     table = ClipsTable.read(folder)
     assert table is not None

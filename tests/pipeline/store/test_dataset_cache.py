@@ -151,9 +151,8 @@ def test_a_cache_without_sizes_and_times_is_taken_at_its_word(films: Films) -> N
 
     table = Path(films.transcripts.cache_url, "clips.json")
     record = unsealed(table.read_bytes())
-    assert json.dumps(record["clips"][3]["stamps"]["video"]).startswith("[4, ")
-    for entry in record["clips"]:
-        del entry["stamps"]
-    table.write_bytes(sealed(record, indent=1))
+    assert json.dumps(record["columns"]["stamps"][3]["video"]).startswith("[4, ")
+    del record["columns"]["stamps"]
+    table.write_bytes(sealed(record))
     assert opened(films)["sizes"].read().tolist() == [1, 2, 3, 4, 5, 6]
     assert open_cache(films.transcripts.cache_url).table.rows[3].files == {}

@@ -9,8 +9,10 @@ import pytest
 
 from pipeline.errors import DamagedError
 from pipeline.io.folder import Folder
+from pipeline.io.hashing import of_bytes
+from pipeline.store import commit as commit_module
 from pipeline.store.cache import open_cache
-from pipeline.store.commit import Commit
+from pipeline.store.commit import SMALL, Commit
 from pipeline.store.layout import COMMITS
 from tests.conftest import Transcripts
 
@@ -119,3 +121,30 @@ def test_a_chunk_is_told_from_another_on_object_storage_too(transcripts: Transcr
     store.write("features/c/1/0/0", one)
     with pytest.raises(DamagedError, match=r"features/c/0/0/0 is not what was written"):
         open_cache(f"{root}/talks")["letters"].read()
+
+
+def test_of_large_chunks_of_an_earlier_version_a_sample_is_hashed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    hashed: list[bytes] = []
+
+    def noted(content: bytes) -> str:
+        hashed.append(content)
+        return of_bytes(content)
+
+    monkeypatch.setattr(commit_module, "of_bytes", noted)
+    large, small = [
+        {f"features/c/{i}/0/0": i.to_bytes(2) + bytes(size) for i in range(400)}
+        for size in (SMALL, SMALL - 2)
+    ]
+    for contents, expected in ((large, range(4, 30)), (small, [400])):
+        commit = Commit(files={file: of_bytes(content) for file, content in contents.items()})
+        for _ in range(2):
+            hashed.clear()
+            assert all(commit.fits(file, content) for file, content in contents.items())
+            assert len(hashed) in expected
+        assert not commit.fits("features/c/0/0/0", b"another")  # small itself
+        wrong = [not commit.fits(file, b"?" + content[1:]) for file, content in contents.items()]
+        assert sum(wrong) in expected
+        metadata = Commit(files={"zarr.json": of_bytes(b"a")})
+        assert not metadata.fits("zarr.json", bytes(2 * SMALL))

@@ -60,6 +60,15 @@ def test_a_partition_reads_back_as_it_was_written(tmp_path: Path) -> None:
     assert not store.read()[2, 3:].any()
 
 
+def test_a_store_that_stays_open_reads_whole_what_is_longer_now(tmp_path: Path) -> None:
+    writer, shorter, longer = make(tmp_path), [result(1), result(2)], [result(4), result(9)]
+    reader = Store(str(tmp_path / "stage" / "0123abcd.zarr"))
+    for written in (shorter, longer, shorter):
+        writer.write(1, ["a@1", "b@2"], written)
+        for store in (reader, writer):
+            assert all(same(a, b) for a, b in zip(store.rows(1), written, strict=True))
+
+
 def test_what_was_never_written_does_not_pass_for_a_zero(tmp_path: Path) -> None:
     store = make(tmp_path)
     store.write(0, ["a@1", "b@1"], [result(1), ClipResult.missing("none")])

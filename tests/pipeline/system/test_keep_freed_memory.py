@@ -16,7 +16,7 @@ from model.step.memory import keep_freed_memory
 def faults(steps):
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
     for _ in range(steps):
-        kept = [np.ones(5 << 18) for _ in range(6)]  # 10 MiB each
+        kept = [np.ones(5 << 18), np.ones(25 << 18)]  # 10 and 50 MiB
         del kept
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
 

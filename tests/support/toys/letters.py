@@ -90,6 +90,7 @@ class Letters(Extractor):
         if text.startswith("!needs ") and not Path(text.removeprefix("!needs ")).exists():
             return ClipResult.failed("what it needs is not there")
         codes = np.array([ord(c) for c in text], np.int32)
-        rows = to_steps(np.stack([codes, -codes], 1).astype(np.float32) * self.settings.scale)
+        pairs = np.stack([codes, -codes], 1).astype(np.float32) * self.settings.scale
+        rows = to_steps(pairs, steps=self.steps)
         doubt = "nothing but question marks" if set(text) == {"?"} else ""
         return ClipResult.ok({"features": rows, "codes": codes}, len(rows), doubt=doubt)

@@ -40,16 +40,16 @@ class Mortal(Extractor):
         model = load_once(("mortal", self.settings.loads), self._load)
         for inputs in batch:
             time.sleep(self.settings.pause_s)
-            yield model(inputs.clip.text)
+            yield model(inputs.clip.text, self.steps)
 
-    def _load(self) -> Callable[[str], ClipResult]:
+    def _load(self) -> Callable[[str, int], ClipResult]:
         if self.settings.loads:
             with Path(self.settings.loads).open("a") as file:
                 file.write(f"{os.getpid()}\n")
         return _features
 
 
-def _features(text: str) -> ClipResult:
+def _features(text: str, steps: int) -> ClipResult:
     match text.split():
         case ["!kill"]:
             os.kill(os.getpid(), signal.SIGKILL)
@@ -57,5 +57,5 @@ def _features(text: str) -> ClipResult:
             Path(path).touch()
             os.kill(os.getpid(), signal.SIGKILL)
     codes = np.array([ord(c) for c in text], np.int32)
-    rows = np.stack([codes, -codes], 1).astype(np.float32)[:32]
+    rows = np.stack([codes, -codes], 1).astype(np.float32)[:steps]
     return ClipResult.ok({"features": rows, "codes": codes}, len(rows))

@@ -1,0 +1,165 @@
+"""Time and memory of the optional stages, each against a plain call of the library behind it.
+
+Clips are stretches of real videos (`real_clips.py`). Each side runs in a process of its own, on the
+same clips: once to load what it needs, then timed, the fastest of several passes. Memory is what a
+side takes beyond what its process had with the clips loaded, at its peak. A stage gives all of its
+rows, as the library does, so that they can be compared; sampling them to 32 steps costs nothing.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import resource
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import click
+import numpy as np
+
+from benchmarks.real_clips import SECONDS, stretches
+from pipeline import media
+from pipeline.dag.stage import extractor_class
+from pipeline.dataset.clip import Clip
+from pipeline.errors import MissingModalityError
+from pipeline.media.waveform import FULL_SCALE, RATE_HZ, normalised, resampled
+from pipeline.stage.result import ClipInputs
+
+ALL = 1 << 20  # steps: more than any clip has rows
+Rows = list[np.ndarray]
+
+
+@dataclass(frozen=True)
+class Case:
+    """A stage's settings, its clips, and the plain way from a clip's inputs to all of its rows.
+
+    plain: makes that way; what it loads is not timed.
+    """
+
+    extractor: str
+    settings: dict[str, Any]
+    clips: Callable[[int], list[ClipInputs]]
+    plain: Callable[[dict[str, Any]], Callable[[ClipInputs], np.ndarray]]
+
+
+def sounds(number: int) -> list[ClipInputs]:
+    """The sound of the first stretches that have any, as `audio` gives it."""
+    found: list[ClipInputs] = []
+    for stretch in stretches():
+        if len(found) < number:
+            try:
+                heard = media.load_audio(str(stretch.video))
+            except MissingModalityError:
+                continue
+            mono = resampled(heard.samples.mean(axis=0), heard.rate_hz)
+            cut = mono[int(stretch.start_s * RATE_HZ) : int(stretch.stop_s * RATE_HZ)]
+            found.append(ClipInputs(Clip(f"{len(found)}"), {"samples": normalised(cut)}))
+    return found
+
+
+def _by_opensmile(settings: dict[str, Any]) -> Callable[[ClipInputs], np.ndarray]:
+    import opensmile
+
+    level = {"lld": "LowLevelDescriptors"}.get(settings["level"], "Functionals")
+    smile = opensmile.Smile(settings["feature_set"], opensmile.FeatureLevel[level])
+    return lambda inputs: smile.process_signal(
+        inputs.rows["samples"] / np.float32(FULL_SCALE), RATE_HZ
+    ).to_numpy()
+
+
+def _by_librosa(settings: dict[str, Any]) -> Callable[[ClipInputs], np.ndarray]:
+    import librosa
+
+    def rows(inputs: ClipInputs) -> np.ndarray:
+        signal = inputs.rows["samples"] / np.float32(FULL_SCALE)
+        y = librosa.resample(signal, orig_sr=RATE_HZ, target_sr=22_050)
+        parts = {
+            "zero_crossings": lambda: librosa.feature.zero_crossing_rate(y),
+            "f0": lambda: np.log(librosa.pyin(y, fmin=60, fmax=500, hop_length=512, fill_na=1)[:1]),
+            "energy": lambda: librosa.feature.rms(y=y),
+            "mfcc": lambda: librosa.feature.mfcc(y=y, htk=True),
+            "chroma": lambda: librosa.feature.chroma_cqt(y=y),
+        }
+        return np.concatenate([parts[group]() for group in settings["groups"]]).T
+
+    return rows
+
+
+def _opensmile(feature_set: str, level: str) -> Case:
+    settings = {"feature_set": feature_set, "level": level}
+    return Case("opensmile", settings, sounds, _by_opensmile)
+
+
+CASES = {
+    "openSMILE eGeMAPSv02, functionals": _opensmile("eGeMAPSv02", "functionals"),
+    "openSMILE eGeMAPSv02, lld": _opensmile("eGeMAPSv02", "lld"),
+    "openSMILE ComParE_2016, functionals": _opensmile("ComParE_2016", "functionals"),
+    "prosody, CH-SIMS' 33 columns": Case(
+        "prosody", {"groups": ["zero_crossings", "mfcc", "chroma"]}, sounds, _by_librosa
+    ),
+    "prosody, f0 alone": Case("prosody", {"groups": ["f0"]}, sounds, _by_librosa),
+}
+
+
+@click.command()
+@click.option("--clips", default=8, show_default=True)
+@click.option("--repeats", default=3, show_default=True, help="The fastest counts.")
+def main(clips: int, repeats: int) -> None:
+    """Print a row a stage."""
+    print(f"{clips} clips of at most {SECONDS} s\n{'':<38}{'ms a clip':>17}{'':>8}{'MB':>16}")
+    print(f"{'':<38}{'stage':>8}{'library':>9}{'ratio':>8}{'stage':>8}{'library':>8}{'differ':>9}")
+    for name in CASES:
+        ours, theirs = (_apart(name, side, clips, repeats) for side in (True, False))
+        off = max(_difference(*pair) for pair in zip(ours[2], theirs[2], strict=True))
+        print(
+            f"{name:<38}{1000 * ours[0]:>8.0f}{1000 * theirs[0]:>9.0f}{theirs[0] / ours[0]:>7.2f}x"
+            f"{ours[1]:>8.0f}{theirs[1]:>8.0f}{off:>9.0e}",
+            flush=True,
+        )
+
+
+def _apart(name: str, ours: bool, clips: int, repeats: int) -> tuple[float, float, Rows]:
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(1, context) as pool:
+        return pool.submit(_measured, name, ours, clips, repeats).result()
+
+
+def _measured(name: str, ours: bool, clips: int, repeats: int) -> tuple[float, float, Rows]:
+    """CPU seconds a clip, MB, and every clip's rows."""
+    case = CASES[name]
+    inputs = case.clips(clips)
+    before = _peak_mb()
+    way = _by_stage(case) if ours else _one_by_one(case)
+    rows, seconds = way(inputs), []
+    for _ in range(repeats):
+        begun = time.process_time()
+        way(inputs)
+        seconds.append(time.process_time() - begun)
+    return min(seconds) / len(inputs), _peak_mb() - before, rows
+
+
+def _by_stage(case: Case) -> Callable[[Sequence[ClipInputs]], Rows]:
+    kind = extractor_class(case.extractor, case.extractor)
+    stage = kind(kind.Settings.model_validate(case.settings), ALL)
+    return lambda inputs: [result.rows["features"] for result in stage.extract(inputs)]
+
+
+def _one_by_one(case: Case) -> Callable[[Sequence[ClipInputs]], Rows]:
+    plain = case.plain(case.settings)
+    return lambda inputs: [plain(one) for one in inputs]
+
+
+def _peak_mb() -> float:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
+
+
+def _difference(ours: np.ndarray, theirs: np.ndarray) -> float:
+    """The largest, as a share of the column's largest value."""
+    scale = np.maximum(np.abs(theirs).max(axis=0), 1e-9)
+    return float((np.abs(ours - theirs) / scale).max())
+
+
+if __name__ == "__main__":
+    main()
