@@ -21,6 +21,8 @@ class Bundle:
 
     features: `visual`, `audio`, `text`, float32 [clips, steps, width], zero where padded and where
     a clip has none. lengths: int64 [clips] each. channels: the stages that make them up.
+    tokenizer: that which was named for the texts, a folder or a hub id. own_tokenizers: those of
+    the text's stages, to be used in its place where they are on this machine.
     """
 
     name: str
@@ -30,6 +32,8 @@ class Bundle:
     lengths: Mapping[str, np.ndarray]
     channels: Mapping[str, Sequence[str]]
     provenance: Mapping[str, Any]
+    tokenizer: str = ""
+    own_tokenizers: Sequence[str] = ()
 
     def where(self, kept: Sequence[bool]) -> Bundle:
         """The clips for which `kept` is True."""
