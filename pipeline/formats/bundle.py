@@ -21,8 +21,9 @@ class Bundle:
 
     features: `visual`, `audio`, `text`, float32 [clips, steps, width], zero where padded and where
     a clip has none. lengths: int64 [clips] each. channels: the stages that make them up. by_word:
-    whether a step is the same word in all of them. tokenizer: that which was named for the texts, a folder or a hub id. own_tokenizers: those of
-    the text's stages, to be used in its place where they are on this machine.
+    whether a step is the same word in all of them. tokenizer: that which was named for the texts,
+    a folder or a hub id. own_tokenizers: those of the text's stages, to be used in its place where
+    they are on this machine.
     """
 
     name: str
