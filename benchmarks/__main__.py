@@ -27,6 +27,7 @@ SUITE: dict[str, list[str]] = {
     "cuts": [],
     "decode": [],
     "precision": [],
+    "networks": [],
     "resample": [],
     "new_stages": [],
     "trace": [],

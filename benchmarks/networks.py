@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -16,8 +17,9 @@ from benchmarks import full_size
 from pipeline.encoders import engine as engines
 from pipeline.encoders import resnet18
 from pipeline.encoders.py_feat import FACES, MODEL_INPUT, Multitask
+from pipeline.errors import UserError
 
-ROUNDS = 3
+ROUNDS = 2
 SHAPE = (FACES, 3, MODEL_INPUT, MODEL_INPUT)
 
 
@@ -36,8 +38,8 @@ def main() -> None:
         print(f"{FACES} faces a batch, one thread, the least of {ROUNDS} rounds; "
               f"{torch.backends.cpu.get_cpu_capability()}")  # fmt: skip
         print(f"{'':<14}{'':<16}{'ms a face':>10}{'ratio':>8}{'differs by':>12}{'ready in s':>12}")
-        for name, load in networks.items():
-            _print(name, load)
+        for name in sys.argv[1:] or networks:
+            _print(name, networks[name])
 
 
 def _print(name: str, load: Callable[[], torch.nn.Module]) -> None:
@@ -46,7 +48,10 @@ def _print(name: str, load: Callable[[], torch.nn.Module]) -> None:
     ready_s = {}
     for engine in engines.installed():
         started = time.perf_counter()
-        sides[engine] = engines.engaged(sides["torch"], name, name, SHAPE, engine)  # type: ignore[arg-type]
+        try:
+            sides[engine] = engines.engaged(sides["torch"], name, name, SHAPE, engine)  # type: ignore[arg-type]
+        except UserError as error:
+            print(error)
         ready_s[engine] = time.perf_counter() - started
     sides["channels last"] = load().to(memory_format=torch.channels_last)
     differ = {t.engine: t.difference for t in engines.remembered() if t.network == name}

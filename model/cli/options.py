@@ -124,7 +124,7 @@ of_training = _together(
 of_experiment = _together(
     click.option(
         "--seeds",
-        type=click.IntRange(min=1),
+        type=click.IntRange(1, 1000),
         default=5,
         show_default=True,
         help="Trainings per row, with seeds 0, 1 …",

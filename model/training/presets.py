@@ -96,15 +96,22 @@ def load(model: str) -> dict[str, dict[str, Preset]]:
     """A model's presets, by name and scale. Raises UserError for what its file has wrong."""
     file = Path(getfile(find(model))).with_suffix(".yaml")
     content = read_yaml(file) if file.exists() else {}
+    entries = content.values() if isinstance(content, dict) else [content]
+    if not all(map(_is_entry, entries)):
+        scales = " and ".join(SCALES)
+        raise UserError(f"{file}: expected presets by name, each with source, {scales}")
     try:
         return {name: _by_scale(model, name, **entry) for name, entry in content.items()}
-    except (AttributeError, TypeError, ValueError) as error:
-        raise UserError(f"{file}: {error}") from error
+    except ValidationError as error:
+        raise UserError(f"{file}: {_refusal(error, model, '')}") from None
+
+
+def _is_entry(content: Any) -> bool:
+    is_whole = isinstance(content, dict) and content.keys() == {"source", *SCALES}
+    return is_whole and all(isinstance(content[scale], dict) for scale in SCALES)
 
 
 def _by_scale(model: str, name: str, source: str, **by_scale: Any) -> dict[str, Preset]:
-    if by_scale.keys() != SCALES.keys():
-        raise ValueError(f"preset {name!r} has {list(by_scale)}, not {list(SCALES)}")
     presets = {}
     for scale, values in by_scale.items():
         settings = TrainSettings(model=model, **values)

@@ -6,21 +6,19 @@ import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, cast
+from typing import TYPE_CHECKING, Any, Protocol, cast
 from zipfile import BadZipFile
 
 import numpy as np
 import torch
 from scipy.spatial import QhullError
 from scipy.special import expit
-from skops.io import get_untrusted_types, loads
 
 from pipeline.encoders import engine as engines
 from pipeline.encoders.engine import Engine
 from pipeline.encoders.face_signals import FIELDS, Group
 from pipeline.encoders.precision import FULL, Precision, lowered
 from pipeline.encoders.py_feat_library import (
-    HOGLayer,
     MobileFaceNet,
     MultitaskModel,
     MultitaskOutput,
@@ -33,6 +31,9 @@ from pipeline.faces.chip import STRETCHED_PX
 from pipeline.messages import one_line
 from pipeline.system.spans import span
 from pipeline.weights.checkpoint import read_tensors
+
+if TYPE_CHECKING:
+    from pipeline.encoders.py_feat_hog import HOGLayer
 
 # Always so many faces at once: a face's last bits then don't depend on those beside it. They
 # matter here, where landmarks are truncated to whole pixels and trees branch at thresholds.
@@ -193,6 +194,8 @@ def unit_of(name: str) -> int:
 
 def hog_layer(device: str) -> HOGLayer:
     """HOG with py-feat's settings: 5408 values of a 112×112 face."""
+    from pipeline.encoders.py_feat_hog import HOGLayer
+
     to = torch.device(device)  # py-feat knows few devices by name
     return HOGLayer(8, 8, 2, block_normalization="L2-Hys", feature_vector=True, device=to).to(to)
 
@@ -226,6 +229,9 @@ def load_landmarks(path: Path, device: str) -> torch.nn.Module:
 
 def load_classifier(path: Path, backend: str, trusted_sha256: str) -> Any:
     """py-feat's trained classifier in a skops file with that digest, and of known types only."""
+    # Imported here: it brings scikit-learn, which the multitask network doesn't need.
+    from skops.io import get_untrusted_types, loads
+
     content = path.read_bytes()
     digest = hashlib.sha256(content).hexdigest()
     if digest != trusted_sha256:

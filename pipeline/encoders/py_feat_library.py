@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec, module_from_spec
 from types import ModuleType
 from typing import Any
 
@@ -38,16 +39,36 @@ def _torchcodec() -> Iterator[None]:
         yield
 
 
+def _without_init() -> None:
+    """Let modules of py-feat be imported without its `__init__`, which loads much else for seconds.
+
+    That is run for whoever asks for what it defines.
+    """
+    spec = None if "feat" in sys.modules else find_spec("feat")
+    if spec is None or spec.loader is None:
+        return
+    feat, loader = module_from_spec(spec), spec.loader
+
+    def of_init(name: str) -> object:
+        if name.startswith("__") or "__getattr__" not in vars(feat):
+            raise AttributeError(f"module 'feat' has no attribute {name!r}")
+        del feat.__getattr__
+        loader.exec_module(feat)
+        return getattr(feat, name)
+
+    vars(feat)["__getattr__"] = of_init
+    sys.modules["feat"] = feat
+
+
+_without_init()
 with _torchcodec():
     from feat.au_detectors.StatLearning.SL_test import SVMClassifier, XGBClassifier
     from feat.landmark_detectors.mobilefacenet_test import MobileFaceNet
     from feat.multitask.inference import MultitaskModel, MultitaskOutput
     from feat.multitask.model_v2 import MEGraphAUv2, ModelV2Config
     from feat.utils.face_mask import extract_hog_features_batched
-    from feat.utils.image_operations import HOGLayer, neutral
 
 __all__ = [
-    "HOGLayer",
     "MEGraphAUv2",
     "MobileFaceNet",
     "ModelV2Config",
@@ -56,5 +77,4 @@ __all__ = [
     "SVMClassifier",
     "XGBClassifier",
     "extract_hog_features_batched",
-    "neutral",
 ]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -12,11 +11,7 @@ from typing import Any, cast
 import numpy as np
 import torch
 from safetensors.torch import save_file
-from sklearn.decomposition import PCA
-from sklearn.preprocessing import StandardScaler
-from sklearn.svm import LinearSVC
 from torch.nn import functional as F
-from xgboost import XGBClassifier
 
 from pipeline.encoders.precision import FULL, Precision
 from pipeline.encoders.py_feat import (
@@ -28,7 +23,7 @@ from pipeline.encoders.py_feat import (
     hog_layer,
     landmark_network,
 )
-from pipeline.encoders.py_feat_library import MEGraphAUv2, ModelV2Config, neutral
+from pipeline.encoders.py_feat_library import MEGraphAUv2, ModelV2Config
 from pipeline.encoders.random_init import random_init
 from pipeline.faces.chip import STRETCHED_PX
 
@@ -63,6 +58,8 @@ def landmarks(device: str) -> torch.nn.Module:
 
 def mean_face() -> np.ndarray:
     """py-feat's neutral face, 68 landmarks [68, 2], in a crop of side 1."""
+    from pipeline.encoders.py_feat_hog import neutral
+
     face = neutral.to_numpy()
     low, high = face.min(axis=0), face.max(axis=0)
     return cast(np.ndarray, UPPER_LEFT + (face - low) / (high - low) * (LOWER_RIGHT - UPPER_LEFT))
@@ -70,6 +67,10 @@ def mean_face() -> np.ndarray:
 
 def classifier(backend: str) -> Any:
     """py-feat's classifier, its parts fitted to noise with the layout of real features."""
+    # Imported here: the multitask network needs no scikit-learn.
+    from sklearn.decomposition import PCA
+    from sklearn.preprocessing import StandardScaler
+
     hog, points = _noise()
     scaler = StandardScaler().fit(hog)
     pca = PCA(COMPONENTS, svd_solver="full").fit(scaler.transform(hog))
@@ -81,17 +82,21 @@ def classifier(backend: str) -> Any:
     trained.load_weights(
         **{part: scaler if part.startswith("scaler") else pca for part in PARTS},
         classifiers={
-            f"AU{unit}": KINDS[backend]().fit(rows, of_unit)
+            f"AU{unit}": _untrained(backend).fit(rows, of_unit)
             for unit, of_unit in zip(UNITS, labels, strict=True)
         },
     )
     return trained
 
 
-KINDS: dict[str, Callable[[], Any]] = {
-    "svm": lambda: LinearSVC(C=1e-4, dual=True, random_state=SEED, max_iter=10_000),
-    "xgb": lambda: XGBClassifier(n_estimators=8, max_depth=2, random_state=SEED),
-}
+def _untrained(backend: str) -> Any:
+    if backend == "svm":
+        from sklearn.svm import LinearSVC
+
+        return LinearSVC(C=1e-4, dual=True, random_state=SEED, max_iter=10_000)
+    from xgboost import XGBClassifier
+
+    return XGBClassifier(n_estimators=8, max_depth=2, random_state=SEED)
 
 
 def _noise() -> tuple[np.ndarray, np.ndarray]:

@@ -21,7 +21,8 @@ class Bundle:
 
     features: `visual`, `audio`, `text`, float32 [clips, steps, width], zero where padded and where
     a clip has none. lengths: int64 [clips] each. channels: the stages that make them up. by_word:
-    whether a step is the same word in all of them.
+    whether a step is the same word in all of them. tokenizer: that which was named for the texts, a folder or a hub id. own_tokenizers: those of
+    the text's stages, to be used in its place where they are on this machine.
     """
 
     name: str
@@ -32,6 +33,8 @@ class Bundle:
     channels: Mapping[str, Sequence[str]]
     provenance: Mapping[str, Any]
     by_word: bool = False
+    tokenizer: str = ""
+    own_tokenizers: Sequence[str] = ()
 
     def where(self, kept: Sequence[bool]) -> Bundle:
         """The clips for which `kept` is True."""

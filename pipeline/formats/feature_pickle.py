@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,11 +11,27 @@ from pipeline.dataset.clip import SPLITS, Clip
 from pipeline.errors import UserError
 from pipeline.formats import mmsa
 from pipeline.formats.feature_set import Feature, FeatureSet
+from pipeline.formats.format import Format
 from pipeline.formats.lengths import real_rows
 from pipeline.formats.pickled_split import PickledSplit, told_fields
 from pipeline.io import hashing, pickle_io
 
 MODALITIES = {"vision": "visual", "audio": "audio", "text": "text"}
+
+
+class FeaturePickle(Format):
+    """A pickle from MMSA, or from MulT, MISA or MMIM, aligned or not."""
+
+    def reads(self, path: Path) -> bool:
+        return not path.is_dir()
+
+    def read(
+        self, path: Path, given: Mapping[str, Sequence[str]], language: str | None
+    ) -> FeatureSet:
+        """All that the file holds."""
+        if language or any(given.values()):
+            raise UserError("--visual, --audio, --text and --language go with a MERBench folder")
+        return read(path)
 
 
 def read(path: Path) -> FeatureSet:

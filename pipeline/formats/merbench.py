@@ -16,6 +16,7 @@ from pipeline.dataset.ids import safe_id
 from pipeline.errors import ClipError, UserError
 from pipeline.formats.bundle import Bundle
 from pipeline.formats.feature_set import Feature, FeatureSet
+from pipeline.formats.format import Format
 from pipeline.formats.pickled_split import PickledSplit
 from pipeline.io import pickle_io
 from pipeline.io.file_digests import FileDigests
@@ -29,6 +30,27 @@ LABELS, TRANSCRIPTS, FEATURES = "label.npz", "transcription-engchi-polish.csv", 
 CORPORA = {"train": "train_corpus", "valid": "val_corpus", "test": "test_corpus"}
 COLUMNS = {"zh": "chinese", "en": "english"}
 MOST_LABEL_BYTES = 1 << 28  # of one split's labels unpacked; 100,000 clips are 5 MB
+
+
+class Merbench(Format):
+    """A folder in MERBench's layout."""
+
+    needs_labels = True
+
+    def write(self, bundle: Bundle, path: Path) -> Sequence[str]:
+        """Labels, transcripts, and a file a clip and modality."""
+        write(bundle, path)
+        return ()
+
+    def reads(self, path: Path) -> bool:
+        return path.is_dir()
+
+    def read(
+        self, path: Path, given: Mapping[str, Sequence[str]], language: str | None
+    ) -> FeatureSet:
+        """The folders of features that are `given`, or called as `write` calls them."""
+        return read(path, chosen(path, given), language)
+
 
 # ---- reading -----------------------------------------------------------------------------------
 

@@ -12,6 +12,7 @@ from pipeline.dataset.clip import SPLITS, Clip
 from pipeline.encoders import huggingface
 from pipeline.errors import UserError
 from pipeline.formats.bundle import Bundle
+from pipeline.formats.format import Format
 from pipeline.formats.pickled_split import JOINT, PickledSplit
 from pipeline.io import pickle_io
 
@@ -50,6 +51,39 @@ def _labels(split: PickledSplit) -> list[dict[str, float]]:
 
 
 # ---- writing -----------------------------------------------------------------------------------
+
+
+class Mmsa(Format):
+    """A pickle that MMSA's loader reads."""
+
+    needs_labels = True
+    takes_tokenizer = True
+
+    def write(self, bundle: Bundle, path: Path) -> Sequence[str]:
+        """All splits of labelled clips, with `text_bert` where a tokenizer is at hand."""
+        tokens, notes = _text_bert(bundle)
+        write(bundle, path, tokens)
+        if bundle.by_word:
+            told = "steps are words: this is an aligned file, for `need_data_aligned` of MMSA"
+            notes.append(told)
+        if not has_all_modalities(bundle.clips):
+            told = "some clips have no label_T, label_A or label_V: MMSA can't read them as sims"
+            return [*notes, told]
+        return notes
+
+
+def _text_bert(bundle: Bundle) -> tuple[np.ndarray | None, list[str]]:
+    """The tokens by the tokenizer that was named, else by the text's own if it is here."""
+    texts = [clip.text for clip in bundle.clips]
+    tokens = bundle.features["text"].shape[1] if bundle.by_word else None
+    if bundle.tokenizer:
+        return text_bert(texts, bundle.tokenizer, True, tokens), []
+    try:
+        if not bundle.own_tokenizers:
+            raise UserError("none of the text's stages has a tokenizer")
+        return text_bert(texts, bundle.own_tokenizers[0], False, tokens), []
+    except UserError as error:
+        return None, [f"no text_bert, which MMSA's BERT models read ({error}); give --tokenizer"]
 
 
 def write(bundle: Bundle, path: Path, text_bert: np.ndarray | None = None) -> None:

@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from safetensors.numpy import save_file
 
 from pipeline.formats.bundle import Bundle
+from pipeline.formats.format import Format
+
+
+class Safetensors(Format):
+    """A safetensors file of all arrays."""
+
+    def write(self, bundle: Bundle, path: Path) -> Sequence[str]:
+        """One file."""
+        write(bundle, path)
+        return ()
 
 
 def write(bundle: Bundle, path: Path) -> None:

@@ -37,12 +37,24 @@ def class_of(name: str, package: ModuleType, kind: type[Kind]) -> type[Kind] | N
         if error.name != module_name and not module_name.startswith(f"{error.name}."):
             raise
         return None
-    classes = [
-        found
-        for _, found in inspect.getmembers(module, inspect.isclass)
-        if issubclass(found, kind) and found.__module__ == module_name
-    ]
+    classes = _classes(module, kind)
     if len(classes) != 1:
         told = f"expected one {kind.__name__} in this file, found {len(classes)}"
         raise UserError(f"{module_name}: {told}")
     return classes[0]
+
+
+def classes_of(package: ModuleType, kind: type[Kind]) -> dict[str, type[Kind]]:
+    """The class of `kind` in each file of a package that holds one, by the file's name."""
+    by_name = {
+        name: _classes(import_module(f"{package.__name__}.{name}"), kind) for name in names(package)
+    }
+    return {name: classes[0] for name, classes in by_name.items() if len(classes) == 1}
+
+
+def _classes(module: ModuleType, kind: type[Kind]) -> list[type[Kind]]:
+    return [
+        found
+        for _, found in inspect.getmembers(module, inspect.isclass)
+        if issubclass(found, kind) and found is not kind and found.__module__ == module.__name__
+    ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any, ClassVar
 
 from pydantic import BaseModel, ValidationInfo, field_validator
@@ -33,9 +33,7 @@ def _whole_numbers(value: Any) -> Iterator[int]:
     if isinstance(value, int):
         yield value
     elif isinstance(value, BaseModel):
-        yield from _whole_numbers(dict(value))
-    elif isinstance(value, Mapping):
-        yield from _whole_numbers(list(value.values()))
+        yield from _whole_numbers(list(dict(value).values()))
     elif isinstance(value, list | tuple):
         for inner in value:
             yield from _whole_numbers(inner)

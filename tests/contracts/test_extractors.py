@@ -275,15 +275,11 @@ class TestSizes(OfFiles):
 
 def contract_of(kind: type[Extractor]) -> type[ExtractorContract]:
     """For an extractor of the folder without a class above: by what it takes and can be set."""
-    fitting: list[Any] = [
-        inputs for field, inputs in OF.items() if field in {*kind.takes, *kind.reads}
-    ]
+    fitting = [inputs for field, inputs in OF.items() if field in {*kind.takes, *kind.reads}]
     assert fitting, f"{kind.__name__} takes what no inputs are known of: write a class for it"
     said = {key: value for key, value in RANDOM.items() if key in kind.Settings.model_fields}
 
-    inputs = fitting[0]
-
-    class OfKind(inputs):
+    class OfKind(ExtractorContract):
         if "device" not in said:  # what computes without a network has the same bits
             rtol = atol = 0
 
@@ -295,7 +291,8 @@ def contract_of(kind: type[Extractor]) -> type[ExtractorContract]:
         def extractor(self) -> Extractor:
             return kind(kind.Settings.model_validate(said))
 
-    return OfKind
+    made: Any = type(kind.__name__, (OfKind, fitting[0]), {})
+    return made
 
 
 OF = {"images": OfFaces, "samples": OfSound, "text": OfText}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,19 +12,38 @@ from model.cli.options import chosen, of_channels
 from pipeline.errors import UserError
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from pipeline.formats.bundle import Bundle
     from pipeline.store.cache import Cache
 
-FORMATS = ("mmsa", "merbench", "safetensors", "parquet")
-LABELLED = ("mmsa", "merbench")  # the formats that have no way to say that a label is not known
+
+class FormatOption(click.Option):
+    """An option that finds out the formats where they are shown: they take time to load."""
+
+    def get_help_record(self, ctx: click.Context) -> tuple[str, str] | None:
+        from pipeline.formats.format import writing
+
+        told = [f"{name}: {(of.__doc__ or '').partition('.')[0]}" for name, of in writing().items()]
+        self.help = f"A format, or a module of yours with one. {'; '.join(told)}."
+        return super().get_help_record(ctx)
+
+
+def _formats(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+    from pipeline.formats.format import writing
+
+    return [name for name in writing() if name.startswith(incomplete)]
 
 
 @click.command()
 @click.argument("dataset")
 @click.argument("out", type=click.Path(path_type=Path))
-@click.option("--format", "format_name", type=click.Choice(FORMATS), required=True)
+@click.option(
+    "--format",
+    "format_name",
+    cls=FormatOption,
+    required=True,
+    metavar="NAME",
+    shell_complete=_formats,
+)
 @of_channels
 @click.option("--tokenizer", help="mmsa: BERT that makes `text_bert`.  [default: the stage's]")
 @click.option(
@@ -42,28 +61,30 @@ def export(
 ) -> None:
     """Export cached features for other tools.
 
-    The features of DATASET are written to OUT. mmsa: a pickle that MMSA's loader reads. merbench: a
-    folder in MERBench's layout. safetensors: a file. parquet: a folder that Hugging Face `datasets`
-    reads. The stages of a modality are concatenated, as in training.
+    The features of DATASET are written to OUT. The stages of a modality are concatenated, as in
+    training.
     """
     from pipeline.formats.bundle import atomic_output
+    from pipeline.formats.format import named, writing
     from pipeline.messages import counted
     from pipeline.store.dataset_cache import open_dataset
 
-    if tokenizer and format_name != "mmsa":
-        raise UserError("--tokenizer goes with --format mmsa")
+    form = named(format_name, known := writing())
+    if tokenizer and not form.takes_tokenizer:
+        takers = ", ".join(name for name, its in known.items() if its.takes_tokenizer)
+        raise UserError(f"--tokenizer goes with --format {takers}")
     notes: list[str] = []
     cache = open_dataset(dataset, cache_root, name)
 
     def read() -> Bundle:
         notes.clear()
-        return _bundle(cache, _channels(cache, stages, notes), notes)
+        return _bundle(cache, _channels(cache, stages, notes), tokenizer or "", notes)
 
     bundle = cache.steadily(read)
-    if format_name in LABELLED:
+    if form.needs_labels:
         bundle = _labelled(bundle, notes)
     with atomic_output(out) as part:
-        _write(format_name, bundle, part, cache, tokenizer, notes)
+        notes += form.write(bundle, part)
     for note in notes:
         click.echo(f"note: {note}")
     for modality, x in bundle.features.items():
@@ -81,7 +102,9 @@ def _channels(
     return {modality: list(stages) for modality, stages in found.items() if stages}
 
 
-def _bundle(cache: Cache, channels: Mapping[str, Sequence[str]], notes: list[str]) -> Bundle:
+def _bundle(
+    cache: Cache, channels: Mapping[str, Sequence[str]], tokenizer: str, notes: list[str]
+) -> Bundle:
     import numpy as np
 
     from model.data.channels import read_modality
@@ -109,6 +132,8 @@ def _bundle(cache: Cache, channels: Mapping[str, Sequence[str]], notes: list[str
         channels=channels,
         provenance=made_from,
         by_word=all(cache[stage].by_word for stages in channels.values() for stage in stages),
+        tokenizer=tokenizer,
+        own_tokenizers=list(_tokenizers(cache, channels.get("text", ()))),
     )
 
 
@@ -121,55 +146,12 @@ def _labelled(bundle: Bundle, notes: list[str]) -> Bundle:
     return labelled
 
 
-def _write(
-    format_name: str,
-    bundle: Bundle,
-    path: Path,
-    cache: Cache,
-    tokenizer: str | None,
-    notes: list[str],
-) -> None:
-    from pipeline.formats import merbench, mmsa, parquet, safetensors
-
-    if format_name == "mmsa":
-        mmsa.write(bundle, path, _text_bert(bundle, cache, tokenizer, notes))
-        if bundle.by_word:
-            notes.append(
-                "steps are words: this is an aligned file, for `need_data_aligned` of MMSA"
-            )
-        if not mmsa.has_all_modalities(bundle.clips):
-            notes.append(
-                "some clips have no label_T, label_A or label_V: MMSA can't read them as sims"
-            )
-    else:
-        writers = {"merbench": merbench, "safetensors": safetensors, "parquet": parquet}
-        writers[format_name].write(bundle, path)
-
-
-def _text_bert(
-    bundle: Bundle, cache: Cache, tokenizer: str | None, notes: list[str]
-) -> np.ndarray | None:
-    """The tokens by the tokenizer that was named, else by the text stage's own if it is here."""
-    from pipeline.formats.mmsa import text_bert
-
-    texts = [clip.text for clip in bundle.clips]
-    tokens = bundle.features["text"].shape[1] if bundle.by_word else None
-    if tokenizer:
-        return text_bert(texts, tokenizer, True, tokens)
-    try:
-        own = _own_tokenizer(cache, bundle.channels.get("text", ()))
-        return text_bert(texts, own, False, tokens)
-    except UserError as error:
-        notes.append(f"no text_bert, which MMSA's BERT models read ({error}); give --tokenizer")
-        return None
-
-
-def _own_tokenizer(cache: Cache, stages: Sequence[str]) -> str:
+def _tokenizers(cache: Cache, stages: Sequence[str]) -> Iterator[str]:
+    """The weights of the stages whose steps are tokens."""
     from pipeline.dag.stage import about
     from pipeline.weights.random_weights import RANDOM
 
     for stage in stages:
         id = (cache[stage].attributes.get("weights") or {}).get("id")
         if about(cache[stage]).panel == "tokens" and id != RANDOM:
-            return str(id)
-    raise UserError("none of the text's stages has a tokenizer")
+            yield str(id)

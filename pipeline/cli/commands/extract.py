@@ -64,7 +64,7 @@ MOST_NUMBERS = 5  # of partitions in one line
 @click.option("--adopt", is_flag=True, help="Take the cache over from another dataset.")
 @click.option("--serial", is_flag=True, help="Use a plain loop instead of dask.")
 @click.option(
-    "--workers", type=click.IntRange(min=1), help="Number of worker processes, instead of threads."
+    "--workers", type=click.IntRange(1, 1000), help="Number of worker processes, not threads."
 )
 @click.option("--scheduler", metavar="ADDRESS", help="Address of a running dask cluster to use.")
 @click.option(

@@ -12,7 +12,6 @@ import click
 from click.core import ParameterSource
 
 from pipeline.cli.group import CLIPS_FAILED, OK, Names
-from pipeline.errors import UserError
 
 if TYPE_CHECKING:
     from pipeline.formats.feature_set import FeatureSet
@@ -39,6 +38,12 @@ if TYPE_CHECKING:
     type=click.Choice(["zh", "en"]),
     help="MERBench: language of the transcripts. By default Chinese, if there are any in Chinese.",
 )
+@click.option(
+    "--format",
+    "format_name",
+    metavar="NAME",
+    help="A format, or a module of yours with one. By default the first that PATH looks like.",
+)
 def import_(
     path: Path,
     cache_root: str,
@@ -48,6 +53,7 @@ def import_(
     audio: list[str] | None,
     text: list[str] | None,
     language: str | None,
+    format_name: str | None,
 ) -> None:
     """Import another tool's features for training.
 
@@ -63,7 +69,7 @@ def import_(
     from pipeline.store.status import status
 
     given = {"visual": visual or (), "audio": audio or (), "text": text or ()}
-    source = _source(path, given, language)
+    source = _source(path, format_name, given, language)
     url, command = locate(path, cache_root, name), _command()
     made, partitions = make_cache(source, url, name or name_of(path), sampling, command)
     stages = status(open_cache(url))
@@ -76,14 +82,19 @@ def import_(
     sys.exit(CLIPS_FAILED if any(stage.counts["failed"] for stage in stages) else OK)
 
 
-def _source(path: Path, given: Mapping[str, Sequence[str]], language: str | None) -> FeatureSet:
-    from pipeline.formats import feature_pickle, merbench
+def _source(
+    path: Path,
+    format_name: str | None,
+    given: Mapping[str, Sequence[str]],
+    language: str | None,
+) -> FeatureSet:
+    from pipeline.formats.format import named, reading
 
-    if path.is_dir():
-        return merbench.read(path, merbench.chosen(path, given), language)
-    if language or any(given.values()):
-        raise UserError("--visual, --audio, --text and --language go with a MERBench folder")
-    return feature_pickle.read(path)
+    known = reading()
+    if format_name:
+        return named(format_name, known).read(path, given, language)
+    own = (kind() for kind in known.values())
+    return next(one for one in own if one.reads(path)).read(path, given, language)
 
 
 def _command() -> str:

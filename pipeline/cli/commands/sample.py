@@ -9,7 +9,7 @@ import click
 
 @click.command()
 @click.argument("folder", type=click.Path(path_type=Path))
-@click.option("--clips", default=None, type=click.IntRange(min=48), help="Number of clips.")
+@click.option("--clips", default=None, type=click.IntRange(48, 100_000), help="Number of clips.")
 def sample(folder: Path, clips: int | None) -> None:
     """Write a small dataset of real faces to try things on.
 

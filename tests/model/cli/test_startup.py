@@ -83,3 +83,18 @@ def test_a_plan_and_the_status_load_nothing_that_computes(transcripts: Transcrip
     found = loaded("extract", transcripts.folder, *where, "--plan")
     assert "zarr" in found
     assert not found & COMPUTING
+
+
+@pytest.mark.slow
+def test_the_multitask_network_loads_nothing_that_draws_or_fits_and_leaves_py_feat_whole() -> None:
+    code = (
+        "import sys; from pipeline.encoders import py_feat_random; "
+        "py_feat_random.multitask('cpu'); print(*sys.modules); import feat; "
+        "print(feat.utils.__name__, hasattr(feat, '__path__'), 'feat.detector_v2' in sys.modules)"
+    )
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
+    assert done.returncode == 0, done.stderr
+    names, of_feat = done.stdout.splitlines()
+    assert not {"matplotlib", "sklearn", "xgboost", "skimage", "feat.plotting"} & {*names.split()}
+    assert of_feat == "feat.utils True False"

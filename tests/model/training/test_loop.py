@@ -335,7 +335,7 @@ class Stage:
         self.identity: dict[str, Any] = {"extractor": name}
         self.random_weights = [name] if weights == "random" else []
         self.attributes = {"weights": {"id": weights, "digest": weights}}
-        self.shape, self.width = features.shape, features.shape[-1]
+        self.shape, self.width, self.by_word = features.shape, features.shape[-1], False
         self._features = features
 
     def read(self, out: np.ndarray) -> None:

@@ -185,7 +185,10 @@ def test_a_setting_is_by_content_only_where_there_are_weights() -> None:
         made.identities([lost])
 
 
-OFF = ("image_encoder", "video_encoder", "asr", "openface", "opensmile", "prosody", "tencent")
+OFF = (
+    "image_encoder", "video_encoder", "alignment", "asr", "openface", "opensmile", "prosody",
+    "tencent",
+)  # fmt: skip
 
 
 def test_the_project_stages_are_the_documented_ones_at_their_defaults() -> None:

@@ -4,6 +4,7 @@ import importlib.util
 from collections.abc import Iterator, Sequence
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -62,7 +63,7 @@ def networks() -> Networks:
     return Networks.load("cpu")
 
 
-def extract(*paths: Path, keep: bool = False, **settings) -> list[ClipResult]:
+def extract(*paths: Path, keep: bool = False, **settings: Any) -> list[ClipResult]:
     source, faces = Frames(Frames.Settings()), Faces(Faces.Settings(device="cpu", **settings))
     batch = [ClipInputs(Clip(str(i), video=str(path))) for i, path in enumerate(paths)]
     if keep:
@@ -334,7 +335,7 @@ def test_a_clip_with_more_to_search_than_its_limit_fails_and_no_other(tmp_path, 
     write_mp4(long, pictures, 24)
     a_picture = detector().searched_px(pictures[0].shape[:2])
     assert 1.1 < a_picture / pictures[0][..., 0].size < 1.3
-    limit = {"search_limit_gpx": 4.5 * a_picture / 1e9, "detect_every": 1}
+    limit: dict[str, Any] = {"search_limit_gpx": 4.5 * a_picture / 1e9, "detect_every": 1}
     failed, ok = extract(long, short, batch_clips=batch_clips, batch_frames=4, **limit)
     assert (failed.state, ok.state) == (FAILED, OK)
     assert "raise `search_limit_gpx` of faces in stages.yaml" in failed.reason

@@ -9,8 +9,10 @@ from model.data.by_modality import ByModality
 from model.network import NetworkSettings
 from model.networks import names
 from model.registry import find
+from model.training.presets import preset
 from model.training.settings import TrainSettings
 from pipeline.dag.stage import built_in, extractor_class
+from pipeline.errors import UserError
 from pipeline.stage.bounded import Bounded
 from pipeline.stage.settings import StageSettings
 from tests.support.commands import smp
@@ -27,7 +29,6 @@ class Own(StageSettings):
     rate_hz: int = 44_100
     sizes: tuple[int, ...] = ()
     by: ByModality[int] = ByModality(visual=1, audio=1, text=1)
-    more: dict[str, list[int]] = {}
 
 
 @pytest.mark.parametrize(
@@ -37,7 +38,6 @@ class Own(StageSettings):
         {"rate_hz": -HUGE},
         {"sizes": (1, HUGE)},
         {"by": {"visual": 1, "audio": HUGE, "text": 1}},
-        {"more": {"a": [HUGE]}},
     ],
     ids=str,
 )
@@ -65,6 +65,24 @@ def test_a_layer_of_a_model_has_a_smaller_limit() -> None:
     assert NetworkSettings.most == 10_000
     with pytest.raises(ValidationError, match="at most 10,000 here"):
         find("smp").Settings.model_validate({"width": 20_000})
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["extract", "data", "--workers", "1000000000"],
+        ["compare", "data", "--seeds", "1000000000"],
+        ["sample", "data", "--clips", "100000000000"],
+    ],
+    ids=lambda words: words[0],
+)
+def test_options_have_limits_too(words: list[str]) -> None:
+    assert f"Invalid value for '{words[2]}'" in smp(*words, code=2).stderr
+
+
+def test_a_setting_within_a_training_is_named_whole() -> None:
+    with pytest.raises(UserError, match=r"setting network\.width .*at most 10,000 here"):
+        preset("smp", "mosi").with_options({"network": {"width": HUGE}})
 
 
 def test_the_command_names_the_setting(tmp_path: Path) -> None:

@@ -110,9 +110,23 @@ def test_no_store_is_made_elsewhere() -> None:
 
 
 def test_names_of_ordinary_stages_are_safe() -> None:
-    for name in ("bert", "text_bert", "wav2vec2-large", "1", "gesichter_größe", "my stage", "v2.1"):
+    for name in ("bert", "text_bert", "wav2vec2-large", "1", "v2.1"):
         assert is_safe_name(name)
-    for other in ("", ".", "..", "a/b", "a\\b", ".lock", " a", "a\n", "a\x00", "x" * 300, 1, None):
+    for other in (
+        "",
+        ".",
+        "..",
+        "a/b",
+        "a\\b",
+        ".lock",
+        " a",
+        "a b",
+        "ö",
+        "a\n",
+        "a\x00",
+        "x" * 300,
+        1,
+    ):
         assert not is_safe_name(other)
 
 
