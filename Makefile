@@ -37,7 +37,7 @@ demo: env
 	@echo "Look further: $(BIN)/smp report data/sample --open; $(BIN)/smp extract data/sample does nothing."
 
 test: env
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist worksteal
 
 # The same in an environment that no test may notice; ARGS: which tests, by default all.
 test-hostile: env
