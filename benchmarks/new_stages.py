@@ -8,12 +8,16 @@ rows, as the library does, so that they can be compared; sampling them to 32 ste
 
 from __future__ import annotations
 
+import atexit
 import multiprocessing
 import resource
+import shutil
+import tempfile
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import click
@@ -26,6 +30,7 @@ from pipeline.dataset.clip import Clip
 from pipeline.errors import MissingModalityError
 from pipeline.media.waveform import FULL_SCALE, RATE_HZ, normalised, resampled
 from pipeline.stage.result import ClipInputs
+from tests.support.aligned_faces import clips_of
 
 ALL = 1 << 20  # steps: more than any clip has rows
 Rows = list[np.ndarray]
@@ -39,7 +44,7 @@ class Case:
     """
 
     extractor: str
-    settings: dict[str, Any]
+    settings: Callable[[], dict[str, Any]]
     clips: Callable[[int], list[ClipInputs]]
     plain: Callable[[dict[str, Any]], Callable[[ClipInputs], np.ndarray]]
 
@@ -57,6 +62,59 @@ def sounds(number: int) -> list[ClipInputs]:
             cut = mono[int(stretch.start_s * RATE_HZ) : int(stretch.stop_s * RATE_HZ)]
             found.append(ClipInputs(Clip(f"{len(found)}"), {"samples": normalised(cut)}))
     return found
+
+
+def faces(number: int) -> list[ClipInputs]:
+    """Clips of 32 real faces."""
+    return clips_of(*[32] * number)
+
+
+@cache
+def _checkpoint(network: str, processor: str) -> str:
+    """A folder in the hub's layout: a network of its own default size, with random weights."""
+    import torch
+    import transformers
+
+    folder = tempfile.mkdtemp(prefix="checkpoint-")
+    atexit.register(shutil.rmtree, folder)
+    torch.manual_seed(0)
+    kind = getattr(transformers, network)
+    kind(kind.config_class()).save_pretrained(folder)
+    getattr(transformers, processor)().save_pretrained(folder)
+    return folder
+
+
+def _by_vit(settings: dict[str, Any]) -> Callable[[ClipInputs], np.ndarray]:
+    network, processor = _loaded(settings)
+    return lambda inputs: _run(network, processor(list(inputs.rows["images"])))[:, 0]
+
+
+def _by_videomae(settings: dict[str, Any]) -> Callable[[ClipInputs], np.ndarray]:
+    network, processor = _loaded(settings)
+
+    def rows(inputs: ClipInputs) -> np.ndarray:
+        images = inputs.rows["images"]
+        chosen = images[np.linspace(0, len(images) - 1, 16).round().astype(int)]
+        tokens = _run(network, processor([list(chosen)]))[0]
+        return tokens.reshape(8, -1, tokens.shape[-1]).mean(axis=1)
+
+    return rows
+
+
+def _loaded(settings: dict[str, Any]) -> tuple[Any, Any]:
+    import transformers
+
+    folder = settings["weights"]
+    processor = transformers.AutoImageProcessor.from_pretrained(folder)
+    return transformers.AutoModel.from_pretrained(folder).eval(), processor
+
+
+def _run(network: Any, given: Any) -> np.ndarray:
+    import torch
+
+    with torch.inference_mode():
+        x = torch.as_tensor(np.stack(given["pixel_values"]))
+        return network(pixel_values=x).last_hidden_state.numpy()
 
 
 def _by_opensmile(settings: dict[str, Any]) -> Callable[[ClipInputs], np.ndarray]:
@@ -89,7 +147,11 @@ def _by_librosa(settings: dict[str, Any]) -> Callable[[ClipInputs], np.ndarray]:
 
 def _opensmile(feature_set: str, level: str) -> Case:
     settings = {"feature_set": feature_set, "level": level}
-    return Case("opensmile", settings, sounds, _by_opensmile)
+    return Case("opensmile", lambda: settings, sounds, _by_opensmile)
+
+
+def _encoder(extractor: str, network: str, processor: str, plain: Any) -> Case:
+    return Case(extractor, lambda: {"weights": _checkpoint(network, processor)}, faces, plain)
 
 
 CASES = {
@@ -97,9 +159,15 @@ CASES = {
     "openSMILE eGeMAPSv02, lld": _opensmile("eGeMAPSv02", "lld"),
     "openSMILE ComParE_2016, functionals": _opensmile("ComParE_2016", "functionals"),
     "prosody, CH-SIMS' 33 columns": Case(
-        "prosody", {"groups": ["zero_crossings", "mfcc", "chroma"]}, sounds, _by_librosa
+        "prosody", lambda: {"groups": ["zero_crossings", "mfcc", "chroma"]}, sounds, _by_librosa
     ),
-    "prosody, f0 alone": Case("prosody", {"groups": ["f0"]}, sounds, _by_librosa),
+    "prosody, f0 alone": Case("prosody", lambda: {"groups": ["f0"]}, sounds, _by_librosa),
+    "image_encoder, ViT base, 32 faces": _encoder(
+        "image_encoder", "ViTModel", "ViTImageProcessor", _by_vit
+    ),
+    "video_encoder, VideoMAE base": _encoder(
+        "video_encoder", "VideoMAEModel", "VideoMAEImageProcessor", _by_videomae
+    ),
 }
 
 
@@ -142,12 +210,12 @@ def _measured(name: str, ours: bool, clips: int, repeats: int) -> tuple[float, f
 
 def _by_stage(case: Case) -> Callable[[Sequence[ClipInputs]], Rows]:
     kind = extractor_class(case.extractor, case.extractor)
-    stage = kind(kind.Settings.model_validate(case.settings), ALL)
+    stage = kind(kind.Settings.model_validate(case.settings()), ALL)
     return lambda inputs: [result.rows["features"] for result in stage.extract(inputs)]
 
 
 def _one_by_one(case: Case) -> Callable[[Sequence[ClipInputs]], Rows]:
-    plain = case.plain(case.settings)
+    plain = case.plain(case.settings())
     return lambda inputs: [plain(one) for one in inputs]
 
 
