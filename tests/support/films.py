@@ -27,8 +27,10 @@ class Films:
         for i in range(len(texts)):
             self.file(i).write_text("x" * (least + i))
         sizes = {"sizes": {"extractor": "tests.support.toys.sizes"}}
-        spec = {"partition": 4, "stages": {**sizes, **stages}}
-        transcripts.stages_file.write_text(yaml.safe_dump(spec))
+        in_order = dict(sorted({**sizes, **stages}.items()))
+        # Not sorted by PyYAML, which openSMILE's packages have leave every mapping as it is.
+        spec = yaml.safe_dump({"partition": 4, "stages": in_order}, sort_keys=False)
+        transcripts.stages_file.write_text(spec)
 
     def file(self, number: int) -> Path:
         return self.transcripts.folder / "Raw" / "v" / f"{number:04d}.mp4"
