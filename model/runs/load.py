@@ -35,8 +35,7 @@ def load_model(run: Path, trust: bool = False) -> Predictor:
     trust: it may be a model of a module outside the package.
     Raises UserError where that isn't trusted, where the folder has no readable weights, or those of
     another version, or where the features that it was trained on would be put together otherwise
-    now; DamagedError
-    where its weights are not those that were written, or no finite numbers.
+    now; DamagedError where its weights are not those that were written, or no finite numbers.
     """
     path = checked(run, WEIGHTS)
     _require_same_channels(run)

@@ -17,7 +17,7 @@ class TrainSettings(Bounded):
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
     model: str = "smp"
-    """Model to train: the name of its file."""
+    """Model to train: the name of its file, or a module of yours with one."""
 
     network: dict[str, Any] = {}
     """Settings of the model; its defaults where not given."""

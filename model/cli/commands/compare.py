@@ -18,7 +18,7 @@ from pipeline.cli.group import Names
     type=Names(),
     default="",
     shell_complete=completion.models,
-    help="Models to compare, such as smp,ef_lstm.  [default: all]",
+    help="Models to compare, such as smp,ef_lstm,mine.net.  [default: all]",
 )
 @of_experiment
 @of_training

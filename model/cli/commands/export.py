@@ -22,9 +22,14 @@ class FormatOption(click.Option):
     def get_help_record(self, ctx: click.Context) -> tuple[str, str] | None:
         from pipeline.formats.format import writing
 
-        told = [f"{name}: {(of.__doc__ or '').partition('.')[0]}" for name, of in writing().items()]
+        told = [f"{name}: {_first(of.__doc__ or '')}" for name, of in writing().items()]
         self.help = f"A format, or a module of yours with one. {'; '.join(told)}."
         return super().get_help_record(ctx)
+
+
+def _first(text: str) -> str:
+    """Its first sentence, as it goes on after a colon."""
+    return text[:1].lower() + text[1:].partition(".")[0]
 
 
 def _formats(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:

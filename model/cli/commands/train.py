@@ -30,7 +30,7 @@ IN_RUN = ""  # no folder was named: events go to the run's
     default="smp",
     show_default=True,
     shell_complete=completion.model,
-    help="Model to train.",
+    help="Model to train, or a module of yours with one.",
 )
 @click.option("--seed", default=0, show_default=True, help="The same seed gives the same numbers.")
 @click.option(

@@ -42,7 +42,7 @@ def clean(
     """Remove stores that no stages file needs any more.
 
     Without DATASET, all datasets in the cache are cleaned. What was extracted last and what the
-    stages file needs now is kept.
+    stages file needs now is kept; what `smp extract --keep-previous` kept is not.
     """
     from pipeline.dag.clean import caches, find, table_of
     from pipeline.io import lock

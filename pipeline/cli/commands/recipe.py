@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 def recipe(action: str, name: str | None, file: Path | None) -> None:
     """List, show or write ready stages files.
 
-    Those of published feature sets (mosi, mosei, sims, sims2, as MMSA ships them) make them again
-    as nearly as public tools allow; `show` says what differs and why. `write` writes the stages
-    file NAME, to FILE or to NAME.yaml.
+    mosi, mosei, sims and sims2 make published features again as nearly as public tools allow;
+    `show` says what differs and why. `write` writes the stages file NAME to FILE, by default
+    NAME.yaml.
     """
     from pipeline.recipes.ready import names, read
 
@@ -67,10 +67,9 @@ def _published(feature: Feature) -> str:
 def _here(ready: Ready, feature: Feature) -> str:
     """Stages with their widths, and the versions of the libraries of extras that they run."""
     stages = ready.stages()
-    widths = " + ".join(f"{name} {width}" for name, width in feature.here.items())
-    total = sum(feature.here.values())
-    told = [f"{total} × {stages.steps} steps: {widths}" if len(feature.here) > 1 else
-            f"{total} × {stages.steps} steps: {widths.partition(' ')[0]}"]  # fmt: skip
+    widths = feature.here
+    parts = [f"{name} {width}" for name, width in widths.items()] if len(widths) > 1 else widths
+    told = [f"{sum(widths.values())} × {stages.steps} steps: {' + '.join(parts)}"]
     for name in feature.here:
         told += [_installed(*needed) for needed in stages[name].kind.requires.items()]
     return "; ".join(told)

@@ -180,7 +180,7 @@ def test_a_format_from_outside_is_written_and_read(talks: Transcripts) -> None:
 
 def test_help_names_the_formats_with_what_they_are() -> None:
     told = " ".join(smp("export", "--help").output.split())
-    assert "mmsa: A pickle that MMSA's loader reads;" in told
+    assert "mmsa: a pickle that MMSA's loader reads;" in told
 
 
 @pytest.mark.usefixtures("talks")

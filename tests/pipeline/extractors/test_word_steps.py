@@ -85,7 +85,7 @@ def of_sound(every: np.ndarray, kind: type[Extractor]) -> np.ndarray:
     [
         (Mfcc, {}),
         (Wav2vec2, RANDOM),
-        (Prosody, {"groups": ["mfcc"]}),
+        pytest.param(Prosody, {"groups": ["mfcc"]}, marks=pytest.mark.slow),
         (Opensmile, {"level": "lld"}),
     ],
 )
@@ -106,7 +106,7 @@ def test_sound_is_averaged_over_the_rows_whose_middle_is_in_the_word(
     [
         (Resnet18, {**RANDOM, "input_px": 64}),
         (ImageEncoder, RANDOM),
-        (ActionUnits, {**RANDOM, "backend": "multitask"}),
+        pytest.param(ActionUnits, {**RANDOM, "backend": "multitask"}, marks=pytest.mark.slow),
     ],
 )
 def test_pictures_are_averaged_over_the_faces_seen_in_the_word(
@@ -241,6 +241,7 @@ def talks(transcripts: Transcripts, monkeypatch: pytest.MonkeyPatch) -> Transcri
     return transcripts
 
 
+@pytest.mark.slow
 def test_clips_go_to_mmsas_aligned_files_and_come_back(talks: Transcripts) -> None:
     cache = open_cache(talks.cache_url)
     stages = ("resnet18", "mfcc", "wav2vec2", "bert")
