@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 import sys
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -98,6 +98,13 @@ def print_busy(lines: Sequence[Busy]) -> None:
     print_whole(table)
 
 
+def print_terms(terms: Iterable[tuple[str, str]]) -> None:
+    """By stage, the terms of a library that it runs, where there are any to mind."""
+    for stage, told in terms:
+        if told:
+            click.echo(f"stage {stage}: {told}")
+
+
 def print_plan(plan: Plan) -> None:
     """What a run would do and why, a line for each stage."""
     if plan.changes:
@@ -108,6 +115,7 @@ def print_plan(plan: Plan) -> None:
         elif stage.why:
             extracted = "nothing to do, extracted with these settings before"
             click.echo(f"{stage.stage}: {extracted} — {'; '.join(stage.why)}")
+    print_terms((stage.stage, stage.terms) for stage in plan.by_stage if stage.tasks)
     due = len(plan.tasks)
     there = sum(stage.partitions for stage in plan.by_stage) - due
     todo = f"Would run {counted(due, 'partition')}" if due else "Nothing to do"

@@ -28,7 +28,8 @@ from pipeline.store.store import Store
 class StagePlan:
     """What one stage has to do: its tasks, of all its partitions, for how many clips, and why.
 
-    why: also tells what changed where there is no task, since that store is there already.
+    why: also tells what changed where there is no task, since that store is there already. terms:
+    of a library that it runs, where there are any to mind.
     """
 
     stage: str
@@ -36,6 +37,7 @@ class StagePlan:
     tasks: tuple[Task, ...]
     clips: int = 0
     why: tuple[str, ...] = ()
+    terms: str = ""
 
     def __str__(self) -> str:
         why = f" — {'; '.join(self.why)}" if self.why else ""
@@ -113,7 +115,8 @@ def prepare(
         if stage.stored:
             tasks, due = planner.plan(stage)
             why = last.why(stage.name, identities[stage.name], table.rows, due)
-            by_stage.append(StagePlan(stage.name, planner.partitions, tasks, len(due), why))
+            terms = stage.kind.about.terms
+            by_stage.append(StagePlan(stage.name, planner.partitions, tasks, len(due), why, terms))
     changes = last.clips(table) if known else ()
     is_new = known is None or not known.is_as(table)
     return Plan(

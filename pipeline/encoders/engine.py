@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import fcntl
 import json
+import logging
 import time
 import warnings
 from collections.abc import Callable, Iterator
@@ -33,15 +34,20 @@ if TYPE_CHECKING:
 Engine = Literal["torch", "onnxruntime", "openvino", "auto"]
 TORCH: Engine = "torch"
 EXTRAS = {"onnxruntime": "onnx", "openvino": "openvino"}
-AGREEMENT = 1e-5  # at most between an engine and torch, of the largest value
+AGREEMENT = 1e-5  # at most between an engine and torch, of the largest value or of 1
 OPSET = 17
+NETWORK, KEPT = "network.onnx", 10  # of which each is as large as its weights
 Run = Callable[[np.ndarray], list[np.ndarray]]
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Tried:
-    """What came of an engine on this machine. difference: from torch, at most, as a share of the
-    largest value; faster: how many times; error: why it can't be used."""
+    """What came of an engine on this machine.
+
+    difference: from torch, at most, as a share of the largest value, or of 1 where that is more.
+    faster: how many times. error: why it can't be used.
+    """
 
     network: str
     engine: str
@@ -79,24 +85,46 @@ def engaged(
 
     name, digest: what it is, and of its weights. shape: of a batch of its input, in float32; other
     numbers of rows are filled up to it. Raises UserError where an engine that is named disagrees
-    with torch or can't take the network; `auto` then leaves it to torch.
+    with torch, can't take the network or has no place for it; `auto` leaves it to torch with a
+    warning.
     """
     if engine == TORCH:
         return network
     require(engine)
-    key = of_json([digest, shape, OPSET, version("torch")])
-    folder = user_cache("engines") / f"{name}-{key[:16]}"
-    with _locked(folder):
-        choices = installed() if engine == "auto" else {engine: installed()[engine]}
-        tried = [_tried(network, name, shape, folder, *choice) for choice in choices.items()]
-    usable = [one for one in tried if not one.error]
-    if engine != "auto" and not usable:
-        raise UserError(f"engine {engine!r} can't be used for {name}: {tried[0].error}; set "
-                        "`engine` to torch or auto")  # fmt: skip
-    best = max(usable, key=lambda one: one.faster, default=None)
-    if best is None or (engine == "auto" and best.faster <= 1):
+    try:
+        found = _fastest(network, name, digest, shape, engine)
+        _forget()
+    except (UserError, OSError) as error:
+        why = one_line(error)
+        if engine != "auto":
+            raise UserError(f"engine {engine!r} can't be used for {name}: {why}; set `engine` to "
+                            "torch or auto") from error  # fmt: skip
+        log.warning("engine auto: torch computes %s: %s", name, why)
         return network
-    return Converted(_loaded(best.engine, folder / "network.onnx"), _names(network, shape), shape)
+    return found
+
+
+def _fastest(
+    network: torch.nn.Module, name: str, digest: str, shape: tuple[int, ...], engine: Engine
+) -> Any:
+    """The network in the fastest engine that can be used; UserError where there is none."""
+    there = installed()
+    choices = there if engine == "auto" else {engine: there[engine]}
+    if not choices:
+        raise UserError("no other engine is installed")
+    folder = (
+        user_cache("engines") / f"{name}-{of_json([digest, shape, OPSET, version('torch')])[:16]}"
+    )
+    with _locked(folder):
+        tried = [_tried(network, name, shape, folder, *choice) for choice in choices.items()]
+        usable = [one for one in tried if not one.error]
+        if not usable:
+            raise UserError("; ".join(f"{one.engine}: {one.error}" for one in tried))
+        best = max(usable, key=lambda one: one.faster)
+        if engine == "auto" and best.faster <= 1:
+            return network
+        run = _loaded(best.engine, folder / NETWORK)
+    return Converted(run, _names(network, shape), shape)
 
 
 def used(engine: Engine, precision: Precision, device: str) -> Engine:
@@ -131,26 +159,47 @@ class Converted:
 def remembered() -> list[Tried]:
     """What came of engines on this machine so far."""
     files = sorted(user_cache("engines").glob("*/*.json"))
-    return [Tried(**json.loads(file.read_text(encoding="utf-8"))) for file in files]
+    return [tried for file in files if (tried := _read(file))]
+
+
+def _read(memory: Path) -> Tried | None:
+    """What is remembered there, if it can be read."""
+    try:
+        return Tried(**json.loads(memory.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):
+        return None
 
 
 def _tried(
     network: torch.nn.Module, name: str, shape: tuple[int, ...], folder: Path, engine: str, of: str
 ) -> Tried:
-    """An engine held against torch on a made batch, or what is remembered of that."""
-    memory = folder / f"{engine}-{of}.json"
-    if memory.exists():
-        return Tried(**json.loads(memory.read_text(encoding="utf-8")))
+    """An engine held against torch on a made batch, or what is remembered of that.
+
+    A mishap of the machine, such as a full disk, is raised, and not remembered.
+    """
+    memory, file = folder / f"{engine}-{of}.json", folder / NETWORK
+    if (known := _read(memory)) and (known.error or file.exists()):
+        return known
     try:
-        found = Tried(name, engine, of, *_compared(network, shape, folder / "network.onnx", engine))
+        found = Tried(name, engine, of, *_compared(network, shape, file, engine))
         if not found.difference <= AGREEMENT:
             told = f"it differs from torch by {found.difference:.1e}, more than {AGREEMENT:.0e}"
             found = Tried(name, engine, of, found.difference, found.faster, told)
+    except (OSError, MemoryError):
+        raise
     except Exception as error:  # exporters and engines raise many kinds
         found = Tried(name, engine, of, error=one_line(error, with_kind=True)[:300])
     with atomic_write(memory) as part:
         part.write_text(json.dumps(asdict(found)), encoding="utf-8")
     return found
+
+
+def _forget() -> None:
+    """Remove what was converted longest ago, but for the last few networks."""
+    files = user_cache("engines").glob(f"*/{NETWORK}")
+    for file in sorted(files, key=lambda file: file.stat().st_mtime, reverse=True)[KEPT:]:
+        with _locked(file.parent):
+            file.unlink(missing_ok=True)
 
 
 def _compared(

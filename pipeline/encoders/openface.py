@@ -104,7 +104,10 @@ def _write(images: np.ndarray, stems: Iterable[str], folder: Path) -> None:
 
     folder.mkdir(parents=True, exist_ok=True)
     for image, stem in zip(images, stems, strict=True):
-        cv2.imwrite(str(folder / f"{stem}.png"), image[..., ::-1])
+        path = folder / f"{stem}.png"
+        if not cv2.imwrite(str(path), image[..., ::-1]):
+            # OpenFace would count the others on, as if it had never been.
+            raise OSError(f"{path} can't be written; is there room for a clip's pictures?")
 
 
 def _run(program: Path, out: Path, folders: Iterable[Path], asked: Iterable[str]) -> str:

@@ -278,7 +278,9 @@ class StageView:
         """By clip id, the kept features of clips that have changed since."""
         from pipeline.store.previous import replaced
 
-        return dict(replaced(self.previous_store, set(self._table.keys(self._reads))))
+        ids = {row.known_as or row.clip.id: row.clip.id for row in self._table.rows}
+        kept = replaced(self.previous_store, set(self._table.keys(self._reads)))
+        return {ids[came_as]: result for came_as, result in kept}
 
     @property
     def attributes(self) -> dict[str, Any]:

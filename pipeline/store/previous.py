@@ -42,7 +42,7 @@ def keep(store: Store, previous: Store, partition: int, keys: Collection[str]) -
 
 
 def replaced(previous: Store, keys: Collection[str]) -> Iterator[tuple[str, ClipResult]]:
-    """Clip id and features of all that is kept and is of none of `keys`."""
+    """Of all that is kept and is of none of `keys`: the id as which the clip came, the features."""
     for partition, commit in sorted(previous.commits().items()):
         if loses(commit, keys):
             for key, result in zip(commit.keys, previous.rows(partition), strict=True):

@@ -15,9 +15,15 @@ LIBRARIES = (
 
 
 def versions(more: Iterable[str] = ()) -> dict[str, str]:
-    """The version of each, here and now, and of `more`, where they are installed."""
-    names = (*LIBRARIES, *filter(find_spec, sorted(more)))
-    return {name: importlib.metadata.version(name) for name in names}
+    """The version of each, here and now, and of the modules `more`, where they are installed."""
+    found = {name: importlib.metadata.version(name) for name in LIBRARIES}
+    return found | {module: _version(module) for module in sorted(more) if find_spec(module)}
+
+
+def _version(module: str) -> str:
+    """Of the package that brings it, which may have another name; "" for a file of one's own."""
+    packages = importlib.metadata.packages_distributions().get(module, [])
+    return importlib.metadata.version(packages[0]) if packages else ""
 
 
 def require(extras: Mapping[str, str]) -> None:

@@ -155,7 +155,7 @@ def _write_trace(path: Path, done: Extraction) -> None:
 
 def _print_summary(done: Extraction, retried: bool) -> int:
     """Print what a run did; the exit code tells whether all of it worked."""
-    from pipeline.cli.console import print_problems, print_random, print_stages
+    from pipeline.cli.console import print_problems, print_random, print_stages, print_terms
     from pipeline.messages import counted
     from pipeline.runner.log import place
     from pipeline.stage.result import FAILED
@@ -173,6 +173,7 @@ def _print_summary(done: Extraction, retried: bool) -> int:
         print_stages(stages, seconds)
         ran = counted(len(done.outcomes), "partition")
         click.echo(f"{ran} in {done.seconds:.1f} s → {done.cache_url}")
+        print_terms((plan.stage, plan.terms) for plan in done.plans if plan.tasks)
     elif not done.left:
         every = f"{counted(done.clips, 'clip')}, {counted(len(done.stages), 'stage')}"
         but = ", but some failed" if failed else ""

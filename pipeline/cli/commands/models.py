@@ -51,6 +51,7 @@ def models(
     nothing is downloaded. Exit code 1 if a model could not be downloaded.
     """
     from pipeline.checks.models import needed, terms
+    from pipeline.cli.console import print_terms
     from pipeline.dag.spec import Stages, file_for
     from pipeline.dataset.load import load
 
@@ -72,8 +73,7 @@ def models(
     else:
         click.echo(f"stages: {stages}, language: {language}", err=True)
         _print(found)
-        for stage, told in terms(loaded).items():
-            click.echo(f"stage {stage}: {told}")
+        print_terms(terms(loaded).items())
     for error in errors:
         click.echo(f"Error: {error}", err=True)
     if action == "list" and not as_json and not all(model.is_here for model in found):

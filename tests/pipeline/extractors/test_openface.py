@@ -95,6 +95,14 @@ def test_a_program_that_fails_is_no_clips_fault(program: Install) -> None:
         extract(path, clip(9))
 
 
+def test_a_picture_that_could_not_be_written_is_told(
+    program: Install, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cv2.imwrite", lambda path, image: "00000001" not in path)
+    with pytest.raises(OSError, match=r"00000001\.png can't be written"):
+        extract(program(), clip(100, 50, 200))
+
+
 def test_a_program_that_is_not_installed_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "")
     with pytest.raises(UserError, match="no program FeatureExtraction on PATH"):

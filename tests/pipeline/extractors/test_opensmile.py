@@ -3,6 +3,7 @@
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any, get_args
 
 import numpy as np
@@ -14,6 +15,7 @@ from pipeline.errors import UserError
 from pipeline.extractors.opensmile import LEVELS, WIDTHS, FeatureSet, Level, Opensmile
 from pipeline.stage.result import FAILED, OK, ClipInputs, ClipResult
 from pipeline.stage.steps import sample_indices
+from tests.support.commands import smp
 from tests.support.voiced import voiced
 
 opensmile = pytest.importorskip("opensmile")
@@ -93,6 +95,17 @@ def test_without_the_package_one_line_says_how_to_install_it(
     with pytest.raises(UserError, match=expected):
         stages.identities(stages.chosen([]))
     assert stages.identities(stages.chosen(["audio"]))
+
+
+def test_a_plan_and_a_run_show_the_terms_of_the_library(tmp_path: Path) -> None:
+    (tmp_path / "clips.csv").write_text("id,text,label,split\na,hello,0.1,train\n")
+    stages = tmp_path / "stages.yaml"
+    stages.write_text("stages:\n  audio: {}\n  opensmile: {needs: audio}\n")
+    words = ["extract", tmp_path / "clips.csv", "--stages", stages, "--cache", tmp_path / "cache"]
+    told = "stage opensmile: openSMILE is for research and other non-commercial use"
+    assert told in smp(*words, "--plan").output
+    assert told in smp(*words, "--serial").output
+    assert told not in smp(*words, "--serial").output
 
 
 def test_planning_does_without_loading_the_package(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -49,6 +49,14 @@ def test_what_a_changed_clip_had_is_kept_with_its_partition_alone(changed: Trans
     assert text_of(view.rows(0)[1].rows["codes"].tolist()) == "changed"
 
 
+def test_a_renamed_clip_is_told_by_the_name_that_it_has_now(changed: Transcripts) -> None:
+    table = changed.folder / "label.csv"
+    table.write_text(table.read_text().replace("v,0001", "w,0001"))
+    changed.extract()
+    assert changed.called() == []
+    assert kept(changed) == {"w/0001": "one"}
+
+
 def test_nothing_is_kept_unasked(transcripts: Transcripts) -> None:
     for texts in (TEXTS, CHANGED):
         transcripts.texts(texts)
