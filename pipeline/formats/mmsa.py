@@ -66,6 +66,8 @@ class Mmsa(Format):
         if bundle.by_word:
             told = "steps are words: this is an aligned file, for `need_data_aligned` of MMSA"
             notes.append(told)
+            if tokens is not None:
+                notes.append("text_bert holds parts of words, cut to as many as there are steps")
         if not has_all_modalities(bundle.clips):
             told = "some clips have no label_T, label_A or label_V: MMSA can't read them as sims"
             return [*notes, told]
