@@ -41,8 +41,8 @@ def modalities(channels: Channels) -> Iterator[Variant]:
 
 
 def features(channels: Channels) -> Iterator[Variant]:
-    """Each channel of picture and of sound alone, both of each: Fig. 6."""
-    for modality in ("visual", "audio"):
+    """Each channel of a modality alone, all of its together: Fig. 6."""
+    for modality in ("visual", "audio", "text"):
         own = channels.get(modality, ())
         default = default_channels()[modality]
         known = default if set(own) <= set(default) else own
@@ -76,7 +76,7 @@ ABLATIONS: Mapping[str, Callable[[Channels], Iterator[Variant]]] = {
 def ablation(
     what: str, cache: Cache, samples: Samples, preset_name: str | None, given: Mapping[str, Any]
 ) -> Experiment:
-    """The variants of one of ABLATIONS for which the cache has everything; others are noted.
+    """The variants of one of ABLATIONS for which there is everything; what is lacking is noted.
 
     samples: everything there is, as `load_samples` gave it.
     Table V gives classes (eq. 23), so that `fusion` classifies unless told otherwise.
@@ -87,7 +87,11 @@ def ablation(
     possible = [variant for variant in variants if all(variant.channels.values())]
     if not possible:
         raise UserError(f"{samples.name}: no features for any of the {what} to compare")
-    left_out = [variant.label for variant in variants if variant not in possible]
+    left_out = [
+        variant.label
+        for variant in variants
+        if any(not (stages or m in samples.chosen) for m, stages in variant.channels.items())
+    ]
     notes = (
         [f"left out, as the cache has no features for them: {', '.join(left_out)}"]
         if left_out

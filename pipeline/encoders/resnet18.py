@@ -24,6 +24,13 @@ FACES = 32  # a batch of another engine than torch
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # rgb, of ImageNet
 # A backbone taken out with `nn.Sequential(*resnet.children())` numbers its parts instead.
 NUMBERED = {"conv1": "0", "bn1": "1", **{f"layer{i}": str(i + 3) for i in (1, 2, 3, 4)}}
+# transformers' ResNetModel, `microsoft/resnet-18` on the hub.
+HUB_STEM = {"conv1": "convolution", "bn1": "normalization"}
+HUB_BLOCK = {
+    "conv1": "layer.0.convolution", "bn1": "layer.0.normalization",
+    "conv2": "layer.1.convolution", "bn2": "layer.1.normalization",
+    "downsample.0": "shortcut.convolution", "downsample.1": "shortcut.normalization",
+}  # fmt: skip
 
 
 def loaded(
@@ -97,9 +104,19 @@ def backbone_in(path: Path) -> dict[str, torch.Tensor]:
     wanted = {name: tensor for name, tensor in wanted.items() if not name.startswith("fc.")}
     # All that a ResNet18 has is in a ResNet34 too, which has a third block in this layer.
     deeper = "layer2.2.bn2.weight"
-    return read_tensors(path, wanted, "ResNet18", other_names=[_numbered], without=[deeper])
+    return read_tensors(
+        path, wanted, "ResNet18", other_names=[_numbered, _on_the_hub], without=[deeper]
+    )
 
 
 def _numbered(name: str) -> str:
     part, rest = name.split(".", 1)
     return f"{NUMBERED[part]}.{rest}"
+
+
+def _on_the_hub(name: str) -> str:
+    module, tensor = name.rsplit(".", 1)
+    if module in HUB_STEM:
+        return f"embedder.embedder.{HUB_STEM[module]}.{tensor}"
+    layer, block, part = module.split(".", 2)
+    return f"encoder.stages.{int(layer[-1]) - 1}.layers.{block}.{HUB_BLOCK[part]}.{tensor}"

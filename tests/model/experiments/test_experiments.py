@@ -424,6 +424,16 @@ class TestAblations:
         assert report.folder.name == f"made-ablate-features-regression-{asked_for}"
         assert "note: text: left out, as asked" in report.table.notes
 
+    def test_features_of_text_are_compared_too(self, tmp_path):
+        cache = some_cache("resnet18", "bert", "roberta")
+        asked = {"visual": [], "audio": [], "text": ["bert", "roberta"]}
+        samples = load_samples(cache, chosen=asked)
+        experiment = ablation("features", cache, samples, None, QUICK)
+        labels = ["bert", "roberta", "bert + roberta"]
+        assert [entry.label for entry in experiment.entries] == labels
+        assert {entry.group for entry in experiment.entries} == {"text"}
+        assert not experiment.notes, "nothing that was asked for is lacking"
+
     def test_fusion_is_a_setting_of_the_same_model_and_gives_classes(self, tmp_path):
         report = self.conducted("fusion", some_cache(), tmp_path)
         assert [(o.entry.label, o.entry.settings.network["intra"]) for o in report.outcomes] == [

@@ -10,6 +10,7 @@ from urllib.error import URLError
 import numpy as np
 import pytest
 import torch
+import transformers
 from safetensors.torch import save_file
 from torchvision import models
 from torchvision.transforms.v2 import functional as transforms
@@ -38,12 +39,16 @@ def reference() -> models.ResNet:
     return network
 
 
-def by_torchvision(network: models.ResNet, faces: np.ndarray, size: int) -> np.ndarray:
-    """What torchvision gives before the classifier, its own preprocessing included."""
+def prepared(faces: np.ndarray, size: int) -> torch.Tensor:
     x = torch.from_numpy(faces).permute(0, 3, 1, 2)
     x = transforms.to_dtype(transforms.to_image(x), torch.float32, scale=True)
     x = transforms.resize(x, [size, size], antialias=True)
-    x = transforms.normalize(x, [0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
+    return transforms.normalize(x, [0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
+
+
+def by_torchvision(network: models.ResNet, faces: np.ndarray, size: int) -> np.ndarray:
+    """What torchvision gives before the classifier, its own preprocessing included."""
+    x = prepared(faces, size)
     seen: list[torch.Tensor] = []
     hook = network.avgpool.register_forward_hook(lambda *call: seen.append(call[2].flatten(1)))
     with torch.inference_mode():
@@ -115,6 +120,19 @@ def test_features_are_torchvisions_at_every_size(
     assert features.std(axis=0).mean() > 1e-2
     expected = by_torchvision(reference, aligned_faces()[:4], size)
     assert features == pytest.approx(expected, abs=1e-4)
+
+
+def test_the_hubs_layout_is_read(tmp_path: Path) -> None:
+    config = transformers.ResNetConfig(
+        embedding_size=64, hidden_sizes=[64, 128, 256, 512], depths=[2, 2, 2, 2], layer_type="basic"
+    )
+    torch.manual_seed(1)
+    network = transformers.ResNetForImageClassification(config).eval()
+    network.save_pretrained(tmp_path)
+    faces = aligned_faces()[:4]
+    with torch.inference_mode():
+        expected = network.resnet(prepared(faces, 64)).pooler_output.flatten(1).numpy()
+    assert extractor(tmp_path).features(faces) == pytest.approx(expected, abs=1e-4)
 
 
 def refused(path: Path, *words: str) -> None:

@@ -67,6 +67,16 @@ def test_chinese_sets_come_at_the_published_widths(name: str) -> None:
         assert sum(feature.here.values()) == feature.width
 
 
+@pytest.mark.parametrize("name", ["mosi", "mosei"])
+def test_steps_of_the_aligned_sets_are_words(name: str) -> None:
+    stages = read(name).stages()
+    for feature in read(name).facts.features.values():
+        for stage in feature.here:
+            made_from = stages["action_units" if stage == "face_signals" else stage]
+            assert made_from.settings.model_dump()["sampling"] == "words"
+            assert "alignment" in made_from.needs
+
+
 def test_the_papers_recipe_is_the_packages_own_file() -> None:
     assert read("paper").content == DEFAULT_FILE.read_text(encoding="utf-8")
 
