@@ -13,7 +13,9 @@ from pipeline.errors import UserError
 from pipeline.system.spans import span
 
 NAMES = re.compile(r"auto|cpu|mps|(cuda|xpu)(:\d+)?")
-OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "ALLOC_FAILED")  # as torch says it
+OUT_OF_MEMORY = (  # as torch says it; the last is oneDNN's, of an LSTM on the CPU
+    "out of memory", "can't allocate memory", "ALLOC_FAILED", "could not execute a primitive",
+)  # fmt: skip
 BROKEN = re.compile(  # what torch and the libraries below it say of a device, not of an input
     r"(CUDA|CUDNN|CUBLAS|CUFFT|CUSOLVER|CUSPARSE|NCCL|NVRTC|HIP|MIOpen|MPS|XPU)"
     r"( driver)?[ _-]?(error|failure|status|backend)|unable to find an engine|Triton Error|"

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+
+from pipeline.cli.group import CLIPS_FAILED
 
 if TYPE_CHECKING:
     from model.report.context import ReportContext
@@ -39,6 +42,9 @@ def report(
     The report covers DATASET's clips, features, trainings and comparisons. It is a single file
     that needs no network, and can be made at any time: what is not there yet is named with the
     command that makes it.
+
+    Exit code 1 if a run or table is damaged or can't be read; it is named, and the page does
+    without it.
     """
     # numpy, zarr and torch take seconds to import, which `smp --help` must not pay.
     from model.report.page import render
@@ -49,18 +55,22 @@ def report(
     given = {"cache": (cache, "cache"), "name": (name, None), "runs": (str(runs), "runs")}
     options = {key: str(value) for key, (value, default) in given.items() if value != default}
 
-    def made(opened: Cache | None) -> tuple[str, str]:
+    def made(opened: Cache | None) -> tuple[ReportContext, str]:
         context = _context(dataset, name, options, runs, opened)
-        return context.name, render(context)
+        return context, render(context)
 
     try:
         opened = open_dataset(dataset, cache, name, partly=True)
     except UnfinishedError:
-        title, page = made(None)
+        context, page = made(None)
     else:
-        title, page = opened.steadily(lambda: made(opened))
-    path = write_page(page, output or runs / f"{title}-report.html", show)
+        context, page = opened.steadily(lambda: made(opened))
+    path = write_page(page, output or runs / f"{context.name}-report.html", show)
     click.echo(f"written: {path} ({path.stat().st_size / 1e6:.1f} MB)")
+    for why in context.unreadable:
+        click.echo(f"left out: {why}", err=True)
+    if context.unreadable:
+        sys.exit(CLIPS_FAILED)
 
 
 def _context(

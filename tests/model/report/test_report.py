@@ -230,7 +230,7 @@ class TestStagesOfTheWork:
         broken = fresh.runs / "x-smp-seed0"
         broken.mkdir(parents=True)
         (broken / "provenance.json").write_text("{")
-        told = text_of(fresh.report())
+        told = text_of(fresh.report(exit_code=1))
         assert f"{broken} is no run folder: can't read settings.json" in told
         assert "No model is trained yet" in told
 

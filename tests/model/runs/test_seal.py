@@ -195,6 +195,20 @@ def test_damage_ends_the_command_with_one_line(run: Path) -> None:
     assert done.stderr.count("\n") == 1
 
 
+@pytest.mark.parametrize(("name", "content"), [("predictions.csv", ""), ("metrics.json", "{}")])
+def test_a_report_names_a_damaged_run_and_fails(
+    name: str, content: str, trained: Path, run: Path
+) -> None:
+    (run / name).write_text(content)
+    page = run.with_name("page.html")
+    where = ["--cache", str(trained.parents[1] / "cache"), "--runs", str(run.parent)]
+    dataset = str(trained.parents[1] / "talks")
+    done = CliRunner().invoke(main, ["report", dataset, *where, "--output", str(page)])
+    assert done.exit_code == 1
+    assert f"left out: {run}/{name} is damaged" in done.stderr
+    assert f"{name} is damaged" in page.read_text()
+
+
 class TestWeights:
     """Of a run that is not sealed, or sealed by someone else."""
 

@@ -104,6 +104,7 @@ def test_a_child_that_is_killed_is_told(monkeypatch):
     [
         torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB."),
         RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to"),
+        RuntimeError("could not execute a primitive"),
         MemoryError(),
     ],
 )
