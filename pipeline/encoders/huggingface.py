@@ -12,7 +12,7 @@ from typing import Any, cast
 
 import numpy as np
 
-from pipeline.encoders.layers import LAST, Layer, states_of
+from pipeline.encoders.layers import LAST, Layer, ends, states_of
 from pipeline.encoders.precision import Precision, as_floats, inference
 from pipeline.errors import UserError
 from pipeline.media.waveform import RATE_HZ
@@ -70,12 +70,18 @@ def library_config(weights: Weights) -> Any:
         return read.get_text_config()
 
 
-def width(weights: Weights, of_random: int) -> int:
-    """The width of the hidden states, by the checkpoint's configuration."""
+def width(weights: Weights, of_random: int, layer: Layer, *kinds: str) -> int:
+    """The width of the hidden states at `layer`, by the checkpoint's configuration.
+
+    Raises UserError where that says that there is no such layer, or none of the `kinds` wanted.
+    """
     if weights.random:
         return of_random
     # Planning doesn't wait for torch where the file itself says it.
-    size = config(weights).get("hidden_size")
+    told = config(weights, *kinds)
+    if isinstance(count := told.get("num_hidden_layers"), int):
+        ends(layer, count)
+    size = told.get("hidden_size")
     if not isinstance(size, int):
         read = library_config(weights)
         size = getattr(read, "hidden_size", None)

@@ -25,17 +25,23 @@ def states_of(network: Any, layer: Layer, **given: Any) -> torch.Tensor:
     if layer == LAST:
         return network(**given).last_hidden_state
     every = network(**given, output_hidden_states=True).hidden_states
-    return torch.stack([of.float() for of in _chosen(every, layer)]).mean(dim=0)
+    first, last = ends(layer, len(every) - 1)
+    return torch.stack([of.float() for of in every[first : last + 1]]).mean(dim=0)
 
 
-def _chosen(every: tuple[torch.Tensor, ...], layer: Layer) -> tuple[torch.Tensor, ...]:
-    ends = (layer, layer) if isinstance(layer, int) else layer
-    first, last = (end + len(every) if end < 0 else end for end in map(int, ends))
-    if not 0 <= first <= last < len(every):
-        named = layer if isinstance(layer, int) else list(layer)
+def ends(layer: Layer, count: int) -> tuple[int, int]:
+    """The first and the last of `layer`, numbers from 0 through the `count` of a network's layers.
+
+    Raises UserError where it has no such layer.
+    """
+    if layer == LAST:
+        return count, count
+    named = layer if isinstance(layer, tuple) else (layer, layer)
+    first, last = (end + count + 1 if end < 0 else end for end in map(int, named))
+    if not 0 <= first <= last <= count:
+        told = list(layer) if isinstance(layer, tuple) else layer
         raise UserError(
-            f"layer {named}: these weights have {len(every) - 1} layers; name one from 0, what "
-            f"goes into the first, to {len(every) - 1}, or from -{len(every)} to -1, or two such "
-            "in this order"
+            f"layer {told}: these weights have {count} layers; name one from 0, what goes into "
+            f"the first, to {count}, or from -{count + 1} to -1, or two such in this order"
         )
-    return every[first : last + 1]
+    return first, last

@@ -68,13 +68,6 @@ class Network:
         )
 
 
-def width(weights: Weights) -> int:
-    """Of the states, by the checkpoint's configuration; UserError where it is no such encoder."""
-    if not weights.random:
-        huggingface.config(weights, *KINDS)
-    return huggingface.width(weights, RANDOM_WIDTH)
-
-
 def loaded(weights: Weights, device: str, precision: Precision = FULL) -> Network:
     """The network of a checkpoint in the hub's layout or a small random one, once a process."""
 

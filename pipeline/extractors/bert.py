@@ -77,7 +77,7 @@ class Bert(SampledExtractor):
 
     def writes(self) -> dict[str, Field]:
         """As wide as the checkpoint's config says; `unknown`: the share of tokens that are."""
-        width = huggingface.width(self.weights(), bert.RANDOM_WIDTH)
+        width = huggingface.width(self.weights(), bert.RANDOM_WIDTH, self.settings.layer)
         return {"features": Field(("step", width), "float32"), "unknown": UNKNOWN}
 
     def weights(self) -> Weights:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from pipeline.encoders import video_encoder
+from pipeline.encoders import huggingface, video_encoder
 from pipeline.encoders.layers import Layer
 from pipeline.encoders.precision import Precision
 from pipeline.faces.align import SIZE_PX
@@ -56,7 +56,11 @@ class VideoEncoder(Extractor):
     settings: Settings
 
     def writes(self) -> dict[str, Field]:
-        return {"features": Field(("step", video_encoder.width(self.weights())), "float32")}
+        layer = self.settings.layer
+        width = huggingface.width(
+            self.weights(), video_encoder.RANDOM_WIDTH, layer, *video_encoder.KINDS
+        )
+        return {"features": Field(("step", width), "float32")}
 
     def weights(self) -> Weights:
         return find(self.settings.weights, VIDEO, self.settings.revision)

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from pydantic import Field as PydanticField
 
-from pipeline.encoders import wav2vec2
+from pipeline.encoders import huggingface, wav2vec2
 from pipeline.encoders.layers import Layer
 from pipeline.encoders.precision import Precision
 from pipeline.media.waveform import RATE_HZ
@@ -77,7 +77,9 @@ class Wav2vec2(SampledExtractor):
     settings: Settings
 
     def writes(self) -> dict[str, Field]:
-        return {"features": Field(("step", wav2vec2.width(self.weights())), "float32")}
+        width, layer = wav2vec2.RANDOM_WIDTH, self.settings.layer
+        width = huggingface.width(self.weights(), width, layer, *wav2vec2.KINDS)
+        return {"features": Field(("step", width), "float32")}
 
     def weights(self) -> Weights:
         return find(self.settings.weights, SOUND, self.settings.revision)

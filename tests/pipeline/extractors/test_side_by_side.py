@@ -40,6 +40,23 @@ def test_stages_of_one_kind_stand_side_by_side(transcripts: Transcripts, tmp_pat
     assert all(f"text_{name}" in html for name in ("middle", "roberta"))
 
 
+def test_a_layer_that_the_configuration_lacks_is_told_before_anything_runs(
+    transcripts: Transcripts, tmp_path: Path
+) -> None:
+    roberta = FAMILIES["RoBERTa"].save(tmp_path / "roberta")
+    transcripts.texts(["this is good"])
+    letters: dict[str, object] = {
+        "extractor": "tests.support.toys.letters", "calls": str(transcripts.calls),
+    }  # fmt: skip
+    bert: dict[str, object] = {"weights": str(roberta), "device": "cpu", "layer": 3}
+    transcripts.stages(letters=letters, bert=bert)
+    made = transcripts
+    given = made.folder, "--stages", made.stages_file, "--cache", made.cache_root, "--serial"
+    told = smp("extract", *given, code=2).stderr
+    assert "layer 3: these weights have 2 layers; name one from 0" in told
+    assert not transcripts.calls.exists()
+
+
 @pytest.mark.parametrize(
     ("name", "kind", "reads", "fingerprint"),
     [
