@@ -214,8 +214,8 @@ CASES = {
 
 
 @click.command()
-@click.option("--clips", default=8, show_default=True)
-@click.option("--repeats", default=3, show_default=True, help="The fastest counts.")
+@click.option("--clips", default=2, show_default=True)
+@click.option("--repeats", default=2, show_default=True, help="The fastest counts.")
 def main(clips: int, repeats: int) -> None:
     """Print a row a stage."""
     print(f"{clips} clips of at most {SECONDS} s\n{'':<42}{'ms a clip':>17}{'':>8}{'MB':>16}")
