@@ -21,7 +21,7 @@ from pipeline.stage.transcript import TRANSCRIPT, text_of, whole_characters, wri
 from pipeline.stage.words import OF_SOUND, WORD_PLACES, WORD_TIMES
 from pipeline.system.device import Device, device_of
 from pipeline.weights.repository import SPEECH_TO_LETTERS
-from pipeline.weights.resolve import Source, Weights, find
+from pipeline.weights.resolve import Weights, find
 
 
 class Alignment(Extractor):
@@ -52,6 +52,7 @@ class Alignment(Extractor):
     takes = {"samples": SAMPLES, "late_s": OF_SOUND["late_s"]}
     may_take = {"transcript": TRANSCRIPT}
     uses_steps = False
+    files = SPEECH_TO_LETTERS
 
     class Settings(StageSettings):
         weights: str = by_content("facebook/wav2vec2-base-960h")
@@ -86,10 +87,7 @@ class Alignment(Extractor):
         }
 
     def weights(self) -> Weights:
-        return find(self.settings.weights, SPEECH_TO_LETTERS, self.settings.revision)
-
-    def models(self) -> list[Source]:
-        return [Source(self.settings.weights, SPEECH_TO_LETTERS, self.settings.revision)]
+        return find(self.settings.weights, self.files, self.settings.revision)
 
     def extract(self, batch: Sequence[ClipInputs]) -> Iterator[ClipResult]:
         """Clips of similar length go through the network together; those without words do not."""

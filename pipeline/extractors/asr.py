@@ -14,7 +14,7 @@ from pipeline.stage.settings import StageSettings, by_content, runtime
 from pipeline.stage.transcript import TRANSCRIPT, written
 from pipeline.system.device import Device, device_of
 from pipeline.weights.repository import SPEECH_TO_TEXT
-from pipeline.weights.resolve import Source, Weights, find
+from pipeline.weights.resolve import Weights, find
 
 
 class Asr(Extractor):
@@ -32,6 +32,7 @@ class Asr(Extractor):
     reads = frozenset({"text"})
     takes = {"samples": SAMPLES}
     uses_steps = False
+    files = SPEECH_TO_TEXT
 
     class Settings(StageSettings):
         weights: str = by_content("openai/whisper-small")
@@ -56,10 +57,7 @@ class Asr(Extractor):
 
     def weights(self) -> Weights:
         """Network, tokenizer and what turns sound to spectra."""
-        return find(self.settings.weights, SPEECH_TO_TEXT, self.settings.revision)
-
-    def models(self) -> list[Source]:
-        return [Source(self.settings.weights, SPEECH_TO_TEXT, self.settings.revision)]
+        return find(self.settings.weights, self.files, self.settings.revision)
 
     def does_without(self, clip: Clip) -> bool:
         return bool(clip.text.strip())

@@ -26,7 +26,7 @@ from pipeline.stage.transcript import (
 from pipeline.stage.words import OF_TEXT, Sampled, SampledExtractor
 from pipeline.system.device import Device, device_of
 from pipeline.weights.repository import TEXT
-from pipeline.weights.resolve import Source, Weights, find
+from pipeline.weights.resolve import Weights, find
 
 
 class Bert(SampledExtractor):
@@ -48,6 +48,7 @@ class Bert(SampledExtractor):
     reads = frozenset({"text"})
     may_take = {"transcript": TRANSCRIPT}
     with_words = OF_TEXT
+    files = TEXT
 
     class Settings(StageSettings):
         weights: str = by_content("bert-base-uncased")
@@ -83,12 +84,9 @@ class Bert(SampledExtractor):
     def weights(self) -> Weights:
         settings = self.settings
         try:
-            return find(settings.weights, TEXT, settings.revision)
+            return find(settings.weights, self.files, settings.revision)
         except UserError as error:  # a network for pictures has no vocabulary to be added
             raise huggingface.with_kind(error, Path(settings.weights), bert.TAKEN) from None
-
-    def models(self) -> list[Source]:
-        return [Source(self.settings.weights, TEXT, self.settings.revision)]
 
     def extract(self, batch: Sequence[ClipInputs]) -> Iterator[ClipResult]:
         """Texts of similar length go through the network together."""

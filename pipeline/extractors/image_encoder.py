@@ -18,7 +18,7 @@ from pipeline.stage.settings import StageSettings, by_content, runtime, unless_d
 from pipeline.stage.words import OF_FACES, SampledExtractor
 from pipeline.system.device import Device, device_of
 from pipeline.weights.repository import PICTURE
-from pipeline.weights.resolve import Source, Weights, find
+from pipeline.weights.resolve import Weights, find
 
 if TYPE_CHECKING:
     from pipeline.encoders.image_network import Asked
@@ -47,6 +47,7 @@ class ImageEncoder(SampledExtractor):
     )
     takes = {"images": Field(("step", SIZE_PX, SIZE_PX, 3), "uint8")}
     with_words = OF_FACES
+    files = PICTURE
 
     class Settings(StageSettings):
         weights: str = by_content("openai/clip-vit-base-patch32")
@@ -112,10 +113,7 @@ class ImageEncoder(SampledExtractor):
         return {"features": Field(("step", width), "float32")}
 
     def weights(self) -> Weights:
-        return find(self.settings.weights, PICTURE, self.settings.revision)
-
-    def models(self) -> list[Source]:
-        return [Source(self.settings.weights, PICTURE, self.settings.revision)]
+        return find(self.settings.weights, self.files, self.settings.revision)
 
     def extract(self, batch: Sequence[ClipInputs]) -> Iterator[ClipResult]:
         for inputs in batch:

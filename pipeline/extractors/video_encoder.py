@@ -16,7 +16,7 @@ from pipeline.stage.settings import StageSettings, by_content, runtime, unless_d
 from pipeline.stage.steps import to_steps
 from pipeline.system.device import Device, device_of
 from pipeline.weights.repository import VIDEO
-from pipeline.weights.resolve import Source, Weights, find
+from pipeline.weights.resolve import Weights, find
 
 
 class VideoEncoder(Extractor):
@@ -35,6 +35,7 @@ class VideoEncoder(Extractor):
         licences={"MCG-NJU/videomae-base": "CC BY-NC 4.0, not commercial"},
     )
     takes = {"images": Field(("step", SIZE_PX, SIZE_PX, 3), "uint8")}
+    files = VIDEO
 
     class Settings(StageSettings):
         weights: str = by_content("MCG-NJU/videomae-base")
@@ -63,10 +64,7 @@ class VideoEncoder(Extractor):
         return {"features": Field(("step", width), "float32")}
 
     def weights(self) -> Weights:
-        return find(self.settings.weights, VIDEO, self.settings.revision)
-
-    def models(self) -> list[Source]:
-        return [Source(self.settings.weights, VIDEO, self.settings.revision)]
+        return find(self.settings.weights, self.files, self.settings.revision)
 
     def extract(self, batch: Sequence[ClipInputs]) -> Iterator[ClipResult]:
         """A clip at a time: its hundreds of tokens keep a GPU busy by themselves."""

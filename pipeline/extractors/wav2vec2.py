@@ -17,7 +17,7 @@ from pipeline.stage.settings import StageSettings, by_content, runtime, unless_d
 from pipeline.stage.words import OF_SOUND, Sampled, SampledExtractor, parts_s
 from pipeline.system.device import Device, device_of
 from pipeline.weights.repository import SOUND
-from pipeline.weights.resolve import Source, Weights, find
+from pipeline.weights.resolve import Weights, find
 
 
 class Wav2vec2(SampledExtractor):
@@ -45,6 +45,7 @@ class Wav2vec2(SampledExtractor):
     )
     takes = {"samples": SAMPLES}
     with_words = OF_SOUND
+    files = SOUND
 
     class Settings(StageSettings):
         weights: str = by_content("audeering/wav2vec2-large-robust-12-ft-emotion-msp-dim")
@@ -82,10 +83,7 @@ class Wav2vec2(SampledExtractor):
         return {"features": Field(("step", width), "float32")}
 
     def weights(self) -> Weights:
-        return find(self.settings.weights, SOUND, self.settings.revision)
-
-    def models(self) -> list[Source]:
-        return [Source(self.settings.weights, SOUND, self.settings.revision)]
+        return find(self.settings.weights, self.files, self.settings.revision)
 
     def extract(self, batch: Sequence[ClipInputs]) -> Iterator[ClipResult]:
         """Clips of similar length go through the network together."""

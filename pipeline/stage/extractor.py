@@ -14,6 +14,7 @@ from pipeline.stage.about import About
 from pipeline.stage.field import Field
 from pipeline.stage.result import ClipInputs, ClipResult
 from pipeline.stage.settings import StageSettings
+from pipeline.weights.repository import NETWORK, Files
 from pipeline.weights.resolve import Source, Weights
 
 
@@ -32,6 +33,7 @@ class Extractor(ABC):
     takes: the upstream fields it needs, checked before anything runs; of a class whose settings
         choose among them, all.
     may_take: those that it uses where a stage it needs writes them; that stage may be off.
+    files: which of a model's, where its settings name one as `weights`.
     uses_steps: whether `self.steps` can change a result; where not, it is no part of the identity.
     """
 
@@ -41,6 +43,7 @@ class Extractor(ABC):
     reads: ClassVar[frozenset[str]] = frozenset()
     takes: Mapping[str, Field] = {}
     may_take: ClassVar[Mapping[str, Field]] = {}
+    files: ClassVar[Files] = NETWORK
     uses_steps: ClassVar[bool] = True
 
     class Settings(StageSettings):
@@ -93,10 +96,10 @@ class Extractor(ABC):
     def models(self) -> list[Source]:
         """The models that the weights come from, for `smp models`; none has to be there yet.
 
-        By default what the settings `weights` and `revision` name, in the hub's layout.
+        By default what the settings `weights` and `revision` name, of which `files` are needed.
         """
-        named = getattr(self.settings, "weights", None)
-        return [Source(named, revision=getattr(self.settings, "revision", None))] if named else []
+        named, revision = (getattr(self.settings, s, None) for s in ("weights", "revision"))
+        return [Source(named, self.files, revision)] if named else []
 
 
 def _found_once(find: Callable[[Any], Weights | None]) -> Callable[[Any], Weights | None]:
