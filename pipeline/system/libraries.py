@@ -17,10 +17,10 @@ LIBRARIES = (
 def versions(more: Iterable[str] = ()) -> dict[str, str]:
     """The version of each, here and now, and of the modules `more`, where they are installed."""
     found = {name: importlib.metadata.version(name) for name in LIBRARIES}
-    return found | {module: _version(module) for module in sorted(more) if find_spec(module)}
+    return found | {module: version(module) for module in sorted(more) if find_spec(module)}
 
 
-def _version(module: str) -> str:
+def version(module: str) -> str:
     """Of the package that brings it, which may have another name; "" for a file of one's own."""
     packages = importlib.metadata.packages_distributions().get(module, [])
     return importlib.metadata.version(packages[0]) if packages else ""

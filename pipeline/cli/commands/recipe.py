@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import shlex
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from pipeline.errors import UserError
+from pipeline.system import libraries
 
 if TYPE_CHECKING:
     from pipeline.recipes.ready import Feature, Ready
@@ -77,9 +77,10 @@ def _here(ready: Ready, feature: Feature) -> str:
 
 def _installed(library: str, extra: str) -> str:
     try:
-        return f"{library} {version(library)}"
-    except PackageNotFoundError:
-        return f'{library} is not installed: pip install "smp-sentiment[{extra}]"'
+        libraries.require({library: extra})
+    except UserError as error:
+        return str(error)
+    return f"{library} {libraries.version(library)}"
 
 
 def _options(ready: Ready) -> list[str]:
