@@ -70,7 +70,7 @@ class Mmsa(Format):
                 notes.append("text_bert holds parts of words, cut to as many as there are steps")
         if not has_all_modalities(bundle.clips):
             told = "some clips have no label_T, label_A or label_V: MMSA can't read them as sims"
-            return [*notes, told]
+            notes.append(told)
         return notes
 
 
