@@ -23,8 +23,3 @@ FIELDS: dict[str, Field] = {
         ("step", 3 * 478), "float32", "shares of the crop's side; x, y, z of each of MediaPipe's"
     ),
 }
-
-
-def in_order(groups: tuple[Group, ...]) -> tuple[Group, ...]:
-    """Each of the groups once, in the order of `FIELDS`."""
-    return tuple(sorted(set(groups), key=list(FIELDS).index))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Literal
 
 Group = Literal[
@@ -30,8 +29,3 @@ COLUMNS: dict[Group, tuple[str, ...]] = {
         *(f"AU{au:02d}_c" for au in sorted((*AUS, 28))),
     ),
 }  # fmt: skip
-
-
-def in_order(groups: Iterable[Group]) -> tuple[Group, ...]:
-    """Each of the groups once, in the order of COLUMNS."""
-    return tuple(sorted(set(groups), key=list(COLUMNS).index))

@@ -7,13 +7,13 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import numpy as np
-from pydantic import AfterValidator, model_validator
 from pydantic import Field as PydanticField
+from pydantic import model_validator
 
 from pipeline.encoders import action_units, openface
 from pipeline.encoders.action_units import HUB, LANDMARKS_FILE
 from pipeline.encoders.engine import TORCH, Engine
-from pipeline.encoders.face_signals import FIELDS, Group, in_order
+from pipeline.encoders.face_signals import FIELDS, Group
 from pipeline.encoders.openface_columns import AUS
 from pipeline.encoders.precision import Precision
 from pipeline.errors import ClipError
@@ -22,7 +22,14 @@ from pipeline.io.hashing import of_json
 from pipeline.stage.about import About
 from pipeline.stage.field import Field
 from pipeline.stage.result import ClipInputs, ClipResult
-from pipeline.stage.settings import StageSettings, by_content, code, runtime, unless_default
+from pipeline.stage.settings import (
+    StageSettings,
+    by_content,
+    code,
+    in_order,
+    runtime,
+    unless_default,
+)
 from pipeline.stage.words import OF_FACES, SampledExtractor
 from pipeline.system.device import Device, device_of
 from pipeline.weights.resolve import Source, Weights, find
@@ -123,7 +130,7 @@ class ActionUnits(SampledExtractor):
         precision: Precision = unless_default("float32")
         """Precision of `multitask`; bfloat16 is mostly faster and slightly less accurate."""
 
-        signals: Annotated[tuple[Group, ...], AfterValidator(in_order)] = unless_default(())
+        signals: Annotated[tuple[Group, ...], in_order(FIELDS)] = unless_default(())
         """What else of `multitask`'s pass is kept, each in a field of its name."""
 
         engine: Engine = runtime(TORCH)

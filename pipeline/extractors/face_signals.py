@@ -6,15 +6,14 @@ from collections.abc import Iterator, Sequence
 from typing import Annotated
 
 import numpy as np
-from pydantic import AfterValidator
 from pydantic import Field as PydanticField
 
-from pipeline.encoders.face_signals import FIELDS, Group, in_order
+from pipeline.encoders.face_signals import FIELDS, Group
 from pipeline.stage.about import About
 from pipeline.stage.extractor import Extractor
 from pipeline.stage.field import Field
 from pipeline.stage.result import ClipInputs, ClipResult
-from pipeline.stage.settings import StageSettings
+from pipeline.stage.settings import StageSettings, in_order
 
 
 class FaceSignals(Extractor):
@@ -28,7 +27,7 @@ class FaceSignals(Extractor):
     takes = FIELDS
 
     class Settings(StageSettings):
-        groups: Annotated[tuple[Group, ...], AfterValidator(in_order)] = PydanticField(
+        groups: Annotated[tuple[Group, ...], in_order(FIELDS)] = PydanticField(
             ("gaze", "pose", "emotions", "affect"), min_length=1
         )
         """Which, of those in `signals` of the `action_units` that it needs; they come in the

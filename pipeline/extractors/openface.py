@@ -6,16 +6,15 @@ from collections.abc import Iterator, Sequence
 from typing import Annotated
 
 import numpy as np
-from pydantic import AfterValidator
 from pydantic import Field as PydanticField
 
 from pipeline.encoders import openface
-from pipeline.encoders.openface_columns import COLUMNS, Group, in_order
+from pipeline.encoders.openface_columns import COLUMNS, Group
 from pipeline.errors import ClipError, MissingModalityError
 from pipeline.stage.about import About
 from pipeline.stage.field import Field
 from pipeline.stage.result import ClipInputs, ClipResult
-from pipeline.stage.settings import StageSettings, code
+from pipeline.stage.settings import StageSettings, code, in_order
 from pipeline.stage.words import OF_FRAMES, Sampled, SampledExtractor
 from pipeline.weights.resolve import Source, Weights, find
 
@@ -45,7 +44,7 @@ class Openface(SampledExtractor):
     with_words = OF_FRAMES
 
     class Settings(StageSettings):
-        groups: Annotated[tuple[Group, ...], AfterValidator(in_order)] = PydanticField(
+        groups: Annotated[tuple[Group, ...], in_order(COLUMNS)] = PydanticField(
             tuple(COLUMNS), min_length=1
         )
         """Which columns; they come in OpenFace's order, which is the one here."""

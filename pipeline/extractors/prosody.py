@@ -8,15 +8,15 @@ from types import ModuleType
 from typing import Annotated, Any, Literal
 
 import numpy as np
-from pydantic import AfterValidator, model_validator
 from pydantic import Field as PydanticField
+from pydantic import model_validator
 
 from pipeline.media.waveform import FULL_SCALE
 from pipeline.media.waveform import RATE_HZ as GIVEN_HZ
 from pipeline.stage.about import About
 from pipeline.stage.field import SAMPLES, Field
 from pipeline.stage.result import ClipInputs, ClipResult
-from pipeline.stage.settings import StageSettings
+from pipeline.stage.settings import StageSettings, in_order
 from pipeline.stage.words import OF_SOUND, Sampled, SampledExtractor
 from pipeline.weights.registry import load_once
 
@@ -24,10 +24,6 @@ RATE_HZ = 22_050  # what librosa loads sound at
 HOP = 512  # samples from one frame to the next: 23.2 ms
 Group = Literal["zero_crossings", "f0", "energy", "mfcc", "chroma"]
 WIDTHS: dict[Group, int] = {"zero_crossings": 1, "f0": 1, "energy": 1, "mfcc": 20, "chroma": 12}
-
-
-def _in_order(groups: tuple[Group, ...]) -> tuple[Group, ...]:
-    return tuple(sorted(set(groups), key=list(WIDTHS).index))
 
 
 class Prosody(SampledExtractor):
@@ -51,7 +47,7 @@ class Prosody(SampledExtractor):
     requires = {"librosa": "prosody"}
 
     class Settings(StageSettings):
-        groups: Annotated[tuple[Group, ...], AfterValidator(_in_order)] = PydanticField(
+        groups: Annotated[tuple[Group, ...], in_order(WIDTHS)] = PydanticField(
             ("zero_crossings", "mfcc", "chroma"), min_length=1
         )
         """Which; they come in the order zero_crossings, f0, energy, mfcc, chroma."""

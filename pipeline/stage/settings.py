@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, Self
 
-from pydantic import ConfigDict, Field
+from pydantic import AfterValidator, ConfigDict, Field
 
 from pipeline.media.limits import TIME_LIMIT_S
 from pipeline.stage.bounded import Bounded
@@ -37,6 +38,12 @@ def unless_default(default: Any, **limits: Any) -> Any:
     For one that came when caches had been written as its default has it: they stay valid.
     """
     return Field(default, json_schema_extra={"unless_default": True}, **limits)
+
+
+def in_order(known: Iterable[str]) -> AfterValidator:
+    """Of a setting that is a tuple of `known` names: each of them once, in the order of these."""
+    order = list(known)
+    return AfterValidator(lambda given: tuple(sorted(set(given), key=order.index)))
 
 
 def time_limit() -> Any:
