@@ -97,15 +97,15 @@ def _to_itself(
     key: torch.Tensor,
     value: torch.Tensor,
     attention_mask: None,
-    lengths: list[int],
+    lengths: list[int] | None = None,
     scaling: float | None = None,
     **_: Any,
 ) -> tuple[torch.Tensor, None]:
     """What transformers asks of an attention: of `query`, `key`, `value` [1, heads, tokens, width]
-    that hold texts of those `lengths`, [1, tokens, heads, width]."""
+    that hold texts of those `lengths`, or one text, [1, tokens, heads, width]."""
     import torch
     from torch.nn.functional import scaled_dot_product_attention as attention
 
-    parts = (of.split(lengths, dim=2) for of in (query, key, value))
+    parts = (of.split(lengths, dim=2) if lengths else [of] for of in (query, key, value))
     seen = [attention(q, k, v, scale=scaling) for q, k, v in zip(*parts, strict=True)]
     return torch.cat(seen, dim=2).transpose(1, 2).contiguous(), None
