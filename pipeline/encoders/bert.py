@@ -31,13 +31,14 @@ TAKEN = "text encoders, such as bert, roberta, t5 or llama"
 class Network:
     """A network of transformers and its tokenizer.
 
+    rows: how many tokens of texts side by side may go at once; none where a text goes by itself.
     alone: what gives a text's states where that is another engine than torch.
     """
 
     model: Any
     tokenizer: Tokenizer
     precision: Precision
-    packs: bool
+    rows: tuple[int, ...]
     alone: OneByOne | None = None
 
     def states(self, texts: Sequence[Tokens], layer: Layer, most: int) -> list[np.ndarray]:
@@ -48,8 +49,8 @@ class Network:
         rows = [np.array(text.ids) for text in texts]
         if self.alone:
             return [self.alone(row) for row in rows]
-        if self.packs:
-            return packing.states(self.model, rows, self.precision, layer)
+        if self.rows:
+            return packing.states(self.model, rows, self.rows, self.precision, layer)
         padding = getattr(self.model.config, "pad_token_id", None) or 0
 
         def forward(ids: Sequence[np.ndarray]) -> list[np.ndarray]:
@@ -80,8 +81,11 @@ def loaded(
         ids = model.get_input_embeddings().num_embeddings
         subject = Subject("bert", weights.digest, TRIED, str(layer), ids)
         alone = engine_states.engaged(model, subject, layer, engine)
-        model = None if alone else lowered(model, precision)
-        return Network(model, tokenizer, precision, packs, alone)
+        if alone:
+            return Network(None, tokenizer, precision, (), alone)
+        model = lowered(model, precision)
+        rows = packing.lengths(model, precision) if packs else ()
+        return Network(model, tokenizer, precision, rows)
 
     return load_once(("bert", weights.digest, device, precision, engine, of_engine), build)
 

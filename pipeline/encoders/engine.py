@@ -21,6 +21,7 @@ from pipeline.encoders.engine_trial import NETWORK, Subject, Tried
 from pipeline.encoders.precision import FULL, Precision
 from pipeline.errors import UserError
 from pipeline.messages import one_line
+from pipeline.system.device import device_of
 
 if TYPE_CHECKING:
     import torch
@@ -80,7 +81,8 @@ def _fastest(network: torch.nn.Module, subject: Subject, engine: Engine) -> Conv
         raise UserError("; ".join(f"{one.engine}: {one.error}" for one in tried))
     if best is None:
         return None
-    return Converted(library.load(best.engine, subject.folder / NETWORK), _names(network, subject), subject)
+    run = library.load(best.engine, subject.folder / NETWORK)
+    return Converted(run, _names(network, subject), subject)
 
 
 def chosen(tried: Iterable[Tried], engine: Engine) -> Tried | None:
@@ -95,6 +97,16 @@ def tried_here(digest: str) -> list[Tried]:
     there = library.installed()
     of = (one for one in trial.remembered() if one.digest == digest)
     return [one for one in of if there.get(one.engine) == one.version]
+
+
+def told(settings: Any, digest: str | None) -> dict[str, Any] | None:
+    """What a store says of the engine that computed it here; None where that was torch."""
+    if digest is None or not hasattr(settings, "engine"):
+        return None
+    choice = used(settings.engine, settings.precision, device_of(settings.device))
+    best = None if choice == TORCH else chosen(tried_here(digest), choice)
+    names = ("engine", "version", "processor", "difference", "rarely")
+    return {name: getattr(best, name) for name in names} if best else None
 
 
 def _names(network: torch.nn.Module, subject: Subject) -> list[str]:

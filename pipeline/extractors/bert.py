@@ -74,7 +74,7 @@ class Bert(SampledExtractor):
         fastest that is installed; they agree to 1e-5. See docs/engines.md."""
 
         batch_size: int = runtime(32, ge=1)
-        """Batch size in texts, on a GPU; a CPU takes 192 tokens, of one text or several."""
+        """Batch size in texts, on a GPU; a CPU takes up to 192 tokens, of one text or several."""
 
         device: Device = runtime("auto")
         """`auto` (cuda if available), `cpu`, `cuda`, `cuda:1` …"""

@@ -1,6 +1,7 @@
 """Networks in other engines than torch, held against it."""
 
 import errno
+import json
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 
+from pipeline import open_cache
 from pipeline.dataset.clip import Clip
 from pipeline.encoders import engine, engine_library, engine_trial, resnet18
 from pipeline.encoders.engine import engaged
@@ -23,6 +25,7 @@ from pipeline.extractors.wav2vec2 import Wav2vec2
 from pipeline.stage.extractor import Extractor
 from pipeline.stage.result import ClipInputs
 from pipeline.weights import registry
+from tests.conftest import Transcripts
 from tests.support.aligned_faces import clips_of
 
 SHAPE = (4, 3, 32, 32)
@@ -115,6 +118,22 @@ def test_texts_and_sounds_of_any_length_are_to_an_engine_what_they_are_to_torch(
         assert not np.array_equal(one, expected)  # it is another engine indeed
     for clip, one in zip(clips, found, strict=True):
         np.testing.assert_array_equal(features(of, "onnxruntime", [clip])[0], one)
+
+
+@pytest.mark.skipif(not find_spec("onnxruntime"), reason="no onnxruntime")
+def test_a_store_says_which_engine_computed_it_and_how_near_to_torch(
+    transcripts: Transcripts,
+) -> None:
+    transcripts.texts(["it was good", "it was not"])
+    for name in ("torch", "onnxruntime"):
+        bert = {"weights": "random", "engine": name}
+        of = {"partition": 4, "stages": {"bert": bert}}
+        transcripts.stages_file.write_text(json.dumps(of))
+        done = transcripts.extract(cache_root=str(transcripts.folder.parent / name))
+        told = open_cache(done.cache_url)["bert"].attributes.get("engine", {})
+        assert bool(told) == (name != "torch")
+    assert (told["engine"], told["rarely"]) == ("onnxruntime", told["difference"])
+    assert 0 < told["difference"] <= engine_trial.AGREEMENT
 
 
 @pytest.mark.skipif(not find_spec("openvino"), reason="no openvino")
