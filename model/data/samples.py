@@ -25,6 +25,12 @@ if TYPE_CHECKING:
     from pipeline.store.cache import Cache
 
 
+NO_TEST = (
+    "there is no test split: results are those on validation, on which the epoch is chosen, and so "
+    "better than new clips would give"
+)
+
+
 @dataclass(frozen=True)
 class Split:
     """The clips of one split: ids, features as cached, scores float64 [n]."""
@@ -69,6 +75,11 @@ class Samples:
         return Split([self.ids[row] for row in rows], batch, self.labels[rows])
 
     @property
+    def judged(self) -> str:
+        """The split that results are of: `test`, or `valid` where there is no test split."""
+        return "test" if (self.splits == "test").any() else "valid"
+
+    @property
     def random_stages(self) -> list[str]:
         """The stages with random weights behind the features, which tell little."""
         return random_stages(self.provenance)
@@ -110,12 +121,14 @@ def load_samples(
     told = left_out.note(without), doubts.of_stale(cache, used, kept)
     notes += filter(None, [*told, doubts.note(cache, used, kept)])
     clips = cache.clips.iloc[kept]
+    splits = clips["split"].to_numpy(dtype=str)
+    notes += [NO_TEST] * ("test" not in splits)
     return Samples(
         name=cache.name,
         ids=clips["id"].tolist(),
         batch=batch if has_any.all() else batch[torch.from_numpy(has_any)],
         labels=labels[kept],
-        splits=clips["split"].to_numpy(dtype=str),
+        splits=splits,
         scale=scale_of(labels[labelled]) if scale == "auto" else SCALES[scale],
         target=target,
         channels=used,

@@ -42,7 +42,8 @@ class Trained:
 
     curve: a row an epoch. best_epoch: the one with the smallest validation loss, whose weights
     `predictor` has. predictions: by split, as `Predictor.predict` gives them, in clip order.
-    metrics: by split, `valid` and `test`. references: rows to compare `test` with.
+    metrics: by split, `valid` and, where there is one, `test`. references: rows to compare those
+    of the split `judged` with.
     """
 
     predictor: Predictor
@@ -52,6 +53,11 @@ class Trained:
     metrics: Mapping[str, Metrics]
     references: Mapping[str, Metrics]
     seconds: float
+
+    @property
+    def judged(self) -> str:
+        """The split that results are of: `test`, or `valid` where there is no test split."""
+        return "test" if "test" in self.metrics else "valid"
 
 
 @dataclass(frozen=True)
@@ -160,13 +166,13 @@ def _judge(
     predictor: Predictor, samples: Samples, task: Task
 ) -> tuple[dict[str, np.ndarray], dict[str, Metrics], dict[str, Metrics]]:
     """Predictions of every split, metrics of those not trained on, and what to compare with."""
-    splits = {name: samples.split(name) for name in SPLITS}
+    splits = {name: samples.split(name) for name in SPLITS if name in samples.splits}
     predictions = {name: predictor.predict(split.batch) for name, split in splits.items()}
     measured = {
         name: measure(splits[name].labels, predictions[name], task, samples.scale)
-        for name in ("valid", "test")
+        for name in ("valid", samples.judged)
     }
-    truth = splits["test"].labels
+    truth = splits[samples.judged].labels
     if task == "regression":
         return predictions, measured, metrics.regression_references(truth, samples.scale)
     classes = samples.scale.three_classes(truth)
