@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Mapping
 from copy import deepcopy
 from dataclasses import dataclass
+from functools import partial
 from math import inf, isfinite
 
 import numpy as np
@@ -81,8 +82,9 @@ def train(
 ) -> Trained:
     """Train on `train`, choose the epoch on `valid`, then and only then read `test`.
 
-    The loss, which also chooses the epoch, is the MAE or the cross entropy. The same settings
-    on the same machine give the same bits; torch's own generators are left as they were.
+    The error, which also chooses the epoch, is the MAE or the cross entropy; a model may add to it
+    (`Network.loss`). The same settings on the same machine give the same bits; torch's own
+    generators are left as they were.
     """
     with at_work(resources.cores()):
         return train_prepared(prepare(samples, settings), samples, settings, on_epoch)
@@ -124,7 +126,7 @@ def _fit(
 ) -> tuple[Curve, int]:
     """The loop; leaves the best epoch's weights in `network`."""
     inputs, targets, task = prepared.inputs, prepared.targets, settings.task
-    device = targets.device
+    device, criterion = targets.device, partial(loss_of, task=task)
     optimizer = Adam(network.parameters(), settings.lr, settings.weight_decay)
     order = torch.Generator().manual_seed(settings.seed)
     best, best_epoch, best_loss = deepcopy(network.state_dict()), 0, inf
@@ -132,10 +134,11 @@ def _fit(
 
     for epoch in range(1, settings.epochs + 1):
         network.train()
+        network.begin(epoch, len(inputs))
         total = torch.zeros((), device=device)
         for rows in torch.randperm(len(inputs), generator=order).to(device).split(settings.batch):
             batch = drop_features(inputs[rows], settings.feature_dropout)
-            loss = loss_of(network(batch), targets[rows], task)
+            loss = network.loss(batch, targets[rows], criterion, rows)
             network.zero_grad()
             loss.backward()
             clip_grad_norm_(network.parameters(), settings.clip_norm, foreach=True)
@@ -144,7 +147,7 @@ def _fit(
 
         network.eval()
         outputs = in_chunks(network, prepared.valid_inputs)
-        valid_loss = float(loss_of(outputs, prepared.valid_targets, task))
+        valid_loss = float(criterion(outputs, prepared.valid_targets))
         row = {"epoch": epoch, "train_loss": float(total) / len(inputs), "valid_loss": valid_loss}
         if not (isfinite(row["train_loss"]) and isfinite(valid_loss)):
             raise UserError(f"epoch {epoch}: the loss is not finite; try lr < {settings.lr:g}")

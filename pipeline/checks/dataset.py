@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import os
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from pipeline.checks.clip import CheckedClip, Issue, check_clip
-from pipeline.dataset.clip import SOUNDS, SPLITS, VIDEOS, Clip
+from pipeline.dataset.clip import LABEL, SOUNDS, SPLITS, VIDEOS, Clip
 from pipeline.dataset.ids import DuplicateIdError
 from pipeline.dataset.layouts import NAMED, entries, is_label, name_of, table_of
 from pipeline.dataset.tables import rows
+from pipeline.dataset.target import FILE, read_targets, within
 from pipeline.errors import UserError
 from pipeline.io.file_digests import UNREADABLE, FileDigests
 from pipeline.messages import listed, printable
@@ -77,9 +78,13 @@ def check(
     """
     table = table_of(path)
     clips, issues = _read(path, table)
+    declared = read_targets(table)
+    kept, outside = within(clips, declared)
+    clips = list(kept)
+    issues += [Issue("value out of range", str(table), note) for note in outside]
     checked = list(_checked(clips, decode, progress))
     issues += [issue for one in checked for issue in one.issues]
-    issues += _of_scores(clips)
+    issues += _of_scores(clips, {column for target in declared for column in target.columns})
     issues += _of_splits(clips)
     issues += _twins(clips)
     issues += _unnamed(clips, table.parent)
@@ -112,7 +117,8 @@ def _of_columns(table: Path) -> Iterator[Issue]:
     except UserError:  # which is told already
         return
     if alike := [c for c in found if "label" in c.casefold() and not is_label(c)]:
-        what = f"{listed(alike, NAMED)}: not taken as labels, which are `label` and `label_…`"
+        told = "not taken as labels, which are `label`, `label_…` and `class_…`"
+        what = f"{listed(alike, NAMED)}: {told}"
         yield Issue("column not used", str(table), what)
 
 
@@ -129,33 +135,32 @@ def _checked(clips: Sequence[Clip], decode: bool, progress: Progress) -> Iterato
         pool.shutdown(cancel_futures=True)
 
 
-def _of_scores(clips: Iterable[Clip]) -> Iterator[Issue]:
-    """Scores beyond the scale, and annotations that say otherwise than the score."""
+def _of_scores(clips: Iterable[Clip], declared: Container[str]) -> Iterator[Issue]:
+    """Scores beyond the scale, but in `declared` columns, and annotations that say otherwise."""
     scores = [
-        (clip, name, score)
+        (clip, column, score)
         for clip in clips
-        for name, score in [("label", clip.label), *sorted(clip.labels.items())]
-        if score is not None
+        for column, score in sorted(clip.values())
+        if not isinstance(score, str) and column not in declared
     ]
-    within = sum(abs(score) <= NARROW_LIMIT for _, _, score in scores)
-    is_narrow = within < len(scores) and within >= MOSTLY * len(scores)
-    for clip, name, score in scores:
-        column = name if name == "label" else f"label_{name}"
+    narrow = sum(abs(score) <= NARROW_LIMIT for _, _, score in scores)
+    is_narrow = narrow < len(scores) and narrow >= MOSTLY * len(scores)
+    for clip, column, score in scores:
         if abs(score) > LIMIT:
-            what = f"{column} {score:g} is beyond ±{LIMIT:g}"
-            yield Issue("label out of scale", clip.id, what, fails=name == "label")
+            what = f"{column} {score:g} is beyond ±{LIMIT:g}, and {FILE} declares no range"
+            yield Issue("label out of scale", clip.id, what, fails=column == LABEL)
         elif is_narrow and abs(score) > NARROW_LIMIT:
-            what = f"{column} {score:g}, where {within} of {len(scores)} are within ±1"
+            what = f"{column} {score:g}, where {narrow} of {len(scores)} are within ±1"
             yield Issue("label out of scale", clip.id, what)
         sign = SIGNS.get(clip.annotation.strip().lower())
-        if name == "label" and sign is not None and sign != (score > 0) - (score < 0):
+        if column == LABEL and sign is not None and sign != (score > 0) - (score < 0):
             what = f"annotation {clip.annotation!r}, but label {score:g}"
             yield Issue("label and annotation disagree", clip.id, what)
 
 
 def _of_splits(clips: Sequence[Clip]) -> Iterator[Issue]:
     """Splits without a labelled clip: training needs all three."""
-    labelled = Counter(clip.split for clip in clips if clip.label is not None)
+    labelled = Counter(clip.split for clip in clips if clip.is_labelled)
     for split in SPLITS:
         if clips and not labelled[split]:
             yield Issue("empty split", split, "no labelled clip; training needs one in each")
@@ -211,7 +216,7 @@ def _counted(clips: Sequence[CheckedClip]) -> dict[str, Counts]:
 def _counts(clips: Sequence[CheckedClip]) -> Counts:
     return Counts(
         clips=len(clips),
-        labelled=sum(c.clip.label is not None for c in clips),
+        labelled=sum(c.clip.is_labelled for c in clips),
         text=sum(bool(c.clip.text.strip()) for c in clips),
         pictures=sum(c.pictures for c in clips),
         sound=sum(c.sound for c in clips),

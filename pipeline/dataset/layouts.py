@@ -9,17 +9,16 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from pipeline.dataset.clip import MEDIA, SPLITS, Clip
+from pipeline.dataset.clip import CLASS, LABEL, MEDIA, SCORE, SPLITS, Clip
 from pipeline.dataset.ids import require_new, safe_id
 from pipeline.dataset.mosi_archive import MosiArchive
 from pipeline.dataset.tables import TABLES, rows
 from pipeline.errors import UserError
-from pipeline.messages import listed, quoted
+from pipeline.messages import UNPRINTABLE, listed, quoted
 
 LABELS = "label.csv"
 LAYOUT_COLUMNS = ("video_id", "clip_id", "text", "label", "annotation", "mode")
 MANIFEST_COLUMNS = ("id", "text", "label", "split")
-OF_MODALITY = "label_"  # how the column of a modality's own score begins
 NAMED = 20  # columns
 
 
@@ -57,13 +56,18 @@ def name_of(path: str | Path) -> str:
 
 
 def is_label(column: str) -> bool:
-    """Whether a column holds scores: the clip's own, or a modality's."""
-    return column == "label" or (column.startswith(OF_MODALITY) and column != OF_MODALITY)
+    """Whether a column holds true values: the clip's score, further scores, or classes."""
+    return column == LABEL or bool(_named(column, SCORE) or _named(column, CLASS))
 
 
-@lru_cache(maxsize=1)
-def _of_modalities(columns: tuple[str, ...]) -> list[str]:
-    return [column for column in columns if is_label(column) and column != "label"]
+def _named(column: str, prefix: str) -> str:
+    """What a column that begins so is called after it."""
+    return column.removeprefix(prefix) if column.startswith(prefix) else ""
+
+
+@lru_cache(maxsize=2)
+def _of(prefix: str, columns: tuple[str, ...]) -> list[tuple[str, str]]:
+    return [(name, column) for column in columns if (name := _named(column, prefix))]
 
 
 def entries(path: str | Path) -> Iterator[tuple[str, Clip | UserError]]:
@@ -100,8 +104,11 @@ class _Adapter:
         if None in row or None in row.values():
             raise UserError(f"{where}: expected {len(row.keys() - {None})} columns")
         in_layout = "video_id" in row
-        columns = LAYOUT_COLUMNS if in_layout else MANIFEST_COLUMNS
-        if missing := [column for column in columns if column not in row]:
+        columns = tuple(row)
+        scores, classes = _of(SCORE, columns), _of(CLASS, columns)
+        present = {*columns, *([LABEL] if scores or classes else [])}
+        wanted = LAYOUT_COLUMNS if in_layout else MANIFEST_COLUMNS
+        if missing := [column for column in wanted if column not in present]:
             has = listed([quoted(column)[1:-1] for column in list(row)[: NAMED + 1]], NAMED)
             raise UserError(f"{where}: no column {', '.join(missing)}; has {has}")
         if any("\0" in row.get(part, "") for part in MEDIA):
@@ -110,15 +117,14 @@ class _Adapter:
         if split not in self.splits:
             raise UserError(f"{where}: unknown split {quoted(split)}; one of {', '.join(SPLITS)}")
         id = f"{row['video_id']}/{row['clip_id']}" if in_layout else row["id"]
-        scores = {
-            name.removeprefix(OF_MODALITY): _score(where, name, row[name])
-            for name in _of_modalities(tuple(row))
-        }
+        values = {name: _score(where, column, row[column]) for name, column in scores}
+        names = {name: _class(where, column, row[column]) for name, column in classes}
         return Clip(
             id=safe_id(where, id, parts=2 if in_layout else None),
             text=row["text"],
-            label=_score(where, "label", row["label"]),
-            labels={k: v for k, v in scores.items() if v is not None},
+            label=_score(where, LABEL, row.get(LABEL, "")),
+            labels={k: v for k, v in values.items() if v is not None},
+            classes={k: v for k, v in names.items() if v},
             annotation=row.get("annotation", ""),
             split=split,
             **(self._in_layout(row) if in_layout else self._named(row)),
@@ -148,3 +154,11 @@ def _score(where: str, column: str, text: str) -> float | None:
         told = f"{quoted(column)[1:-1]} {quoted(text)} is not a number"
         raise UserError(f"{where}: {told}; leave it empty if unknown")
     return None if math.isnan(score) else score
+
+
+def _class(where: str, column: str, text: str) -> str:
+    """The name of a class, "" where it is missing."""
+    if UNPRINTABLE.search(text):
+        told = f"{quoted(column)[1:-1]} {quoted(text)} holds a character that no report can show"
+        raise UserError(f"{where}: {told}")
+    return text.strip()

@@ -9,6 +9,7 @@ from pathlib import Path
 from pipeline.dataset.clip import Clip
 from pipeline.dataset.language import language_of
 from pipeline.dataset.layouts import entries, name_of, table_of
+from pipeline.dataset.target import Target, all_targets, read_targets, within
 from pipeline.errors import UserError
 
 
@@ -16,13 +17,21 @@ from pipeline.errors import UserError
 class Dataset:
     """A dataset's name, its folder and its clips in the order of its table.
 
-    is_open: clips come and go at will, so that a cache of it may hold none of today's.
+    is_open: clips come and go at will, so that a cache of it may hold none of today's. declared:
+    the targets that it says it has. notes: what of its values was left out.
     """
 
     name: str
     root: Path
     clips: tuple[Clip, ...]
     is_open: bool = False
+    declared: tuple[Target, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    @property
+    def targets(self) -> tuple[Target, ...]:
+        """What can be predicted: the declared targets, and those that its columns make."""
+        return all_targets(self.declared, self.clips)
 
     @property
     def language(self) -> str:
@@ -37,7 +46,9 @@ def load(path: str | Path) -> Dataset:
     `video_id, clip_id, text, label, annotation, mode` (`label_T, label_A, label_V` for CH-SIMS)
     beside `Raw/<video_id>/<clip_id>.mp4`; or it is the public CMU-MOSI archive, with or without a
     `label.csv`. A manifest has `id, video, audio, text, label, split`, paths relative to it;
-    `video`, `audio` and every `label_…` are optional.
+    `video`, `audio` and every `label_…` (a further score) and `class_…` (the name of a class) are
+    optional, and so is `label` where there are such. `targets.yaml` beside the table says what the
+    columns are (`pipeline/dataset/target.py`).
 
     Raises UserError with file and line for what can't be right.
     """
@@ -49,4 +60,7 @@ def load(path: str | Path) -> Dataset:
         clips.append(clip)
     if not clips:
         raise UserError(f"{table}: holds no clips")
-    return Dataset(name_of(path), Path(os.path.abspath(table.parent)), tuple(clips))
+    declared = read_targets(table)
+    kept, notes = within(clips, declared)
+    root = Path(os.path.abspath(table.parent))
+    return Dataset(name_of(path), root, kept, declared=declared, notes=notes)

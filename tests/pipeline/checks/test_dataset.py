@@ -316,5 +316,5 @@ def test_columns_that_look_like_labels_are_named(folder: Path) -> None:
     table(folder, rows, f"{HEAD},labeled_by,Label_T,label_T")
     done = smp(folder)
     assert done.exit_code == 0, "a warning"
-    told = "labeled_by, Label_T: not taken as labels, which are `label` and `label_…`"
+    told = "labeled_by, Label_T: not taken as labels, which are `label`, `label_…` and"
     assert f"{folder / 'label.csv'}: {told}" in done.stdout
