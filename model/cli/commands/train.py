@@ -60,6 +60,7 @@ def train(
     from model.training.presets import preset as find_preset
     from model.training.probe import linear_probes
     from model.training.tensorboard import replay, require_tensorboard
+    from pipeline.system.device import described
 
     if tensorboard is not None:
         require_tensorboard()
@@ -70,6 +71,8 @@ def train(
     if not as_json:
         _print_samples(samples)
         click.echo(f"{model}: {preset.told(settings)} ({preset.source})")
+        if (device := described(settings.device)) != "cpu":
+            click.echo(f"device: {device}")
     trained = _train(samples, settings, tensorboard)
     probes = {name: own.metrics for name, own in linear_probes(samples, settings.task).items()}
     trained = replace(trained, references={**probes, **trained.references})
