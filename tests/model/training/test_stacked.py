@@ -165,7 +165,7 @@ class Counts(Means):
         self.register_buffer("seen", torch.zeros(()))
 
     def dropped(self, x):
-        self.seen += 1
+        self.get_buffer("seen").add_(1)
         return x
 
 
