@@ -33,8 +33,9 @@ def dataset() -> None:
 def check(path: Path, decode: bool, show_all: bool, as_json: bool) -> None:
     """Find what is missing, unreadable or inconsistent.
 
-    DATASET is a folder with label.csv and Raw/, or a manifest (.csv, .jsonl). Exit code 1 if there
-    is an error, 0 if there are at most warnings.
+    DATASET is a folder with label.csv and Raw/, one as a public archive unpacks, whose clips are
+    held against what was published, or a manifest (.csv, .jsonl). Exit code 1 if there is an error,
+    0 if there are at most warnings.
     """
     from pipeline.checks.dataset import check as run
     from pipeline.cli.console import counting
@@ -52,19 +53,16 @@ def check(path: Path, decode: bool, show_all: bool, as_json: bool) -> None:
 def _print_splits(checked: CheckedDataset) -> None:
     from rich.table import Table
 
-    from pipeline.checks.dataset import PUBLISHED
     from pipeline.cli.console import print_whole
-    from pipeline.dataset.clip import SPLITS
 
     table = Table(box=None, pad_edge=False, title=checked.name, title_justify="left")
     table.add_column("split")
     headings = ["clips", "labelled", "text", "video", "audio", "minutes"]
-    for heading in [*headings, *(f"published {name}" for name in PUBLISHED)]:
+    for heading in [*headings, *(f"published {name}" for name in checked.published)]:
         table.add_column(heading, justify="right")
     for split, n in checked.splits.items():
         cells = [n.clips, n.labelled, n.text, n.pictures, n.sound, f"{n.seconds / 60:.1f}"]
-        sizes = [dict(zip(SPLITS, sizes, strict=True)) for sizes in PUBLISHED.values()]
-        published = [size.get(split, "–") for size in sizes]
+        published = [sizes.get(split, "–") for sizes in checked.published.values()]
         table.add_row(split or "none", *map(str, [*cells, *published]))
     print_whole(table)
 
