@@ -10,6 +10,7 @@ from pipeline.dataset import adapters
 from pipeline.dataset.adapter import Adapter
 from pipeline.dataset.clip import SPLITS
 from pipeline.dataset.layouts import archive_of
+from pipeline.dataset.manifest import write_manifest
 from pipeline.io.plugin import classes_of
 from tests.support.archives import MAKE
 
@@ -56,3 +57,11 @@ def test_its_clips_are_held_against_what_was_published(name: str, folder: Path) 
     assert checked.published == {archive.title: sizes}
     told = [issue.what for issue in checked.issues if issue.kind == "not as published"]
     assert any(f"of {sizes['train']} published clips" in what for what in told)
+
+
+def test_as_a_manifest_it_is_the_same_dataset(folder: Path, tmp_path: Path) -> None:
+    before = dataset.load(folder)
+    write_manifest(before, tmp_path / "own" / "table.csv")
+    after = dataset.load(tmp_path / "own" / "table.csv")
+    assert after.clips == before.clips
+    assert after.declared == before.declared

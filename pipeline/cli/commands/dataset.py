@@ -22,7 +22,7 @@ SHOWN = 10  # issues of a kind
 
 @click.group()
 def dataset() -> None:
-    """Check a dataset before extraction."""
+    """Check a dataset before extraction, or write it as a manifest."""
 
 
 @dataset.command()
@@ -48,6 +48,36 @@ def check(path: Path, decode: bool, show_all: bool, as_json: bool) -> None:
         _print_splits(checked)
         _print_issues(checked, None if show_all else SHOWN)
     sys.exit(CLIPS_FAILED if checked.fails else OK)
+
+
+@dataset.command()
+@click.argument("path", metavar="DATASET", type=click.Path(path_type=Path))
+@click.option(
+    "--out",
+    required=True,
+    metavar="FILE.csv",
+    type=click.Path(path_type=Path),
+    help="Where to write it; media below its folder is named from there.",
+)
+@click.option(
+    "--test-split", default="", metavar="NAME",
+    help="What to test on: a session of IEMOCAP, 1 to 5, or a test set of MER2023 or MER2024.",
+)  # fmt: skip
+def manifest(path: Path, out: Path, test_split: str) -> None:
+    """Write any dataset as a manifest, to correct splits or labels by hand.
+
+    `smp extract` and `smp train` take the manifest as they take DATASET. What can be predicted is
+    written beside it, to targets.yaml.
+    """
+    from pipeline.dataset.load import load
+    from pipeline.dataset.manifest import write_manifest
+
+    if out.suffix != ".csv":
+        raise click.UsageError(f"{out}: a manifest that is written ends in .csv")
+    told = load(path, test_split)
+    for place in write_manifest(told, out):
+        click.echo(f"{place}: written")
+    click.echo(counted(len(told.clips), "clip"))
 
 
 def _print_splits(checked: CheckedDataset) -> None:
