@@ -9,6 +9,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from pipeline.dataset import span
 from pipeline.dataset.clip import MEDIA, SPLITS, Clip
 from pipeline.dataset.ids import require_new, safe_id
 from pipeline.dataset.mosi_archive import MosiArchive
@@ -121,7 +122,7 @@ class _Adapter:
             labels={k: v for k, v in scores.items() if v is not None},
             annotation=row.get("annotation", ""),
             split=split,
-            **(self._in_layout(row) if in_layout else self._named(row)),
+            **(self._in_layout(row) if in_layout else self._named(where, row)),
         )
 
     def _in_layout(self, row: Mapping[str, str]) -> dict[str, str]:
@@ -132,8 +133,9 @@ class _Adapter:
         path = raw / row["video_id"] / f"{row['clip_id']}.mp4"
         return {"video": str(path)} if raw.is_dir() else {}
 
-    def _named(self, row: Mapping[str, str]) -> dict[str, str]:
-        return {part: str(self.root / row[part]) for part in MEDIA if row.get(part)}
+    def _named(self, where: str, row: Mapping[str, str]) -> dict[str, Any]:
+        media = {part: str(self.root / row[part]) for part in MEDIA if row.get(part)}
+        return {**media, **span.named(where, row)}
 
 
 def _score(where: str, column: str, text: str) -> float | None:

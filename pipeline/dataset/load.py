@@ -37,7 +37,8 @@ def load(path: str | Path) -> Dataset:
     `video_id, clip_id, text, label, annotation, mode` (`label_T, label_A, label_V` for CH-SIMS)
     beside `Raw/<video_id>/<clip_id>.mp4`; or it is the public CMU-MOSI archive, with or without a
     `label.csv`. A manifest has `id, video, audio, text, label, split`, paths relative to it;
-    `video`, `audio` and every `label_…` are optional.
+    `video`, `audio` and every `label_…` are optional, and so are `start` and `end`, seconds of a
+    clip that is a stretch of longer files.
 
     Raises UserError with file and line for what can't be right.
     """
