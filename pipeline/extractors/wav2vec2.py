@@ -68,7 +68,7 @@ class Wav2vec2(SampledExtractor):
         what goes into the first, -1 the last one), or `[first, last]`, whose mean is taken."""
 
         precision: Precision = unless_default("float32")
-        """Precision of matrix products; bfloat16 is mostly faster and slightly less accurate."""
+        """Of products: tf32 (NVIDIA GPUs) and bfloat16 are mostly faster and less accurate."""
 
         engine: Engine = runtime(TORCH)
         """What computes on a CPU in float32: `torch`, `onnxruntime`, `openvino`, or `auto`, the
