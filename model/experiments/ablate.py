@@ -116,6 +116,6 @@ def _entry(
     settings = found.with_options(merged(given, {"network": variant.network}))
 
     def load() -> Samples:
-        return load_samples(cache, variant.channels, samples.target, samples.scale.name)
+        return load_samples(cache, variant.channels, samples.target, targets=samples.targets)
 
     return Entry(variant.label, load, settings, found, variant.group)
