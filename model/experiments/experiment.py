@@ -28,6 +28,7 @@ from model.experiments.trainings import Entry, EntryOutcome, Show, run
 from model.metrics import Metrics, ordered, title
 from model.objectives.choose import objective_of
 from model.training.probe import Probe, linear_probes
+from model.training.settings import TrainSettings
 from pipeline.errors import UserError
 from pipeline.weights.random_weights import RANDOM_MARK, random_note
 
@@ -73,6 +74,11 @@ def name_of(samples: Samples, *parts: str) -> str:
     """Of an experiment on `samples`: its parts, the target, and the stages that were asked for."""
     asked = [f"{modality}-{'+'.join(own) or 'none'}" for modality, own in samples.chosen.items()]
     return "-".join(filter(None, [*parts, samples.target, *asked]))
+
+
+def task_of(samples: Samples, settings: TrainSettings) -> str:
+    """What is predicted of scores, empty where no target is one."""
+    return settings.task if any(target.kind == "score" for target in samples.targets) else ""
 
 
 def conduct(

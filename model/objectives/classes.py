@@ -37,6 +37,10 @@ class Classes(Objective):
     def outputs(self) -> int:
         return len(self.names)
 
+    @property
+    def lead(self) -> str:
+        return "f1"
+
     def truth(self, values: np.ndarray) -> np.ndarray:
         return values.reshape(-1, 1)
 

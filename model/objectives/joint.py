@@ -40,6 +40,11 @@ class Joint(Objective):
         return sum(part.outputs for part in self.parts)
 
     @property
+    def lead(self) -> str:
+        """That of the first."""
+        return f"{self.parts[0].name}.{self.parts[0].lead}"
+
+    @property
     def _columns(self) -> list[slice]:
         return _slices([len(part.columns) for part in self.parts])
 

@@ -38,6 +38,10 @@ class Labels(Objective):
     def outputs(self) -> int:
         return len(self.names)
 
+    @property
+    def lead(self) -> str:
+        return "wacc"
+
     def truth(self, values: np.ndarray) -> np.ndarray:
         return np.where(np.isfinite(values), values > 0, np.nan)
 

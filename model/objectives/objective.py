@@ -75,6 +75,11 @@ class Objective(ABC):
     def outputs(self) -> int:
         """How many a network has."""
 
+    @property
+    @abstractmethod
+    def lead(self) -> str:
+        """The metric by which models of it are told apart on validation."""
+
     @abstractmethod
     def truth(self, values: np.ndarray) -> np.ndarray:
         """True values as `Samples.labels` has them, [n] or [n, columns], as they are learnt."""

@@ -24,6 +24,10 @@ class Polarity(Classes):
     called: ClassVar[str] = "classes"
 
     @property
+    def lead(self) -> str:
+        return "acc3"
+
+    @property
     def _shares(self) -> Sequence[str]:
         return self.names
 

@@ -43,6 +43,10 @@ class Score(Objective):
     def outputs(self) -> int:
         return 1
 
+    @property
+    def lead(self) -> str:
+        return "mae"
+
     def truth(self, values: np.ndarray) -> np.ndarray:
         return values.reshape(-1, 1)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from model.data.provenance import random_stages
-from model.metrics import Metrics, lead, sign
+from model.metrics import Metrics, sign
 from model.objectives.choose import recorded
 from model.objectives.objective import Objective
 from model.runs import files, seal
@@ -57,7 +57,7 @@ class Run:
         """Raise what a report would stumble over later."""
         _ = self.dataset, self.target, self.best_epoch, self.fingerprints
         _ = self.random_stages, self.left_out, self.results, self.constant
-        _ = self.valid[self.lead]
+        _ = self.valid[self.objective.lead]
         fine = is_whole(*self.objective.read(self.predictions))
         for row, is_fine in zip(self.predictions, fine.tolist(), strict=True):
             if not is_fine:
@@ -92,11 +92,6 @@ class Run:
     def target(self) -> str:
         """Empty for the clip's score, else the name of what it has learnt."""
         return str(self.settings["data"]["target"])
-
-    @property
-    def lead(self) -> str:
-        """The metric that tells it from other runs of its target."""
-        return lead(list(self.valid))
 
     @property
     def judged(self) -> str:
@@ -181,8 +176,12 @@ def chosen(runs: Sequence[Run]) -> Run | None:
     Runs of other targets come last, and only those of the newest one's. The test split has no part
     in it.
     """
-    scores = [run for run in runs if not run.target and run.lead == "mae"]
-    classes = [run for run in runs if run.lead == "acc3"]
-    same = [run for run in runs if (run.target, run.lead) == (runs[0].target, runs[0].lead)]
+    scores = [run for run in runs if not run.target and _lead(run) == "mae"]
+    classes = [run for run in runs if _lead(run) == "acc3"]
+    same = [run for run in runs if run.target == runs[0].target and _lead(run) == _lead(runs[0])]
     best = scores or classes or same
-    return max(best, key=lambda run: sign(run.lead) * run.valid[run.lead], default=None)
+    return max(best, key=lambda run: sign(_lead(run)) * run.valid[_lead(run)], default=None)
+
+
+def _lead(run: Run) -> str:
+    return run.objective.lead
