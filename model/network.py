@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from pydantic import ConfigDict
@@ -14,6 +14,9 @@ from pipeline.stage.about import MODALITIES
 from pipeline.stage.bounded import Bounded
 
 CLASSES = ("negative", "neutral", "positive")
+
+Criterion = Callable[[Tensor, Tensor], Tensor]
+"""The error of outputs against the targets of the same clips, its mean over them."""
 
 
 class NetworkSettings(Bounded):
@@ -47,3 +50,18 @@ class Network(nn.Module):
     @abstractmethod
     def forward(self, batch: Batch) -> Tensor:
         """Standardised features, zeros at padding and at what is missing, to [n, outputs]."""
+
+    def begin(self, epoch: int, clips: int) -> None:
+        """Called before the first step of each epoch, the first of which is 1.
+
+        clips: how many there are to train on. A model that keeps something of each makes place for
+        it in the first epoch, in buffers that are not persistent: they are no part of its weights.
+        """
+
+    def loss(self, batch: Batch, targets: Tensor, criterion: Criterion, rows: Tensor) -> Tensor:
+        """What a training step lessens, a scalar: by default the error of the outputs.
+
+        targets: the clips' own, as the training's `criterion` takes them. rows: int64 [n], the
+        clips' places among those to train on. Epochs are chosen by the criterion alone.
+        """
+        return criterion(self(batch), targets)

@@ -44,6 +44,16 @@ def with_padding(batch: Batch, value: float) -> Batch:
     return Batch(features, batch.lengths)
 
 
+TARGETS = torch.tensor([[2.0], [-1.0], [0.5], [-2.5], [1.5]])
+
+
+def step_loss(model: Network, batch: Batch) -> Tensor:
+    """What a training step of `batch` by itself, the whole training, would lessen."""
+    model.begin(1, len(batch))
+    targets = TARGETS[: len(batch)].expand(-1, model.outputs)
+    return model.loss(batch, targets, nn.functional.mse_loss, torch.arange(len(batch)))
+
+
 class ModelContract:
     """The tests that every model passes, on a few small clips on the CPU.
 
@@ -84,16 +94,16 @@ class ModelContract:
         torch.testing.assert_close(padded, self.outputs(batch))
 
     def test_a_training_step_does_not_depend_on_how_much_padding_there_is(self) -> None:
-        """The scaler leaves out steps that are padding for all: same score, same gradients."""
+        """The scaler leaves out steps that are padding for all: same loss, same gradients."""
         batch, found = some_batch(), []
         for more in (0, 26):
             longer = {m: nn.functional.pad(x, (0, 0, 0, more)) for m, x in batch.features.items()}
             scaled = Scaler(WIDTHS)(Batch(longer, batch.lengths))
             assert {x.shape[1] for x in scaled.features.values()} == {STEPS}
             model = self.network()
-            scores = model(scaled)
-            scores.square().sum().backward()
-            found.append([scores, *(p.grad for p in model.parameters())])
+            loss = step_loss(model, scaled)
+            loss.backward()
+            found.append([loss, *(p.grad for p in model.parameters())])
         torch.testing.assert_close(*found, atol=1e-6, rtol=1e-6)
 
     def test_clips_do_not_mix(self) -> None:
@@ -115,7 +125,7 @@ class ModelContract:
     def test_every_parameter_learns(self) -> None:
         """The gradient reaches every parameter."""
         model = self.network(outputs=3)
-        model(some_batch()).square().sum().backward()
+        step_loss(model, some_batch()).backward()
         for parameter, value in model.named_parameters():
             assert value.grad is not None, parameter
             assert value.grad.isfinite().all(), parameter
@@ -128,9 +138,9 @@ class ModelContract:
         for absent in (["visual"], ["audio"], ["text"], ["visual", "audio"], [*WIDTHS]):
             model = self.network()
             lengths = {m: n * (m not in absent) for m, n in batch.lengths.items()}
-            y = model(Batch(batch.features, lengths))
-            y.sum().backward()
-            assert y.isfinite().all()
+            missing = Batch(batch.features, lengths)
+            step_loss(model, missing).backward()
+            assert model(missing).isfinite().all()
             grads = [p.grad for p in model.parameters() if p.grad is not None]
             assert all(grad.isfinite().all() for grad in grads)
 
@@ -138,13 +148,12 @@ class ModelContract:
     def test_a_batch_can_be_memorised(self) -> None:
         """150 steps of Adam fit four clips."""
         model, batch = self.network(), some_batch()[:4]
-        wanted = torch.tensor([[2.0], [-1.0], [0.5], [-2.5]])
         optimizer = torch.optim.Adam(model.parameters(), lr=1e-2)
         for _ in range(150):
             optimizer.zero_grad()
-            nn.functional.mse_loss(model(batch), wanted).backward()
+            step_loss(model, batch).backward()
             optimizer.step()
-        assert (self.outputs(batch, model) - wanted).abs().max() < 0.1
+        assert (self.outputs(batch, model) - TARGETS[:4]).abs().max() < 0.1
 
     def test_the_same_seed_gives_the_same_bits(self) -> None:
         """The same weights, and the same scores."""

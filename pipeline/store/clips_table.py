@@ -9,6 +9,7 @@ from functools import cached_property
 from typing import Any, cast
 
 from pipeline.dataset.clip import MEDIA, Clip
+from pipeline.dataset.target import Target, all_targets
 from pipeline.errors import DamagedError
 from pipeline.io import hashing
 from pipeline.io.file_digests import Seen
@@ -21,8 +22,8 @@ ABSENT = "absent"
 NONE: Mapping[str, Any] = {}
 DEFAULTS: Mapping[str, Any] = {
     "video": None, "audio": None, "text": "", "label": None, "labels": {}, "annotation": "",
-    "split": "train", "start_s": None, "end_s": None, "digests": {}, "removed": False,
-    "known_as": "", "stamps": {}, "stale": {},
+    "split": "train", "classes": {}, "start_s": None, "end_s": None, "digests": {},
+    "removed": False, "known_as": "", "stamps": {}, "stale": {},
 }  # fmt: skip
 
 
@@ -66,7 +67,7 @@ class ClipsTable:
     """A dataset as the cache knows it: rows in the order in which the clips first came.
 
     imported: the command that made the features from another tool's at `root`; empty where they
-    are extracted from clips.
+    are extracted from clips. declared: the targets that the dataset says it has.
     """
 
     name: str
@@ -74,6 +75,7 @@ class ClipsTable:
     root: str
     rows: tuple[Row, ...]
     imported: str = ""
+    declared: tuple[Target, ...] = ()
 
     @property
     def command(self) -> str:
@@ -90,7 +92,8 @@ class ClipsTable:
             record = hashing.unsealed(content)
             rows = tuple(_row(record["root"], **entry) for entry in _entries(record))
             told = {part: record[part] for part in ("name", "language", "root")}
-            return cls(**told, rows=rows, imported=record.get("imported", ""))
+            declared = tuple(Target(**target) for target in record.get("targets", ()))
+            return cls(**told, rows=rows, imported=record.get("imported", ""), declared=declared)
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             where = f"{folder.url}/{FILE}"
             raise DamagedError(
@@ -107,7 +110,9 @@ class ClipsTable:
                 columns[name] = column
         record = {"format": FORMAT, "name": self.name, "language": self.language, "root": self.root}
         imported = {"imported": self.imported} if self.imported else {}
-        content = hashing.sealed({**record, **imported, "columns": columns})
+        targets = [target.model_dump(exclude_defaults=True) for target in self.declared]
+        declared = {"targets": targets} if targets else {}
+        content = hashing.sealed({**record, **imported, **declared, "columns": columns})
         if folder.read(FILE) != content:
             folder.write(FILE, content)
 
@@ -132,6 +137,11 @@ class ClipsTable:
         """The row numbers of the clips that the dataset still has."""
         return [number for number, row in enumerate(self.rows) if not row.removed]
 
+    @property
+    def targets(self) -> tuple[Target, ...]:
+        """What can be predicted of the clips that the dataset still has."""
+        return all_targets(self.declared, (self.rows[number].clip for number in self.present))
+
 
 def _entry(row: Row, root: str) -> dict[str, Any]:
     """What is kept of a row, by column; paths below `root` are relative to it."""
@@ -146,6 +156,7 @@ def _entry(row: Row, root: str) -> dict[str, Any]:
         "labels": clip.labels,
         "annotation": clip.annotation,
         "split": clip.split,
+        "classes": clip.classes,
         "start_s": clip.start_s,
         "end_s": clip.end_s,
         "digests": row.digests,
@@ -176,6 +187,7 @@ def _row(
     labels: Mapping[str, float] = NONE,
     annotation: str = "",
     split: str = "train",
+    classes: Mapping[str, str] = NONE,
     start_s: float | None = None,
     end_s: float | None = None,
     digests: Mapping[str, str] = NONE,
@@ -186,7 +198,7 @@ def _row(
     **media: str | None,
 ) -> Row:
     at = {part: os.path.join(root, path) for part, path in media.items() if path}
-    of_table = text, label, labels, annotation, split, start_s, end_s
+    of_table = text, label, labels, annotation, split, classes, start_s, end_s
     clip = Clip(id, at.get("video"), at.get("audio"), *of_table)
     files = {
         part: Seen(at.get(part, ""), (size, time_ns), digests.get(part))
