@@ -34,7 +34,7 @@ def comparison(
     of_each = [merged(given, of_models.get(model, {})) for model in models]
     entries = [_entry(samples, *own, preset_name) for own in zip(models, of_each, strict=True)]
     task = entries[0].settings.task
-    is_theirs = task == "regression" and not samples.target
+    is_theirs = task == "regression" and not (samples.target or "tested_on" in samples.provenance)
     rows, source = published("compare", samples.scale.name) if is_theirs else ([], "")
     name = name_of(samples, "compare", task)
     return Experiment(name, f"models on {', '.join(samples.batch.widths)}", entries, rows, source)

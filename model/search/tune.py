@@ -28,7 +28,7 @@ from pipeline.io.lock import held
 
 FILE = "trials.log"
 SEEDS = 3  # of each finalist; trials have the first
-FINALISTS = 3
+FINALISTS = 3  # and the preset
 AGAIN, SECONDS = "again", "seconds"
 
 Show = Callable[[float, str], None]
@@ -159,12 +159,13 @@ class _Search:
         train_all(self.samples, self.base, waiting(), self.keep)
 
     def finalists(self, show: Show) -> list[Finalist]:
-        """The best trials, each with every seed; the best on average first."""
+        """The best trials and the first, the preset, with every seed; the best on average first."""
         sign = 1 if self.lead in LOWER_IS_BETTER else -1
         finished = [t for t in self.study.tried if t.state == FINISHED and isfinite(t.value)]
         if not finished:
             raise UserError("no trial came to its end; give a larger budget, or other settings")
         best = sorted(finished, key=lambda one: sign * one.value)[:FINALISTS]
+        best += [one for one in finished if one.number == 0 and one not in best]
         again: dict[str, float] = self.study.noted(AGAIN, {})
         seeds = [self.base.seed + k for k in range(1, SEEDS)]
         missing = [(t, seed) for t in best for seed in seeds if f"{t.number} {seed}" not in again]
