@@ -49,8 +49,7 @@ def _require_alike(own: Samples, other: Samples) -> None:
         "stages": (_stages(own), _stages(other)),
         "the settings or weights behind": (_fingerprints(own), _fingerprints(other)),
         "widths": (own.batch.widths, other.batch.widths),
-        "the scale of scores": ({"": own.scale.name}, {"": other.scale.name}),
-        "the target": ({"": own.target}, {"": other.target}),
+        "targets": (_targets(own), _targets(other)),
     }
     for what, (mine, theirs) in pairs.items():
         for name in dict.fromkeys([*mine, *theirs]):
@@ -58,13 +57,21 @@ def _require_alike(own: Samples, other: Samples) -> None:
                 values = [f"{mine.get(name, 'none')} in {own.name}",
                           f"{theirs.get(name, 'none')} in {other.name}"]  # fmt: skip
                 raise UserError(
-                    f"{what} {name}".strip() + f" differ: {' and '.join(values)}; both datasets "
-                    "need the same features: extract them with one stages file, or name the stages"
+                    f"{what} {name} differ: {' and '.join(values)}; both datasets need the same "
+                    "features and scores: extract them with one stages file, or name the stages"
                 )
 
 
 def _stages(samples: Samples) -> dict[str, str]:
     return {m: " + ".join(samples.channels.get(m, ())) or "all" for m in samples.batch.widths}
+
+
+def _targets(samples: Samples) -> dict[str, str]:
+    """What the true values are of, each with its range or classes."""
+    return {
+        target.name: " ".join(filter(None, [target.kind, f"{target.range or target.classes}"]))
+        for target in samples.targets
+    }
 
 
 def _fingerprints(samples: Samples) -> Mapping[str, Any]:

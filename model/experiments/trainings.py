@@ -13,7 +13,7 @@ from model.data.missing import Missing
 from model.data.samples import Samples
 from model.experiments.identity import digest_of, identity
 from model.experiments.records import Records, Result
-from model.training.loop import Trained, measure
+from model.training.loop import Trained, in_columns
 from model.training.presets import Preset
 from model.training.seeds import OnEpoch, train_seeds
 from model.training.settings import TrainSettings
@@ -129,11 +129,11 @@ def _kept(trained: Trained, samples: Samples, entry: Entry) -> Result:
     """The result, with what the model reaches under each condition."""
     if not entry.conditions:
         return Result.of(trained)
-    test, under = samples.split("test"), {}
+    test, objective, under = samples.split("test"), trained.predictor.objective, {}
+    truth = objective.truth(test.labels)
     for condition in entry.conditions:
-        predicted = trained.predictor.predict(condition.of(test.batch))
-        task = entry.settings.task
-        under[str(condition)] = measure(test.labels, predicted, task, samples.scale, warn=False)
+        predicted = in_columns(trained.predictor.predict(condition.of(test.batch)))
+        under[str(condition)] = objective.measure(truth, objective.answers(predicted), warn=False)
     return replace(Result.of(trained), under=under)
 
 

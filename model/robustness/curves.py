@@ -18,6 +18,8 @@ from model.experiments.experiment import RECORDS
 from model.experiments.records import Records, Result
 from model.experiments.trainings import Entry, Show, run
 from model.metrics import Metrics
+from model.objectives.choose import objective_of
+from model.objectives.objective import Objective
 from model.training.presets import Preset
 from model.training.probe import linear_probes
 from model.training.settings import TrainSettings
@@ -85,7 +87,7 @@ class _Planned:
     entries: Mapping[float, tuple[str, Callable[[], Samples]]]
     conditions: Mapping[float, Missing] = field(default_factory=dict)
 
-    def curve(self, done: Mapping[str, Sequence[Result]], settings: TrainSettings) -> Curve:
+    def curve(self, done: Mapping[str, Sequence[Result]], objective: Objective) -> Curve:
         points = {
             share: [
                 one.under[str(self.conditions[share])] if self.conditions else one.test
@@ -95,7 +97,7 @@ class _Planned:
         }
         loads = {share: load for share, (_, load) in self.entries.items() if self.kind == CLIPS}
         probe = {
-            share: list(linear_probes(load(), settings.task).values())[-1].metrics
+            share: list(linear_probes(load(), objective).values())[-1].metrics
             for share, load in loads.items()
         }
         return Curve(self.kind, self.what, points, probe)
@@ -130,12 +132,13 @@ def robustness(
     for outcome in found:
         if outcome.error:
             raise UserError(f"{outcome.entry.label}: {outcome.error}")
+    objective = objective_of(samples.targets, settings.task, settings.target_weights)
     done = {outcome.entry.label: list(outcome.results.values()) for outcome in found}
     return Robustness(
         name=samples.name,
         preset=preset,
         settings=settings,
-        curves=[own.curve(done, settings) for own in planned],
+        curves=[own.curve(done, objective) for own in planned],
         references=done[WHOLE][0].references,
         clips={split: counts["clips"] for split, counts in samples.table().items()},
         seeds=seeds,

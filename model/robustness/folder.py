@@ -7,7 +7,7 @@ import io
 from pathlib import Path
 from typing import Any
 
-from model.metrics import TITLES
+from model.metrics import ordered
 from model.robustness.curves import Curve, Robustness
 from model.runs.files import as_json
 from pipeline.io.folder import Folder
@@ -25,7 +25,7 @@ def write(found: Robustness, folder: Path) -> None:
 def keys_of(found: Robustness) -> list[str]:
     """The metrics there are, in the order of tables."""
     first = next(iter(found.curves[0].points.values()))[0]
-    return [key for key in TITLES if key in first]
+    return ordered(first)
 
 
 def to_json(found: Robustness) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from typing import Any
 
 import yaml
 
+from model.metrics import title
 from model.runs.files import as_json
 from model.search.tune import SEEDS, Found
 from pipeline.io.folder import Folder
@@ -35,12 +36,12 @@ def settings_of(found: Found) -> dict[str, Any]:
 
 def source(found: Found) -> str:
     """Where the settings are from, in a line."""
-    best, names = found.finalists[0], {"mae": "MAE", "acc3": "Acc-3"}
+    best, lead = found.finalists[0], title(found.lead).removesuffix(" ↓")
     name = "".join(c for c in found.name if c.isprintable())
     return (
         f"the best of {counted(len(found.tried), 'trial')} of {found.preset.model} on the "
         f"validation split of {name}, the best {len(found.finalists)} with {SEEDS} seeds each; "
-        f"validation {names.get(found.lead, found.lead)} {best.value:.3f}"
+        f"validation {lead} {best.value:.3f}"
     )
 
 

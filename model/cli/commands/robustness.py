@@ -53,7 +53,7 @@ def robustness(
     missing at training too. Trainings that were done before are not repeated.
     """
     from model.cli.console import progress
-    from model.experiments.experiment import name_of
+    from model.experiments.experiment import name_of, task_of
     from model.robustness import folder, page
     from model.robustness.curves import KINDS
     from model.robustness.curves import robustness as measure
@@ -69,7 +69,8 @@ def robustness(
     runs = Path(options["runs"])
     with progress(1) as show:
         found = measure(samples, preset, settings, curves, range(seeds), runs, show)
-    own = out or runs / f"{samples.name}-{name_of(samples, 'robustness', model, settings.task)}"
+    task = task_of(samples, settings)
+    own = out or runs / f"{samples.name}-{name_of(samples, 'robustness', model, task)}"
     folder.write(found, own)
     written = page.write(found, own)
     if options["as_json"]:

@@ -14,6 +14,7 @@ from torch.nn import functional as F
 from model.data.batch import Batch
 from model.data.crossed import crossed
 from model.data.samples import Samples
+from model.data.truth import scored
 from model.experiments.compare import comparison
 from model.experiments.experiment import conduct
 from model.experiments.table import PUBLISHED
@@ -92,8 +93,14 @@ WIDE = {"visual": 6, "audio": 5, "text": 9}
             ),
             "widths text differ: 4 in own and 9 in other",
         ),
-        (lambda s: replace(s, scale=SIMS), "the scale of scores differ: mosi in own and sims in"),
-        (lambda s: replace(s, target="T"), "the target differ:"),
+        (
+            lambda s: replace(s, targets=scored(SIMS)),
+            r"targets label differ: score \(-3.0, 3.0\) in own and score \(-1.0, 1.0\) in other",
+        ),
+        (
+            lambda s: replace(s, targets=scored(s.scale, "T")),
+            "targets label differ: ",
+        ),
         (lambda s: s.only(s.splits != "test"), "other: the test split has no labelled clip"),
     ],
 )
