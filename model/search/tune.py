@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from math import inf, isfinite
+from math import isfinite
 from pathlib import Path
-from statistics import fmean
 from typing import Any
 
 from model.data.samples import Samples
@@ -15,6 +14,7 @@ from model.experiments.experiment import name_of, task_of
 from model.experiments.identity import digest_of, identity
 from model.metrics import sign
 from model.objectives.choose import objective_of
+from model.search.found import Budget, Finalist, Found
 from model.search.study import FINISHED, Study, Tried, as_tried
 from model.training.given import merged, nested
 from model.training.loop import Trained
@@ -33,60 +33,6 @@ FINALISTS = 3  # and the preset
 AGAIN, SECONDS = "again", "seconds"
 
 Show = Callable[[float, str], None]
-
-
-@dataclass(frozen=True)
-class Budget:
-    """trials: at most so many. seconds: of all calls; no trial begins, or goes on, after that."""
-
-    trials: int
-    seconds: float = inf
-
-    @property
-    def within(self) -> str:
-        """How long it may take, in words; empty where there is no limit."""
-        return "" if self.seconds == inf else f" within {self.seconds / 60:g} minutes"
-
-    @classmethod
-    def of(cls, options: Mapping[str, Any]) -> Budget:
-        """What a command was given as `trials` and `budget`."""
-        return cls(options["trials"], options["budget"] or inf)
-
-
-@dataclass(frozen=True)
-class Finalist:
-    """A trial with what each of SEEDS seeds came to."""
-
-    tried: Tried
-    by_seed: Sequence[float]
-
-    @property
-    def value(self) -> float:
-        return fmean(self.by_seed)
-
-
-@dataclass(frozen=True)
-class Found:
-    """What a search found. settings: those of the best of `finalists`, which come best first.
-
-    lead: the metric of validation that it went by. folder: where it is kept.
-    """
-
-    name: str
-    preset: Preset
-    settings: TrainSettings
-    space: Space
-    lead: str
-    budget: Budget
-    tried: Sequence[Tried]
-    finalists: Sequence[Finalist]
-    importance: Mapping[str, float]
-    seconds: float
-    folder: Path
-
-    @property
-    def lower_is_better(self) -> bool:
-        return sign(self.lead) < 0
 
 
 def tune(

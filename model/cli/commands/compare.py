@@ -66,7 +66,7 @@ def _tuned(
 ) -> Experiment:
     from model.cli.console import progress
     from model.experiments.compare import default_models
-    from model.search.tune import Budget
+    from model.search.found import Budget
     from model.search.tuned import tuned_comparison
 
     budget, models = Budget.of(options), models or default_models()
