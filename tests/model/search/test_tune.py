@@ -20,8 +20,8 @@ from model.data.samples import Samples
 from model.experiments.table import MODEL
 from model.networks import names
 from model.search import study, tune
-from model.search.study import FAILED, FINISHED, STOPPED
 from model.search.found import Budget, Found
+from model.search.study import FAILED, FINISHED, STOPPED
 from model.training import presets, space
 from model.training.presets import preset
 from model.training.space import Range, space_of, values_of
