@@ -9,7 +9,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from pipeline.dataset import span
+from pipeline.dataset import region, span
 from pipeline.dataset.adapter import Adapter, adapter_at
 from pipeline.dataset.adapters.cmu_mosi import CmuMosi
 from pipeline.dataset.clip import CLASS, LABEL, MEDIA, SCORE, SPLITS, Clip
@@ -156,7 +156,7 @@ class _Adapter:
 
     def _named(self, where: str, row: Mapping[str, str]) -> dict[str, Any]:
         media = {part: str(self.root / row[part]) for part in MEDIA if row.get(part)}
-        return {**media, **span.named(where, row)}
+        return {**media, **span.named(where, row), **region.named(where, row)}
 
 
 def _score(where: str, column: str, text: str) -> float | None:
