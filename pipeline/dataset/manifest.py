@@ -10,9 +10,9 @@ from pathlib import Path
 
 import yaml
 
+from pipeline.dataset import region, span
 from pipeline.dataset.clip import MEDIA, Clip
 from pipeline.dataset.load import Dataset
-from pipeline.dataset.region import told
 from pipeline.dataset.target import FILE, Target
 from pipeline.errors import UserError
 from pipeline.io.atomic_write import atomic_write
@@ -39,15 +39,13 @@ def write_manifest(dataset: Dataset, path: Path) -> list[Path]:
 def _row(clip: Clip, folder: Path) -> dict[str, str]:
     """A clip by the columns of a manifest, without those that it needs not."""
     media = {part: _place(place, folder) for part in MEDIA if (place := getattr(clip, part))}
-    times = {"start": _seconds(clip.start_s), "end": _seconds(clip.end_s)}
     values = {name: v if isinstance(v, str) else f"{v:.9g}" for name, v in clip.values()}
-    optional = {**times, "region": told(clip.region), **values, "annotation": clip.annotation}
+    bounds = zip(span.COLUMNS, (clip.start_s, clip.end_s), strict=True)
+    cut = {column: repr(seconds) for column, seconds in bounds if seconds is not None}
+    optional = {region.COLUMN: region.told(clip.region), "annotation": clip.annotation}
     kept = {column: text for column, text in optional.items() if text}
-    return {"id": clip.id, **media, "text": clip.text, **kept, "split": clip.split}
-
-
-def _seconds(at_s: float | None) -> str:
-    return "" if at_s is None else repr(at_s)
+    own = {"text": clip.text, **values, **kept, "split": clip.split}
+    return {"id": clip.id, **media, **cut, **own}
 
 
 def _place(place: str, folder: Path) -> str:
