@@ -83,10 +83,11 @@ def check(
     """
     table, archive = table_of(path), archive_of(path)
     clips, issues = _read(path, table)
+    place = str(table if table.is_file() else path)
     declared = declared_by(path, table)
     kept, outside = within(clips, declared)
     clips = list(kept)
-    issues += [Issue("value out of range", str(table), note) for note in outside]
+    issues += [Issue("value out of range", place, note) for note in outside]
     checked = list(_checked(clips, decode, progress))
     issues += [issue for one in checked for issue in one.issues]
     issues += _of_scores(clips, {column for target in declared for column in target.columns})

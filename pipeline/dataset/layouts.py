@@ -96,11 +96,11 @@ def entries(path: str | Path, test: str = "") -> Iterator[tuple[str, Clip | User
     # A label.csv in the public CMU-MOSI archive counts, and the archive has the media.
     mosi = CmuMosi.at(root) if has_table and table.name == LABELS else None
     media = mosi if mosi and mosi.has_media else None
-    adapter = _Adapter(root, media, SPLITS if table.name == LABELS and has_table else (*SPLITS, ""))
+    reader = _Reader(root, media, SPLITS if table.name == LABELS and has_table else (*SPLITS, ""))
     first: dict[str, str] = {}
     for where, row in listed:
         try:
-            clip = adapter.clip(where, row)
+            clip = reader.clip(where, row)
             require_new(first, where, clip.id)
             yield where, clip
         except UserError as error:
@@ -108,7 +108,7 @@ def entries(path: str | Path, test: str = "") -> Iterator[tuple[str, Clip | User
 
 
 @dataclass(frozen=True)
-class _Adapter:
+class _Reader:
     """From a row to a clip. root: absolute, since workers may run in other folders."""
 
     root: Path
