@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from model.experiments import bootstrap
 from model.metrics import MOSI, SIMS, concordance, ordered, scale_within
-from model.objectives.choose import objective_of, recorded
+from model.objectives.choose import Task, objective_of, recorded
 from model.objectives.classes import Classes
 from model.objectives.joint import Joint
 from model.objectives.labels import Labels
@@ -193,7 +193,7 @@ def test_a_run_says_what_it_has_learnt_and_is_read_again(name: str) -> None:
         ),
     }
     targets = list(one.values())[1:] if name == "joint" else [one[name]]
-    task = "classification" if name == "polarity" else "regression"
+    task: Task = "classification" if name == "polarity" else "regression"
     weights = {"emotion": 0.5} if name == "joint" else {}
     data = {"target": "", "scale": "mosi", "targets": [t.model_dump() for t in targets]}
     settings = {"train": {"task": task, "target_weights": weights}, "data": data}
