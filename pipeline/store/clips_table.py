@@ -112,7 +112,7 @@ class ClipsTable:
                 columns[name] = column
         record = {"format": FORMAT, "name": self.name, "language": self.language, "root": self.root}
         imported = {"imported": self.imported} if self.imported else {}
-        targets = [target.model_dump(exclude_defaults=True) for target in self.declared]
+        targets = [target.to_json() for target in self.declared]
         declared = {"targets": targets} if targets else {}
         content = hashing.sealed({**record, **imported, **declared, "columns": columns})
         if folder.read(FILE) != content:
