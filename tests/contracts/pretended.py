@@ -49,14 +49,14 @@ def extractors() -> dict[str, Found]:
         case.tmp_path = Path(tempfile.mkdtemp())
         for backend in ("multitask", "xgb") if kind is contracts.TestActionUnits else ("",):
             if backend:
-                case.settings = _action_units(backend)
+                case.settings = action_units(backend)
             if hasattr(case.extractor().settings, "device"):
                 title = f"{name.removeprefix('Test')} {backend}".strip()
                 found[title] = _told(lambda: _extractor(case.extractor(), case.clips))  # noqa: B023
     return found
 
 
-def _action_units(backend: str) -> ActionUnits.Settings:
+def action_units(backend: str) -> ActionUnits.Settings:
     landmarks = {"landmark_weights": "random"} if backend == "xgb" else {}
     return ActionUnits.Settings(weights="random", backend=backend, **landmarks)
 
