@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import chain
 from typing import Any
 
 from model.data.samples import Samples
@@ -17,26 +18,31 @@ from pipeline.errors import UserError
 def comparison(
     samples: Samples, models: Sequence[str], preset_name: str | None, given: Mapping[str, Any]
 ) -> Experiment:
-    """`models`, by default all, each trained by its preset with `given` settings in place.
+    """`models`, by default the paper's, each trained by its preset with `given` settings in place.
 
-    preset_name: for the models that have one of that name; the others keep their first.
+    `all` stands for every model there is. preset_name: for the models that have one of that name;
+    the others keep their first.
     """
-    models = list(dict.fromkeys(models)) or default_models()
+    named = [every_model() if model == "all" else [model] for model in models] or [order()]
+    models = list(dict.fromkeys(chain.from_iterable(named)))
     if preset_name and not any(has_preset(model, preset_name) for model in models):
         raise UserError(f"none of {', '.join(models)} has a preset {preset_name!r}")
     entries = [_entry(samples, model, preset_name, given) for model in models]
     task = entries[0].settings.task
     is_theirs = task == "regression" and not samples.target
-    rows, source = published("compare", samples.scale.name) if is_theirs else ([], "")
+    tables = [
+        published("compare", samples.scale.name),
+        published("toolkit", samples.scale.name, models),
+    ]
+    rows = [row for own, _ in tables for row in own] if is_theirs else []
+    source = "; ".join(source for _, source in tables if source) if is_theirs else ""
     name = name_of(samples, "compare", task)
     return Experiment(name, f"models on {', '.join(samples.batch.widths)}", entries, rows, source)
 
 
-def default_models() -> list[str]:
-    """Every model there is, in the order of the paper's tables, SMP last."""
-    known = names()
-    listed = [model for model in order() if model in known]
-    return [*(model for model in known if model not in listed), *listed]
+def every_model() -> list[str]:
+    """Those of the paper's tables come last, in its order."""
+    return [*(model for model in names() if model not in order()), *order()]
 
 
 def _entry(

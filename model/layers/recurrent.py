@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -14,10 +16,12 @@ class BiLstm(nn.Module):
     depends on padding. The lengths never leave the device, as packing would make them do.
     """
 
+    cell: ClassVar[type[nn.LSTM] | type[nn.GRU]] = nn.LSTM
+
     def __init__(self, width: int, hidden: int) -> None:
         super().__init__()
-        self.forth = nn.LSTM(width, hidden, batch_first=True)
-        self.back = nn.LSTM(width, hidden, batch_first=True)
+        self.forth = self.cell(width, hidden, batch_first=True)
+        self.back = self.cell(width, hidden, batch_first=True)
 
     def forward(self, x: Tensor, lengths: Tensor) -> Tensor:
         """x [n, steps, width], lengths [n] to [n, steps, 2·hidden]; padded steps are undefined."""
@@ -25,6 +29,12 @@ class BiLstm(nn.Module):
         forth, _ = self.forth(x)
         back, _ = self.back(take_steps(x, turn))
         return torch.cat([forth, take_steps(back, turn)], dim=-1)
+
+
+class BiGru(BiLstm):
+    """The same of GRUs."""
+
+    cell = nn.GRU
 
 
 class CellLstm(nn.Module):
@@ -67,3 +77,10 @@ def last_step(x: Tensor, lengths: Tensor) -> Tensor:
     """x [n, steps, width] at each clip's last real step, [n, width]; zeros where none is real."""
     last = take_steps(x, (lengths - 1).clamp(min=0)[:, None]).squeeze(1)
     return last.where((lengths > 0)[:, None], 0.0)
+
+
+def last_states(x: Tensor, lengths: Tensor) -> Tensor:
+    """What both directions of a BiLstm have read in the end: x [n, steps, 2·h] to [n, 2·h]."""
+    forth, back = x.chunk(2, dim=-1)
+    first = back[:, 0].where((lengths > 0)[:, None], 0.0)
+    return torch.cat([last_step(forth, lengths), first], dim=-1)

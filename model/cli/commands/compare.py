@@ -18,13 +18,13 @@ from pipeline.cli.group import Names
     type=Names(),
     default="",
     shell_complete=completion.models,
-    help="Models to compare, such as smp,ef_lstm,mine.net.  [default: all]",
+    help="Models to compare, such as smp,ef_lstm,mine.net, or all.  [default: the paper's six]",
 )
 @of_experiment
 @of_training
 @of_data
 def compare(dataset: str, models: list[str], **options: Any) -> None:
-    """Train all models, and print the paper's Table III or IV.
+    """Train several models, and print the paper's Table III or IV.
 
     Models are trained on the cached features of DATASET, once per seed. A training that was done
     before with the same features, settings and code is not repeated. Epochs are chosen on the
