@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +23,12 @@ from pipeline.stage.about import MODALITIES
 
 if TYPE_CHECKING:
     from pipeline.store.cache import Cache
+
+
+NO_TEST = (
+    "there is no test split: results are those on validation, on which the epoch is chosen, and so "
+    "better than new clips would give"
+)
 
 
 @dataclass(frozen=True)
@@ -68,6 +74,17 @@ class Samples:
         batch = self.batch[torch.tensor(rows)]
         return Split([self.ids[row] for row in rows], batch, self.labels[rows])
 
+    def only(self, chosen: np.ndarray) -> Samples:
+        """The clips where `chosen` [clips] is True."""
+        ids = [self.ids[row] for row in np.flatnonzero(chosen).tolist()]
+        batch, labels = self.batch[torch.from_numpy(chosen)], self.labels[chosen]
+        return replace(self, ids=ids, batch=batch, labels=labels, splits=self.splits[chosen])
+
+    @property
+    def judged(self) -> str:
+        """The split that results are of: `test`, or `valid` where there is no test split."""
+        return "test" if (self.splits == "test").any() else "valid"
+
     @property
     def random_stages(self) -> list[str]:
         """The stages with random weights behind the features, which tell little."""
@@ -110,12 +127,14 @@ def load_samples(
     told = left_out.note(without), doubts.of_stale(cache, used, kept)
     notes += filter(None, [*told, doubts.note(cache, used, kept)])
     clips = cache.clips.iloc[kept]
+    splits = clips["split"].to_numpy(dtype=str)
+    notes += [NO_TEST] * ("test" not in splits)
     return Samples(
         name=cache.name,
         ids=clips["id"].tolist(),
         batch=batch if has_any.all() else batch[torch.from_numpy(has_any)],
         labels=labels[kept],
-        splits=clips["split"].to_numpy(dtype=str),
+        splits=splits,
         scale=scale_of(labels[labelled]) if scale == "auto" else SCALES[scale],
         target=target,
         channels=used,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from itertools import chain
+from types import MappingProxyType
 from typing import Any
 
 from model.data.samples import Samples
@@ -11,23 +12,28 @@ from model.experiments.experiment import Experiment, name_of
 from model.experiments.published import order, published, title
 from model.experiments.trainings import Entry
 from model.networks import names
-from model.training.presets import has_preset, preset
+from model.training.given import merged
+from model.training.presets import Preset, has_preset, preset
 from pipeline.errors import UserError
 
 
 def comparison(
-    samples: Samples, models: Sequence[str], preset_name: str | None, given: Mapping[str, Any]
+    samples: Samples,
+    models: Sequence[str],
+    preset_name: str | None,
+    given: Mapping[str, Any],
+    of_models: Mapping[str, Mapping[str, Any]] = MappingProxyType({}),
 ) -> Experiment:
     """`models`, by default the paper's, each trained by its preset with `given` settings in place.
 
     `all` stands for every model there is. preset_name: for the models that have one of that name;
-    the others keep their first.
+    the others keep their first. of_models: settings of single ones.
     """
-    named = [every_model() if model == "all" else [model] for model in models] or [order()]
-    models = list(dict.fromkeys(chain.from_iterable(named)))
+    models = models_of(models)
     if preset_name and not any(has_preset(model, preset_name) for model in models):
         raise UserError(f"none of {', '.join(models)} has a preset {preset_name!r}")
-    entries = [_entry(samples, model, preset_name, given) for model in models]
+    of_each = [merged(given, of_models.get(model, {})) for model in models]
+    entries = [_entry(samples, *own, preset_name) for own in zip(models, of_each, strict=True)]
     task = entries[0].settings.task
     is_theirs = task == "regression" and not samples.target
     tables = [
@@ -40,14 +46,25 @@ def comparison(
     return Experiment(name, f"models on {', '.join(samples.batch.widths)}", entries, rows, source)
 
 
+def models_of(named: Sequence[str]) -> list[str]:
+    """The models that are named, `all` of them in its place; by default the paper's."""
+    chosen = [every_model() if name == "all" else [name] for name in named] or [order()]
+    return list(dict.fromkeys(chain.from_iterable(chosen)))
+
+
 def every_model() -> list[str]:
     """Those of the paper's tables come last, in its order."""
     return [*(model for model in names() if model not in order()), *order()]
 
 
-def _entry(
-    samples: Samples, model: str, preset_name: str | None, given: Mapping[str, Any]
-) -> Entry:
+def own_preset(samples: Samples, model: str, preset_name: str | None) -> Preset:
+    """The model's preset of that name, else its first."""
     name = preset_name if preset_name and has_preset(model, preset_name) else None
-    found = preset(model, samples.scale.name, name)
+    return preset(model, samples.scale.name, name)
+
+
+def _entry(
+    samples: Samples, model: str, given: Mapping[str, Any], preset_name: str | None
+) -> Entry:
+    found = own_preset(samples, model, preset_name)
     return Entry(title(model), lambda: samples, found.with_options(given), found)

@@ -85,8 +85,14 @@ def conduct(
     """Train what has no record in `runs` yet, make the table and write it.
 
     Written to `out`, by default `runs/<dataset>-<experiment>`: `seeds.csv`, `summary.csv`,
-    `table.md`, `table.tex` and `experiment.json`. Raises UserError where every entry failed.
+    `table.md`, `table.tex` and `experiment.json`. Raises UserError where there is no test split, or
+    where every entry failed.
     """
+    if samples.judged != "test":
+        raise UserError(
+            f"{samples.name}: the test split has no labelled clip, so models can't be compared; "
+            "`smp train` and `smp tune` do without one"
+        )
     outcomes = run(experiment.entries, seeds, Records(runs / RECORDS), show)
     if all(outcome.error for outcome in outcomes):
         raise UserError(outcomes[0].error)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from math import log
+from math import log, sqrt
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from model.step.dropout import Dropout
+from model.step.dropout import Dropout, dropout
+from model.step.streams import is_stacked
 
 
 @lru_cache(maxsize=8)
@@ -32,6 +33,21 @@ def masked_softmax(scores: Tensor, mask: Tensor) -> Tensor:
     return scores.masked_fill(~mask, lowest).softmax(dim=-1) * mask
 
 
+def attended(query: Tensor, key: Tensor, value: Tensor, mask: Tensor, p: float = 0.0) -> Tensor:
+    """softmax(Q Kᵀ / √d) V by head, with dropout p on the weights.
+
+    query [n, heads, t, d], key and value [n, heads, s, d], mask [n, s] of what may be attended to;
+    zeros for a clip that has nothing of it.
+    """
+    shown = mask[:, None, None]
+    if not is_stacked():
+        return F.scaled_dot_product_attention(query, key, value, shown, dropout_p=p)
+    # Torch's own can't be mapped, nor draw for each network by itself.
+    scores = query @ key.transpose(-1, -2) / sqrt(query.shape[-1])
+    weights = masked_softmax(scores, shown)
+    return (dropout(weights, p) if p else weights) @ value
+
+
 class MultiHeadAttention(nn.Module):
     """Scaled dot-product attention of a target over a source: eq. (8) where they are one, or (9).
 
@@ -52,15 +68,15 @@ class MultiHeadAttention(nn.Module):
 
         Returns [n, t, width]: zeros for a clip whose source has no real step at all.
         """
-        mixed = F.scaled_dot_product_attention(
-            self._by_head(self.query(target)),
-            self._by_head(self.key(source)),
-            self._by_head(self.value(source)),
-            mask[:, None, None],
-            dropout_p=self.dropout if self.training else 0.0,
-        )
+        maps = (self.query, target), (self.key, source), (self.value, source)
+        q, k, v = (self._by_head(linear(x)) for linear, x in maps)
+        mixed = attended(q, k, v, mask, self.dropout if self.training else 0.0)
         output: Tensor = self.output(mixed.transpose(1, 2).flatten(2))
         return output
+
+    def extra_repr(self) -> str:
+        """What tells it from others of the same size."""
+        return f"heads={self.heads}, dropout={self.dropout}"
 
     def _by_head(self, x: Tensor) -> Tensor:
         """[n, steps, width] to [n, heads, steps, width / heads]."""

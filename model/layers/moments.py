@@ -14,7 +14,7 @@ MOMENTS = 5
 
 def mean_of(x: Tensor, given: Tensor) -> Tensor:
     """x [n, width] to its mean over the clips, [width]; zeros where no clip counts."""
-    return (x * given).sum(0) / given.sum().clamp(min=1)
+    return (x * given).sum(0) / given.sum(0).clamp(min=1)
 
 
 def central_moment_discrepancy(

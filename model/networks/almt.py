@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from model.data.batch import Batch, real_steps
-from model.layers.attention import positions
+from model.layers.attention import attended, positions
 from model.layers.prenorm import PreNormLayer
 from model.network import Network, NetworkSettings, require_heads
 
@@ -149,7 +149,7 @@ class HyperLayer(nn.Module):
         for m, norm in self.norms.items():
             source = norm(first[m])
             key, value = (self._by_head(maps[m](source)) for maps in (self.keys, self.values))
-            mixed = F.scaled_dot_product_attention(query, key, value, given[m][:, None, None])
+            mixed = attended(query, key, value, given[m])
             added = added + mixed.transpose(1, 2).flatten(2)
         return hyper + self.output(added)
 

@@ -73,7 +73,7 @@ class Encoder(nn.Module):
         self.layers = nn.ModuleList(
             PreNormLayer(s.width, s.heads, s.feedforward, s.dropout) for _ in range(s.layers)
         )
-        self.norm = nn.LayerNorm(s.width)
+        self.norm = nn.LayerNorm(s.width, bias=False)  # the classifier has one
 
     def forward(self, x: Tensor, lengths: Tensor) -> Tensor:
         """x [n, steps, width of the features], lengths [n] to [n, width]."""

@@ -115,10 +115,12 @@ class Misa(Network):
     def loss(self, batch: Batch, targets: Tensor, criterion: Criterion, rows: Tensor) -> Tensor:
         """The error and what keeps the spaces apart and together."""
         s, parts = self.settings, self._parts(batch)
-        extra = s.difference * self._difference(parts) + s.reconstruction * self._lost(parts)
+        loss = criterion(self._fused(parts), targets)
+        loss = loss + (s.difference * self._differences(parts)).sum()
+        loss = loss + (s.reconstruction * self._errors(parts)).mean()
         if len(self.widths) > 1:
-            extra = extra + s.similarity * self._distance(parts)
-        return criterion(self._fused(parts), targets) + extra
+            loss = loss + (s.similarity * self._distances(parts)).mean()
+        return loss
 
     def _parts(self, batch: Batch) -> Parts:
         u = {m: net(batch.features[m], batch.lengths[m]) for m, net in self.utterances.items()}
@@ -137,27 +139,27 @@ class Misa(Network):
         y: Tensor = self.classifier(rows.where(given[..., None], 0.0).flatten(1))
         return y
 
-    def _distance(self, parts: Parts) -> Tensor:
+    def _distances(self, parts: Parts) -> Tensor:
         shared, given = parts.shared, parts.given
         pairs = [
             central_moment_discrepancy(shared[m], shared[n], given[m], given[n])
             for m, n in combinations(shared, 2)
         ]
-        return torch.stack(pairs).mean()
+        return torch.stack(pairs)
 
-    def _difference(self, parts: Parts) -> Tensor:
+    def _differences(self, parts: Parts) -> Tensor:
         private, given = parts.private, parts.given
         own = [difference(parts.shared[m], x, given[m], given[m]) for m, x in private.items()]
         pairs = combinations(private, 2)
         across = [difference(private[m], private[n], given[m], given[n]) for m, n in pairs]
-        return torch.stack(own + across).sum()
+        return torch.stack(own + across)
 
-    def _lost(self, parts: Parts) -> Tensor:
+    def _errors(self, parts: Parts) -> Tensor:
         errors = []
         for m, u in parts.utterance.items():
             found = self.decoder(parts.shared[m] + parts.private[m])
             errors.append(mean_of(F.mse_loss(found, u, reduction="none"), parts.given[m]).mean())
-        return torch.stack(errors).mean()
+        return torch.stack(errors)
 
 
 class MeanUtterance(nn.Module):

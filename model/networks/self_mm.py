@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from model.data.batch import Batch, real_steps
 from model.data.by_modality import ByModality
 from model.layers.attention import mean_pool
-from model.layers.recurrent import last_step
+from model.layers.recurrent import Lstm, last_step
 from model.network import Criterion, Network, NetworkSettings
 from model.step.dropout import Dropout
 
@@ -76,11 +76,7 @@ class SelfMm(Network):
         super().__init__(widths, outputs, settings)
         s = settings
         hidden = {"visual": s.visual_hidden, "audio": s.audio_hidden}
-        lstms = {
-            m: nn.LSTM(self.widths[m], h, batch_first=True)
-            for m, h in hidden.items()
-            if m in self.widths
-        }
+        lstms = {m: Lstm(self.widths[m], h) for m, h in hidden.items() if m in self.widths}
         self.lstms = nn.ModuleDict(lstms)
         sizes = {m: hidden.get(m, width) for m, width in self.widths.items()}
         self.tasks = nn.ModuleDict(
@@ -130,7 +126,7 @@ class SelfMm(Network):
         for m in self.widths:
             x, lengths = batch.features[m], batch.lengths[m]
             if m in self.lstms:
-                found.append(last_step(self.lstms[m](x)[0], lengths))
+                found.append(last_step(self.lstms[m](x), lengths))
             else:
                 found.append(mean_pool(x, real_steps(lengths, x.shape[1])))
         return found

@@ -16,7 +16,7 @@ from model.layers.attention import FeedForward, positions
 from model.layers.crossmodal import CrossmodalTransformer, StepConvolution
 from model.layers.recurrent import BiGru
 from model.network import Criterion, Network, NetworkSettings, require_heads
-from model.step.dropout import Dropout
+from model.step.dropout import Dropout, dropout
 
 Rate = Annotated[float, Field(ge=0, lt=1)]
 GATE_KERNEL = 3
@@ -148,8 +148,8 @@ class TfrNet(Network):
         for m, where in removed.items():
             h = self.restorers[m](mixed[m], None, self._real(batch, m))
             apart = F.smooth_l1_loss(self.restored[m](h), batch.features[m], reduction="none")
-            error = (apart * where).sum() / (where.sum() * self.widths[m]).clamp(min=1)
-            loss = loss + self.settings.reconstruction[m] * error
+            error = (apart * where).sum((0, 1)) / where.sum((0, 1)).clamp(min=1)
+            loss = loss + (self.settings.reconstruction[m] * error).mean()
         return loss
 
     def _real(self, batch: Batch, m: str) -> Tensor:
@@ -158,8 +158,8 @@ class TfrNet(Network):
     def _removed(self, batch: Batch, m: str) -> Tensor:
         """Bool [n, steps, 1]: a random share of the real steps."""
         real = self._real(batch, m)
-        drawn = torch.rand(real.shape, device=real.device) < self.settings.missing
-        return (drawn & real)[..., None]
+        ones = batch.features[m].new_ones(real.shape)
+        return (real & (dropout(ones, self.settings.missing) == 0))[..., None]
 
     def _mixed(self, batch: Batch) -> dict[str, Tensor]:
         """H of each modality, [n, steps, modalities · d]."""

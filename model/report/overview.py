@@ -5,6 +5,7 @@ from __future__ import annotations
 from model.metrics import TITLES
 from model.report.context import ReportContext, Section
 from model.report.dataset import LANGUAGES
+from model.runs.files import SPOKEN
 from model.runs.run import Run, chosen
 from pipeline.html.numbers import grouped, plain
 from pipeline.store.status import problems_at_source, random_stages
@@ -45,10 +46,11 @@ def _figures(context: ReportContext) -> list[tuple[str, str]]:
 
 
 def _accuracy(run: Run) -> tuple[str, str]:
-    """On test, beside the best that one answer for every clip can do."""
-    key = "acc2" if "acc2" in run.test else "acc3"
-    share, constant = run.test[key], run.majority[key]
-    told = f"{TITLES[key]} on test; the majority class has {plain(100 * constant, 1)}\u00a0%"
+    """Of its results, beside the best that one answer for every clip can do."""
+    key = "acc2" if "acc2" in run.results else "acc3"
+    share, constant = run.results[key], run.majority[key]
+    on, majority = SPOKEN[run.judged], plain(100 * constant, 1)
+    told = f"{TITLES[key]} on {on}; the majority class has {majority}\u00a0%"
     return f"{plain(100 * share, 1)}\u00a0%", told
 
 

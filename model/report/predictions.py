@@ -1,4 +1,4 @@
-"""One run more closely: which classes it mistakes for which, its best and its worst test clips."""
+"""One run more closely: which classes it mistakes for which, its best and its worst clips."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from model.metrics import Scale
 from model.network import CLASSES
 from model.report.context import ReportContext, Section
 from model.report.faces import Thumbnail, strips
+from model.runs.files import SPOKEN
 from model.runs.predictions import residuals
 from model.runs.run import Run, chosen
 from pipeline.html.charts import Plot, labelled
@@ -28,7 +29,7 @@ SEVEN = ("−3", "−2", "−1", "0", "1", "2", "3")
 
 @dataclass(frozen=True)
 class Predicted:
-    """A test clip. said: its class and how sure that is, as `smp predict` says it. error: how far
+    """A clip. said: its class and how sure that is, as `smp predict` says it. error: how far
     off a score is, or what probability its true class lacked.
     """
 
@@ -54,9 +55,9 @@ class Confusion:
 
 
 def section(context: ReportContext) -> Section:
-    """The run that is best on validation, on the test split."""
+    """The run that is best on validation, on the split that its results are of."""
     run, train = chosen(context.runs), context.command("train")
-    rows = [row for row in run.predictions if row["split"] == "test"] if run else []
+    rows = [row for row in run.predictions if row["split"] == run.judged] if run else []
     if run is None or not rows:
         return Section("predictions", "Predictions", {"run": None, "train": train})
     order = sorted(rows, key=lambda row: _error(row, run.task))
@@ -68,7 +69,8 @@ def section(context: ReportContext) -> Section:
         "run": run,
         "train": train,
         "clips": len(rows),
-        "left_out": len(run.left_out.get("test", ())),
+        "split": SPOKEN[run.judged],
+        "left_out": len(run.left_out.get(run.judged, ())),
         "confusion": confusion(rows, run.task, run.scale),
         "scatter": _scatter(rows, run.scale) if run.task == "regression" else Markup(""),
         "best": [_predicted(row, run, texts, faces) for row in best],
@@ -140,4 +142,4 @@ def _scatter(rows: Sequence[Mapping[str, str]], scale: Scale) -> Markup:
         plot.add('<circle class="point" cx="{}" cy="{}" r="2.5"/>', plot.at_x(truth),
                  plot.at_y(held))  # fmt: skip
     plot.below(labelled(ticks))
-    return plot.figure("Predicted over true score", f"{len(rows)} test clips", dotted="exact")
+    return plot.figure("Predicted over true score", f"{len(rows)} clips", dotted="exact")

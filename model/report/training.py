@@ -37,8 +37,8 @@ class Trainings:
         return [TITLES[key] for key in self.columns]
 
     def cells(self, run: Run) -> list[str]:
-        """A run's measures on test: shares in per cent, MAE and Corr as they are."""
-        return [_cell(key, run.test.get(key)) for key in self.columns]
+        """A run's results: shares in per cent, MAE and Corr as they are."""
+        return [_cell(key, run.results.get(key)) for key in self.columns]
 
     def lowest_loss(self, run: Run) -> float:
         """On validation, where the kept epoch was chosen by it."""
@@ -48,6 +48,11 @@ class Trainings:
     def unsealed(self) -> list[str]:
         """The runs of earlier versions, which can't be checked for damage."""
         return [run.name for run in self.runs if not run.is_sealed]
+
+    @property
+    def has_untested(self) -> bool:
+        """Whether there is a run of a dataset without a test split."""
+        return any(run.judged == "valid" for run in self.runs)
 
     @property
     def left_out(self) -> list[tuple[str, str]]:
@@ -65,7 +70,7 @@ def section(context: ReportContext) -> Section:
     runs = context.runs
     content = Trainings(
         runs,
-        [key for key in TITLES if any(key in run.test for run in runs)],
+        [key for key in TITLES if any(key in run.results for run in runs)],
         [_curve(run) for run in runs[:MOST_CURVES]],
         [_is_current(run, context) for run in runs],
         context.unreadable,

@@ -12,7 +12,6 @@ from model.data.samples import Samples
 from model.network import CLASSES
 from model.runs.files import PREDICTIONS, read_rows, understood
 from model.training.loop import Trained
-from pipeline.dataset.clip import SPLITS
 
 
 def columns(trained: Trained) -> Sequence[str]:
@@ -24,7 +23,7 @@ def columns(trained: Trained) -> Sequence[str]:
 def rows(trained: Trained, samples: Samples) -> Iterator[list[Any]]:
     """One row per clip: train, then valid, then test."""
     classes = samples.scale.three_classes(samples.labels)
-    for split in SPLITS:
+    for split in trained.predictions:
         clips = np.flatnonzero(samples.splits == split).tolist()
         for clip, y in zip(clips, trained.predictions[split].tolist(), strict=True):
             told: list[Any]

@@ -55,7 +55,7 @@ class Run:
     def require_whole(self) -> None:
         """Raise what a report would stumble over later."""
         _ = self.dataset, self.target, self.scale, self.best_epoch, self.fingerprints
-        _ = self.random_stages, self.left_out, self.test, self.majority
+        _ = self.random_stages, self.left_out, self.results, self.majority
         is_score = self.task == "regression"
         _ = self.valid["mae" if is_score else "acc3"]
         for row in self.predictions:
@@ -98,8 +98,13 @@ class Run:
         return SCALES[self.settings["data"]["scale"]]
 
     @property
+    def judged(self) -> str:
+        """The split that its results are of: `test`, or `valid` where there was no test split."""
+        return "test" if "test" in self.metrics else "valid"
+
+    @property
     def majority(self) -> Metrics:
-        """On test, the best that one class for every clip can do."""
+        """On that split, the best that one class for every clip can do."""
         return dict(from_json(self.metrics["references"]["majority class"]))
 
     @property
@@ -107,8 +112,8 @@ class Run:
         return dict(from_json(self.metrics["valid"]))
 
     @property
-    def test(self) -> Metrics:
-        return dict(from_json(self.metrics["test"]))
+    def results(self) -> Metrics:
+        return dict(from_json(self.metrics[self.judged]))
 
     @property
     def best_epoch(self) -> int:

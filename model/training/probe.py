@@ -22,7 +22,7 @@ Features = dict[str, np.ndarray]  # by split, [clips, width]
 
 @dataclass(frozen=True)
 class Probe:
-    """A linear model. predicted: scores or class numbers of the test clips; metrics: of these."""
+    """A linear model. predicted: scores or class numbers of the clips judged; metrics: of these."""
 
     predicted: np.ndarray
     metrics: Metrics
@@ -41,6 +41,7 @@ def linear_probes(samples: Samples, task: Task) -> dict[str, Probe]:
     if len(of_clips) > 1:
         chosen["linear probe, all"] = np.concatenate(list(of_clips.values()), axis=1)
     rows = {name: samples.splits == name for name in SPLITS}
+    rows["test"] = samples.splits == samples.judged
     labels = samples.labels if task == "regression" else samples.scale.three_classes(samples.labels)
     by_split = {name: labels[own] for name, own in rows.items()}
     fit = _ridge if task == "regression" else _logistic

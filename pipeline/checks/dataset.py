@@ -4,27 +4,29 @@ from __future__ import annotations
 
 import os
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from pipeline.checks import published
 from pipeline.checks.clip import CheckedClip, Issue, check_clip
-from pipeline.dataset.clip import SOUNDS, SPLITS, VIDEOS, Clip
+from pipeline.checks.strays import strays
+from pipeline.dataset.clip import LABEL, SPLITS, Clip
 from pipeline.dataset.ids import DuplicateIdError
-from pipeline.dataset.layouts import NAMED, entries, is_label, name_of, table_of
+from pipeline.dataset.layouts import NAMED, archive_of, entries, is_label, name_of, table_of
+from pipeline.dataset.load import declared_by
 from pipeline.dataset.tables import rows
+from pipeline.dataset.target import FILE, within
 from pipeline.errors import UserError
 from pipeline.io.file_digests import UNREADABLE, FileDigests
 from pipeline.messages import listed, printable
 from pipeline.system import resources
 
-PUBLISHED = {"CMU-MOSI": (1284, 229, 686), "CH-SIMS": (1368, 456, 457)}  # train, valid, test
 LIMIT, NARROW_LIMIT = 3.0, 1.0  # of scores: CMU-MOSI's and CH-SIMS's
 MOSTLY = 0.9  # of the scores within ±1: the others are then taken for slips
 SIGNS = {"negative": -1, "neutral": 0, "positive": 1}
-MEDIA = VIDEOS | SOUNDS
 
 Progress = Callable[[int, int], None]
 
@@ -43,11 +45,15 @@ class Counts:
 
 @dataclass(frozen=True)
 class CheckedDataset:
-    """A dataset's clips by split, "" for those of none, and all that is wrong with it."""
+    """A dataset's clips by split, "" for those of none, and all that is wrong with it.
+
+    published: by dataset and split, how many clips there should be, or often are.
+    """
 
     name: str
     splits: dict[str, Counts]
     issues: tuple[Issue, ...]
+    published: Mapping[str, Mapping[str, int]]
 
     @property
     def fails(self) -> bool:
@@ -60,9 +66,7 @@ class CheckedDataset:
             "dataset": self.name,
             "fails": self.fails,
             "splits": {split: asdict(counts) for split, counts in self.splits.items()},
-            "published": {
-                name: dict(zip(SPLITS, sizes, strict=True)) for name, sizes in PUBLISHED.items()
-            },
+            "published": {name: dict(sizes) for name, sizes in self.published.items()},
             "findings": [asdict(issue) for issue in self.issues],
         }
 
@@ -75,16 +79,21 @@ def check(
     decode: decode all media, instead of opening it. progress: told clips done, of how many.
     Raises UserError where there is no dataset.
     """
-    table = table_of(path)
+    table, archive = table_of(path), archive_of(path)
     clips, issues = _read(path, table)
+    declared = declared_by(path, table)
+    kept, outside = within(clips, declared)
+    clips = list(kept)
+    issues += [Issue("value out of range", str(table), note) for note in outside]
     checked = list(_checked(clips, decode, progress))
     issues += [issue for one in checked for issue in one.issues]
-    issues += _of_scores(clips)
+    issues += _of_scores(clips, {column for target in declared for column in target.columns})
     issues += _of_splits(clips)
     issues += _twins(clips)
-    issues += _unnamed(clips, table.parent)
+    issues += strays(clips, table.parent, archive.extras if archive else {})
+    issues += published.differences(archive, checked) if archive else ()
     told = (replace(i, where=printable(i.where), what=printable(i.what)) for i in issues)
-    return CheckedDataset(name_of(path), _counted(checked), tuple(told))
+    return CheckedDataset(name_of(path), _counted(checked), tuple(told), published.sizes(archive))
 
 
 def _read(path: str | Path, table: Path) -> tuple[list[Clip], list[Issue]]:
@@ -112,7 +121,8 @@ def _of_columns(table: Path) -> Iterator[Issue]:
     except UserError:  # which is told already
         return
     if alike := [c for c in found if "label" in c.casefold() and not is_label(c)]:
-        what = f"{listed(alike, NAMED)}: not taken as labels, which are `label` and `label_…`"
+        told = "not taken as labels, which are `label`, `label_…` and `class_…`"
+        what = f"{listed(alike, NAMED)}: {told}"
         yield Issue("column not used", str(table), what)
 
 
@@ -129,33 +139,32 @@ def _checked(clips: Sequence[Clip], decode: bool, progress: Progress) -> Iterato
         pool.shutdown(cancel_futures=True)
 
 
-def _of_scores(clips: Iterable[Clip]) -> Iterator[Issue]:
-    """Scores beyond the scale, and annotations that say otherwise than the score."""
+def _of_scores(clips: Iterable[Clip], declared: Container[str]) -> Iterator[Issue]:
+    """Scores beyond the scale, but in `declared` columns, and annotations that say otherwise."""
     scores = [
-        (clip, name, score)
+        (clip, column, score)
         for clip in clips
-        for name, score in [("label", clip.label), *sorted(clip.labels.items())]
-        if score is not None
+        for column, score in sorted(clip.values())
+        if not isinstance(score, str) and column not in declared
     ]
-    within = sum(abs(score) <= NARROW_LIMIT for _, _, score in scores)
-    is_narrow = within < len(scores) and within >= MOSTLY * len(scores)
-    for clip, name, score in scores:
-        column = name if name == "label" else f"label_{name}"
+    narrow = sum(abs(score) <= NARROW_LIMIT for _, _, score in scores)
+    is_narrow = narrow < len(scores) and narrow >= MOSTLY * len(scores)
+    for clip, column, score in scores:
         if abs(score) > LIMIT:
-            what = f"{column} {score:g} is beyond ±{LIMIT:g}"
-            yield Issue("label out of scale", clip.id, what, fails=name == "label")
+            what = f"{column} {score:g} is beyond ±{LIMIT:g}, and {FILE} declares no range"
+            yield Issue("label out of scale", clip.id, what, fails=column == LABEL)
         elif is_narrow and abs(score) > NARROW_LIMIT:
-            what = f"{column} {score:g}, where {within} of {len(scores)} are within ±1"
+            what = f"{column} {score:g}, where {narrow} of {len(scores)} are within ±1"
             yield Issue("label out of scale", clip.id, what)
         sign = SIGNS.get(clip.annotation.strip().lower())
-        if name == "label" and sign is not None and sign != (score > 0) - (score < 0):
+        if column == LABEL and sign is not None and sign != (score > 0) - (score < 0):
             what = f"annotation {clip.annotation!r}, but label {score:g}"
             yield Issue("label and annotation disagree", clip.id, what)
 
 
 def _of_splits(clips: Sequence[Clip]) -> Iterator[Issue]:
     """Splits without a labelled clip: training needs all three."""
-    labelled = Counter(clip.split for clip in clips if clip.label is not None)
+    labelled = Counter(clip.split for clip in clips if clip.is_labelled)
     for split in SPLITS:
         if clips and not labelled[split]:
             yield Issue("empty split", split, "no labelled clip; training needs one in each")
@@ -186,23 +195,6 @@ def _twins(clips: Iterable[Clip]) -> Iterator[Issue]:
             yield Issue(kind, clip.id, f"the same content as {first.id}{splits}")
 
 
-def _unnamed(clips: Iterable[Clip], root: Path) -> Iterator[Issue]:
-    """Media that lies where the clips' media lies, but is none of theirs."""
-    places = [place for clip in clips for place in (clip.video, clip.audio) if place]
-    named = {os.path.abspath(place) for place in places if "://" not in place}
-    folders = {os.path.dirname(place) for place in named}
-    raw = os.path.join(os.path.abspath(root), "Raw")
-    in_raw = any(os.path.dirname(folder) == raw for folder in folders)  # Raw/<video>/<clip>.mp4
-    if in_raw and os.path.isdir(raw):
-        folders |= {entry.path for entry in os.scandir(raw) if entry.is_dir()}
-    for folder in sorted(filter(os.path.isdir, folders)):
-        for name in sorted(os.listdir(folder)):
-            path = os.path.join(folder, name)
-            is_media = os.path.splitext(name)[1].lower() in MEDIA and not name.startswith(".")
-            if is_media and path not in named:
-                yield Issue("file without a row", path, "no valid row names it")
-
-
 def _counted(clips: Sequence[CheckedClip]) -> dict[str, Counts]:
     splits = dict.fromkeys([*SPLITS, *(checked.clip.split for checked in clips)])
     return {split: _counts([c for c in clips if c.clip.split == split]) for split in splits}
@@ -211,7 +203,7 @@ def _counted(clips: Sequence[CheckedClip]) -> dict[str, Counts]:
 def _counts(clips: Sequence[CheckedClip]) -> Counts:
     return Counts(
         clips=len(clips),
-        labelled=sum(c.clip.label is not None for c in clips),
+        labelled=sum(c.clip.is_labelled for c in clips),
         text=sum(bool(c.clip.text.strip()) for c in clips),
         pictures=sum(c.pictures for c in clips),
         sound=sum(c.sound for c in clips),

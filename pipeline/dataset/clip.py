@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 
 SPLITS = ("train", "valid", "test")
 MEDIA = ("video", "audio")  # the parts of a clip that are files
+# The columns of true values: the clip's score, its further scores and its classes by name.
+LABEL, SCORE, CLASS = "label", "label_", "class_"
+Value = float | str
 # How files are called that are taken for media where no table names them.
 VIDEOS = {
     ".3gp", ".avi", ".flv", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts", ".ogv", ".ts",
@@ -22,7 +25,8 @@ class Clip:
     id: unique in its dataset; `video_id/clip_id` in the MMSA layout. video, audio: paths,
     None where the dataset has none; sound is taken from `video` where `audio` is None.
     label: the score (CMU-MOSI −3..3, CH-SIMS −1..1), None where unlabelled; labels: further scores
-    by modality (`T`, `A`, `V`).
+    by name (`T`, `A`, `V` of a modality, `valence`); classes: names of classes (`anger`) by what
+    they are of (`emotion`).
     """
 
     id: str
@@ -33,8 +37,30 @@ class Clip:
     labels: Mapping[str, float] = field(default_factory=dict)
     annotation: str = ""
     split: str = "train"
+    classes: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def sound(self) -> str | None:
         """Where the clip's sound is: its audio file, or else its video."""
         return self.audio or self.video
+
+    @property
+    def is_labelled(self) -> bool:
+        """Whether it has a true value of anything."""
+        return next(self.values(), None) is not None
+
+    def values(self) -> Iterator[tuple[str, Value]]:
+        """Its true values by column; one that is missing is left out."""
+        if self.label is not None:
+            yield LABEL, self.label
+        yield from ((SCORE + name, score) for name, score in self.labels.items())
+        yield from ((CLASS + name, value) for name, value in self.classes.items())
+
+    def without(self, columns: Collection[str]) -> Clip:
+        """The clip with the values of these columns missing."""
+        return replace(
+            self,
+            label=None if LABEL in columns else self.label,
+            labels={k: v for k, v in self.labels.items() if SCORE + k not in columns},
+            classes={k: v for k, v in self.classes.items() if CLASS + k not in columns},
+        )

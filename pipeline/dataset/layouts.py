@@ -9,22 +9,22 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from pipeline.dataset.clip import MEDIA, SPLITS, Clip
+from pipeline.dataset.adapter import Adapter, adapter_at
+from pipeline.dataset.adapters.cmu_mosi import CmuMosi
+from pipeline.dataset.clip import CLASS, LABEL, MEDIA, SCORE, SPLITS, Clip
 from pipeline.dataset.ids import require_new, safe_id
-from pipeline.dataset.mosi_archive import MosiArchive
 from pipeline.dataset.tables import TABLES, rows
 from pipeline.errors import UserError
-from pipeline.messages import listed, quoted
+from pipeline.messages import UNPRINTABLE, listed, quoted
 
 LABELS = "label.csv"
 LAYOUT_COLUMNS = ("video_id", "clip_id", "text", "label", "annotation", "mode")
 MANIFEST_COLUMNS = ("id", "text", "label", "split")
-OF_MODALITY = "label_"  # how the column of a modality's own score begins
 NAMED = 20  # columns
 
 
 def table_of(path: str | Path) -> Path:
-    """The file that lists the clips of the dataset at `path`; a CMU-MOSI archive may have none.
+    """The file that lists the clips of the dataset at `path`; the archive of one may have none.
 
     Raises UserError where there is no dataset.
     """
@@ -32,12 +32,24 @@ def table_of(path: str | Path) -> Path:
     if path.suffix == ".pkl":
         raise UserError(f"{path}: holds features, not clips; `smp import {path}` makes a cache")
     table = path / LABELS if path.is_dir() else path
-    if not table.is_file() and not (path.is_dir() and MosiArchive.at(path)):
+    if not table.is_file() and not archive_of(path):
         raise UserError(
-            f"{table}: no dataset; give a folder with label.csv and Raw/, or a manifest (.csv, "
-            ".jsonl) with the columns id, video, text, label, split"
+            f"{table}: no dataset; give a folder with label.csv and Raw/, one as a public archive "
+            "unpacks (docs/datasets.md), or a manifest (.csv, .jsonl) with the columns id, video, "
+            "text, label, split"
         )
     return table
+
+
+def archive_of(path: str | Path, test: str = "") -> Adapter | None:
+    """What reads the folder at `path` as the archive of a dataset, if anything does.
+
+    test: another test split than its first. Raises UserError where it has no such.
+    """
+    found = adapter_at(Path(path)) if Path(path).is_dir() else None
+    if test and not found:
+        raise UserError(f"{path}: no archive that has several test splits, as {test!r} would be")
+    return found.testing(test) if found and test else found
 
 
 def is_dataset(path: str | Path) -> bool:
@@ -57,26 +69,33 @@ def name_of(path: str | Path) -> str:
 
 
 def is_label(column: str) -> bool:
-    """Whether a column holds scores: the clip's own, or a modality's."""
-    return column == "label" or (column.startswith(OF_MODALITY) and column != OF_MODALITY)
+    """Whether a column holds true values: the clip's score, further scores, or classes."""
+    return column == LABEL or bool(_named(column, SCORE) or _named(column, CLASS))
 
 
-@lru_cache(maxsize=1)
-def _of_modalities(columns: tuple[str, ...]) -> list[str]:
-    return [column for column in columns if is_label(column) and column != "label"]
+def _named(column: str, prefix: str) -> str:
+    """What a column that begins so is called after it."""
+    return column.removeprefix(prefix) if column.startswith(prefix) else ""
 
 
-def entries(path: str | Path) -> Iterator[tuple[str, Clip | UserError]]:
+@lru_cache(maxsize=2)
+def _of(prefix: str, columns: tuple[str, ...]) -> list[tuple[str, str]]:
+    return [(name, column) for column in columns if (name := _named(column, prefix))]
+
+
+def entries(path: str | Path, test: str = "") -> Iterator[tuple[str, Clip | UserError]]:
     """Every row of a dataset: where it is written, and its clip or what is wrong with the row.
 
-    Raises UserError where it can't be read on.
+    test: as for `archive_of`. Raises UserError where it can't be read on.
     """
     table = table_of(path)
-    archive = MosiArchive.at(table.parent) if table.name == LABELS else None
-    has_table = table.is_file()
-    listed = list(rows(table) if has_table or archive is None else archive.rows())
-    with_media = archive if archive and (archive.has_media or not has_table) else None
-    adapter = _Adapter(table.parent.absolute(), with_media, SPLITS if has_table else ("",))
+    has_table, root = table.is_file(), table.parent.absolute()
+    archive = archive_of(path, test) if test or not has_table else None
+    listed = list(archive.rows() if archive else rows(table))
+    # A label.csv in the public CMU-MOSI archive counts, and the archive has the media.
+    mosi = CmuMosi.at(root) if has_table and table.name == LABELS else None
+    media = mosi if mosi and mosi.has_media else None
+    adapter = _Adapter(root, media, SPLITS if table.name == LABELS and has_table else (*SPLITS, ""))
     first: dict[str, str] = {}
     for where, row in listed:
         try:
@@ -92,7 +111,7 @@ class _Adapter:
     """From a row to a clip. root: absolute, since workers may run in other folders."""
 
     root: Path
-    archive: MosiArchive | None
+    archive: CmuMosi | None
     splits: Sequence[str]
 
     def clip(self, where: str, row: Mapping[Any, Any]) -> Clip:
@@ -100,8 +119,11 @@ class _Adapter:
         if None in row or None in row.values():
             raise UserError(f"{where}: expected {len(row.keys() - {None})} columns")
         in_layout = "video_id" in row
-        columns = LAYOUT_COLUMNS if in_layout else MANIFEST_COLUMNS
-        if missing := [column for column in columns if column not in row]:
+        columns = tuple(row)
+        scores, classes = _of(SCORE, columns), _of(CLASS, columns)
+        present = {*columns, *([LABEL] if scores or classes else [])}
+        wanted = LAYOUT_COLUMNS if in_layout else MANIFEST_COLUMNS
+        if missing := [column for column in wanted if column not in present]:
             has = listed([quoted(column)[1:-1] for column in list(row)[: NAMED + 1]], NAMED)
             raise UserError(f"{where}: no column {', '.join(missing)}; has {has}")
         if any("\0" in row.get(part, "") for part in MEDIA):
@@ -110,15 +132,14 @@ class _Adapter:
         if split not in self.splits:
             raise UserError(f"{where}: unknown split {quoted(split)}; one of {', '.join(SPLITS)}")
         id = f"{row['video_id']}/{row['clip_id']}" if in_layout else row["id"]
-        scores = {
-            name.removeprefix(OF_MODALITY): _score(where, name, row[name])
-            for name in _of_modalities(tuple(row))
-        }
+        values = {name: _score(where, column, row[column]) for name, column in scores}
+        names = {name: _class(where, column, row[column]) for name, column in classes}
         return Clip(
             id=safe_id(where, id, parts=2 if in_layout else None),
             text=row["text"],
-            label=_score(where, "label", row["label"]),
-            labels={k: v for k, v in scores.items() if v is not None},
+            label=_score(where, LABEL, row.get(LABEL, "")),
+            labels={k: v for k, v in values.items() if v is not None},
+            classes={k: v for k, v in names.items() if v},
             annotation=row.get("annotation", ""),
             split=split,
             **(self._in_layout(row) if in_layout else self._named(row)),
@@ -148,3 +169,11 @@ def _score(where: str, column: str, text: str) -> float | None:
         told = f"{quoted(column)[1:-1]} {quoted(text)} is not a number"
         raise UserError(f"{where}: {told}; leave it empty if unknown")
     return None if math.isnan(score) else score
+
+
+def _class(where: str, column: str, text: str) -> str:
+    """The name of a class, "" where it is missing."""
+    if UNPRINTABLE.search(text):
+        told = f"{quoted(column)[1:-1]} {quoted(text)} holds a character that no report can show"
+        raise UserError(f"{where}: {told}")
+    return text.strip()

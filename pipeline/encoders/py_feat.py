@@ -17,7 +17,7 @@ from scipy.special import expit
 from pipeline.encoders import engine as engines
 from pipeline.encoders.engine import Engine
 from pipeline.encoders.face_signals import FIELDS, Group
-from pipeline.encoders.precision import FULL, Precision, lowered
+from pipeline.encoders.precision import FULL, SHORT, Precision, lowered, tf32
 from pipeline.encoders.py_feat_library import (
     MobileFaceNet,
     MultitaskModel,
@@ -151,6 +151,7 @@ class Multitask:
     """py-feat's one network for everything about a face. Source: py-feat's `Detectorv2`."""
 
     model: MultitaskModel
+    precision: Precision = FULL
 
     @classmethod
     def load(cls, path: Path, device: str, precision: Precision = FULL) -> Multitask:
@@ -159,13 +160,13 @@ class Multitask:
             raise UserError(f"{path} is no .safetensors file, and no other is loaded for multitask")
         try:
             with torch.random.fork_rng(devices=[]):
-                amp = precision != FULL
+                amp = precision == SHORT
                 model = MultitaskModel(device=device, weights_path=str(path), amp=amp)
         except Exception as error:  # py-feat and safetensors raise many kinds on a foreign file
             reason = one_line(error)[:300]
             raise UserError(f"{path} is no multitask checkpoint of py-feat's: {reason}") from error
         model.model = lowered(model.model, precision)
-        return cls(model)
+        return cls(model, precision)
 
     def engaged(self, digest: str, engine: Engine) -> Multitask:
         """The same, computed by another engine. digest: of the weights."""
@@ -178,7 +179,8 @@ class Multitask:
         return tuple(map(unit_of, self.model.au_names))
 
     def judged(self, faces: torch.Tensor, groups: Sequence[Group] = ()) -> dict[str, np.ndarray]:
-        out = self.model(faces)
+        with tf32(self.precision):
+            out = self.model(faces)
         found: dict[str, np.ndarray] = {group: SIGNALS[group](out) for group in groups}
         for group, values in found.items():
             if values.shape[1] != FIELDS[group].width or np.isnan(values).all():

@@ -66,7 +66,7 @@ class Bert(SampledExtractor):
         what goes into the first, -1 the last one), or `[first, last]`, whose mean is taken."""
 
         precision: Precision = unless_default("float32")
-        """Precision of matrix products; bfloat16 is mostly faster and slightly less accurate."""
+        """Of products: tf32 (NVIDIA GPUs) and bfloat16 are mostly faster and less accurate."""
 
         batch_size: int = runtime(32, ge=1)
         """Batch size in texts, on a GPU; a CPU takes 192 tokens, of one text or several."""

@@ -67,7 +67,7 @@ class Wav2vec2(SampledExtractor):
         what goes into the first, -1 the last one), or `[first, last]`, whose mean is taken."""
 
         precision: Precision = unless_default("float32")
-        """Precision of matrix products; bfloat16 is mostly faster and slightly less accurate."""
+        """Of products: tf32 (NVIDIA GPUs) and bfloat16 are mostly faster and less accurate."""
 
         batch_size: int = runtime(16, ge=1)
         """Batch size in clips, on a GPU; a CPU takes them one by one."""

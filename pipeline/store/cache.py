@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
-from pipeline.dataset.clip import MEDIA
+from pipeline.dataset.clip import CLASS, MEDIA, SCORE
 from pipeline.dataset.layouts import name_of
+from pipeline.dataset.target import Target
 from pipeline.errors import ChangedError, DamagedError, UnfinishedError, UserError
 from pipeline.io.folder import Folder
 from pipeline.io.hashing import sealed, unsealed
@@ -165,6 +166,11 @@ class Cache(Mapping[str, "StageView"]):
         return self.table.command
 
     @property
+    def targets(self) -> tuple[Target, ...]:
+        """What can be predicted of its clips, the default first."""
+        return self.table.targets
+
+    @property
     def imported_from(self) -> str | None:
         """The file or folder of another tool whose features these are, if any."""
         return self.table.root if self.table.imported else None
@@ -180,6 +186,7 @@ class Cache(Mapping[str, "StageView"]):
     def clips(self) -> pd.DataFrame:
         """The clips, in the order of every array that is read: id, text, label, split, stale, …
 
+        Further true values are in `label_…` (NaN where missing) and `class_…` ("" where missing).
         `stale` says which of a clip's files can't be read any more; it is empty where all can.
         """
         # pandas takes a second to import, and only a table needs it.
@@ -188,10 +195,13 @@ class Cache(Mapping[str, "StageView"]):
         clips = [self.table.rows[i].clip for i in self.table.present]
         # As objects: with pyarrow installed, pandas' own strings refuse lone surrogates.
         columns = {n: pd.Series([getattr(c, n) for c in clips], dtype=object) for n in _COLUMNS}
-        modalities = sorted({name for clip in clips for name in clip.labels})
-        scores = {f"label_{m}": [c.labels.get(m, np.nan) for c in clips] for m in modalities}
-        stale = [self.table.rows[i].why_stale(MEDIA) for i in self.table.present]
-        table = pd.DataFrame({**columns, "stale": pd.Series(stale, dtype=object), **scores})
+        values = [dict(clip.values()) for clip in clips]
+        scores = {c: [own.get(c, np.nan) for own in values] for c in _columns(values, SCORE)}
+        named = {c: [own.get(c, "") for own in values] for c in _columns(values, CLASS)}
+        classes = {c: pd.Series(names, dtype=object) for c, names in named.items()}
+        why = [self.table.rows[i].why_stale(MEDIA) for i in self.table.present]
+        stale = pd.Series(why, dtype=object)
+        table = pd.DataFrame({**columns, "stale": stale, **scores, **classes})
         return table.astype({"label": "float64"})
 
     def __getitem__(self, stage: str) -> StageView:
@@ -217,6 +227,10 @@ class Cache(Mapping[str, "StageView"]):
 
 
 _COLUMNS = ("id", "text", "label", "split", "annotation", "video", "audio")
+
+
+def _columns(values: Sequence[Mapping[str, object]], prefix: str) -> list[str]:
+    return sorted({column for own in values for column in own if column.startswith(prefix)})
 
 
 def _is_by_word(identity: Mapping[str, Any]) -> bool:

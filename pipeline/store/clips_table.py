@@ -9,6 +9,7 @@ from functools import cached_property
 from typing import Any, cast
 
 from pipeline.dataset.clip import MEDIA, Clip
+from pipeline.dataset.target import Target, all_targets
 from pipeline.errors import DamagedError
 from pipeline.io import hashing
 from pipeline.io.file_digests import Seen
@@ -21,7 +22,8 @@ ABSENT = "absent"
 NONE: Mapping[str, Any] = {}
 DEFAULTS: Mapping[str, Any] = {
     "video": None, "audio": None, "text": "", "label": None, "labels": {}, "annotation": "",
-    "split": "train", "digests": {}, "removed": False, "known_as": "", "stamps": {}, "stale": {},
+    "split": "train", "classes": {}, "digests": {}, "removed": False, "known_as": "", "stamps": {},
+    "stale": {},
 }  # fmt: skip
 
 
@@ -57,7 +59,7 @@ class ClipsTable:
     """A dataset as the cache knows it: rows in the order in which the clips first came.
 
     imported: the command that made the features from another tool's at `root`; empty where they
-    are extracted from clips.
+    are extracted from clips. declared: the targets that the dataset says it has.
     """
 
     name: str
@@ -65,6 +67,7 @@ class ClipsTable:
     root: str
     rows: tuple[Row, ...]
     imported: str = ""
+    declared: tuple[Target, ...] = ()
 
     @property
     def command(self) -> str:
@@ -81,7 +84,8 @@ class ClipsTable:
             record = hashing.unsealed(content)
             rows = tuple(_row(record["root"], **entry) for entry in _entries(record))
             told = {part: record[part] for part in ("name", "language", "root")}
-            return cls(**told, rows=rows, imported=record.get("imported", ""))
+            declared = tuple(Target(**target) for target in record.get("targets", ()))
+            return cls(**told, rows=rows, imported=record.get("imported", ""), declared=declared)
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             where = f"{folder.url}/{FILE}"
             raise DamagedError(
@@ -98,7 +102,9 @@ class ClipsTable:
                 columns[name] = column
         record = {"format": FORMAT, "name": self.name, "language": self.language, "root": self.root}
         imported = {"imported": self.imported} if self.imported else {}
-        content = hashing.sealed({**record, **imported, "columns": columns})
+        targets = [target.model_dump(exclude_defaults=True) for target in self.declared]
+        declared = {"targets": targets} if targets else {}
+        content = hashing.sealed({**record, **imported, **declared, "columns": columns})
         if folder.read(FILE) != content:
             folder.write(FILE, content)
 
@@ -123,6 +129,11 @@ class ClipsTable:
         """The row numbers of the clips that the dataset still has."""
         return [number for number, row in enumerate(self.rows) if not row.removed]
 
+    @property
+    def targets(self) -> tuple[Target, ...]:
+        """What can be predicted of the clips that the dataset still has."""
+        return all_targets(self.declared, (self.rows[number].clip for number in self.present))
+
 
 def _entry(row: Row, root: str) -> dict[str, Any]:
     """What is kept of a row, by column; paths below `root` are relative to it."""
@@ -137,6 +148,7 @@ def _entry(row: Row, root: str) -> dict[str, Any]:
         "labels": clip.labels,
         "annotation": clip.annotation,
         "split": clip.split,
+        "classes": clip.classes,
         "digests": row.digests,
         "removed": row.removed,
         "known_as": row.known_as,
@@ -165,6 +177,7 @@ def _row(
     labels: Mapping[str, float] = NONE,
     annotation: str = "",
     split: str = "train",
+    classes: Mapping[str, str] = NONE,
     digests: Mapping[str, str] = NONE,
     removed: bool = False,
     known_as: str = "",
@@ -173,7 +186,8 @@ def _row(
     **media: str | None,
 ) -> Row:
     at = {part: os.path.join(root, path) for part, path in media.items() if path}
-    clip = Clip(id, at.get("video"), at.get("audio"), text, label, labels, annotation, split)
+    video, audio = at.get("video"), at.get("audio")
+    clip = Clip(id, video, audio, text, label, labels, annotation, split, classes)
     files = {
         part: Seen(at.get(part, ""), (size, time_ns), digests.get(part))
         for part, (size, time_ns) in stamps.items()

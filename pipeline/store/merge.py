@@ -44,7 +44,9 @@ def merged(
     if known:
         _require_own(known, dataset, rows, adopt)
     language = known.language if known else dataset.language
-    return ClipsTable(name or dataset.name, language, str(dataset.root), tuple(rows))
+    return ClipsTable(
+        name or dataset.name, language, str(dataset.root), tuple(rows), declared=dataset.declared
+    )
 
 
 def in_step(known: ClipsTable, dataset: Dataset) -> ClipsTable:
@@ -55,7 +57,7 @@ def in_step(known: ClipsTable, dataset: Dataset) -> ClipsTable:
     """
     rows = _rows(known, _digested(dataset.clips, known))
     _require_own(known, dataset, rows)
-    return replace(known, root=str(dataset.root), rows=tuple(rows))
+    return replace(known, root=str(dataset.root), rows=tuple(rows), declared=dataset.declared)
 
 
 def require_current(known: ClipsTable, now: ClipsTable) -> None:

@@ -60,6 +60,7 @@ def train(
     from model.training.presets import preset as find_preset
     from model.training.probe import linear_probes
     from model.training.tensorboard import replay, require_tensorboard
+    from pipeline.system.device import described
 
     if tensorboard is not None:
         require_tensorboard()
@@ -70,6 +71,8 @@ def train(
     if not as_json:
         _print_samples(samples)
         click.echo(f"{model}: {preset.told(settings)} ({preset.source})")
+        if (device := described(settings.device)) != "cpu":
+            click.echo(f"device: {device}")
     trained = _train(samples, settings, tensorboard)
     probes = {name: own.metrics for name, own in linear_probes(samples, settings.task).items()}
     trained = replace(trained, references={**probes, **trained.references})
@@ -138,21 +141,23 @@ def _print_samples(samples: Samples) -> None:
 def _print_result(trained: Trained, samples: Samples, settings: TrainSettings) -> None:
     from model.cli.console import print_table
     from model.metrics import TITLES
+    from model.runs.files import SPOKEN
     from pipeline.weights.random_weights import RANDOM_MARK, random_note
 
-    measured = trained.metrics["test"]
+    measured = trained.metrics[trained.judged]
     keys = [key for key in TITLES if key in measured]
     name = settings.model + (f" {RANDOM_MARK}" if samples.random_stages else "")
     rows = {name: measured, **trained.references}
     cells = [[row, *(_cell(key, rows[row][key]) for key in keys)] for row in rows]
-    clips = samples.table()["test"]["clips"]
-    title = f"{samples.name}: the {clips} test clips (accuracies and F1 in %)"
+    clips, split = samples.table()[trained.judged]["clips"], SPOKEN[trained.judged]
+    title = f"{samples.name}: the {clips} {split} clips (accuracies and F1 in %)"
     print_table(title, ["", *(TITLES[key] for key in keys)], [cells])
     if note := random_note(samples.random_stages):
         click.echo(f"{RANDOM_MARK} {note}")
+    read = "the test split was read once, after that" if split == "test" else "no test split"
     click.echo(
-        f"epoch {trained.best_epoch} of {len(trained.curve)} was chosen on validation; "
-        f"the test split was read once, after that ({trained.seconds:.1f} s)"
+        f"epoch {trained.best_epoch} of {len(trained.curve)} was chosen on validation; {read} "
+        f"({trained.seconds:.1f} s)"
     )
 
 

@@ -12,6 +12,7 @@ from torch.nn import functional as F
 
 from model.data.batch import Batch
 from model.network import Network
+from model.step.dropout import dropout
 from model.step.threads import one_thread
 from model.testing import TARGETS, some_batch, step_loss
 from model.training.loop import train
@@ -159,13 +160,12 @@ def test_the_loss_of_tfr_net_is_its_equations():
     torch.manual_seed(8)
     found = step_loss(model, batch, 1).item()
     torch.manual_seed(8)
-    draws = {m: torch.rand(len(batch), batch.features[m].shape[1]).numpy() for m in model.widths}
+    shapes = {m: batch.features[m].shape[:2] for m in model.widths}
+    drawn = {m: dropout(torch.ones(shape), model.settings.missing) for m, shape in shapes.items()}
+    is_kept = {m: draw.bool().numpy() for m, draw in drawn.items()}
     w, s, whole = weights_of(model), model.settings, clips(model, batch)
     kept = [
-        {
-            m: [row * (draws[m][i, t] >= s.missing) for t, row in enumerate(rows)]
-            for m, rows in clip.items()
-        }
+        {m: [row * is_kept[m][i, t] for t, row in enumerate(rows)] for m, rows in clip.items()}
         for i, clip in enumerate(whole)
     ]
     errors: dict[str, list[np.ndarray]] = {m: [] for m in model.widths}
@@ -173,7 +173,7 @@ def test_the_loss_of_tfr_net_is_its_equations():
         for m, h in mixed(w, s, clip).items():
             told = transformer(w, f"restorers.{m}", s.memory_levels, s.heads, h, None)
             for t, row in enumerate(told):
-                if draws[m][i, t] < s.missing:
+                if not is_kept[m][i, t]:
                     apart = np.abs(linear(w, f"restored.{m}", row) - whole[i][m][t])
                     errors[m].append(np.where(apart < 1, apart**2 / 2, apart - 0.5))
     assert all(errors.values()), "steps of each are removed"

@@ -162,7 +162,7 @@ def attention(w, name: str, target, source, heads: int) -> list[np.ndarray]:
 def layer_norm(w, name: str, x: np.ndarray) -> np.ndarray:
     """(10), with the learnt gain and shift of the layer"""
     normal = (x - x.mean()) / sqrt(((x - x.mean()) ** 2).mean() + 1e-5)
-    return normal * w[f"{name}.weight"] + w[f"{name}.bias"]
+    return normal * w[f"{name}.weight"] + w.get(f"{name}.bias", 0.0)
 
 
 def feed_forward(w, name: str, x: np.ndarray) -> np.ndarray:
