@@ -8,8 +8,10 @@ from types import MappingProxyType
 from typing import Any
 
 from model.data.samples import Samples
-from model.experiments.experiment import Experiment, name_of
+from model.data.truth import scored
+from model.experiments.experiment import Experiment, name_of, task_of
 from model.experiments.published import order, published, title
+from model.experiments.table import Row
 from model.experiments.trainings import Entry
 from model.networks import names
 from model.training.given import merged
@@ -34,16 +36,18 @@ def comparison(
         raise UserError(f"none of {', '.join(models)} has a preset {preset_name!r}")
     of_each = [merged(given, of_models.get(model, {})) for model in models]
     entries = [_entry(samples, *own, preset_name) for own in zip(models, of_each, strict=True)]
-    task = entries[0].settings.task
-    is_theirs = task == "regression" and not samples.target
-    tables = [
-        published("compare", samples.scale.name),
-        published("toolkit", samples.scale.name, models),
-    ]
-    rows = [row for own, _ in tables for row in own] if is_theirs else []
-    source = "; ".join(source for _, source in tables if source) if is_theirs else ""
+    task = task_of(samples, entries[0].settings)
+    is_theirs = task == "regression" and tuple(samples.targets) == scored(samples.scale)
+    tables = _published(samples.scale.name, models) if is_theirs else []
+    rows = [row for own, _ in tables for row in own]
+    source = "; ".join(source for _, source in tables if source)
     name = name_of(samples, "compare", task)
     return Experiment(name, f"models on {', '.join(samples.batch.widths)}", entries, rows, source)
+
+
+def _published(scale: str, models: Sequence[str]) -> list[tuple[list[Row], str]]:
+    """The paper's rows, and the toolkit's of models that the paper does not compare."""
+    return [published("compare", scale), published("toolkit", scale, models)]
 
 
 def models_of(named: Sequence[str]) -> list[str]:

@@ -42,10 +42,10 @@ class SelfMm(Network):
     has no part in the task of a modality that it lacks.
 
     Departures: what is added to a label is cut off at ±limit, as the authors' program does, for α_m
-    may be near zero. Text is the mean of its steps, which need not begin with [CLS]. For classes,
-    which have no order, y_s is y_m and all tasks weigh the same. Each task has two layers, as in
-    the paper, and sound and picture none after the LSTM, of which MMSA has one more each: 139,108
-    parameters with MMSA's features and preset for CMU-MOSI, in MMSA 159,332 beside BERT.
+    may be near zero. Text is the mean of its steps, which need not begin with [CLS]. For anything
+    but a score, y_s is y_m and all tasks weigh the same. Each task has two layers, as in the paper,
+    and sound and picture none after the LSTM, of which MMSA has one more each: 139,108 parameters
+    with MMSA's features and preset for CMU-MOSI, in MMSA 159,332 beside BERT.
     """
 
     class Settings(NetworkSettings):
@@ -91,7 +91,7 @@ class SelfMm(Network):
             return
         zeros = next(self.parameters()).new_zeros
         for name in self.tasks:
-            labels, seen = zeros(clips, self.outputs), zeros(clips, self._width(name))
+            labels, seen = zeros(clips, 1), zeros(clips, self._width(name))
             self.register_buffer(f"{name}_labels", labels, persistent=False)
             self.register_buffer(f"{name}_seen", seen, persistent=False)
 
@@ -106,7 +106,7 @@ class SelfMm(Network):
         found = {m: self.tasks[m](x) for m, x in zip(self.widths, read, strict=True)}
         star, y = self.tasks[ALL](torch.cat(read, dim=-1))
         error = criterion(y, targets)
-        if not targets.is_floating_point():
+        if self.outputs > 1:
             return torch.stack([error, *(criterion(y, targets) for _, y in found.values())]).sum()
         for m, (_, own) in found.items():
             given = (batch.lengths[m] > 0)[:, None]
@@ -150,12 +150,12 @@ class SelfMm(Network):
             self.get_buffer(f"{name}_seen")[rows] = star
 
     def _nearness(self, name: str, star: Tensor) -> Tensor:
-        """α [n, outputs]: how much nearer the clips that are positive are than the negative."""
+        """α [n, 1]: how much nearer the clips that are positive are than the negative."""
         labels, seen = self.get_buffer(f"{name}_labels"), self.get_buffer(f"{name}_seen")
         distances = []
         for chosen in (labels > 0, labels < 0):
-            centres = chosen.float().T @ seen / chosen.sum(0).clamp(min=1)[:, None]
-            apart = (star[:, None] - centres).square().sum(-1)  # [n, outputs]
+            centre = (seen * chosen).sum(0) / chosen.sum(0).clamp(min=1)
+            apart = (star - centre).square().sum(-1, keepdim=True)
             distances.append(apart / star.shape[1] ** 0.5)
         return (distances[1] - distances[0]) / (distances[0] + LEAST)
 

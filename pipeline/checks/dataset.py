@@ -27,6 +27,7 @@ from pipeline.system import resources
 LIMIT, NARROW_LIMIT = 3.0, 1.0  # of scores: CMU-MOSI's and CH-SIMS's
 MOSTLY = 0.9  # of the scores within ±1: the others are then taken for slips
 SIGNS = {"negative": -1, "neutral": 0, "positive": 1}
+TOUCHING_S = 0.1  # by which spans side by side may overlap
 
 Progress = Callable[[int, int], None]
 
@@ -171,7 +172,7 @@ def _of_splits(clips: Sequence[Clip]) -> Iterator[Issue]:
 
 
 def _twins(clips: Iterable[Clip]) -> Iterator[Issue]:
-    """Clips whose video, or else whose sound, is another's byte for byte.
+    """Clips whose video, or else whose sound, is another's byte for byte, in whole or in part.
 
     Only files of the same size are read.
     """
@@ -187,12 +188,23 @@ def _twins(clips: Iterable[Clip]) -> Iterator[Issue]:
                 content = digests.see(clip.video or clip.audio or "").digest
                 if content and content != UNREADABLE:
                     by_content[content].append(clip)
-    for first, *others in by_content.values():
-        for clip in others:
+    for alike in by_content.values():
+        for first, clip in _overlapping(alike):
             is_leak = clip.split != first.split
             splits = f" ({first.split}; this is {clip.split})" if is_leak else ""
             kind = "leakage" if is_leak else "same content"
-            yield Issue(kind, clip.id, f"the same content as {first.id}{splits}")
+            shared = "the same content as" if clip.span == first.span else "overlaps with"
+            yield Issue(kind, clip.id, f"{shared} {first.id}{splits}")
+
+
+def _overlapping(clips: Sequence[Clip]) -> Iterator[tuple[Clip, Clip]]:
+    """Each clip of one file that begins within another, and that which goes on longest."""
+    first: Clip | None = None
+    for clip in sorted(clips, key=lambda clip: clip.span.start_s):
+        if first and clip.span.start_s < first.span.end_s - TOUCHING_S:
+            yield first, clip
+        if first is None or clip.span.end_s > first.span.end_s:
+            first = clip
 
 
 def _counted(clips: Sequence[CheckedClip]) -> dict[str, Counts]:

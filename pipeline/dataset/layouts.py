@@ -9,6 +9,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from pipeline.dataset import span
 from pipeline.dataset.adapter import Adapter, adapter_at
 from pipeline.dataset.adapters.cmu_mosi import CmuMosi
 from pipeline.dataset.clip import CLASS, LABEL, MEDIA, SCORE, SPLITS, Clip
@@ -142,7 +143,7 @@ class _Adapter:
             classes={k: v for k, v in names.items() if v},
             annotation=row.get("annotation", ""),
             split=split,
-            **(self._in_layout(row) if in_layout else self._named(row)),
+            **(self._in_layout(row) if in_layout else self._named(where, row)),
         )
 
     def _in_layout(self, row: Mapping[str, str]) -> dict[str, str]:
@@ -153,8 +154,9 @@ class _Adapter:
         path = raw / row["video_id"] / f"{row['clip_id']}.mp4"
         return {"video": str(path)} if raw.is_dir() else {}
 
-    def _named(self, row: Mapping[str, str]) -> dict[str, str]:
-        return {part: str(self.root / row[part]) for part in MEDIA if row.get(part)}
+    def _named(self, where: str, row: Mapping[str, str]) -> dict[str, Any]:
+        media = {part: str(self.root / row[part]) for part in MEDIA if row.get(part)}
+        return {**media, **span.named(where, row)}
 
 
 def _score(where: str, column: str, text: str) -> float | None:
