@@ -14,14 +14,14 @@ from model.objectives.score import Score
 
 CLIPS = 60
 ON_MOSI, ON_SIMS = (Score(name="label", scale=scale) for scale in (MOSI, SIMS))
-RANDOM = np.random.default_rng(5)
 
 
 def scores(scale: Scale) -> tuple[np.ndarray, np.ndarray]:
     """True ones, some of them 0, and predictions that go beyond the scale."""
-    truth = np.round(RANDOM.uniform(scale.low, scale.high, (CLIPS, 1)), 1)
+    random = np.random.default_rng(5)
+    truth = np.round(random.uniform(scale.low, scale.high, (CLIPS, 1)), 1)
     truth[:5] = 0
-    return truth, truth + scale.high * RANDOM.normal(size=(CLIPS, 1)) / 2
+    return truth, truth + scale.high * random.normal(size=(CLIPS, 1)) / 2
 
 
 @pytest.mark.parametrize("scale", [MOSI, SIMS], ids=lambda scale: scale.name)
@@ -32,7 +32,7 @@ def test_a_weighting_gives_the_metrics_of_the_clips_that_it_repeats(
     objective = objective_of(scored(scale), task)
     truth, predicted = map(objective.truth, scores(scale))
     sums = objective.sums(truth, predicted)
-    counts = RANDOM.multinomial(CLIPS, np.full(CLIPS, 1 / CLIPS), 20)
+    counts = np.random.default_rng(6).multinomial(CLIPS, np.full(CLIPS, 1 / CLIPS), 20)
     found = bootstrap._measured(counts.astype(float), sums)
     for i, own in enumerate(counts):
         true, said = (np.repeat(values, own, axis=0) for values in (truth, predicted))
