@@ -89,8 +89,9 @@ def main(
         with _clock() as loading:
             script = of_script(careful.Script)
             script(table[:1])
-        print(f"{len(table)} clips at {height} px, wav2vec2-{wav2vec2}, engine {engine}; "
-              f"{resources.cores()} cores, torch {torch.__version__}, Python {platform.python_version()}")  # fmt: skip
+        print(f"{len(table)} clips at {height} px, wav2vec2-{wav2vec2}, engine {engine}")
+        print(f"{resources.cores()} cores, torch {torch.__version__}, "
+              f"Python {platform.python_version()}")  # fmt: skip
         print(
             f"loading and a first clip: careful {loading[0]:.1f} s, ours {ours(first).wall_s:.1f} s"
         )
