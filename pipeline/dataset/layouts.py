@@ -143,20 +143,26 @@ class _Adapter:
             classes={k: v for k, v in names.items() if v},
             annotation=row.get("annotation", ""),
             split=split,
-            **(self._in_layout(row) if in_layout else self._named(where, row)),
+            **self._places(where, self._in_layout(row) if in_layout else self._named(row)),
         )
 
     def _in_layout(self, row: Mapping[str, str]) -> dict[str, str]:
         if self.archive:
-            return self.archive.media(row["video_id"], row["clip_id"])
+            segment = row["video_id"], row["clip_id"]
+            return self.archive.media(*segment, self.archive.spans.get(segment, ()))
         raw = self.root / "Raw"
         # Transcripts without any media are a dataset too; one file that is gone is a fault.
         path = raw / row["video_id"] / f"{row['clip_id']}.mp4"
         return {"video": str(path)} if raw.is_dir() else {}
 
-    def _named(self, where: str, row: Mapping[str, str]) -> dict[str, Any]:
+    def _named(self, row: Mapping[str, str]) -> dict[str, str]:
         media = {part: str(self.root / row[part]) for part in MEDIA if row.get(part)}
-        return {**media, **span.named(where, row)}
+        return {**media, **{name: row[name] for name in span.COLUMNS if row.get(name)}}
+
+    def _places(self, where: str, named: Mapping[str, str]) -> dict[str, Any]:
+        """The files, and which part of them the clip is."""
+        media = {part: named[part] for part in MEDIA if part in named}
+        return {**media, **span.named(where, named)}
 
 
 def _score(where: str, column: str, text: str) -> float | None:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import yaml
 
+from pipeline.dataset import span
 from pipeline.dataset.clip import MEDIA, Clip
 from pipeline.dataset.load import Dataset
 from pipeline.dataset.target import FILE, Target
@@ -40,7 +41,10 @@ def _row(clip: Clip, folder: Path) -> dict[str, str]:
     media = {part: _place(getattr(clip, part), folder) for part in MEDIA if getattr(clip, part)}
     values = {name: v if isinstance(v, str) else f"{v:.9g}" for name, v in clip.values()}
     annotation = {"annotation": clip.annotation} if clip.annotation else {}
-    return {"id": clip.id, **media, "text": clip.text, **values, **annotation, "split": clip.split}
+    bounds = zip(span.COLUMNS, (clip.start_s, clip.end_s), strict=True)
+    cut = {column: repr(seconds) for column, seconds in bounds if seconds is not None}
+    told = {"text": clip.text, **values, **annotation, "split": clip.split}
+    return {"id": clip.id, **media, **cut, **told}
 
 
 def _place(place: str, folder: Path) -> str:
