@@ -18,7 +18,8 @@ from pipeline.io.folder import Folder
 from pipeline.messages import counted
 from pipeline.stage.result import FAILED, OK
 from pipeline.store.cache import last_known, store_url
-from pipeline.store.clips_table import ClipsTable, Row
+from pipeline.store.clip_rows import Row
+from pipeline.store.clips_table import ClipsTable
 from pipeline.store.commit import Commit, RowState
 from pipeline.store.merge import merged
 from pipeline.store.store import Store
@@ -101,7 +102,8 @@ def prepare(
     folder = Folder(cache_url)
     known = ClipsTable.read(folder)
     table = merged(known, dataset, name, bool(drop_missing), adopt)
-    if known and drop_missing is None:
+    is_new = known is None or known != table
+    if known and is_new and drop_missing is None:
         require_few(known, table)
     stages = (
         stages_file if isinstance(stages_file, Stages) else Stages.load(stages_file, table.language)
@@ -117,8 +119,7 @@ def prepare(
             why = last.why(stage.name, identities[stage.name], table.rows, due)
             terms = stage.kind.about.terms
             by_stage.append(StagePlan(stage.name, planner.partitions, tasks, len(due), why, terms))
-    changes = last.clips(table) if known else ()
-    is_new = known is None or not known.is_as(table)
+    changes = last.clips(table) if known and is_new else ()
     return Plan(
         cache_url, table, is_new, stages, tuple(chosen), identities, tuple(by_stage), changes
     )

@@ -10,7 +10,8 @@ from pipeline.errors import DamagedError
 from pipeline.io.file_digests import Seen
 from pipeline.io.folder import Folder
 from pipeline.io.hashing import sealed, unsealed
-from pipeline.store.clips_table import FILE, ClipsTable, Row
+from pipeline.store.clip_rows import Row
+from pipeline.store.clips_table import FILE, ClipsTable
 
 CLIP = Clip("v/1", video="/talks/Raw/v/1.mp4", text="hm", label=0.5)
 SEEN = Seen("/talks/Raw/v/1.mp4", (7, 1_000_000_007), "abc")
