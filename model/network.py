@@ -24,9 +24,7 @@ class NetworkSettings(Bounded):
 
     most = 10_000  # a layer of so many units by as many is 400 MB
 
-    model_config = ConfigDict(
-        extra="forbid", frozen=True, validate_default=True, use_attribute_docstrings=True
-    )
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
 
 
 class Network(nn.Module):
