@@ -18,8 +18,8 @@ ROOMS: dict[str, list[str]] = {
         "checks", "formats", "runner", "cli",
     ],
     "model": [
-        "metrics", "step", "data", "network", "layers", "networks", "registry", "training",
-        "testing", "runs", "inference", "experiments", "report", "cli",
+        "metrics", "step", "data", "objectives", "network", "layers", "networks", "registry",
+        "training", "testing", "runs", "inference", "experiments", "search", "report", "cli",
     ],
 }  # fmt: skip
 ONLY: dict[str, str | tuple[str, ...]] = {  # who may import what
@@ -28,6 +28,7 @@ ONLY: dict[str, str | tuple[str, ...]] = {  # who may import what
     "distributed": "pipeline.runner.dask_engine",
     "zarr": "pipeline.store",
     "jinja2": "pipeline.html",
+    "optuna": "model.search.study",
     "click": ("pipeline.cli", "model.cli", "pipeline.__main__"),
 }
 MODULES = {

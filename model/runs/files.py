@@ -18,6 +18,7 @@ from pipeline.messages import one_line
 WEIGHTS = "weights.safetensors"
 SETTINGS, METRICS, PROVENANCE = "settings.json", "metrics.json", "provenance.json"
 PREDICTIONS, CURVE = "predictions.csv", "curve.csv"
+SPOKEN = {"valid": "validation", "test": "test"}  # what people call a split
 
 
 def checked(run: Path, name: str) -> Path:

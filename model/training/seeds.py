@@ -2,35 +2,43 @@
 
 from __future__ import annotations
 
-import multiprocessing
-import os
-import pickle
-import signal
-import sys
 import warnings
-from collections.abc import Callable, Sequence
-from functools import partial
-from multiprocessing.connection import Connection, wait
-from multiprocessing.process import BaseProcess
-from typing import Any, TypeVar
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 
 from model.data.samples import Samples
 from model.step.threads import one_thread
 from model.training.loop import Prepared, Trained, prepare, train_prepared
-from model.training.memory import OutOfMemoryError, out_of_memory_told
+from model.training.memory import out_of_memory_told
 from model.training.settings import TrainSettings
-from pipeline.errors import UserError
+from model.training.side_by_side import Kept, Row, Training, can_fork, run_all
+from model.training.stackable import why_not
+from model.training.stacked import train_stacked
 from pipeline.system import resources
-from pipeline.system.process import end_with
+from pipeline.system.device import is_out_of_memory, require
 from pipeline.system.threads import at_work
 
-Kept = TypeVar("Kept")
-
-OnEpoch = Callable[[int, dict[str, float]], None]
+OnEpoch = Callable[[int, Row], None]
 """Called with the seed and the row of the curve, for each epoch of each seed."""
 
 
-@one_thread()
+@dataclass
+class Seed(Training[Kept]):
+    """The training of one seed, which leaves what is kept of it in `found` at its place."""
+
+    place: int
+    found: dict[int, Kept]
+    on_epoch: OnEpoch
+    on_kept: Callable[[int, Kept], None]
+
+    def told(self, row: Row) -> None:
+        self.on_epoch(self.settings.seed, row)
+
+    def ended(self, kept: Kept) -> None:
+        self.found[self.place] = kept
+        self.on_kept(self.settings.seed, kept)
+
+
 def train_seeds(
     samples: Samples,
     settings: TrainSettings,
@@ -38,112 +46,71 @@ def train_seeds(
     keep: Callable[[Trained], Kept],
     on_epoch: OnEpoch = lambda seed, row: None,
     on_kept: Callable[[int, Kept], None] = lambda seed, kept: None,
+    stacked: bool | None = None,
 ) -> list[Kept]:
     """What is kept of trainings with each of `seeds`, as `train` gives them, in that order.
 
     keep: takes from a training what is wanted of it, where it was done; that is pickled. on_kept:
-    called with the seed and what was kept, as soon as it is there.
-    On the CPU each seed has a process of its own, as many at a time as there are cores, and all see
-    one copy of the features: seeds keep every core busy, which the branches of one network do not.
-    (One network with a leading seed axis was slower: its activations outgrow the processor's
-    cache.) Elsewhere they follow one another.
+    called with the seed and what was kept, as soon as it is there. stacked: whether all seeds
+    compute as one network, where the model can; by default on an accelerator.
     """
     tasks = [settings.model_copy(update={"seed": seed}) for seed in seeds]
-    with at_work(resources.cores()), out_of_memory_told(settings):
-        prepared = prepare(samples, settings)
-
-        def run(task: TrainSettings, told: Callable[[dict[str, float]], None]) -> Kept:
-            return keep(train_prepared(prepared, samples, task, told))
-
-        if len(tasks) > 1 and _can_fork(prepared):
-            return _side_by_side(run, tasks, on_epoch, on_kept)
-        found = []
-        for task in tasks:
-            found.append(run(task, partial(on_epoch, task.seed)))
-            on_kept(task.seed, found[-1])
-        return found
-
-
-def _can_fork(prepared: Prepared) -> bool:
-    """Not with a GPU in use, and on macOS not with its own linear algebra."""
-    return (
-        sys.platform == "linux" and prepared.targets.device.type == "cpu" and resources.cores() > 1
-    )
-
-
-def _side_by_side(
-    run: Callable[[TrainSettings, Callable[[dict[str, float]], None]], Kept],
-    tasks: Sequence[TrainSettings],
-    on_epoch: OnEpoch,
-    on_kept: Callable[[int, Kept], None],
-) -> list[Kept]:
-    def train_one(task: TrainSettings, to_parent: Connection, parent: int) -> None:
-        end_with(parent)
-        try:
-            with at_work(1), out_of_memory_told(task):
-                kept = run(task, partial(_send, to_parent, "epoch"))
-            _send(to_parent, "done", kept)
-        except UserError as error:
-            _send(to_parent, "failed", error)
-
     found: dict[int, Kept] = {}
-    waiting = list(enumerate(tasks))
-    running: dict[Connection, tuple[int, BaseProcess]] = {}
-    try:
-        while waiting or running:
-            while waiting and len(running) < resources.cores():
-                place, task = waiting.pop(0)
-                pipe, child = _forked(train_one, task)
-                running[pipe] = place, child
-            for pipe in set(running).intersection(wait(list(running))):
-                place, child = running[pipe]
-                kind, value = _receive(pipe, child, tasks[place])
-                if kind == "failed":
-                    raise value
-                if kind == "epoch":
-                    on_epoch(tasks[place].seed, value)
-                    continue
-                found[place] = value
-                on_kept(tasks[place].seed, value)
-                _end(pipe, running.pop(pipe)[1])
-    finally:
-        for pipe, (_, child) in running.items():
-            child.terminate()
-            _end(pipe, child)
+    waiting = [Seed(task, i, found, on_epoch, on_kept) for i, task in enumerate(tasks)]
+    wants = require(settings.device) != "cpu" if stacked is None else stacked
+    train_all(samples, settings, waiting, keep, len(tasks) > 1, wants and len(tasks) > 1)
     return [found[place] for place in range(len(tasks))]
 
 
-def _forked(
-    work: Callable[[TrainSettings, Connection, int], None], task: TrainSettings
-) -> tuple[Connection, BaseProcess]:
-    """A fork of this process that does `work`, and the pipe in which it tells of it."""
-    context = multiprocessing.get_context("fork")
-    here, there = context.Pipe(duplex=False)
-    child = context.Process(target=work, args=(task, there, os.getpid()), daemon=True)
-    with warnings.catch_warnings():
-        # Python warns of forks beside threads; these children use no lock of theirs.
-        warnings.simplefilter("ignore", DeprecationWarning)
-        child.start()
-    there.close()
-    return here, child
+@one_thread()
+def train_all(
+    samples: Samples,
+    settings: TrainSettings,
+    trainings: Iterable[Training[Kept]],
+    keep: Callable[[Trained], Kept],
+    together: bool = True,
+    stacked: bool = False,
+) -> None:
+    """Trainings on the same samples, of the task and on the device of `settings`.
+
+    together: side by side, where that can be: on the CPU each has a process of its own, as many at
+    a time as there are cores, and all see one copy of the features. That keeps every core busy,
+    which the branches of one network do not. (One network with a leading seed axis was slower: its
+    activations outgrow the processor's cache.) Elsewhere they follow one another.
+    stacked: as one network (`train_stacked`), of settings that differ in their seeds alone; where
+    the model can't be, with a warning, as if this were not set.
+    """
+    with at_work(resources.cores()), out_of_memory_told(settings):
+        prepared = prepare(samples, settings)
+
+        def run(task: TrainSettings, told: Callable[[Row], None]) -> Kept:
+            return keep(train_prepared(prepared, samples, task, told))
+
+        if stacked and not (why := why_not(prepared, samples, settings)):
+            _train_stacks(prepared, samples, list(trainings), keep)
+            return
+        if stacked:
+            told = f"{settings.model!r} can't train several seeds as one network: {why}"
+            warnings.warn(told, stacklevel=3)
+        run_all(run, trainings, together and can_fork(prepared.targets.device.type))
 
 
-def _end(pipe: Connection, child: BaseProcess) -> None:
-    child.join()
-    pipe.close()
-
-
-def _send(pipe: Connection, kind: str, value: Any) -> None:
-    pipe.send_bytes(pickle.dumps((kind, value)))  # not `send`, which would share tensors by file
-
-
-def _receive(pipe: Connection, child: BaseProcess, task: TrainSettings) -> tuple[str, Any]:
+def _train_stacks(
+    prepared: Prepared,
+    samples: Samples,
+    trainings: Sequence[Training[Kept]],
+    keep: Callable[[Trained], Kept],
+) -> None:
+    """As one network; where memory runs out for so many, in halves."""
+    found: list[Trained] = []
     try:
-        message: tuple[str, Any] = pickle.loads(pipe.recv_bytes())
-    except EOFError:
-        child.join()
-        if child.exitcode == -signal.SIGKILL:  # by the kernel, where memory runs out
-            where = f" (the process of seed {task.seed} was killed, most likely for that)"
-            raise OutOfMemoryError.of(task, where) from None
-        raise RuntimeError(f"the process of seed {task.seed} died: {child.exitcode}") from None
-    return message
+        found = train_stacked(prepared, samples, trainings)
+    except (RuntimeError, MemoryError) as error:
+        if len(trainings) == 1 or not is_out_of_memory(error):
+            raise
+    if not found:  # not within `except`, where the error still holds the memory
+        half = len(trainings) // 2
+        _train_stacks(prepared, samples, trainings[:half], keep)
+        _train_stacks(prepared, samples, trainings[half:], keep)
+    for training, trained in zip(trainings, found, strict=False):
+        training.ended(keep(trained))

@@ -70,12 +70,13 @@ class Events:
         self._writer.flush()
 
     def end(self, trained: Trained) -> None:
-        """The settings, the network's defaults among them, with the metrics of `test`."""
+        """The settings, the network's defaults among them, with the metrics of the split judged."""
         from torch.utils.tensorboard.summary import hparams
 
         network = trained.predictor.network.settings.model_dump()
         settings = _flat({**self._settings.model_dump(), "network": network})
-        measured = {f"test/{name}": value for name, value in trained.metrics["test"].items()}
+        of = trained.judged
+        measured = {f"{of}/{name}": value for name, value in trained.metrics[of].items()}
         # Not by a SummaryWriter's `add_hparams`: it would begin a second run in a folder below.
         for summary in hparams(settings, measured):
             self._writer.add_summary(summary)

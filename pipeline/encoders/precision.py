@@ -1,4 +1,4 @@
-"""Networks in bfloat16 where a stage's settings ask for it: faster, and a little less exact."""
+"""Networks in fewer bits where a stage's settings ask for it: faster, and a little less exact."""
 
 from __future__ import annotations
 
@@ -6,11 +6,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal
 
+from pipeline.system.device import allow_tf32
+
 if TYPE_CHECKING:
     import torch
 
-Precision = Literal["float32", "bfloat16"]
+Precision = Literal["float32", "tf32", "bfloat16"]
 FULL: Precision = "float32"
+SHORT: Precision = "bfloat16"
 
 
 @contextmanager
@@ -18,13 +21,26 @@ def inference(precision: Precision, device: str | torch.device) -> Iterator[None
     """Where a network runs forward, its products in `precision` and its sums in float32."""
     import torch
 
-    kind = torch.device(device).type
-    with torch.inference_mode(), torch.autocast(kind, torch.bfloat16, precision != FULL):
+    kind, is_short = torch.device(device).type, precision == SHORT
+    with torch.inference_mode(), torch.autocast(kind, torch.bfloat16, is_short), tf32(precision):
         yield
 
 
+@contextmanager
+def tf32(precision: Precision) -> Iterator[None]:
+    """Where products may be in TF32, if asked, on the GPUs that know it; one task has a GPU."""
+    if precision != "tf32":
+        yield
+        return
+    allow_tf32(True)
+    try:
+        yield
+    finally:
+        allow_tf32(False)
+
+
 def lowered(network: Any, precision: Precision) -> Any:
-    """The network with its matrices and kernels in `precision`, everything else in float32.
+    """The network with its matrices and kernels in bfloat16, if asked, all else in float32.
 
     They are what autocast converts, and it would do so in every pass anew, which costs a short
     text more than it saves. Kernels over pictures lie channels last, as fast ones take them.
@@ -32,7 +48,7 @@ def lowered(network: Any, precision: Precision) -> Any:
     import torch
     from torch import nn
 
-    if precision == FULL:
+    if precision != SHORT:
         return network
     for module in network.modules():
         if isinstance(module, nn.Linear | nn.Conv1d | nn.Conv2d | nn.Conv3d):

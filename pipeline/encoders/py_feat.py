@@ -16,8 +16,9 @@ from scipy.special import expit
 
 from pipeline.encoders import engine as engines
 from pipeline.encoders.engine import Engine
+from pipeline.encoders.engine_trial import Subject
 from pipeline.encoders.face_signals import FIELDS, Group
-from pipeline.encoders.precision import FULL, Precision, lowered
+from pipeline.encoders.precision import FULL, SHORT, Precision, lowered, tf32
 from pipeline.encoders.py_feat_library import (
     MobileFaceNet,
     MultitaskModel,
@@ -38,6 +39,9 @@ if TYPE_CHECKING:
 # Always so many faces at once: a face's last bits then don't depend on those beside it. They
 # matter here, where landmarks are truncated to whole pixels and trees branch at thresholds.
 FACES = 32
+# A unit is told with the four most like it: where two are as like but for the last bits, one or the
+# other is, by processor and library, and that face's units differ by up to 3e-3.
+JUMPS = 1 / 16
 MODEL_INPUT = 224  # the side of the square that `Multitask` sees
 POINTS = 68
 CLASSIFIERS = {"xgb": XGBClassifier, "svm": SVMClassifier}
@@ -151,6 +155,7 @@ class Multitask:
     """py-feat's one network for everything about a face. Source: py-feat's `Detectorv2`."""
 
     model: MultitaskModel
+    precision: Precision = FULL
 
     @classmethod
     def load(cls, path: Path, device: str, precision: Precision = FULL) -> Multitask:
@@ -159,18 +164,19 @@ class Multitask:
             raise UserError(f"{path} is no .safetensors file, and no other is loaded for multitask")
         try:
             with torch.random.fork_rng(devices=[]):
-                amp = precision != FULL
+                amp = precision == SHORT
                 model = MultitaskModel(device=device, weights_path=str(path), amp=amp)
         except Exception as error:  # py-feat and safetensors raise many kinds on a foreign file
             reason = one_line(error)[:300]
             raise UserError(f"{path} is no multitask checkpoint of py-feat's: {reason}") from error
         model.model = lowered(model.model, precision)
-        return cls(model)
+        return cls(model, precision)
 
     def engaged(self, digest: str, engine: Engine) -> Multitask:
         """The same, computed by another engine. digest: of the weights."""
         shape = (FACES, 3, MODEL_INPUT, MODEL_INPUT)
-        self.model.model = engines.engaged(self.model.model, "action_units", digest, shape, engine)
+        of = Subject("action_units", digest, (shape,), jumps=JUMPS)
+        self.model.model = engines.engaged(self.model.model, of, engine) or self.model.model
         return self
 
     @property
@@ -178,7 +184,8 @@ class Multitask:
         return tuple(map(unit_of, self.model.au_names))
 
     def judged(self, faces: torch.Tensor, groups: Sequence[Group] = ()) -> dict[str, np.ndarray]:
-        out = self.model(faces)
+        with tf32(self.precision):
+            out = self.model(faces)
         found: dict[str, np.ndarray] = {group: SIGNALS[group](out) for group in groups}
         for group, values in found.items():
             if values.shape[1] != FIELDS[group].width or np.isnan(values).all():

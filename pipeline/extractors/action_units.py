@@ -128,7 +128,7 @@ class ActionUnits(SampledExtractor):
         stage `alignment` that it needs finds."""
 
         precision: Precision = unless_default("float32")
-        """Precision of `multitask`; bfloat16 is mostly faster and slightly less accurate."""
+        """Of `multitask`'s products: tf32 (NVIDIA GPUs) and bfloat16 are faster, less accurate."""
 
         signals: Annotated[tuple[Group, ...], in_order(FIELDS)] = unless_default(())
         """What else of `multitask`'s pass is kept, each in a field of its name."""

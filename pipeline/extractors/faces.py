@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from importlib.util import find_spec
+from itertools import compress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +30,7 @@ from pipeline.stage.settings import StageSettings, runtime
 from pipeline.stage.steps import sample_indices
 from pipeline.system.device import Device, device_of
 from pipeline.system.spans import span
+from pipeline.system.threads import spread
 from pipeline.weights import registry, resolve
 
 if TYPE_CHECKING:
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
 
 WEIGHTS_ID = "facenet-pytorch/mtcnn"
 FILES = ("?net.pt",)
+TOGETHER = (1, 32)  # clips, on a CPU and elsewhere, where fewer than 3 kernels a frame are left
 
 
 class Faces(Extractor):
@@ -91,9 +94,9 @@ class Faces(Extractor):
         batch_frames: int = runtime(16, ge=1)
         """Frames of a clip that are decoded and processed together."""
 
-        batch_clips: int = runtime(1, ge=1)
-        """Clips processed together; raise it if a GPU has time to spare. Above 1, a clip's
-        neighbours may change its faces by rounding errors."""
+        batch_clips: int = runtime(0, ge=0)
+        """Clips processed together; 0: one on a CPU, 32 elsewhere. Above 1, a clip's neighbours may
+        change its faces by rounding errors."""
 
         device: Device = runtime("auto")
         """`auto` (cuda if available), `cpu`, `cuda`, `cuda:1` …"""
@@ -127,7 +130,7 @@ class Faces(Extractor):
         }
 
     def portion(self) -> int:
-        return self.settings.batch_clips
+        return self.settings.batch_clips or TOGETHER[device_of(self.settings.device) != "cpu"]
 
     def models(self) -> list[resolve.Source]:
         return [resolve.Source(WEIGHTS_ID, FILES, path=_weights_folder())]
@@ -136,14 +139,13 @@ class Faces(Extractor):
         return replace(resolve.find(str(_weights_folder()), FILES), id=WEIGHTS_ID)
 
     def extract(self, batch: Sequence[ClipInputs]) -> Iterable[ClipResult]:
-        detector = self._detector()
-        for i in range(0, len(batch), self.settings.batch_clips):
-            clips = [self._clip(inputs) for inputs in batch[i : i + self.settings.batch_clips]]
-            while live := [clip for clip in clips if clip.advance()]:
+        detector, together = self._detector(), self.portion()
+        for i in range(0, len(batch), together):
+            clips = [self._clip(inputs) for inputs in batch[i : i + together]]
+            while live := list(compress(clips, spread(ClipFaces.advance, clips))):
                 with span("detect"):
                     found = detector.detect([c.window for c in live], [c.last_seen for c in live])
-                for clip, faces in zip(live, found, strict=True):
-                    clip.follow(faces)
+                spread(lambda pair: pair[0].follow(pair[1]), [*zip(live, found, strict=True)])
             yield from map(self._result, clips)
 
     def _detector(self) -> KeyFrameDetector:

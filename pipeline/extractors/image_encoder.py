@@ -89,7 +89,7 @@ class ImageEncoder(SampledExtractor):
         stage `alignment` that it needs finds."""
 
         precision: Precision = unless_default("float32")
-        """Precision of matrix products; bfloat16 is mostly faster and slightly less accurate."""
+        """Of products: tf32 (NVIDIA GPUs) and bfloat16 are mostly faster and less accurate."""
 
         device: Device = runtime("auto")
         """`auto` (cuda if available), `cpu`, `cuda`, `cuda:1` …"""

@@ -67,7 +67,7 @@ class Resnet18(SampledExtractor):
         stage `alignment` that it needs finds."""
 
         precision: Precision = unless_default("float32")
-        """Precision of matrix products; bfloat16 is mostly faster and slightly less accurate."""
+        """Of products: tf32 (NVIDIA GPUs) and bfloat16 are mostly faster and less accurate."""
 
         engine: Engine = runtime(TORCH)
         """What computes on a CPU in float32: `torch`, `onnxruntime`, `openvino`, or `auto`, the

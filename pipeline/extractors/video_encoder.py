@@ -49,7 +49,7 @@ class VideoEncoder(Extractor):
         what goes into the first, -1 the last one), or `[first, last]`, whose mean is taken."""
 
         precision: Precision = unless_default("float32")
-        """Precision of matrix products; bfloat16 is mostly faster and slightly less accurate."""
+        """Of products: tf32 (NVIDIA GPUs) and bfloat16 are mostly faster and less accurate."""
 
         device: Device = runtime("auto")
         """`auto` (cuda if available), `cpu`, `cuda`, `cuda:1` …"""

@@ -21,7 +21,7 @@ from pipeline.faces.integral_image import IntegralImages, Span
 from pipeline.faces.mtcnn_networks import FIELD_PX, STRIDE, Networks, Scale
 
 SAME_SCALE_IOU, SAME_FACE_IOU = 0.5, 0.7
-IMAGES_PX = {"cpu": 1 << 20, "cuda": 1 << 25}  # of what goes through the cascade at once
+IMAGES_PX = (1 << 20, 1 << 25)  # through the cascade at once, on a CPU and elsewhere
 
 
 @dataclass(frozen=True)
@@ -118,7 +118,7 @@ class Detector:
         for i, rgb in enumerate(images):
             by_size.setdefault(rgb.shape, []).append(i)
         for (height, width, _), those in by_size.items():
-            size = max(1, IMAGES_PX[self.networks.kind] // (height * width))
+            size = max(1, IMAGES_PX[self.networks.device != "cpu"] // (height * width))
             yield from (those[i : i + size] for i in range(0, len(those), size))
 
     def scales(self, size: tuple[int, int]) -> list[Scale]:

@@ -21,8 +21,8 @@ from pipeline.faces.integral_image import Grid, IntegralImages, Span
 
 STRIDE, FIELD_PX = 2, 12  # P-Net looks at fields of 12 px, 2 px apart
 # On a CPU as much as its cache holds, elsewhere as much as fits.
-STRIP_PX = {"cpu": 1 << 16, "cuda": 1 << 25}  # of scaled images that P-Net sees at once
-CROPS = {"cpu": 32, "cuda": 2048}  # that R-Net and O-Net see at once
+STRIP_PX = (1 << 16, 1 << 25)  # of scaled images that P-Net sees at once
+CROPS = (32, 2048)  # that R-Net and O-Net see at once
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ class ProposalNetwork:
 
     def __init__(self, device: str) -> None:
         network = PNet().eval().requires_grad_(False).to(device)
-        self._strip_px = STRIP_PX[torch.device(device).type]
+        self._strip_px = STRIP_PX[device != "cpu"]
         self._first, self._second, self._third = (
             Convolution(getattr(network, f"conv{k}"), getattr(network, f"prelu{k}"))
             for k in (1, 2, 3)
@@ -157,7 +157,7 @@ class CropNetwork:
 
     def __call__(self, crops: torch.Tensor) -> torch.Tensor:
         """A row of answers for each crop, [n, 3, side, side], in bounded memory."""
-        blocks = crops.split(CROPS[crops.device.type])
+        blocks = crops.split(CROPS[crops.device.type != "cpu"])
         return torch.cat([self._answers(block) for block in blocks])
 
     def _answers(self, maps: torch.Tensor) -> torch.Tensor:
@@ -183,11 +183,6 @@ class Networks:
         """With the weights that come with facenet-pytorch."""
         networks = CropNetwork.refinement(device), CropNetwork.output(device)
         return cls(ProposalNetwork(device), *networks, device)
-
-    @property
-    def kind(self) -> str:
-        """cpu or cuda, without a number."""
-        return torch.device(self.device).type
 
 
 def _heads(face: Conv2d | Linear, *others: Conv2d | Linear) -> tuple[torch.Tensor, torch.Tensor]:

@@ -26,6 +26,8 @@ Columns = Mapping[str, Sequence[Any]]
 class Row:
     """A clip with the digests of its parts, `{"video": …, "audio": …, "text": …}`.
 
+    Where it is a stretch of its media, `span` is one of them and says which.
+
     removed: gone from the dataset; its row stays, so that no other clip moves. known_as: the id
     under which it came; it outlives a new name, and so do its results. files: its media as they
     were when the digests were taken. stale: by part, why its file can't be read any more; its
@@ -43,6 +45,10 @@ class Row:
         """`id@digest`, the digest over the sorted parts that a stage's result depends on."""
         return key_of(self.known_as or self.clip.id, self.digests, parts)
 
+    def read(self, parts: Iterable[str]) -> list[str]:
+        """What of the digests a stage depends on that reads these parts of a clip."""
+        return _read(self.digests, parts)
+
     def why_stale(self, parts: Iterable[str]) -> str:
         """Why what was made of these parts stands on files that are gone; empty where none is."""
         return "; ".join(self.stale[part] for part in MEDIA if part in self.stale and part in parts)
@@ -50,8 +56,14 @@ class Row:
 
 def key_of(id: str, digests: Mapping[str, str], parts: Iterable[str]) -> str:
     """The key of a clip that came under this id."""
-    content = " ".join([f"{part} {digests.get(part, ABSENT)}" for part in parts])
+    content = " ".join([f"{part} {digests.get(part, ABSENT)}" for part in _read(digests, parts)])
     return f"{id}@{hashing.of_text(content)[:16]}"
+
+
+def _read(digests: Mapping[str, str], parts: Iterable[str]) -> list[str]:
+    parts = list(parts)
+    is_cut = "span" in digests and not set(MEDIA).isdisjoint(parts)
+    return [*parts, "span"] if is_cut else parts
 
 
 class StoredRows(Sequence[Row]):

@@ -9,6 +9,7 @@ from typing import TypeVar
 
 from pipeline.dataset.clip import MEDIA, Clip
 from pipeline.dataset.load import Dataset
+from pipeline.dataset.span import WHOLE
 from pipeline.errors import DataError, UserError
 from pipeline.io import hashing
 from pipeline.io.file_digests import UNREADABLE, FileDigests, Seen, glance
@@ -22,6 +23,7 @@ NAMED = 3  # clips; the others are counted
 NEVER = (-1, -1)  # the stamp of no file
 
 Part = tuple[str, str]  # the id of a clip, and one of MEDIA
+Place = TypeVar("Place")
 Found = TypeVar("Found")
 
 
@@ -198,9 +200,10 @@ def _seen(clips: Sequence[Clip], known: ClipsTable | None = None) -> dict[Part, 
     }
     glanced = _glanced(paths, known) if known else {}
     seen = {at: file for at, file in glanced.items() if file}
-    if unread := [at for at in paths if at not in seen]:
+    if unread := {path: at for at, path in paths.items() if at not in seen}:  # once for all spans
         with FileDigests() as digests:
-            seen.update(_side_by_side(unread, lambda at: digests.see(paths[at])))
+            read = _side_by_side(list(unread), digests.see)
+        seen |= {at: read[path] for at, path in paths.items() if at not in seen}
     return seen
 
 
@@ -210,16 +213,18 @@ def _fresh(clips: Sequence[Clip], seen: Mapping[Part, Seen]) -> list[Row]:
     for clip in clips:
         files = {part: file for part in MEDIA if (file := seen.get((clip.id, part)))}
         found = {part: file.digest for part, file in files.items() if file.digest}
-        rows.append(Row(clip, {**found, "text": hashing.of_text(clip.text)}, files=files))
+        cut = {"span": str(clip.span)} if files and clip.span != WHOLE else {}
+        rows.append(Row(clip, {**found, **cut, "text": hashing.of_text(clip.text)}, files=files))
     return rows
 
 
 def _glanced(paths: Mapping[Part, str], known: ClipsTable) -> dict[Part, Seen | None]:
     """What can be told of the files by their sizes and times, None of those that must be read."""
-    before = {row.clip.id: row for row in known.rows}
+    numbers = {id: number for number, id in enumerate(known.ids)}
 
     def look(at: Part) -> Seen | None:
-        row, part = before.get(at[0]), at[1]
+        number, part = numbers.get(at[0]), at[1]
+        row = None if number is None else known.rows[number]
         digest = row.digests.get(part) if row else None
         if row is None or digest in (None, UNREADABLE):
             return glance(paths[at], Seen(paths[at], NEVER, None))
@@ -228,7 +233,7 @@ def _glanced(paths: Mapping[Part, str], known: ClipsTable) -> dict[Part, Seen | 
     return _side_by_side(list(paths), look)
 
 
-def _side_by_side(places: Sequence[Part], look: Callable[[Part], Found]) -> dict[Part, Found]:
+def _side_by_side(places: Sequence[Place], look: Callable[[Place], Found]) -> dict[Place, Found]:
     """What `look` finds at each place; a task a file would cost more than most looks do."""
     portions = [places[start::THREADS] for start in range(THREADS)]
     with ThreadPoolExecutor(THREADS) as pool:

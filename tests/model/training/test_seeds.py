@@ -8,8 +8,10 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from subprocess import DEVNULL, PIPE
+from typing import Any
 
 import numpy as np
 import pytest
@@ -21,6 +23,7 @@ from model.training import seeds
 from model.training.loop import train, train_prepared
 from model.training.memory import OutOfMemoryError
 from model.training.seeds import train_seeds
+from model.training.side_by_side import Enough, Training
 from pipeline.errors import UserError
 from pipeline.system import resources
 from tests.model.networks.test_smp import SMALL
@@ -85,6 +88,39 @@ def test_every_epoch_of_every_seed_is_told(manner):
 def test_the_error_of_a_seed_is_that_of_all(manner):
     with pytest.raises(UserError, match="the loss is not finite"):
         train_seeds(some_samples(), QUICK.model_copy(update={"lr": 1e30}), SEEDS, nothing)
+
+
+@dataclass
+class OneOfMany(Training[str]):
+    said: list[Any]
+    stop_at: int = 99
+
+    def told(self, row):
+        if row["epoch"] == self.stop_at:
+            raise Enough
+
+    def ended(self, kept):
+        self.said.append((self.settings.seed, kept))
+
+    def failed(self, error):
+        self.said.append((self.settings.seed, str(error)))
+
+
+def test_trainings_are_asked_for_one_by_one_and_stop_or_fail_alone(manner):
+    said: list[Any] = []
+
+    def trainings():
+        for seed, (changed, stop_at) in enumerate(
+            [({}, 99), ({"lr": 1e30}, 99), ({}, 2), ({}, 99)]
+        ):
+            asked.append(len(said))
+            yield OneOfMany(with_seed(QUICK, seed).model_copy(update=changed), said, stop_at)
+
+    asked: list[int] = []
+    seeds.train_all(some_samples(), QUICK, trainings(), lambda trained: len(trained.curve))
+    assert sorted(said)[0::2] == [(0, 4), (3, 4)]
+    assert "epoch 1: the loss is not finite" in sorted(said)[1][1]
+    assert asked[-1] > 0, "the last was asked for when others had ended"
 
 
 def test_a_child_that_is_killed_is_told(monkeypatch):

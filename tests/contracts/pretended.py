@@ -1,0 +1,157 @@
+"""Every extractor and model with a device, on a pretended one and on the CPU: a JSON object.
+
+By name: `off`, how far its numbers are from the CPU's, and `waits`, how often the host would wait
+for the device, once networks are there. Run by `test_devices`, in a process of its own.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from model.data.batch import Batch
+from model.data.samples import Samples
+from model.data.truth import scored
+from model.metrics import MOSI
+from model.networks import names
+from model.registry import build
+from model.training.loop import train
+from model.training.settings import TrainSettings
+from pipeline.extractors.action_units import ActionUnits
+from pipeline.stage.extractor import Extractor
+from pipeline.stage.result import ClipInputs
+from pipeline.testing import ExtractorContract
+from tests.contracts import test_extractors as contracts
+from tests.support import pretend_device
+from tests.support.pretend_device import NAME
+
+CLIPS, STEPS = 40, 4
+WIDTHS = {"visual": 5, "audio": 4, "text": 3}
+Found = dict[str, Any]
+
+
+def extractors() -> dict[str, Found]:
+    """Of each extractor that the contract tests know and that can be set to a device."""
+    found = {}
+    for name, kind in vars(contracts).items():
+        is_contract = isinstance(kind, type) and issubclass(kind, ExtractorContract)
+        if not (is_contract and name.startswith("Test")):
+            continue
+        case: Any = kind()
+        case.tmp_path = Path(tempfile.mkdtemp())
+        for backend in ("multitask", "xgb") if kind is contracts.TestActionUnits else ("",):
+            if backend:
+                case.settings = _action_units(backend)
+            if hasattr(case.extractor().settings, "device"):
+                title = f"{name.removeprefix('Test')} {backend}".strip()
+                found[title] = _told(lambda: _extractor(case.extractor(), case.clips))  # noqa: B023
+    return found
+
+
+def _action_units(backend: str) -> ActionUnits.Settings:
+    landmarks = {"landmark_weights": "random"} if backend == "xgb" else {}
+    return ActionUnits.Settings(weights="random", backend=backend, **landmarks)
+
+
+def _told(run: Callable[[], Found]) -> Found:
+    try:
+        return run()
+    except Exception as error:
+        return {"error": f"{type(error).__name__}: {error}"}
+
+
+def _extractor(extractor: Extractor, clips: Callable[[], Sequence[ClipInputs]]) -> Found:
+    # As many clips together on both: faces differ by rounding otherwise.
+    together = {"batch_clips": 2} if hasattr(extractor.settings, "batch_clips") else {}
+    here, there = (
+        type(extractor)(
+            extractor.settings.model_copy(update={"device": name, **together}), extractor.steps
+        )
+        for name in ("cpu", NAME)
+    )
+    truth = list(here.extract(clips()))
+    list(there.extract(clips()))  # which loads its networks
+    pretend_device.counts.clear()
+    off = 0.0
+    for one, other in zip(truth, there.extract(clips()), strict=True):
+        assert (one.state, one.length) == (other.state, other.length)
+        for field, row in one.rows.items():
+            difference = np.asarray(row, float) - np.asarray(other.rows[field], float)
+            off = max(off, float(np.abs(difference).max(initial=0)))
+    return {"off": off, **_counted()}
+
+
+def _counted() -> Found:
+    counts = pretend_device.counts
+    return {"waits": pretend_device.waits(), "kernels": counts["kernel"]}
+
+
+def models() -> dict[str, Found]:
+    """Of each model: `off`, of its test predictions, and `waits` that a step more costs."""
+    found = {}
+    for name in names():
+        few, more = (
+            TrainSettings(model=name, epochs=1, batch=batch, device=NAME) for batch in (12, 3)
+        )
+        found[name] = _told(lambda: _model(few, more))  # noqa: B023
+    return found
+
+
+def _model(few: TrainSettings, more: TrainSettings) -> Found:
+    samples, waited = some_samples(), []
+    for settings in (few, few, more):  # the first time of all has calls of its own
+        pretend_device.counts.clear()
+        train(samples, settings)
+        waited.append(pretend_device.waits())
+    here, there = (_gradients(samples, settings.model, name) for name in ("cpu", NAME))
+    off = max(float((one - other).abs().max()) for one, other in zip(here, there, strict=True))
+    return {"off": off, "waits": waited[2] - waited[1]}
+
+
+def _gradients(samples: Samples, model: str, device: str) -> list[torch.Tensor]:
+    """Of a loss without dropout, after its outputs."""
+    torch.manual_seed(0)
+    network = build(model, WIDTHS, 1, {}).to(device).eval()
+    outputs = network(samples.batch.to(device))
+    outputs.square().sum().backward()
+    return [
+        outputs.detach().cpu(),
+        *(p.grad.cpu() for p in network.parameters() if p.grad is not None),
+    ]
+
+
+def some_samples() -> Samples:
+    """Noise of several lengths; 24 clips to train on."""
+    random = torch.Generator().manual_seed(0)
+    features = {m: torch.randn(CLIPS, STEPS, w, generator=random) for m, w in WIDTHS.items()}
+    lengths = {m: torch.randint(1, STEPS + 1, (CLIPS,), generator=random) for m in WIDTHS}
+    labels = np.linspace(-3, 3, CLIPS)
+    splits = np.array((["train"] * 3 + ["valid", "test"]) * (CLIPS // 5))
+    ids = [str(i) for i in range(CLIPS)]
+    return Samples("noise", ids, Batch(features, lengths), labels, splits, scored(MOSI))
+
+
+def planted() -> dict[str, Found]:
+    """Faults that must be noticed: a tensor left on the CPU, and a number asked for."""
+    there = torch.ones(3, device=NAME)
+    pretend_device.counts.clear()
+    there.sum().item()
+    return {
+        "a tensor on the CPU": _told(lambda: {"got": str(there + torch.ones(3))}),
+        "an item": _counted(),
+    }
+
+
+if __name__ == "__main__":
+    pretend_device.install()
+    torch.set_num_threads(1)
+    json.dump(
+        {"planted": planted(), "extractors": extractors(), "models": models()}, sys.stdout, indent=1
+    )

@@ -1,0 +1,59 @@
+"""Every stage and model on an accelerator: the CPU's numbers, and few waits for the device."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+
+CLOSE = 1e-4
+WAITS = {  # of the host for the device, at most, for all the clips of the contract's test
+    "Faces": 10,  # a window of all clips: 9 for the cascade, 1 for the look
+    "Resnet18": 2,  # one a batch of 4 faces
+    "Resnet18ByWord": 2,
+    "ActionUnits multitask": 9,  # py-feat's own, a download an output
+    "ActionUnits xgb": 4,
+    "Alignment": 6,  # one a clip, as in wav2vec2
+    "Asr": 33,  # whether speech goes on, token by token
+    "Bert": 2,  # of a batch, one for transformers' question whether anything is masked
+    "ImageEncoder": 3,
+    "VideoEncoder": 3,  # one a clip
+    "Wav2vec2": 2,
+    "Mortal": 0,
+}
+
+
+@pytest.fixture(scope="module")
+def found() -> dict[str, Any]:
+    """What `pretended` finds: torch can have one such device a process, for good."""
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.contracts.pretended"],
+        capture_output=True, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def test_what_is_planted_is_noticed(found: dict[str, Any]) -> None:
+    planted = found["planted"]
+    assert "'pretend:0'), ((3,), 'cpu')" in planted["a tensor on the CPU"]["error"]
+    assert planted["an item"]["waits"] == 1
+
+
+def test_every_extractor_gives_the_cpus_numbers_within_its_waits(found: dict[str, Any]) -> None:
+    of = found["extractors"]
+    assert of.keys() == WAITS.keys()
+    assert not {name: case["error"] for name, case in of.items() if "error" in case}
+    assert {name: case["off"] for name, case in of.items() if case["off"] > CLOSE} == {}
+    assert {name: case["waits"] for name, case in of.items() if case["waits"] > WAITS[name]} == {}
+
+
+def test_every_model_gives_the_cpus_numbers_and_no_step_waits(found: dict[str, Any]) -> None:
+    of = found["models"]
+    assert not {name: case["error"] for name, case in of.items() if "error" in case}
+    assert {name: case["off"] for name, case in of.items() if case["off"] > CLOSE} == {}
+    assert {name: case["waits"] for name, case in of.items() if case["waits"]} == {}

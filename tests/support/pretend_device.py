@@ -1,0 +1,141 @@
+"""A pretended accelerator, its ops done by the CPU: device mismatches raise, host waits count.
+
+It takes torch's PrivateUse1 key, of which a process can have one, for good: use it in a process of
+its own.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from collections import Counter
+from typing import Any
+
+import torch
+from torch.utils import backend_registration
+from torch.utils._pytree import tree_leaves, tree_map, tree_map_only
+
+from pipeline.system import device
+
+NAME = "pretend"
+SCALARS = {"_local_scalar_dense", "equal"}
+OF_UNKNOWN_SIZE = {"nonzero", "masked_select", "_unique2", "nms"}
+INDEXING = {"index", "index_put", "index_put_", "_index_put_impl_"}
+DOWN = f"{NAME} to cpu"
+counts: Counter[str] = Counter()
+"""Kernels, copies by direction, and what else makes the host wait, each by its name."""
+
+
+def waits() -> int:
+    """How many times the host would have waited for the device."""
+    return counts[DOWN] + counts["mask"] + sum(counts[op] for op in SCALARS | OF_UNKNOWN_SIZE)
+
+
+class Pretended(torch.Tensor):
+    """A tensor of the device. raw: the same on the CPU."""
+
+    raw: torch.Tensor
+
+    @staticmethod
+    def __new__(cls, raw: torch.Tensor) -> Pretended:
+        made = torch.Tensor._make_wrapper_subclass(
+            cls, raw.size(), dtype=raw.dtype, strides=raw.stride(), device=torch.device(NAME, 0)
+        )
+        made.raw = raw
+        return made
+
+    __torch_function__ = torch._C._disabled_torch_function_impl  # type: ignore[assignment]
+
+    @classmethod
+    def __torch_dispatch__(  # type: ignore[override]
+        cls, op: Any, types: Any, args: Any = (), kwargs: Any = None
+    ) -> Any:
+        return _run(op, args, kwargs or {})
+
+    def tolist(self) -> Any:
+        return self.cpu().tolist()
+
+    def __getitem__(self, at: Any) -> torch.Tensor:
+        return super().__getitem__(torch.tensor(at) if isinstance(at, list) else at)
+
+
+def install() -> None:
+    """Let `pretend` be the name of a device, for torch and for settings."""
+
+    class Module(backend_registration._DummyBackendModule):
+        def get_amp_supported_dtype(self) -> list[torch.dtype]:
+            return [torch.bfloat16]
+
+    backend_registration._setup_privateuseone_for_python_backend(NAME, backend_module=Module())
+    device.NAMES = re.compile(f"{device.NAMES.pattern}|{NAME}")
+    _library.fallback(lambda op, *args, **kwargs: _run(op, args, kwargs), "PrivateUse1")
+    instead = {
+        # Its tensors can't be sliced in inference mode: without gradients is near enough.
+        "inference_mode": lambda mode=True: torch.no_grad() if mode else contextlib.nullcontext(),
+        # They make tensors where Python can't look.
+        "tensor": _made_here_first(torch.tensor),
+        "as_tensor": _made_here_first(torch.as_tensor),
+    }
+    for name, function in instead.items():
+        setattr(torch, name, function)
+
+
+def _made_here_first(make: Any) -> Any:
+    return lambda data, device=None, **others: make(data, **others).to(device or "cpu")
+
+
+def _run(op: Any, args: Any, kwargs: dict[str, Any]) -> Any:
+    if torch._C._dispatch_has_kernel_for_dispatch_key(op.name(), "CompositeImplicitAutograd"):
+        return op.decompose(*args, **kwargs)
+    tensors = [x for x in tree_leaves((args, kwargs)) if isinstance(x, torch.Tensor)]
+    name, to = op._schema.name.split("::")[1], kwargs.get("device")
+    _count(name, args, tensors, to)
+    raw_args, raw = tree_map(lambda x: getattr(x, "raw", x), (args, kwargs))
+    raw |= {} if to is None else {"device": "cpu"}
+    out = INSTEAD.get(name, op)(*raw_args, **raw)
+    if to is not None and torch.device(to).type != NAME:
+        return out
+    if name == "copy_":
+        return args[0]
+    known = {id(x.raw): x for x in tensors if isinstance(x, Pretended)}
+    return tree_map_only(
+        torch.Tensor, lambda x: known[id(x)] if id(x) in known else Pretended(x), out
+    )
+
+
+def _count(name: str, args: Any, tensors: list[torch.Tensor], to: Any) -> None:
+    """Raises RuntimeError where tensors of two devices meet; a single number may be anywhere."""
+    if name in ("copy_", "_to_copy"):
+        target = args[0].device if name == "copy_" else torch.device(to or args[0].device)
+        source = tensors[-1].device.type
+        counts["kernel" if source == target.type else f"{source} to {target.type}"] += 1
+        return
+    foreign = [x for x in tensors if not isinstance(x, Pretended) and x.dim()]
+    if foreign and len(foreign) < len(tensors) and name not in INDEXING:
+        raise RuntimeError(f"{name} of {[(tuple(x.shape), str(x.device)) for x in tensors]}")
+    is_mask = name in INDEXING and any(i is not None and i.dtype == torch.bool for i in args[1])
+    is_wait = name in SCALARS | OF_UNKNOWN_SIZE
+    counts[name if is_wait else "mask" if is_mask else "kernel"] += 1
+
+
+def _lstm_cell(x: Any, h: Any, c: Any, *biases: Any) -> Any:
+    i, f, g, o = sum((b for b in biases if b is not None), x + h).chunk(4, 1)
+    i, f, g, o = i.sigmoid(), f.sigmoid(), g.tanh(), o.sigmoid()
+    cell = f * c + i * g
+    return o * cell.tanh(), cell, torch.cat([i, f, g, o], 1)
+
+
+def _lstm_cell_backward(dh: Any, dc: Any, c: Any, cell: Any, gates: Any, has_bias: bool) -> Any:
+    (i, f, g, o), t = gates.chunk(4, 1), cell.tanh()
+    dh = torch.zeros_like(t) if dh is None else dh
+    dc = dh * o * (1 - t * t) + (0 if dc is None else dc)
+    slopes = dc * g * i * (1 - i), dc * c * f * (1 - f), dc * i * (1 - g * g), dh * t * o * (1 - o)
+    d = torch.cat(slopes, 1)
+    return d, dc * f, d.sum(0) if has_bias else None
+
+
+INSTEAD = {
+    "_thnn_fused_lstm_cell": _lstm_cell,  # which a CPU has not
+    "_thnn_fused_lstm_cell_backward_impl": _lstm_cell_backward,
+}
+_library = torch.library.Library("_", "IMPL")
