@@ -36,6 +36,7 @@ def comparison(
     entries = [_entry(samples, *own, preset_name) for own in zip(models, of_each, strict=True)]
     task = task_of(samples, entries[0].settings)
     is_theirs = task == "regression" and tuple(samples.targets) == scored(samples.scale)
+    is_theirs &= "tested_on" not in samples.provenance
     rows, source = published("compare", samples.scale.name) if is_theirs else ([], "")
     name = name_of(samples, "compare", task)
     return Experiment(name, f"models on {', '.join(samples.batch.widths)}", entries, rows, source)

@@ -14,10 +14,13 @@ from pipeline.io.file_digests import Seen
 from pipeline.messages import printable
 
 ABSENT = "absent"
+CUTS = ("span", "region")  # what of its media a clip is
 OF_CLIP = tuple(part.name for part in fields(Clip))
 OF_ROW: dict[str, Any] = {"digests": {}, "removed": False, "known_as": "", "stale": {}}
 DEFAULTS = {name: getattr(Clip(""), name) for name in OF_CLIP} | OF_ROW | {"stamps": {}}
-PATH, NUMBER = {str, NoneType}, {int, float, NoneType}  # what stands where the default is None
+# What stands where the default is None; numbers elsewhere.
+KINDS = {"video": {str, NoneType}, "audio": {str, NoneType}, "region": {list, NoneType}}
+NUMBER = {int, float, NoneType}
 
 Columns = Mapping[str, Sequence[Any]]
 
@@ -26,7 +29,8 @@ Columns = Mapping[str, Sequence[Any]]
 class Row:
     """A clip with the digests of its parts, `{"video": …, "audio": …, "text": …}`.
 
-    Where it is a stretch of its media, `span` is one of them and says which.
+    Where it is a stretch of its media, or a part of its pictures, `span` or `region` is one of them
+    and says which.
 
     removed: gone from the dataset; its row stays, so that no other clip moves. known_as: the id
     under which it came; it outlives a new name, and so do its results. files: its media as they
@@ -62,8 +66,8 @@ def key_of(id: str, digests: Mapping[str, str], parts: Iterable[str]) -> str:
 
 def _read(digests: Mapping[str, str], parts: Iterable[str]) -> list[str]:
     parts = list(parts)
-    is_cut = "span" in digests and not set(MEDIA).isdisjoint(parts)
-    return [*parts, "span"] if is_cut else parts
+    cuts = [] if set(MEDIA).isdisjoint(parts) else [cut for cut in CUTS if cut in digests]
+    return [*parts, *cuts]
 
 
 class StoredRows(Sequence[Row]):
@@ -103,7 +107,10 @@ class StoredRows(Sequence[Row]):
             if part in stamped or part not in digests
         }
         stale = {part: printable(why) for part, why in entry.get("stale", {}).items()}
-        clip = Clip(**{name: entry[name] for name in OF_CLIP if name in entry} | at)
+        told = {name: entry[name] for name in OF_CLIP if name in entry} | at
+        if region := entry.get("region"):
+            told["region"] = (region[0], region[1])
+        clip = Clip(**told)
         came_as = entry.get("known_as", "")
         return Row(clip, {**digests}, entry.get("removed", False), came_as, files, stale)
 
@@ -124,6 +131,7 @@ def clip_columns(clips: Sequence[Clip], root: str) -> Columns:
     below = os.path.join(root, "")
     for part in MEDIA:
         columns[part] = [path and _kept(path, root, below) for path in columns[part]]
+    columns["region"] = [region and [*region] for region in columns["region"]]
     return {"id": columns.pop("id"), **telling(columns)}
 
 
@@ -144,9 +152,11 @@ def _kept(path: str, root: str, below: str) -> str:
 def _check(name: str, column: Sequence[Any]) -> None:
     """Raise ValueError where a column holds what can't stand in it."""
     default, is_one = DEFAULTS[name], IN_MAPPINGS.get(name)
-    kinds = {type(default)} if default is not None else PATH if name in MEDIA else NUMBER
-    if not kinds.issuperset(map(type, column)) or (
-        is_one and not all(is_one(value) for entry in column for value in entry.values())
+    kinds = {type(default)} if default is not None else KINDS.get(name, NUMBER)
+    if (
+        not kinds.issuperset(map(type, column))
+        or (is_one and not all(is_one(value) for entry in column for value in entry.values()))
+        or (name == "region" and not all(len(pair) == 2 for pair in column if pair is not None))
     ):
         raise ValueError(f"its column {name} holds something else")
 
