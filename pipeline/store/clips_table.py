@@ -65,7 +65,7 @@ class ClipsTable:
     def _record(self) -> dict[str, Any]:
         record = {"format": FORMAT, "name": self.name, "language": self.language, "root": self.root}
         imported = {"imported": self.imported} if self.imported else {}
-        targets = [target.model_dump(exclude_defaults=True) for target in self.declared]
+        targets = [target.to_json() for target in self.declared]
         declared = {"targets": targets} if targets else {}
         return {**record, **imported, **declared, "columns": self.columns}
 
