@@ -60,14 +60,15 @@ def test_a_short_utterance_is_widened_or_joined_and_none_overlaps() -> None:
     assert spans(certain((10, 10.3), (10.9, 14))) == [(9.6, 10.6), (10.8, 14.1)]
     assert spans(certain((0, 0.4))) == [(0, 1.0)]
     assert spans(certain((0, 0.3), (0.85, 5))) == [(0, 5.1)]
-    assert spans(certain((0, 0.3), (0.85, 15.7))) == [(0.8, 15.7)]
+    assert spans(certain((0, 0.3), (0.85, 15.7))) == [(0.8, 15.8)]
 
 
 @pytest.mark.parametrize("seed", range(5))
 def test_every_utterance_is_as_long_as_it_may_be_and_begins_after_the_last(seed: int) -> None:
     rng = np.random.default_rng(seed)
     bounds = np.cumsum(rng.exponential(2.0, 80))
-    sure = certain(*bounds.reshape(-1, 2).tolist(), seconds=float(bounds[-1]) + 1)
+    pairs = [(float(a), float(b)) for a, b in bounds.reshape(-1, 2)]
+    sure = certain(*pairs, seconds=float(bounds[-1]) + 1)
     sure *= rng.uniform(0.7, 1.1, len(sure)).astype(np.float32)
     found = utterances(sure, Cutting(), bounds[::7].tolist())
     assert len(found) > 10
