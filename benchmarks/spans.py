@@ -63,14 +63,17 @@ def repeated(unit: Path, path: Path) -> Path:
     with av.open(str(path), "w") as container:
         with av.open(str(unit)) as read:
             streams = [container.add_stream_from_template(s) for s in read.streams]
+        last = [-(1 << 62)] * len(streams)
         for number in range(UNITS):
             with av.open(str(unit)) as read:
                 for packet in read.demux():
-                    if packet.dts is not None:
-                        by = round(number * UNIT_S / packet.time_base)
-                        packet.pts, packet.dts = packet.pts + by, packet.dts + by
-                        packet.stream = streams[packet.stream.index]
-                        container.mux(packet)
+                    at = packet.stream.index
+                    by = round(number * UNIT_S / packet.time_base)
+                    if packet.dts is None or packet.dts + by <= last[at]:
+                        continue  # the end, or the sound's priming
+                    last[at] = packet.dts + by
+                    packet.pts, packet.dts, packet.stream = packet.pts + by, last[at], streams[at]
+                    container.mux(packet)
     return path
 
 

@@ -18,8 +18,8 @@ ROOMS: dict[str, list[str]] = {
         "inspect", "checks", "formats", "runner", "cli",
     ],
     "model": [
-        "metrics", "step", "data", "network", "layers", "networks", "registry", "training",
-        "testing", "runs", "inference", "experiments", "search", "report", "cli",
+        "metrics", "step", "data", "objectives", "network", "layers", "networks", "registry",
+        "training", "testing", "runs", "inference", "experiments", "search", "report", "cli",
     ],
 }  # fmt: skip
 ONLY: dict[str, str | tuple[str, ...]] = {  # who may import what

@@ -11,9 +11,10 @@ from statistics import fmean
 from typing import Any
 
 from model.data.samples import Samples
-from model.experiments.experiment import name_of
+from model.experiments.experiment import name_of, task_of
 from model.experiments.identity import digest_of, identity
-from model.experiments.table import LOWER_IS_BETTER
+from model.metrics import sign
+from model.objectives.choose import objective_of
 from model.search.study import FINISHED, Study, Tried, as_tried
 from model.training.given import merged, nested
 from model.training.loop import Trained
@@ -85,7 +86,7 @@ class Found:
 
     @property
     def lower_is_better(self) -> bool:
-        return self.lead in LOWER_IS_BETTER
+        return sign(self.lead) < 0
 
 
 def tune(
@@ -107,7 +108,10 @@ def tune(
     base, space = preset.with_options(given), space_of(preset, given)
     if not space:
         raise UserError(f"{preset.model}: every setting of its space is given; nothing to search")
-    folder = out or runs / f"{samples.name}-{name_of(samples, 'tune', preset.model, base.task)}"
+    folder = (
+        out
+        or runs / f"{samples.name}-{name_of(samples, 'tune', preset.model, task_of(samples, base))}"
+    )
     with held(Folder(folder)):
         search = _Search(samples.only(samples.splits != "test"), preset, given, space, folder)
         search.try_all(budget, show)
@@ -122,10 +126,11 @@ class _Search:
     ) -> None:
         self.samples, self.preset, self.given, self.space = samples, preset, given, space
         self.base = preset.with_options(given)
-        self.lead = "mae" if self.base.task == "regression" else "acc3"
+        weights = self.base.target_weights
+        self.lead = objective_of(samples.targets, self.base.task, weights).lead
         of = identity(samples, digest_of(samples), self.base, self.base.seed)
         about = {**of, "space": repr(sorted(space.items())), "lead": self.lead}
-        lower_is_better = self.lead in LOWER_IS_BETTER
+        lower_is_better = sign(self.lead) < 0
         self.study = Study(folder / FILE, about, space, lower_is_better, self.base.seed)
         self.study.first_try(values_of(self.base, space))
         self._before, self._began = self.study.noted(SECONDS, 0.0), time.monotonic()
@@ -160,11 +165,11 @@ class _Search:
 
     def finalists(self, show: Show) -> list[Finalist]:
         """The best trials, each with every seed; the best on average first."""
-        sign = 1 if self.lead in LOWER_IS_BETTER else -1
+        direction = -sign(self.lead)
         finished = [t for t in self.study.tried if t.state == FINISHED and isfinite(t.value)]
         if not finished:
             raise UserError("no trial came to its end; give a larger budget, or other settings")
-        best = sorted(finished, key=lambda one: sign * one.value)[:FINALISTS]
+        best = sorted(finished, key=lambda one: direction * one.value)[:FINALISTS]
         again: dict[str, float] = self.study.noted(AGAIN, {})
         seeds = [self.base.seed + k for k in range(1, SEEDS)]
         missing = [(t, seed) for t in best for seed in seeds if f"{t.number} {seed}" not in again]
@@ -174,7 +179,7 @@ class _Search:
         found = [
             Finalist(t, [t.value, *(again[f"{t.number} {seed}"] for seed in seeds)]) for t in best
         ]
-        return sorted(found, key=lambda one: sign * one.value)
+        return sorted(found, key=lambda one: direction * one.value)
 
     def found(self, name: str, budget: Budget, folder: Path, show: Show) -> Found:
         finalists = self.finalists(show)

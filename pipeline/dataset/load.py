@@ -47,9 +47,9 @@ def load(path: str | Path, test: str = "") -> Dataset:
     beside `Raw/<video_id>/<clip_id>.mp4`; or it is a public archive as it unpacks
     (`pipeline/dataset/adapters`). A manifest has `id, video, audio, text, label, split`, paths
     relative to it; `video`, `audio` and every `label_…` (a further score) and `class_…` (the name
-    of a class) are optional, and so is `label` where there are such, and `start` and `end`, seconds
-    of a clip that is a stretch of longer files. `targets.yaml` beside the table says what the
-    columns are (`pipeline/dataset/target.py`).
+    of a class) are optional, and so is `label` where there are such; so are `start` and `end`,
+    seconds of a clip that is a stretch of longer files. `targets.yaml` beside the table says what
+    the columns are (`pipeline/dataset/target.py`).
 
     test: which of its test splits, where an archive has several. Raises UserError with file and
     line for what can't be right.
