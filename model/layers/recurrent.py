@@ -38,7 +38,7 @@ class CellLstm(nn.Module):
         """x [n, steps, width] to states and cells, [n, steps, hidden] each."""
         cell = self.cell
         gates = F.linear(x, cell.weight_ih, cell.bias_ih + cell.bias_hh)
-        h = c = x.new_zeros(len(x), cell.hidden_size)
+        h = c = x.new_zeros(x.shape[0], cell.hidden_size)
         states, cells = [], []
         for read in gates.unbind(1):
             i, f, g, o = (read + h @ cell.weight_hh.T).chunk(4, dim=-1)

@@ -8,12 +8,16 @@ from typing import TYPE_CHECKING
 
 import click
 
-from model.cli.options import chosen, of_channels
+from model.cli.options import chosen, from_runs, of_channels
+from pipeline.cli.options import trust
 from pipeline.errors import UserError
 
 if TYPE_CHECKING:
     from pipeline.formats.bundle import Bundle
     from pipeline.store.cache import Cache
+
+
+OF_RUNS = ("onnx", "torch")  # formats of a run's network
 
 
 class FormatOption(click.Option):
@@ -23,6 +27,7 @@ class FormatOption(click.Option):
         from pipeline.formats.format import writing
 
         told = [f"{name}: {_first(of.__doc__ or '')}" for name, of in writing().items()]
+        told += ["onnx, torch: the network of a run"]
         self.help = f"A format, or a module of yours with one. {'; '.join(told)}."
         return super().get_help_record(ctx)
 
@@ -35,7 +40,7 @@ def _first(text: str) -> str:
 def _formats(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
     from pipeline.formats.format import writing
 
-    return [name for name in writing() if name.startswith(incomplete)]
+    return [name for name in (*writing(), *OF_RUNS) if name.startswith(incomplete)]
 
 
 @click.command()
@@ -55,6 +60,8 @@ def _formats(ctx: click.Context, param: click.Parameter, incomplete: str) -> lis
     "--cache", "cache_root", default="cache", show_default=True, help="Folder or URL of the cache."
 )
 @click.option("--name", help="Name of the dataset in the cache.  [default: its folder's]")
+@from_runs
+@trust
 def export(
     dataset: str,
     out: Path,
@@ -62,13 +69,19 @@ def export(
     tokenizer: str | None,
     cache_root: str,
     name: str | None,
+    runs: Path,
+    is_trusted: bool,
     **stages: list[str] | None,
 ) -> None:
-    """Export cached features for other tools.
+    """Export cached features, or a trained network, for other tools.
 
     The features of DATASET are written to OUT. The stages of a modality are concatenated, as in
-    training.
+    training. With --format onnx or torch, DATASET is a run, or the dataset of which the newest run
+    is taken, and OUT holds its network, standardisation included.
     """
+    if format_name in OF_RUNS:
+        _export_run(dataset, out, format_name, runs, is_trusted)
+        return
     from pipeline.formats.bundle import atomic_output
     from pipeline.formats.format import named, writing
     from pipeline.messages import counted
@@ -95,6 +108,19 @@ def export(
     for modality, x in bundle.features.items():
         click.echo(f"{modality}: {' + '.join(bundle.channels[modality])}, {x.shape[-1]} wide")
     click.echo(f"{counted(len(bundle.clips), 'clip')} → {out}")
+
+
+def _export_run(given: str, out: Path, form: str, runs: Path, is_trusted: bool) -> None:
+    from model.exported.run import export_run
+    from model.runs.run import find_run
+    from pipeline.formats.bundle import atomic_output
+
+    run = find_run(given, runs, lambda why: click.echo(f"passed over: {why}", err=True))
+    with atomic_output(out) as part:
+        told = export_run(run, form, part, is_trusted)
+    for line in told:
+        click.echo(line)
+    click.echo(f"{run} → {out}")
 
 
 def _channels(
