@@ -1,4 +1,4 @@
-"""The networks of faces in each engine: milliseconds a face, agreement, cost of converting."""
+"""Each network in each engine: milliseconds an item, agreement with torch, cost of converting."""
 
 from __future__ import annotations
 
@@ -12,15 +12,26 @@ from typing import Any
 
 import torch
 import yaml
+from transformers import AutoModel
 
 from benchmarks import full_size
 from pipeline.encoders import engine as engines
-from pipeline.encoders import resnet18
-from pipeline.encoders.py_feat import FACES, MODEL_INPUT, Multitask
+from pipeline.encoders import engine_library, engine_trial, resnet18
+from pipeline.encoders.engine_trial import Subject
+from pipeline.encoders.py_feat import FACES, JUMPS, MODEL_INPUT, Multitask
 from pipeline.errors import UserError
+from pipeline.media.waveform import RATE_HZ
 
 ROUNDS = 2
-SHAPE = (FACES, 3, MODEL_INPUT, MODEL_INPUT)
+SOUND = (1, round(3.7 * RATE_HZ))  # the mean clip of CH-SIMS
+TEXT, IDS = (1, 16), 30_000
+OF_FACES = ((FACES, 3, MODEL_INPUT, MODEL_INPUT),)
+SUBJECTS = {
+    "resnet18": Subject("resnet18", "", OF_FACES),
+    "action_units": Subject("action_units", "", OF_FACES, jumps=JUMPS),
+    "wav2vec2": Subject("wav2vec2", "", (SOUND, (1, 20123))),
+    "bert": Subject("bert", "", (TEXT, (1, 9)), ids=IDS),
+}
 
 
 def main() -> None:
@@ -29,46 +40,64 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         os.environ["XDG_CACHE_HOME"] = folder
         spec = yaml.safe_load(full_size.write_stages(Path(folder)).read_text())["stages"]
+        paths = {name: Path(spec[name]["weights"]) for name in SUBJECTS}
         networks: dict[str, Callable[[], torch.nn.Module]] = {
-            "resnet18": lambda: resnet18.from_checkpoint(Path(spec["resnet18"]["weights"]), "cpu"),
-            "action_units": lambda: (
-                Multitask.load(Path(spec["action_units"]["weights"]), "cpu").model.model
-            ),
+            "resnet18": lambda: resnet18.from_checkpoint(paths["resnet18"], "cpu"),
+            "action_units": lambda: Multitask.load(paths["action_units"], "cpu").model.model,
+            "wav2vec2": lambda: _states(paths["wav2vec2"]),
+            "bert": lambda: _states(paths["bert"]),
         }
-        print(f"{FACES} faces a batch, one thread, the least of {ROUNDS} rounds; "
-              f"{torch.backends.cpu.get_cpu_capability()}")  # fmt: skip
-        print(f"{'':<14}{'':<16}{'ms a face':>10}{'ratio':>8}{'differs by':>12}{'ready in s':>12}")
+        print(f"{FACES} faces, 3.7 s of sound, a text of {TEXT[1]} tokens; one thread, the least of"
+              f" {ROUNDS} rounds; {torch.backends.cpu.get_cpu_capability()}")  # fmt: skip
+        print(f"{'':<14}{'':<16}{'ms':>10}{'ratio':>8}{'differs by':>12}{'ready in s':>12}")
         for name in sys.argv[1:] or networks:
-            _print(name, networks[name])
+            _print(SUBJECTS[name], networks[name])
 
 
-def _print(name: str, load: Callable[[], torch.nn.Module]) -> None:
-    x = torch.randn(SHAPE, generator=torch.Generator().manual_seed(1))
+def _states(folder: Path) -> torch.nn.Module:
+    """The network in a folder of the hub's layout, which gives its last states alone."""
+
+    class States(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.model = AutoModel.from_pretrained(folder)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            states: torch.Tensor = self.model(x).last_hidden_state
+            return states
+
+    return States().eval().requires_grad_(False)
+
+
+def _print(subject: Subject, load: Callable[[], torch.nn.Module]) -> None:
+    x = subject.probes()[0]
     sides: dict[str, Any] = {"torch": load()}
-    ready_s = {}
-    for engine in engines.installed():
-        started = time.perf_counter()
+    ready_s, refused = {}, {}
+    for engine in engine_library.installed():
+        started = time.process_time()
         try:
-            sides[engine] = engines.engaged(sides["torch"], name, name, SHAPE, engine)  # type: ignore[arg-type]
+            sides[engine] = engines.engaged(sides["torch"], subject, engine)  # type: ignore[arg-type]
         except UserError as error:
-            print(error)
-        ready_s[engine] = time.perf_counter() - started
-    sides["channels last"] = load().to(memory_format=torch.channels_last)
-    differ = {t.engine: t.difference for t in engines.remembered() if t.network == name}
+            refused[engine] = str(error).partition("; set")[0]
+        ready_s[engine] = time.process_time() - started
+    differ = {
+        t.engine: t.difference for t in engine_trial.remembered() if t.network == subject.name
+    }
     took: dict[str, list[float]] = {side: [] for side in sides}
     with torch.inference_mode():
         for _ in range(ROUNDS):
             for side, network in sides.items():
-                laid = torch.channels_last if side == "channels last" else torch.contiguous_format
-                given = x.to(memory_format=laid)
                 started = time.process_time()
-                network(given)
-                took[side].append((time.process_time() - started) / FACES * 1e3)
+                network(x)
+                took[side].append((time.process_time() - started) / len(x) * 1e3)
     for side, ms in took.items():
         agreed = f"{differ[side]:.0e}" if side in differ else ""
         ready = f"{ready_s[side]:.0f}" if side in ready_s else ""
         ratio = f"{min(took['torch']) / min(ms):.2f}×"
-        print(f"{name:<14}{side:<16}{min(ms):>10.1f}{ratio:>8}{agreed:>12}{ready:>12}".rstrip())
+        told = f"{subject.name:<14}{side:<16}{min(ms):>10.1f}{ratio:>8}{agreed:>12}{ready:>12}"
+        print(told.rstrip(), flush=True)
+    for why in refused.values():
+        print(f"{subject.name:<14}{why}")
 
 
 if __name__ == "__main__":

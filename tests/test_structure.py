@@ -19,7 +19,7 @@ ROOMS: dict[str, list[str]] = {
     ],
     "model": [
         "metrics", "step", "data", "network", "layers", "networks", "registry", "training",
-        "testing", "runs", "inference", "experiments", "report", "cli",
+        "testing", "runs", "inference", "experiments", "search", "report", "cli",
     ],
 }  # fmt: skip
 ONLY: dict[str, str | tuple[str, ...]] = {  # who may import what
@@ -28,6 +28,7 @@ ONLY: dict[str, str | tuple[str, ...]] = {  # who may import what
     "distributed": "pipeline.runner.dask_engine",
     "zarr": "pipeline.store",
     "jinja2": "pipeline.html",
+    "optuna": "model.search.study",
     "click": ("pipeline.cli", "model.cli", "pipeline.__main__"),
 }
 MODULES = {

@@ -31,7 +31,7 @@ def preset(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[
     named = ctx.params.get("model")
     own = [f"{name}.yaml" for name in names() if not named or name == named]
     of_each = [read_yaml(file) for file in files("model.networks").iterdir() if file.name in own]
-    return _beginning(incomplete, dict.fromkeys(name for own in of_each for name in own))
+    return _beginning(incomplete, dict.fromkeys(n for own in of_each for n in own if n != "space"))
 
 
 def _beginning(incomplete: str, offered: Iterable[str]) -> list[str]:

@@ -44,6 +44,23 @@ def _together(*options: Callable[[Command], Command]) -> Callable[[Command], Com
     return decorated
 
 
+class Duration(click.ParamType):
+    """`90s`, `30m` or `2h`, as seconds."""
+
+    name = "duration"
+    units = {"s": 1, "m": 60, "h": 3600}
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        if isinstance(value, float):
+            return value
+        number, unit = value[:-1], self.units.get(value[-1:])
+        if unit is None or not number.isdecimal():
+            self.fail(f"{value!r} is no duration such as 90s, 30m or 2h", param, ctx)
+        return float(int(number) * unit)
+
+
 class ChannelsOption(click.Option):
     """An option that finds out its default stages where they are shown: they take time to load."""
 
@@ -145,6 +162,23 @@ of_experiment = _together(
     ),
 )
 """How often each model is trained, and where the table goes."""
+
+
+of_search = _together(
+    click.option(
+        "--trials",
+        type=click.IntRange(1, 100_000),
+        default=50,
+        show_default=True,
+        help="Settings to try, those of earlier calls included.",
+    ),
+    click.option(
+        "--budget",
+        type=Duration(),
+        help="Time for all trials of a model, such as 30m: none begins or goes on after that.",
+    ),
+)
+"""How much a search may cost."""
 
 
 def open_dataset(dataset: str, options: Mapping[str, Any]) -> tuple[Cache, Samples]:

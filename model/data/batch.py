@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
+from model.step.dropout import dropout
 from pipeline.stage.about import MODALITIES
 
 
@@ -66,6 +66,6 @@ def drop_features(batch: Batch, share: float) -> Batch:
     if not share:
         return batch
     kept = {
-        m: F.dropout(x.new_ones(len(x), 1, x.shape[-1]), share) for m, x in batch.features.items()
+        m: dropout(x.new_ones(len(x), 1, x.shape[-1]), share) for m, x in batch.features.items()
     }
     return Batch({m: x * kept[m] for m, x in batch.features.items()}, batch.lengths)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
@@ -73,6 +73,12 @@ class Samples:
             )
         batch = self.batch[torch.tensor(rows)]
         return Split([self.ids[row] for row in rows], batch, self.labels[rows])
+
+    def only(self, chosen: np.ndarray) -> Samples:
+        """The clips where `chosen` [clips] is True."""
+        ids = [self.ids[row] for row in np.flatnonzero(chosen).tolist()]
+        batch, labels = self.batch[torch.from_numpy(chosen)], self.labels[chosen]
+        return replace(self, ids=ids, batch=batch, labels=labels, splits=self.splits[chosen])
 
     @property
     def judged(self) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from model.data.samples import Samples
@@ -10,21 +11,28 @@ from model.experiments.experiment import Experiment, name_of
 from model.experiments.published import order, published, title
 from model.experiments.trainings import Entry
 from model.networks import names
-from model.training.presets import has_preset, preset
+from model.training.given import merged
+from model.training.presets import Preset, has_preset, preset
 from pipeline.errors import UserError
 
 
 def comparison(
-    samples: Samples, models: Sequence[str], preset_name: str | None, given: Mapping[str, Any]
+    samples: Samples,
+    models: Sequence[str],
+    preset_name: str | None,
+    given: Mapping[str, Any],
+    of_models: Mapping[str, Mapping[str, Any]] = MappingProxyType({}),
 ) -> Experiment:
     """`models`, by default all, each trained by its preset with `given` settings in place.
 
-    preset_name: for the models that have one of that name; the others keep their first.
+    preset_name: for the models that have one of that name; the others keep their first. of_models:
+    settings of single ones.
     """
     models = list(dict.fromkeys(models)) or default_models()
     if preset_name and not any(has_preset(model, preset_name) for model in models):
         raise UserError(f"none of {', '.join(models)} has a preset {preset_name!r}")
-    entries = [_entry(samples, model, preset_name, given) for model in models]
+    of_each = [merged(given, of_models.get(model, {})) for model in models]
+    entries = [_entry(samples, *own, preset_name) for own in zip(models, of_each, strict=True)]
     task = entries[0].settings.task
     is_theirs = task == "regression" and not samples.target
     rows, source = published("compare", samples.scale.name) if is_theirs else ([], "")
@@ -39,9 +47,14 @@ def default_models() -> list[str]:
     return [*(model for model in known if model not in listed), *listed]
 
 
-def _entry(
-    samples: Samples, model: str, preset_name: str | None, given: Mapping[str, Any]
-) -> Entry:
+def own_preset(samples: Samples, model: str, preset_name: str | None) -> Preset:
+    """The model's preset of that name, else its first."""
     name = preset_name if preset_name and has_preset(model, preset_name) else None
-    found = preset(model, samples.scale.name, name)
+    return preset(model, samples.scale.name, name)
+
+
+def _entry(
+    samples: Samples, model: str, given: Mapping[str, Any], preset_name: str | None
+) -> Entry:
+    found = own_preset(samples, model, preset_name)
     return Entry(title(model), lambda: samples, found.with_options(given), found)

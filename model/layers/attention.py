@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from math import log
+from math import log, sqrt
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from model.step.dropout import Dropout
+from model.step.dropout import Dropout, dropout
+from model.step.streams import is_stacked
 
 
 @lru_cache(maxsize=8)
@@ -52,15 +53,20 @@ class MultiHeadAttention(nn.Module):
 
         Returns [n, t, width]: zeros for a clip whose source has no real step at all.
         """
-        mixed = F.scaled_dot_product_attention(
-            self._by_head(self.query(target)),
-            self._by_head(self.key(source)),
-            self._by_head(self.value(source)),
-            mask[:, None, None],
-            dropout_p=self.dropout if self.training else 0.0,
-        )
+        maps = (self.query, target), (self.key, source), (self.value, source)
+        q, k, v = (self._by_head(linear(x)) for linear, x in maps)
+        shown, p = mask[:, None, None], self.dropout if self.training else 0.0
+        if is_stacked():  # torch's own can't be mapped, nor draw for each network by itself
+            weights = masked_softmax(q @ k.transpose(-1, -2) / sqrt(q.shape[-1]), shown)
+            mixed = (dropout(weights, p) if p else weights) @ v
+        else:
+            mixed = F.scaled_dot_product_attention(q, k, v, shown, dropout_p=p)
         output: Tensor = self.output(mixed.transpose(1, 2).flatten(2))
         return output
+
+    def extra_repr(self) -> str:
+        """What tells it from others of the same size."""
+        return f"heads={self.heads}, dropout={self.dropout}"
 
     def _by_head(self, x: Tensor) -> Tensor:
         """[n, steps, width] to [n, heads, steps, width / heads]."""

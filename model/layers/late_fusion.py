@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from model.data.batch import Batch, real_steps
 from model.data.by_modality import ByModality
 from model.layers.attention import mean_pool
-from model.layers.recurrent import last_step
+from model.layers.recurrent import Lstm, last_step
 from model.network import Network, NetworkSettings
 from model.step.dropout import Dropout
 
@@ -94,12 +94,11 @@ class SequenceEmbedding(nn.Module):
 
     def __init__(self, width: int, hidden: int, out: int, dropout: float) -> None:
         super().__init__()
-        self.lstm = nn.LSTM(width, hidden, batch_first=True)
+        self.lstm = Lstm(width, hidden)
         self.dropout = Dropout(dropout)
         self.layer = nn.Linear(hidden, out)
 
     def forward(self, x: Tensor, lengths: Tensor) -> Tensor:
         """x [n, steps, width], lengths [n] to z [n, out]."""
-        states, _ = self.lstm(x)
-        z: Tensor = self.layer(self.dropout(last_step(states, lengths)))
+        z: Tensor = self.layer(self.dropout(last_step(self.lstm(x), lengths)))
         return z * (lengths > 0)[:, None]

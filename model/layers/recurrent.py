@@ -6,6 +6,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from model.step.dropout import dropout
+from model.step.streams import is_stacked
+from model.step.together import together
+
 
 class BiLstm(nn.Module):
     """Two LSTMs, one of which reads each clip from its last real step to its first.
@@ -16,15 +20,37 @@ class BiLstm(nn.Module):
 
     def __init__(self, width: int, hidden: int) -> None:
         super().__init__()
-        self.forth = nn.LSTM(width, hidden, batch_first=True)
-        self.back = nn.LSTM(width, hidden, batch_first=True)
+        self.forth = Lstm(width, hidden)
+        self.back = Lstm(width, hidden)
 
     def forward(self, x: Tensor, lengths: Tensor) -> Tensor:
         """x [n, steps, width], lengths [n] to [n, steps, 2·hidden]; padded steps are undefined."""
         turn = reversal(lengths, x.shape[1])
-        forth, _ = self.forth(x)
-        back, _ = self.back(take_steps(x, turn))
+        inputs = (self.forth, (x,)), (self.back, (take_steps(x, turn),))
+        forth, back = together(inputs) if is_stacked() else [lstm(*read) for lstm, read in inputs]
         return torch.cat([forth, take_steps(back, turn)], dim=-1)
+
+
+class Lstm(nn.LSTM):
+    """torch's LSTM, batch first, states alone; in a stack of networks step by step.
+
+    Torch has no rule to map its own, nor does cuDNN take weights of several networks.
+    """
+
+    def __init__(self, width: int, hidden: int, layers: int = 1, dropout: float = 0.0) -> None:
+        super().__init__(width, hidden, layers, batch_first=True, dropout=dropout)
+
+    def forward(self, x: Tensor) -> Tensor:  # type: ignore[override]
+        """x [n, steps, width] to the last layer's states [n, steps, hidden]."""
+        if not is_stacked():
+            states: Tensor = super().forward(x)[0]
+            return states
+        for layer, (w_input, w_state, b_input, b_state) in enumerate(self.all_weights):
+            if layer and self.training and self.dropout:
+                # Torch drops from steps first: so are the draws.
+                x = dropout(x.transpose(0, 1), self.dropout).transpose(0, 1)
+            x, _ = unrolled(F.linear(x, w_input, b_input + b_state), w_state)
+        return x
 
 
 class CellLstm(nn.Module):
@@ -37,16 +63,23 @@ class CellLstm(nn.Module):
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """x [n, steps, width] to states and cells, [n, steps, hidden] each."""
         cell = self.cell
-        gates = F.linear(x, cell.weight_ih, cell.bias_ih + cell.bias_hh)
-        h = c = x.new_zeros(x.shape[0], cell.hidden_size)
-        states, cells = [], []
-        for read in gates.unbind(1):
-            i, f, g, o = (read + h @ cell.weight_hh.T).chunk(4, dim=-1)
-            c = f.sigmoid() * c + i.sigmoid() * g.tanh()
-            h = o.sigmoid() * c.tanh()
-            states.append(h)
-            cells.append(c)
-        return torch.stack(states, dim=1), torch.stack(cells, dim=1)
+        return unrolled(F.linear(x, cell.weight_ih, cell.bias_ih + cell.bias_hh), cell.weight_hh)
+
+
+def unrolled(gates: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
+    """States and cells of an LSTM, [n, steps, hidden] each, step by step.
+
+    gates: what the input gives to them, [n, steps, 4·hidden]. weight: of the states before.
+    """
+    h = c = gates.new_zeros(gates.shape[0], weight.shape[1])
+    states, cells = [], []
+    for read in gates.unbind(1):
+        i, f, g, o = (read + h @ weight.T).chunk(4, dim=-1)
+        c = f.sigmoid() * c + i.sigmoid() * g.tanh()
+        h = o.sigmoid() * c.tanh()
+        states.append(h)
+        cells.append(c)
+    return torch.stack(states, dim=1), torch.stack(cells, dim=1)
 
 
 def reversal(lengths: Tensor, steps: int) -> Tensor:

@@ -6,12 +6,12 @@ from collections.abc import Mapping
 
 import torch
 from pydantic import Field
-from torch import Tensor, nn
+from torch import Tensor
 
 from model.data.batch import Batch
 from model.layers.align import align
 from model.layers.attention import FeedForward
-from model.layers.recurrent import last_step
+from model.layers.recurrent import Lstm, last_step
 from model.network import Network, NetworkSettings
 from model.step.dropout import Dropout
 
@@ -49,19 +49,14 @@ class EfLstm(Network):
     def __init__(self, widths: Mapping[str, int], outputs: int, settings: Settings) -> None:
         super().__init__(widths, outputs, settings)
         hidden, layers, dropout = settings.hidden, settings.layers, settings.dropout
-        self.lstm = nn.LSTM(
-            sum(self.widths.values()),
-            hidden,
-            layers,
-            batch_first=True,
-            dropout=dropout if layers > 1 else 0.0,  # between layers, of which one has none
-        )
+        between = dropout if layers > 1 else 0.0  # of layers, where one has none
+        self.lstm = Lstm(sum(self.widths.values()), hidden, layers, between)
         self.dropout = Dropout(dropout)
         self.classifier = FeedForward(hidden, hidden, outputs, dropout)
 
     def forward(self, batch: Batch) -> Tensor:
         """Standardised features to [n, outputs]: a score, or a logit a class."""
         x, lengths = align(batch, self.widths)
-        states, _ = self.lstm(torch.cat(list(x.values()), dim=-1))
+        states = self.lstm(torch.cat(list(x.values()), dim=-1))
         y: Tensor = self.classifier(self.dropout(last_step(states, lengths)))
         return y

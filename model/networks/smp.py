@@ -14,8 +14,9 @@ from model.layers.attention import AttentionPool, FeedForward, MultiHeadAttentio
 from model.layers.convolution import pooled_convolution
 from model.layers.recurrent import BiLstm
 from model.network import Network, NetworkSettings
-from model.step.branches import Branch, side_by_side
+from model.step.branches import side_by_side
 from model.step.dropout import Dropout
+from model.step.together import Branch
 
 
 class Smp(Network):

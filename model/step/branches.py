@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Generator, Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from model.step.dropout import drawing_from
+from model.step.streams import Streams, current, drawing_from
 from model.step.threads import spread
-
-Branch = tuple[nn.Module, tuple[Tensor, ...]]
-"""A module whose output is one tensor, and what it is given."""
+from model.step.together import Branch, together
 
 
 def side_by_side(branches: Sequence[Branch]) -> list[Tensor]:
@@ -22,9 +21,14 @@ def side_by_side(branches: Sequence[Branch]) -> list[Tensor]:
     In training on the CPU each thread that `system.threads` grants takes the next branch, so
     the long ones go first; gradients are found in the same way. Each branch draws its dropout from
     a generator of its own, and gradients of an input that several read are added in the order of
-    `branches`: the bits are the same on any number of threads.
+    `branches`: the bits are the same on any number of threads. In a stack of networks branches
+    that are alike compute as one, with those same draws.
     """
-    if not torch.is_grad_enabled() or branches[0][1][0].device.type != "cpu":
+    learns = torch.is_grad_enabled() and branches[0][1][0].device.type == "cpu"
+    streams = current()
+    if streams is not None and streams.place is not None:
+        return together(branches, _own(streams, len(branches)) if learns else None)
+    if not learns:
         return [module(*inputs) for module, inputs in branches]
     flat = [x for module, inputs in branches for x in (*inputs, *module.parameters())]
     outputs: tuple[Tensor, ...] = _Graphs.apply(branches, *flat)
@@ -36,12 +40,12 @@ class _Graphs(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, branches: Sequence[Branch], *flat: Tensor) -> tuple[Tensor, ...]:
-        seeds = torch.randint(2**62, (len(branches),)).tolist()
+        own = _own(Streams([torch.default_generator]), len(branches))
         ctx.leaves = [_leaves(*branch) for branch in branches]
 
         def run(place: int) -> Tensor:
             module, inputs = branches[place]
-            with torch.enable_grad(), drawing_from(Generator().manual_seed(seeds[place])):
+            with torch.enable_grad(), drawing_from(own[place]):
                 output: Tensor = module(*ctx.leaves[place][: len(inputs)])
             return output
 
@@ -63,6 +67,13 @@ class _Graphs(torch.autograd.Function):
 
         found = spread(run, range(len(gradients)))
         return (None, *(gradient for own in found for gradient in own))
+
+
+def _own(streams: Streams, branches: int) -> list[Streams]:
+    """A stream for each branch, or in a stack for each network's, begun by a draw of `streams`."""
+    seeds = [torch.randint(2**62, (branches,), generator=g).tolist() for g in streams.generators]
+    of_branches = zip(*([Generator().manual_seed(n) for n in own] for own in seeds), strict=True)
+    return [replace(streams, generators=own) for own in of_branches]
 
 
 def _leaves(module: nn.Module, inputs: tuple[Tensor, ...]) -> list[Tensor]:

@@ -2,27 +2,15 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from functools import partial
 
 import torch
 from torch import Generator, Tensor, nn
 from torch.nn import functional as F
 
+from model.step.streams import drawn, is_stacked
+
 LEVELS = 1 << 16
-
-_thread = threading.local()
-
-
-@contextmanager
-def drawing_from(generator: Generator) -> Iterator[None]:
-    """Let dropout on the CPU, in this thread, draw from `generator` and not from torch's own."""
-    _thread.generator = generator
-    try:
-        yield
-    finally:
-        _thread.generator = None
 
 
 class Dropout(nn.Module):
@@ -42,14 +30,31 @@ class Dropout(nn.Module):
         if not self.training or self.p == 0:
             return x
         if x.device.type != "cpu":
-            return F.dropout(x, self.p)
-        kept = round((1 - self.p) * LEVELS)
-        draws = torch.empty(-(-x.numel() // 4), dtype=torch.int64)
-        draws.random_(-(1 << 63), None, generator=getattr(_thread, "generator", None))
-        draws = draws.view(torch.int16)[: x.numel()].view(x.shape)
-        factor = torch.lt(draws, kept - LEVELS // 2, out=torch.empty(x.shape, dtype=x.dtype))
-        return x * factor.mul_(LEVELS / kept)
+            return dropout(x, self.p)
+        return x * drawn(partial(_factors, x.shape, x.dtype, self.p))
 
     def extra_repr(self) -> str:
         """p, where the module is printed."""
         return f"p={self.p}"
+
+
+def dropout(x: Tensor, p: float) -> Tensor:
+    """torch's dropout, drawn in a stack of networks as each of them would draw it alone."""
+    if not is_stacked():
+        return F.dropout(x, p)
+
+    def kept(generator: Generator | None) -> Tensor:
+        noise = torch.empty(x.shape, dtype=x.dtype, device=x.device)
+        return noise.bernoulli_(1 - p, generator=generator)
+
+    return x * drawn(kept).div_(1 - p)
+
+
+def _factors(shape: torch.Size, dtype: torch.dtype, p: float, own: Generator | None) -> Tensor:
+    """0 with probability p, else what the others are scaled by."""
+    kept, count = round((1 - p) * LEVELS), shape.numel()
+    draws = torch.empty(-(-count // 4), dtype=torch.int64)
+    draws.random_(-(1 << 63), None, generator=own)
+    draws = draws.view(torch.int16)[:count].view(shape)
+    factor = torch.lt(draws, kept - LEVELS // 2, out=torch.empty(shape, dtype=dtype))
+    return factor.mul_(LEVELS / kept)

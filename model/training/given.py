@@ -27,10 +27,7 @@ def assigned(assignments: Iterable[str]) -> dict[str, Any]:
         name, is_given, value = one.partition("=")
         if not is_given or not name.strip():
             raise UserError(f"--set {one}: expected NAME=VALUE, such as network.width=128")
-        inner = parsed(value.encode(), f"--set {one}")
-        for part in reversed(name.strip().split(".")):
-            inner = {part: inner}
-        found = merged(found, inner)
+        found = merged(found, nested({name.strip(): parsed(value.encode(), f"--set {one}")}))
     return _allowed(found, "--set")
 
 
@@ -42,6 +39,16 @@ def merged(settings: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, A
         if isinstance(value, Mapping) and isinstance(settings.get(name), Mapping)
     }
     return {**settings, **other, **both}
+
+
+def nested(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings by dotted names as settings within settings."""
+    found: dict[str, Any] = {}
+    for name, inner in values.items():
+        for part in reversed(name.split(".")):
+            inner = {part: inner}
+        found = merged(found, inner)
+    return found
 
 
 def _allowed(settings: dict[str, Any], where: str) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from model.data.batch import Batch, drop_features
 from model.data.samples import Samples
 from model.data.scaler import Scaler
 from model.metrics import Metrics, Scale
-from model.network import CLASSES, Network
+from model.network import CLASSES, Criterion, Network
 from model.registry import build
 from model.step.adam import Adam
 from model.step.memory import keep_freed_memory
@@ -113,32 +113,57 @@ def train_prepared(
     with torch.random.fork_rng([device] if device.type == "cuda" else []):
         torch.manual_seed(settings.seed)
         network = untrained(samples, settings).to(device)
-        curve, best_epoch = _fit(network, prepared, samples.scale, settings, on_epoch)
+        curve = _fit(network, prepared, samples.scale, settings, on_epoch)
+    seconds = time.perf_counter() - started
+    return finished(network, curve, prepared, samples, settings, seconds)
+
+
+def finished(
+    network: Network,
+    curve: Curve,
+    prepared: Prepared,
+    samples: Samples,
+    settings: TrainSettings,
+    seconds: float,
+) -> Trained:
+    """The outcome of a training whose best weights `network` has, after `seconds` of it."""
+    started = time.perf_counter()
     # On the CPU, so that a reloaded model gives the same bits wherever it was trained.
     predictor = Predictor(deepcopy(prepared.scaler), network).cpu()
-    predictions, measured, references = _judge(predictor, samples, settings.task)
-    seconds = time.perf_counter() - started
-    return Trained(predictor, curve, best_epoch, predictions, measured, references, seconds)
+    judged = _judge(predictor, samples, settings.task)
+    seconds += time.perf_counter() - started
+    return Trained(predictor, curve, best_epoch(curve), *judged, seconds)
+
+
+def best_epoch(curve: Curve) -> int:
+    """The first with the smallest validation loss."""
+    return int(min(curve, key=lambda row: row["valid_loss"])["epoch"])
+
+
+def step_loss(
+    prepared: Prepared, settings: TrainSettings, network: Network, rows: Tensor
+) -> Tensor:
+    """What a step on the training clips at `rows` lessens, a scalar."""
+    batch = drop_features(prepared.inputs[rows], settings.feature_dropout)
+    return network.loss(batch, prepared.targets[rows], criterion_of(settings), rows)
 
 
 def _fit(
     network: Network, prepared: Prepared, scale: Scale, settings: TrainSettings, on_epoch: OnEpoch
-) -> tuple[Curve, int]:
+) -> Curve:
     """The loop; leaves the best epoch's weights in `network`."""
-    inputs, targets, task = prepared.inputs, prepared.targets, settings.task
-    device, criterion = targets.device, partial(loss_of, task=task)
+    clips, device, criterion = len(prepared.inputs), prepared.targets.device, criterion_of(settings)
     optimizer = Adam(network.parameters(), settings.lr, settings.weight_decay)
     order = torch.Generator().manual_seed(settings.seed)
-    best, best_epoch, best_loss = deepcopy(network.state_dict()), 0, inf
+    best, best_loss = deepcopy(network.state_dict()), inf
     curve: Curve = []
 
     for epoch in range(1, settings.epochs + 1):
         network.train()
-        network.begin(epoch, len(inputs))
+        network.begin(epoch, clips)
         total = torch.zeros((), device=device)
-        for rows in torch.randperm(len(inputs), generator=order).to(device).split(settings.batch):
-            batch = drop_features(inputs[rows], settings.feature_dropout)
-            loss = network.loss(batch, targets[rows], criterion, rows)
+        for rows in torch.randperm(clips, generator=order).to(device).split(settings.batch):
+            loss = step_loss(prepared, settings, network, rows)
             network.zero_grad()
             loss.backward()
             clip_grad_norm_(network.parameters(), settings.clip_norm, foreach=True)
@@ -147,22 +172,40 @@ def _fit(
 
         network.eval()
         outputs = in_chunks(network, prepared.valid_inputs)
-        valid_loss = float(criterion(outputs, prepared.valid_targets))
-        row = {"epoch": epoch, "train_loss": float(total) / len(inputs), "valid_loss": valid_loss}
-        if not (isfinite(row["train_loss"]) and isfinite(valid_loss)):
-            raise UserError(f"epoch {epoch}: the loss is not finite; try lr < {settings.lr:g}")
-        measured = measure(prepared.labels, _scores(outputs, task), task, scale, warn=False)
-        curve.append({**row, **{f"valid_{name}": value for name, value in measured.items()}})
+        losses = float(total) / clips, float(criterion(outputs, prepared.valid_targets))
+        curve.append(curve_row(prepared, scale, settings, epoch, losses, outputs))
         on_epoch(curve[-1])
-        if valid_loss < best_loss:
-            best_epoch, best_loss = epoch, valid_loss
+        if losses[1] < best_loss:
+            best_loss = losses[1]
             for kept, weight in zip(best.values(), network.state_dict().values(), strict=True):
                 kept.copy_(weight)
-        elif settings.patience and epoch - best_epoch >= settings.patience:
+        elif is_over(curve, settings):
             break
 
     network.load_state_dict(best)
-    return curve, best_epoch
+    return curve
+
+
+def is_over(curve: Curve, settings: TrainSettings) -> bool:
+    """Whether patience has run out."""
+    return settings.patience is not None and len(curve) - best_epoch(curve) >= settings.patience
+
+
+def curve_row(
+    prepared: Prepared,
+    scale: Scale,
+    settings: TrainSettings,
+    epoch: int,
+    losses: tuple[float, float],
+    outputs: Tensor,
+) -> dict[str, float]:
+    """An epoch's losses of `train` and `valid`, and the metrics of its outputs of `valid`."""
+    if not all(map(isfinite, losses)):
+        raise UserError(f"epoch {epoch}: the loss is not finite; try lr < {settings.lr:g}")
+    scores = _scores(outputs, settings.task)
+    measured = measure(prepared.labels, scores, settings.task, scale, warn=False)
+    row = {"epoch": epoch, "train_loss": losses[0], "valid_loss": losses[1]}
+    return {**row, **{f"valid_{name}": value for name, value in measured.items()}}
 
 
 def _judge(
@@ -203,6 +246,11 @@ def loss_of(outputs: Tensor, targets: Tensor, task: Task) -> Tensor:
     return (
         F.l1_loss(outputs, targets) if task == "regression" else F.cross_entropy(outputs, targets)
     )
+
+
+def criterion_of(settings: TrainSettings) -> Criterion:
+    """`loss_of` the task."""
+    return partial(loss_of, task=settings.task)
 
 
 def untrained(samples: Samples, settings: TrainSettings) -> Network:

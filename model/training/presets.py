@@ -3,6 +3,7 @@
 One entry a preset: its `source`, and values for each scale, mosi (within ±3, CMU-MOSI) and sims
 (within ±1, CH-SIMS). The first is the model's default. What it leaves out is the trainer's default
 (100 epochs at most, gradients cut to a norm of 1, no weight decay, no early stop) or the network's.
+`space` beside them is what a search may try (model/training/space.py).
 
 "toolkit": the values per dataset of MMSA (github.com/thuiar/MMSA, config_regression.json), with
 which the published tables on CMU-MOSI and CH-SIMS were made. Its features are not ours.
@@ -28,6 +29,9 @@ from pipeline.io.yaml_file import read_yaml
 
 DEFAULTS = "the defaults of the code"
 UNSET = object()
+SPACE = "space"
+EXPECTED = f"expected presets by name, each with source, {' and '.join(SCALES)}"
+PATIENCE = 20  # epochs; of a model that has no preset
 
 
 @dataclass(frozen=True)
@@ -75,10 +79,11 @@ class Preset:
 def preset(model: str, scale: str, name: str | None = None) -> Preset:
     """The preset `name` of `model`, by default its first, for a scale: "mosi" or "sims".
 
-    A model that has none gets the trainer's and its own defaults, as the preset "defaults".
+    A model that has none gets the trainer's and its own defaults and an early stop, as the
+    preset "defaults".
     Raises UserError for a model or a preset that is not there.
     """
-    unset: dict[str, Any] = {scale: {} for scale in SCALES}
+    unset: dict[str, Any] = {scale: {"patience": PATIENCE} for scale in SCALES}
     known = load(model) or {"defaults": _by_scale(model, "defaults", DEFAULTS, **unset)}
     chosen = name or next(iter(known))
     if chosen not in known:
@@ -94,16 +99,23 @@ def has_preset(model: str, name: str) -> bool:
 @lru_cache
 def load(model: str) -> dict[str, dict[str, Preset]]:
     """A model's presets, by name and scale. Raises UserError for what its file has wrong."""
-    file = Path(getfile(find(model))).with_suffix(".yaml")
-    content = read_yaml(file) if file.exists() else {}
-    entries = content.values() if isinstance(content, dict) else [content]
-    if not all(map(_is_entry, entries)):
-        scales = " and ".join(SCALES)
-        raise UserError(f"{file}: expected presets by name, each with source, {scales}")
+    file, entries = content(model)
+    entries = {name: entry for name, entry in entries.items() if name != SPACE}
+    if not all(map(_is_entry, entries.values())):
+        raise UserError(f"{file}: {EXPECTED}")
     try:
-        return {name: _by_scale(model, name, **entry) for name, entry in content.items()}
+        return {name: _by_scale(model, name, **entry) for name, entry in entries.items()}
     except ValidationError as error:
         raise UserError(f"{file}: {_refusal(error, model, '')}") from None
+
+
+def content(model: str) -> tuple[Path, dict[str, Any]]:
+    """The file beside a model's, and what it holds: presets by name, and SPACE."""
+    file = Path(getfile(find(model))).with_suffix(".yaml")
+    found = read_yaml(file) if file.exists() else {}
+    if not isinstance(found, dict):
+        raise UserError(f"{file}: {EXPECTED}")
+    return file, found
 
 
 def _is_entry(content: Any) -> bool:
@@ -126,6 +138,12 @@ def _refusal(error: ValidationError, of: str, prefix: str) -> UserError:
     if first["type"] == "extra_forbidden":
         return UserError(f"{of} has no setting {name!r}; see `smp settings {of}`")
     return UserError(f"setting {name} {first['input']}: {first['msg'].lower()}")
+
+
+def with_defaults(settings: TrainSettings) -> dict[str, Any]:
+    """Settings by dotted names, with the model's defaults for those of its own that aren't set."""
+    network = find(settings.model).Settings(**settings.network).model_dump()
+    return flat({**settings.model_dump(), "network": network})
 
 
 def flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

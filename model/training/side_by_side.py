@@ -122,8 +122,8 @@ def _forked(
 
 
 def _end(pipe: Connection, child: BaseProcess) -> None:
-    """One that has said its last word has nothing left to do."""
-    child.terminate()
+    """One that is not waited for any more has nothing to clean up; commands catch SIGTERM."""
+    child.kill()
     child.join()
     pipe.close()
 

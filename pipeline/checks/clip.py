@@ -10,7 +10,9 @@ from pathlib import Path
 
 from pipeline import media
 from pipeline.dataset.clip import Clip
+from pipeline.dataset.span import WHOLE
 from pipeline.errors import ClipError, MissingModalityError
+from pipeline.media.container import LOST_END_S
 from pipeline.media.probe import Probe, probe
 
 FEW_FPS = 0.01  # every frame is decoded, hardly any is converted
@@ -74,6 +76,11 @@ def check_clip(clip: Clip, decode: bool, has_media: bool) -> CheckedClip:
     if not clip.text.strip():
         found("empty text", "no transcript; the stage `asr` can write one")
     seconds = max((p.seconds or 0.0 for p in probes.values()), default=0.0)
+    if seconds and clip.span != WHOLE:
+        if max(clip.span.start_s, clip.end_s or 0.0) > seconds + LOST_END_S:
+            what = f"{clip.span}, but {clip.sound} is over at {seconds:.2f} s"
+            found("beyond the end", what, fails=True)
+        seconds = max(0.0, min(clip.span.end_s, seconds) - clip.span.start_s)
     return CheckedClip(clip, pictures, sound, seconds, tuple(issues))
 
 
@@ -81,12 +88,12 @@ def _undecodable(clip: Clip, pictures: bool, sound: bool) -> Iterator[str]:
     """Why the stages could not decode it."""
     if pictures and clip.video:
         try:
-            deque(media.frames(clip.video, FEW_FPS), maxlen=0)
+            deque(media.frames(clip.video, FEW_FPS, span=clip.span), maxlen=0)
         except ClipError as error:
             yield str(error)
     if sound and clip.sound:
         try:
-            media.load_audio(clip.sound)
+            media.load_audio(clip.sound, span=clip.span)
         except MissingModalityError:  # an empty stream is no fault
             return
         except ClipError as error:

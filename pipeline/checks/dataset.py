@@ -4,28 +4,30 @@ from __future__ import annotations
 
 import os
 from collections import Counter, defaultdict
-from collections.abc import Callable, Container, Iterable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from pipeline.checks import published
 from pipeline.checks.clip import CheckedClip, Issue, check_clip
-from pipeline.dataset.clip import LABEL, SOUNDS, SPLITS, VIDEOS, Clip
+from pipeline.checks.strays import strays
+from pipeline.dataset.clip import LABEL, SPLITS, Clip
 from pipeline.dataset.ids import DuplicateIdError
-from pipeline.dataset.layouts import NAMED, entries, is_label, name_of, table_of
+from pipeline.dataset.layouts import NAMED, archive_of, entries, is_label, name_of, table_of
+from pipeline.dataset.load import declared_by
 from pipeline.dataset.tables import rows
-from pipeline.dataset.target import FILE, read_targets, within
+from pipeline.dataset.target import FILE, within
 from pipeline.errors import UserError
 from pipeline.io.file_digests import UNREADABLE, FileDigests
 from pipeline.messages import listed, printable
 from pipeline.system import resources
 
-PUBLISHED = {"CMU-MOSI": (1284, 229, 686), "CH-SIMS": (1368, 456, 457)}  # train, valid, test
 LIMIT, NARROW_LIMIT = 3.0, 1.0  # of scores: CMU-MOSI's and CH-SIMS's
 MOSTLY = 0.9  # of the scores within ±1: the others are then taken for slips
 SIGNS = {"negative": -1, "neutral": 0, "positive": 1}
-MEDIA = VIDEOS | SOUNDS
+TOUCHING_S = 0.1  # by which spans side by side may overlap
 
 Progress = Callable[[int, int], None]
 
@@ -44,11 +46,15 @@ class Counts:
 
 @dataclass(frozen=True)
 class CheckedDataset:
-    """A dataset's clips by split, "" for those of none, and all that is wrong with it."""
+    """A dataset's clips by split, "" for those of none, and all that is wrong with it.
+
+    published: by dataset and split, how many clips there should be, or often are.
+    """
 
     name: str
     splits: dict[str, Counts]
     issues: tuple[Issue, ...]
+    published: Mapping[str, Mapping[str, int]]
 
     @property
     def fails(self) -> bool:
@@ -61,9 +67,7 @@ class CheckedDataset:
             "dataset": self.name,
             "fails": self.fails,
             "splits": {split: asdict(counts) for split, counts in self.splits.items()},
-            "published": {
-                name: dict(zip(SPLITS, sizes, strict=True)) for name, sizes in PUBLISHED.items()
-            },
+            "published": {name: dict(sizes) for name, sizes in self.published.items()},
             "findings": [asdict(issue) for issue in self.issues],
         }
 
@@ -76,9 +80,9 @@ def check(
     decode: decode all media, instead of opening it. progress: told clips done, of how many.
     Raises UserError where there is no dataset.
     """
-    table = table_of(path)
+    table, archive = table_of(path), archive_of(path)
     clips, issues = _read(path, table)
-    declared = read_targets(table)
+    declared = declared_by(path, table)
     kept, outside = within(clips, declared)
     clips = list(kept)
     issues += [Issue("value out of range", str(table), note) for note in outside]
@@ -87,9 +91,10 @@ def check(
     issues += _of_scores(clips, {column for target in declared for column in target.columns})
     issues += _of_splits(clips)
     issues += _twins(clips)
-    issues += _unnamed(clips, table.parent)
+    issues += strays(clips, table.parent, archive.extras if archive else {})
+    issues += published.differences(archive, checked) if archive else ()
     told = (replace(i, where=printable(i.where), what=printable(i.what)) for i in issues)
-    return CheckedDataset(name_of(path), _counted(checked), tuple(told))
+    return CheckedDataset(name_of(path), _counted(checked), tuple(told), published.sizes(archive))
 
 
 def _read(path: str | Path, table: Path) -> tuple[list[Clip], list[Issue]]:
@@ -167,7 +172,7 @@ def _of_splits(clips: Sequence[Clip]) -> Iterator[Issue]:
 
 
 def _twins(clips: Iterable[Clip]) -> Iterator[Issue]:
-    """Clips whose video, or else whose sound, is another's byte for byte.
+    """Clips whose video, or else whose sound, is another's byte for byte, in whole or in part.
 
     Only files of the same size are read.
     """
@@ -183,29 +188,23 @@ def _twins(clips: Iterable[Clip]) -> Iterator[Issue]:
                 content = digests.see(clip.video or clip.audio or "").digest
                 if content and content != UNREADABLE:
                     by_content[content].append(clip)
-    for first, *others in by_content.values():
-        for clip in others:
+    for alike in by_content.values():
+        for first, clip in _overlapping(alike):
             is_leak = clip.split != first.split
             splits = f" ({first.split}; this is {clip.split})" if is_leak else ""
             kind = "leakage" if is_leak else "same content"
-            yield Issue(kind, clip.id, f"the same content as {first.id}{splits}")
+            shared = "the same content as" if clip.span == first.span else "overlaps with"
+            yield Issue(kind, clip.id, f"{shared} {first.id}{splits}")
 
 
-def _unnamed(clips: Iterable[Clip], root: Path) -> Iterator[Issue]:
-    """Media that lies where the clips' media lies, but is none of theirs."""
-    places = [place for clip in clips for place in (clip.video, clip.audio) if place]
-    named = {os.path.abspath(place) for place in places if "://" not in place}
-    folders = {os.path.dirname(place) for place in named}
-    raw = os.path.join(os.path.abspath(root), "Raw")
-    in_raw = any(os.path.dirname(folder) == raw for folder in folders)  # Raw/<video>/<clip>.mp4
-    if in_raw and os.path.isdir(raw):
-        folders |= {entry.path for entry in os.scandir(raw) if entry.is_dir()}
-    for folder in sorted(filter(os.path.isdir, folders)):
-        for name in sorted(os.listdir(folder)):
-            path = os.path.join(folder, name)
-            is_media = os.path.splitext(name)[1].lower() in MEDIA and not name.startswith(".")
-            if is_media and path not in named:
-                yield Issue("file without a row", path, "no valid row names it")
+def _overlapping(clips: Sequence[Clip]) -> Iterator[tuple[Clip, Clip]]:
+    """Each clip of one file that begins within another, and that which goes on longest."""
+    first: Clip | None = None
+    for clip in sorted(clips, key=lambda clip: clip.span.start_s):
+        if first and clip.span.start_s < first.span.end_s - TOUCHING_S:
+            yield first, clip
+        if first is None or clip.span.end_s > first.span.end_s:
+            first = clip
 
 
 def _counted(clips: Sequence[CheckedClip]) -> dict[str, Counts]:

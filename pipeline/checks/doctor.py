@@ -9,14 +9,16 @@ import sys
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from pipeline.encoders.precision import FULL
 from pipeline.errors import UserError
 from pipeline.messages import counted
-from pipeline.system import device, resources
+from pipeline.system import device, processor, resources
 
 if TYPE_CHECKING:
     from pipeline.dag.spec import StagesFile
+    from pipeline.dag.stage import Stage
 
 OK, NOTE, PROBLEM = "ok", "note", "problem"
 PACKAGE = "smp-sentiment"
@@ -47,6 +49,7 @@ def checks(stages_file: StagesFile, cache: str) -> Iterator[Check]:
         yield check()
     yield disk(cache)
     yield engines(stages_file)
+    yield from precision(stages_file)
     hub = network()
     yield hub
     yield models(stages_file, can_fetch=hub.state == OK)
@@ -172,27 +175,59 @@ def _state(free: float, least: float, enough: float) -> str:
 
 
 def engines(stages_file: StagesFile) -> Check:
-    """What computes the networks that have a setting `engine`, by what came of it here so far."""
-    from pipeline.dag.spec import Stages
-    from pipeline.encoders import engine
+    """What computes, on a processor, each network that has a setting `engine`."""
+    from pipeline.encoders import engine, engine_library
 
-    there = engine.installed()
-    tried = engine.remembered()
-    told = [" ".join(one) for one in (("torch", _version("torch") or "?"), *there.items())]
-    for one in tried:
-        if there.get(one.engine) == one.version:
-            how = f"{one.faster:.1f} times as fast as torch, within {one.difference:.0e} of it"
-            told.append(f"{one.network} with {one.engine}: {one.error or how}")
-    try:
-        stages = list(Stages.load(stages_file))
-    except UserError:  # `models` tells why
-        stages = []
+    told = ["torch " + (_version("torch") or "?")]
+    told += [f"{name} {version}" for name, version in engine_library.installed().items()]
+    stages = [stage for stage in _stages(stages_file) if hasattr(stage.settings, "engine")]
     try:
         for stage in stages:
-            engine.require(getattr(stage.settings, "engine", engine.TORCH))
+            engine.require(getattr(stage.settings, "engine"))  # noqa: B009
     except UserError as error:
         return Check("engines", PROBLEM, str(error), "install it, or set `engine` to torch or auto")
+    told += [f"{stage.name}: {_computed_by(stage)}" for stage in stages]
     return Check("engines", OK, "; ".join(told))
+
+
+def _computed_by(stage: Any) -> str:
+    """The engine that computes a stage here, by what came of engines so far."""
+    from pipeline.checks.models import needed
+    from pipeline.encoders import engine
+
+    choice = engine.used(stage.settings.engine, stage.settings.precision, "cpu")
+    if choice == engine.TORCH:
+        return choice
+    if not all(model.is_here for model in needed([stage], ask=False)):
+        return f"{choice}, once its model is here"
+    weights = stage.make().weights()
+    if not (tried := engine.tried_here(weights.digest)):
+        return f"{choice}, tried at its first use here"
+    if best := engine.chosen(tried, choice):
+        return f"{best.engine}, {best.faster:.1f} times as fast as torch, {best.agreement}"
+    wrong = "; ".join(f"{one.engine}: {one.error}" for one in tried if one.error)
+    return f"torch ({wrong or 'no engine is faster'})"
+
+
+def precision(stages_file: StagesFile) -> Iterator[Check]:
+    """A word on bfloat16 where the processor has instructions for it that stages don't use."""
+    if not processor.can("amx_bf16"):
+        return
+    full = [s.name for s in _stages(stages_file) if getattr(s.settings, "precision", "") == FULL]
+    if full:
+        told = f"this processor has AMX, and {', '.join(full)} would be faster in bfloat16"
+        advice = "set `precision: bfloat16` for them if errors of 1e-2 do: see docs/engines.md"
+        yield Check("precision", NOTE, told, advice)
+
+
+def _stages(stages_file: StagesFile) -> list[Stage]:
+    """The stages of the file; none where it can't be used, of which `models` tells."""
+    from pipeline.dag.spec import Stages
+
+    try:
+        return list(Stages.load(stages_file))
+    except UserError:
+        return []
 
 
 def network() -> Check:

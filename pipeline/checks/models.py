@@ -54,7 +54,7 @@ class Model:
         return {"id": self.source.id, **told, **here}
 
 
-def needed(stages: Stages, ask: bool = True) -> list[Model]:
+def needed(stages: Iterable[Stage], ask: bool = True) -> list[Model]:
     """Every model that the stages need, once. ask: the hub, for sizes of what is not here."""
     users: dict[Source, list[Stage]] = {}
     for stage in stages:

@@ -85,9 +85,10 @@ class LastRun:
         self, numbers: Sequence[int], rows: Sequence[Row], reads: Sequence[str]
     ) -> Iterator[str]:
         for number in numbers[:NAMED]:
-            now = rows[number].digests
-            before = self.rows[number].digests if number < len(self.rows) else now
-            parts = [part for part in reads if before.get(part) != now.get(part)]
+            both = [*self.rows[number : number + 1], rows[number]]
+            before, now = both[0].digests, both[-1].digests
+            read = dict.fromkeys(part for row in both for part in row.read(reads))
+            parts = [part for part in read if before.get(part) != now.get(part)]
             what = f"{' and '.join(parts)} {Reason.CHANGED.value}".lstrip()
             yield f"clip {rows[number].clip.id}: {what}"
         if (more := len(numbers) - NAMED) > 0:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from math import inf
+
+from pipeline.dataset.span import Span
 
 SPLITS = ("train", "valid", "test")
 MEDIA = ("video", "audio")  # the parts of a clip that are files
@@ -23,7 +26,8 @@ class Clip:
     """A row of a dataset.
 
     id: unique in its dataset; `video_id/clip_id` in the MMSA layout. video, audio: paths,
-    None where the dataset has none; sound is taken from `video` where `audio` is None.
+    None where the dataset has none; sound is taken from `video` where `audio` is None. start_s,
+    end_s: where the clip is a stretch of longer files; None where these begin and end.
     label: the score (CMU-MOSI −3..3, CH-SIMS −1..1), None where unlabelled; labels: further scores
     by name (`T`, `A`, `V` of a modality, `valence`); classes: names of classes (`anger`) by what
     they are of (`emotion`).
@@ -38,11 +42,18 @@ class Clip:
     annotation: str = ""
     split: str = "train"
     classes: Mapping[str, str] = field(default_factory=dict)
+    start_s: float | None = None
+    end_s: float | None = None
 
     @property
     def sound(self) -> str | None:
         """Where the clip's sound is: its audio file, or else its video."""
         return self.audio or self.video
+
+    @property
+    def span(self) -> Span:
+        """What of its files the clip is."""
+        return Span(float(self.start_s or 0), float(inf if self.end_s is None else self.end_s))
 
     @property
     def is_labelled(self) -> bool:

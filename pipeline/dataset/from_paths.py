@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from pipeline.dataset.clip import VIDEOS, Clip
-from pipeline.dataset.layouts import LABELS, NAMED
+from pipeline.dataset.layouts import NAMED, is_dataset
 from pipeline.dataset.load import load
 from pipeline.dataset.tables import TABLES, TableRow, rows
 from pipeline.errors import UserError
@@ -26,9 +26,10 @@ def of_file(path: str | Path) -> Clip:
 def clips_of(names: Sequence[str], known: Callable[[], Mapping[str, Clip]]) -> list[Clip]:
     """The clips that are named, each once, in that order.
 
-    names: media files, folders (every video below, sorted), datasets (a folder with label.csv, a
-    manifest) and ids of `known` clips, which are asked for only where there is no such file. What
-    is neither is a clip that can't be read. Raises UserError for a folder without videos.
+    names: media files, datasets (a folder with label.csv or an archive, a manifest), other folders
+    (every video below, sorted) and ids of `known` clips, which are asked for only where there is no
+    such file. What is neither is a clip that can't be read. Raises UserError for a folder without
+    videos.
     """
     found = [clip for name in names for clip in _named(name, known)]
     return list({(clip.id, clip.video, clip.text): clip for clip in found}.values())
@@ -61,7 +62,7 @@ def with_table(clips: Sequence[Clip], path: Path) -> list[Clip]:
 
 def _named(name: str, known: Callable[[], Mapping[str, Clip]]) -> Iterator[Clip]:
     path = Path(name)
-    if (path / LABELS).is_file() or (path.suffix in TABLES and path.is_file()):
+    if is_dataset(path) if path.is_dir() else path.suffix in TABLES and path.is_file():
         yield from load(path).clips
     elif path.is_dir():
         videos = sorted(p for p in path.rglob("*") if _is_video(p.relative_to(path)))

@@ -9,9 +9,11 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from pipeline.dataset import span
+from pipeline.dataset.adapter import Adapter, adapter_at
+from pipeline.dataset.adapters.cmu_mosi import CmuMosi
 from pipeline.dataset.clip import CLASS, LABEL, MEDIA, SCORE, SPLITS, Clip
 from pipeline.dataset.ids import require_new, safe_id
-from pipeline.dataset.mosi_archive import MosiArchive
 from pipeline.dataset.tables import TABLES, rows
 from pipeline.errors import UserError
 from pipeline.messages import UNPRINTABLE, listed, quoted
@@ -23,7 +25,7 @@ NAMED = 20  # columns
 
 
 def table_of(path: str | Path) -> Path:
-    """The file that lists the clips of the dataset at `path`; a CMU-MOSI archive may have none.
+    """The file that lists the clips of the dataset at `path`; the archive of one may have none.
 
     Raises UserError where there is no dataset.
     """
@@ -31,12 +33,24 @@ def table_of(path: str | Path) -> Path:
     if path.suffix == ".pkl":
         raise UserError(f"{path}: holds features, not clips; `smp import {path}` makes a cache")
     table = path / LABELS if path.is_dir() else path
-    if not table.is_file() and not (path.is_dir() and MosiArchive.at(path)):
+    if not table.is_file() and not archive_of(path):
         raise UserError(
-            f"{table}: no dataset; give a folder with label.csv and Raw/, or a manifest (.csv, "
-            ".jsonl) with the columns id, video, text, label, split"
+            f"{table}: no dataset; give a folder with label.csv and Raw/, one as a public archive "
+            "unpacks (docs/datasets.md), or a manifest (.csv, .jsonl) with the columns id, video, "
+            "text, label, split"
         )
     return table
+
+
+def archive_of(path: str | Path, test: str = "") -> Adapter | None:
+    """What reads the folder at `path` as the archive of a dataset, if anything does.
+
+    test: another test split than its first. Raises UserError where it has no such.
+    """
+    found = adapter_at(Path(path)) if Path(path).is_dir() else None
+    if test and not found:
+        raise UserError(f"{path}: no archive that has several test splits, as {test!r} would be")
+    return found.testing(test) if found and test else found
 
 
 def is_dataset(path: str | Path) -> bool:
@@ -70,17 +84,19 @@ def _of(prefix: str, columns: tuple[str, ...]) -> list[tuple[str, str]]:
     return [(name, column) for column in columns if (name := _named(column, prefix))]
 
 
-def entries(path: str | Path) -> Iterator[tuple[str, Clip | UserError]]:
+def entries(path: str | Path, test: str = "") -> Iterator[tuple[str, Clip | UserError]]:
     """Every row of a dataset: where it is written, and its clip or what is wrong with the row.
 
-    Raises UserError where it can't be read on.
+    test: as for `archive_of`. Raises UserError where it can't be read on.
     """
     table = table_of(path)
-    archive = MosiArchive.at(table.parent) if table.name == LABELS else None
-    has_table = table.is_file()
-    listed = list(rows(table) if has_table or archive is None else archive.rows())
-    with_media = archive if archive and (archive.has_media or not has_table) else None
-    adapter = _Adapter(table.parent.absolute(), with_media, SPLITS if has_table else ("",))
+    has_table, root = table.is_file(), table.parent.absolute()
+    archive = archive_of(path, test) if test or not has_table else None
+    listed = list(archive.rows() if archive else rows(table))
+    # A label.csv in the public CMU-MOSI archive counts, and the archive has the media.
+    mosi = CmuMosi.at(root) if has_table and table.name == LABELS else None
+    media = mosi if mosi and mosi.has_media else None
+    adapter = _Adapter(root, media, SPLITS if table.name == LABELS and has_table else (*SPLITS, ""))
     first: dict[str, str] = {}
     for where, row in listed:
         try:
@@ -96,7 +112,7 @@ class _Adapter:
     """From a row to a clip. root: absolute, since workers may run in other folders."""
 
     root: Path
-    archive: MosiArchive | None
+    archive: CmuMosi | None
     splits: Sequence[str]
 
     def clip(self, where: str, row: Mapping[Any, Any]) -> Clip:
@@ -127,7 +143,7 @@ class _Adapter:
             classes={k: v for k, v in names.items() if v},
             annotation=row.get("annotation", ""),
             split=split,
-            **(self._in_layout(row) if in_layout else self._named(row)),
+            **(self._in_layout(row) if in_layout else self._named(where, row)),
         )
 
     def _in_layout(self, row: Mapping[str, str]) -> dict[str, str]:
@@ -138,8 +154,9 @@ class _Adapter:
         path = raw / row["video_id"] / f"{row['clip_id']}.mp4"
         return {"video": str(path)} if raw.is_dir() else {}
 
-    def _named(self, row: Mapping[str, str]) -> dict[str, str]:
-        return {part: str(self.root / row[part]) for part in MEDIA if row.get(part)}
+    def _named(self, where: str, row: Mapping[str, str]) -> dict[str, Any]:
+        media = {part: str(self.root / row[part]) for part in MEDIA if row.get(part)}
+        return {**media, **span.named(where, row)}
 
 
 def _score(where: str, column: str, text: str) -> float | None:

@@ -8,9 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.encoders import huggingface, packing
+from pipeline.encoders import engine as engines
+from pipeline.encoders import engine_states, huggingface, packing
 from pipeline.encoders.batching import batch_size, in_batches
-from pipeline.encoders.layers import Layer
+from pipeline.encoders.engine import TORCH, Engine
+from pipeline.encoders.engine_states import OneByOne
+from pipeline.encoders.engine_trial import Subject
+from pipeline.encoders.layers import LAST, Layer
 from pipeline.encoders.precision import Precision, lowered
 from pipeline.encoders.random_init import random_transformer
 from pipeline.encoders.tokenizer import CheckpointTokenizer, HashedWords, Tokenizer, Tokens
@@ -19,17 +23,23 @@ from pipeline.weights.resolve import Weights
 
 BATCH_TOKENS = 1 << 14
 RANDOM_WIDTH = 128
+TRIED = ((1, 24), (1, 9))  # texts of so many tokens
 TAKEN = "text encoders, such as bert, roberta, t5 or llama"
 
 
 @dataclass(frozen=True)
 class Network:
-    """A network of transformers and its tokenizer."""
+    """A network of transformers and its tokenizer.
+
+    rows: how many tokens of texts side by side may go at once; none where a text goes by itself.
+    alone: what gives a text's states where that is another engine than torch.
+    """
 
     model: Any
     tokenizer: Tokenizer
     precision: Precision
-    packs: bool
+    rows: tuple[int, ...]
+    alone: OneByOne | None = None
 
     def states(self, texts: Sequence[Tokens], layer: Layer, most: int) -> list[np.ndarray]:
         """The hidden states of each text at `layer`, float32 [tokens, width].
@@ -37,8 +47,10 @@ class Network:
         most: texts a batch, on an accelerator.
         """
         rows = [np.array(text.ids) for text in texts]
-        if self.packs:
-            return packing.states(self.model, rows, self.precision, layer)
+        if self.alone:
+            return [self.alone(row) for row in rows]
+        if self.rows:
+            return packing.states(self.model, rows, self.rows, self.precision, layer)
         padding = getattr(self.model.config, "pad_token_id", None) or 0
 
         def forward(ids: Sequence[np.ndarray]) -> list[np.ndarray]:
@@ -49,15 +61,33 @@ class Network:
         return in_batches(forward, rows, size, BATCH_TOKENS)
 
 
-def loaded(weights: Weights, device: str, precision: Precision) -> Network:
-    """The network of a checkpoint in the hub's layout or a small random one, once a process."""
+def loaded(
+    weights: Weights,
+    device: str,
+    precision: Precision,
+    engine: Engine = TORCH,
+    layer: Layer = LAST,
+) -> Network:
+    """The network of a checkpoint in the hub's layout or a small random one, once a process.
+
+    engine: what computes `layer` on a CPU.
+    """
+    engine = engines.used(engine, precision, device)
+    of_engine = None if engine == TORCH else layer
 
     def build() -> Network:
         model, tokenizer = _random(device) if weights.random else _checkpoint(weights, device)
         packs = packing.made_for(model)
-        return Network(lowered(model, precision), tokenizer, precision, packs)
+        ids = model.get_input_embeddings().num_embeddings
+        subject = Subject("bert", weights.digest, TRIED, str(layer), ids)
+        alone = engine_states.engaged(model, subject, layer, engine)
+        if alone:
+            return Network(None, tokenizer, precision, (), alone)
+        model = lowered(model, precision)
+        rows = packing.lengths(model, precision) if packs else ()
+        return Network(model, tokenizer, precision, rows)
 
-    return load_once(("bert", weights.digest, device, precision), build)
+    return load_once(("bert", weights.digest, device, precision, engine, of_engine), build)
 
 
 def _checkpoint(weights: Weights, device: str) -> tuple[Any, Tokenizer]:

@@ -12,6 +12,7 @@ from torchvision.models import resnet18
 
 from pipeline.encoders import engine as engines
 from pipeline.encoders.engine import TORCH, Engine
+from pipeline.encoders.engine_trial import Subject
 from pipeline.encoders.precision import FULL, Precision, as_floats, inference, lowered
 from pipeline.encoders.random_init import random_init
 from pipeline.system.spans import span
@@ -47,8 +48,8 @@ def loaded(
             network = at_random(device, precision)
         else:
             network = from_checkpoint(weights.path, device, precision)
-        shape = (FACES, 3, input_px, input_px)
-        return engines.engaged(network, "resnet18", weights.digest, shape, engine)
+        of = Subject("resnet18", weights.digest, ((FACES, 3, input_px, input_px),))
+        return cast(torch.nn.Module, engines.engaged(network, of, engine) or network)
 
     key = ("resnet18", weights.digest, device, precision, engine, input_px)
     return load_once(key, build)

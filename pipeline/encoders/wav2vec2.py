@@ -9,8 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.encoders import huggingface
+from pipeline.encoders import engine as engines
+from pipeline.encoders import engine_states, huggingface
 from pipeline.encoders.batching import batch_size, in_batches
+from pipeline.encoders.engine import TORCH, Engine
+from pipeline.encoders.engine_states import OneByOne
+from pipeline.encoders.engine_trial import Subject
 from pipeline.encoders.front_ends import FrontEnd, MelFrames, MelWindows, Waveform
 from pipeline.encoders.layers import LAST, Layer
 from pipeline.encoders.precision import FULL, Precision, lowered
@@ -21,6 +25,7 @@ from pipeline.weights.resolve import Weights
 
 BATCH_SAMPLES = 60 * RATE_HZ  # a forward pass keeps about 10 kB a sample of a large network
 RANDOM_WIDTH = 64
+TRIED = (2 * RATE_HZ, 20123)  # samples: sounds of such lengths
 # In these, convolutions over states see zeros where there is padding, as at the end of a sound.
 MASKING = ("wav2vec2", "hubert", "wavlm", "unispeech", "unispeech-sat")
 W2V_BERT, WHISPER = "wav2vec2-bert", "whisper"
@@ -35,11 +40,15 @@ KINDS = (*MASKING, "data2vec-audio", "wav2vec2-conformer", W2V_BERT, WHISPER)
 
 @dataclass(frozen=True)
 class Network:
-    """An encoder of transformers, and what it is given of a sound."""
+    """An encoder of transformers, and what it is given of a sound.
+
+    alone: what gives the states of one stretch where that is another engine than torch.
+    """
 
     model: Any
     front: FrontEnd
     precision: Precision = FULL
+    alone: OneByOne | None = None
 
     def states(
         self, sounds: Sequence[np.ndarray], window: int, layer: Layer, most: int
@@ -52,30 +61,52 @@ class Network:
         split = [self.front.parts(sound, window) for sound in sounds]
         every = [part for parts in split for part in parts]
 
-        def forward(rows: list[np.ndarray]) -> np.ndarray:
+        def forward(rows: list[np.ndarray]) -> Sequence[np.ndarray]:
             return self.forward(rows, layer)
 
         rows, room = [part.row for part in every], BATCH_SAMPLES // self.front.samples
-        size, equal = batch_size(most, self.model.device.type), not self.front.masks
+        size = 1 if self.alone else batch_size(most, self.model.device.type)
+        equal = not self.front.masks
         hidden = zip(in_batches(forward, rows, size, room, equal), every, strict=True)
         kept = (states[: part.states] for states, part in hidden)
         return [np.concatenate([next(kept) for _ in parts]) for parts in split]
 
-    def forward(self, rows: Sequence[np.ndarray], layer: Layer = LAST) -> np.ndarray:
+    def forward(self, rows: Sequence[np.ndarray], layer: Layer = LAST) -> Sequence[np.ndarray]:
         """The states of each row, from one padded batch."""
-        return huggingface.hidden_states(
-            self.model, rows, self.precision, layer, mask=self.front.masks
-        )
+        if self.alone:
+            return [self.alone(row) for row in rows]
+        mask = self.front.masks
+        return [*huggingface.hidden_states(self.model, rows, self.precision, layer, mask=mask)]
 
 
-def loaded(weights: Weights, device: str, precision: Precision = FULL) -> Network:
-    """The network of a checkpoint in the hub's layout or a small random one, once a process."""
+def loaded(
+    weights: Weights,
+    device: str,
+    precision: Precision = FULL,
+    engine: Engine = TORCH,
+    layer: Layer = LAST,
+) -> Network:
+    """The network of a checkpoint in the hub's layout or a small random one, once a process.
+
+    engine: what computes `layer` on a CPU.
+    """
+    engine = engines.used(engine, precision, device)
+    of_engine = None if engine == TORCH else layer
 
     def build() -> Network:
         model, front = (_random if weights.random else _checkpoint)(weights, device)
-        return Network(lowered(model, precision), front, precision)
+        subject = Subject("wav2vec2", weights.digest, _tried(front), str(layer))
+        alone = engine_states.engaged(model, subject, layer, engine)
+        return Network(None if alone else lowered(model, precision), front, precision, alone)
 
-    return load_once(("wav2vec2", weights.digest, device, precision), build)
+    return load_once(("wav2vec2", weights.digest, device, precision, engine, of_engine), build)
+
+
+def _tried(front: FrontEnd) -> tuple[tuple[int, ...], ...]:
+    """The shapes of what the network is given of sounds on which engines are tried."""
+    silences = (np.zeros(samples, np.int16) for samples in TRIED)
+    shapes = [(1, *front.parts(silence, len(silence))[0].row.shape) for silence in silences]
+    return tuple(dict.fromkeys(shapes))
 
 
 def _checkpoint(weights: Weights, device: str) -> tuple[Any, FrontEnd]:

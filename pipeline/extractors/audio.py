@@ -80,15 +80,18 @@ class Audio(Extractor):
             raise MissingModalityError("no media")
         settings = self.settings
         limits = media.SoundLimits(settings.sound_limit_s, settings.sound_limit_gb)
-        heard = media.load_audio(clip.sound, settings.time_limit_s, limits)
+        shown, note = self._shown(clip)
+        zero_s = self._zero_s(clip, shown[0]) if shown else None
+        of_file = None if clip.audio else zero_s
+        heard = media.load_audio(clip.sound, settings.time_limit_s, limits, clip.span, of_file)
         mono = resampled(heard.samples.mean(axis=0), heard.rate_hz)
-        span, note = self._video_span(clip)
-        begins_s = heard.start_s
-        # A separate audio file is taken to begin with the picture.
-        late_s = 0.0 if clip.audio or span is None else begins_s - span[0]
-        if span is not None and self.settings.span == "video":
-            mono = placed(mono, late_s, span[1] - span[0])
-            begins_s, late_s = begins_s - late_s, 0.0
+        begins_s, late_s = heard.start_s, 0.0
+        if shown and zero_s is not None:
+            # A separate audio file is taken to begin with the picture.
+            late_s = (zero_s + clip.span.start_s if clip.audio else begins_s) - shown[0]
+            if self.settings.span == "video":
+                mono = placed(mono, late_s, shown[1] - shown[0])
+                begins_s, late_s = begins_s - late_s, 0.0
         peak = float(np.abs(mono).max())
         rows = {
             "samples": normalised(mono, self.settings.level_dbfs),
@@ -102,11 +105,19 @@ class Audio(Extractor):
         told = "; ".join(filter(None, (heard.note, note, silence)))
         return ClipResult.ok(typed, length=1, note=told, doubt=heard.doubt)
 
-    def _video_span(self, clip: Clip) -> tuple[tuple[float, float] | None, str]:
-        """When the picture begins and ends, if there is one, and what to tell the user about it."""
+    def _shown(self, clip: Clip) -> tuple[tuple[float, float] | None, str]:
+        """When the clip's pictures begin and end, if it has any, and what to tell of it."""
         if clip.video is None:
             return None, ""
         try:
-            return media.video_span(clip.video, self.settings.time_limit_s), ""
+            return media.video_span(clip.video, self.settings.time_limit_s, clip.span), ""
+        except media.BeyondEndError:
+            raise
         except ClipError as error:
             return None, f"not trimmed to the picture: {error}"
+
+    def _zero_s(self, clip: Clip, begins_s: float) -> float | None:
+        """When the first picture of the video is shown. begins_s: when the clip's first one is."""
+        if clip.video is None or not clip.span.start_s:
+            return begins_s
+        return media.first_picture_s(clip.video, self.settings.time_limit_s)

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from pipeline.encoders import bert, huggingface
+from pipeline.encoders.engine import TORCH, Engine
 from pipeline.encoders.layers import Layer
 from pipeline.encoders.precision import Precision
 from pipeline.encoders.tokenizer import Tokenizer, Tokens
@@ -68,8 +69,12 @@ class Bert(SampledExtractor):
         precision: Precision = unless_default("float32")
         """Of products: tf32 (NVIDIA GPUs) and bfloat16 are mostly faster and less accurate."""
 
+        engine: Engine = runtime(TORCH)
+        """What computes on a CPU in float32: `torch`, `onnxruntime`, `openvino`, or `auto`, the
+        fastest that is installed; they agree to 1e-5. See docs/engines.md."""
+
         batch_size: int = runtime(32, ge=1)
-        """Batch size in texts, on a GPU; a CPU takes 192 tokens, of one text or several."""
+        """Batch size in texts, on a GPU; a CPU takes up to 192 tokens, of one text or several."""
 
         device: Device = runtime("auto")
         """`auto` (cuda if available), `cpu`, `cuda`, `cuda:1` …"""
@@ -91,7 +96,8 @@ class Bert(SampledExtractor):
     def extract(self, batch: Sequence[ClipInputs]) -> Iterator[ClipResult]:
         """Texts of similar length go through the network together."""
         settings = self.settings
-        network = bert.loaded(self.weights(), device_of(settings.device), settings.precision)
+        device, precision = device_of(settings.device), settings.precision
+        network = bert.loaded(self.weights(), device, precision, settings.engine, settings.layer)
         texts = [_tokens(network.tokenizer, inputs) for inputs in batch]
         told = [text for text in texts if isinstance(text, Tokens)]
         states = iter(network.states(told, settings.layer, settings.batch_size))

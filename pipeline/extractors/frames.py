@@ -90,7 +90,7 @@ class Frames(StreamingExtractor):
             return media.Frames(_none)
         settings = self.settings
         limits = media.PixelLimits(settings.picture_limit_mpx, settings.clip_limit_gpx)
-        return media.frames(clip.video, settings.fps, settings.time_limit_s, limits)
+        return media.frames(clip.video, settings.fps, settings.time_limit_s, limits, clip.span)
 
 
 def _none(*_: object) -> Iterator[media.Frame]:

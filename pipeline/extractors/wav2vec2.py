@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from pydantic import Field as PydanticField
 
 from pipeline.encoders import huggingface, wav2vec2
+from pipeline.encoders.engine import TORCH, Engine
 from pipeline.encoders.layers import Layer
 from pipeline.encoders.precision import Precision
 from pipeline.media.waveform import RATE_HZ
@@ -69,6 +70,10 @@ class Wav2vec2(SampledExtractor):
         precision: Precision = unless_default("float32")
         """Of products: tf32 (NVIDIA GPUs) and bfloat16 are mostly faster and less accurate."""
 
+        engine: Engine = runtime(TORCH)
+        """What computes on a CPU in float32: `torch`, `onnxruntime`, `openvino`, or `auto`, the
+        fastest that is installed; they agree to 1e-5. See docs/engines.md."""
+
         batch_size: int = runtime(16, ge=1)
         """Batch size in clips, on a GPU; a CPU takes them one by one."""
 
@@ -88,7 +93,10 @@ class Wav2vec2(SampledExtractor):
     def extract(self, batch: Sequence[ClipInputs]) -> Iterator[ClipResult]:
         """Clips of similar length go through the network together."""
         settings = self.settings
-        network = wav2vec2.loaded(self.weights(), device_of(settings.device), settings.precision)
+        device, precision = device_of(settings.device), settings.precision
+        network = wav2vec2.loaded(
+            self.weights(), device, precision, settings.engine, settings.layer
+        )
         sounds = [inputs.rows["samples"] for inputs in batch]
         window = round(settings.window_s * RATE_HZ)
         found = network.states(sounds, window, settings.layer, settings.batch_size)

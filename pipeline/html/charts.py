@@ -187,11 +187,16 @@ class Plot:
         self.add('<path class="line s{}" d="{}"/>', series, "".join(drawn))
 
     def figure(
-        self, title: str, summary: str = "", series: Sequence[str] = (), dotted: str = ""
+        self,
+        title: str,
+        summary: str = "",
+        series: Sequence[str] = (),
+        dotted: str = "",
+        wide: bool = False,
     ) -> Markup:
         """The picture with its title above and a key to its series; summary: what it tells.
 
-        dotted: what the dotted line is.
+        dotted: what the dotted line is. wide: it takes the page's width, and scrolls on a phone.
         """
         svg = Markup('<svg viewBox="0 0 {} {}" role="img" aria-label="{}">{}</svg>').format(
             self.width, self.height, f"{title}. {summary}".strip(), Markup("").join(self.shapes)
@@ -201,8 +206,8 @@ class Plot:
             keys.append(Markup('<span class="key dotted">{}</span>').format(dotted))
         key = Markup('<span class="keys">{}</span>').format(Markup(" ").join(keys)) if keys else ""
         return Markup(
-            '<figure class="chart"><figcaption><span>{}</span>{}</figcaption>{}</figure>'
-        ).format(title, key, svg)
+            '<figure class="chart{}"><figcaption><span>{}</span>{}</figcaption>{}</figure>'
+        ).format(" wide" if wide else "", title, key, svg)
 
 
 def nice_ticks(low: float, high: float, about: int = 4) -> list[float]:

@@ -9,6 +9,7 @@ from typing import Any
 
 from pipeline.dag.stage import built_in
 from pipeline.dataset.clip import Clip
+from pipeline.dataset.span import WHOLE
 from pipeline.errors import UserError
 from pipeline.html import templates
 from pipeline.html.numbers import plain
@@ -137,4 +138,5 @@ def _facts(clip: Clip) -> list[tuple[str, str]]:
     facts = [(name, plain(value)) for name, value in scores.items() if value is not None]
     facts += [("Annotation", clip.annotation), ("Split", clip.split)]
     facts += [("Video", clip.video or ""), ("Audio", clip.audio or "")]
+    facts += [("Span", "" if clip.span == WHOLE else str(clip.span))]
     return [(name, value) for name, value in facts if value]

@@ -23,10 +23,11 @@ def provenance(result: StageResult, row: Row) -> Iterator[tuple[str, str]]:
     yield "Fingerprint", str(identity["fingerprint"])
     for name, need in identity.get("upstream", {}).items():
         yield f"Needs {name}", f"{_settings(need['settings'])}; {need['fingerprint']}"
-    for part in identity["reads"]:
+    for part in row.read(identity["reads"]):
         path = getattr(row.clip, part) if part in ("video", "audio") else None
         if digest := row.digests.get(part):
-            yield part.capitalize(), " ".join(filter(None, [path, f"SHA-256 {digest}"]))
+            told = digest if part == "span" else f"SHA-256 {digest}"
+            yield part.capitalize(), " ".join(filter(None, [path, told]))
     yield "Store", result.url
     if result.key:
         partition, number = divmod(result.row, int(identity["partition"]))

@@ -13,6 +13,7 @@ from pipeline.dag.plan import Plan, StagePlan, prepare
 from pipeline.dag.spec import Stages, StagesFile
 from pipeline.dag.task import Task
 from pipeline.dataset.load import Dataset
+from pipeline.encoders.engine import told as engine_told
 from pipeline.errors import UserError
 from pipeline.io import lock
 from pipeline.io.folder import Folder
@@ -136,6 +137,7 @@ def bring_up_to_date(
                 listener.finished(outcome)
         if tasks:
             lease.check(anew=True)
+            _tell_engines(plan, folder)
             folder.sweep()  # of what a worker left that died
     of_tasks = [own for outcome in outcomes for own in outcome.recordings]
     recordings = (recording, *of_tasks) if recording else ()
@@ -199,6 +201,14 @@ def _make_stores(plan: Plan, folder: Folder, keep_previous: bool) -> None:
                 told,
             )
     set_current(folder, {**last_known(folder), **identities})
+
+
+def _tell_engines(plan: Plan, folder: Folder) -> None:
+    """Have each store say which engine this run computed it with, and how near that is to torch."""
+    for name in {task.stage for task in plan.tasks}:
+        identity = plan.identities[name]
+        if told := engine_told(plan.stages[name].settings, identity["weights"]):
+            Store(store_url(folder.url, name, identity["fingerprint"])).tell({"engine": told})
 
 
 def _loses(task: Task) -> bool:

@@ -22,14 +22,16 @@ ABSENT = "absent"
 NONE: Mapping[str, Any] = {}
 DEFAULTS: Mapping[str, Any] = {
     "video": None, "audio": None, "text": "", "label": None, "labels": {}, "annotation": "",
-    "split": "train", "classes": {}, "digests": {}, "removed": False, "known_as": "", "stamps": {},
-    "stale": {},
+    "split": "train", "classes": {}, "start_s": None, "end_s": None, "digests": {},
+    "removed": False, "known_as": "", "stamps": {}, "stale": {},
 }  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
     """A clip with the digests of its parts, `{"video": …, "audio": …, "text": …}`.
+
+    Where it is a stretch of its media, `span` is one of them and says which.
 
     removed: gone from the dataset; its row stays, so that no other clip moves. known_as: the id
     under which it came; it outlives a new name, and so do its results. files: its media as they
@@ -46,8 +48,14 @@ class Row:
 
     def key(self, parts: Iterable[str]) -> str:
         """`id@digest`, the digest over the sorted parts that a stage's result depends on."""
-        content = [f"{part} {self.digests.get(part, ABSENT)}" for part in parts]
+        content = [f"{part} {self.digests.get(part, ABSENT)}" for part in self.read(parts)]
         return f"{self.known_as or self.clip.id}@{hashing.of_text(' '.join(content))[:16]}"
+
+    def read(self, parts: Iterable[str]) -> list[str]:
+        """What of the digests a stage depends on that reads these parts of a clip."""
+        parts = list(parts)
+        is_cut = "span" in self.digests and not set(MEDIA).isdisjoint(parts)
+        return [*parts, "span"] if is_cut else parts
 
     def why_stale(self, parts: Iterable[str]) -> str:
         """Why what was made of these parts stands on files that are gone; empty where none is."""
@@ -149,6 +157,8 @@ def _entry(row: Row, root: str) -> dict[str, Any]:
         "annotation": clip.annotation,
         "split": clip.split,
         "classes": clip.classes,
+        "start_s": clip.start_s,
+        "end_s": clip.end_s,
         "digests": row.digests,
         "removed": row.removed,
         "known_as": row.known_as,
@@ -178,6 +188,8 @@ def _row(
     annotation: str = "",
     split: str = "train",
     classes: Mapping[str, str] = NONE,
+    start_s: float | None = None,
+    end_s: float | None = None,
     digests: Mapping[str, str] = NONE,
     removed: bool = False,
     known_as: str = "",
@@ -186,11 +198,11 @@ def _row(
     **media: str | None,
 ) -> Row:
     at = {part: os.path.join(root, path) for part, path in media.items() if path}
-    video, audio = at.get("video"), at.get("audio")
-    clip = Clip(id, video, audio, text, label, labels, annotation, split, classes)
+    of_table = text, label, labels, annotation, split, classes, start_s, end_s
+    clip = Clip(id, at.get("video"), at.get("audio"), *of_table)
     files = {
         part: Seen(at.get(part, ""), (size, time_ns), digests.get(part))
         for part, (size, time_ns) in stamps.items()
     }
-    told = {part: printable(why) for part, why in stale.items()}
-    return Row(clip, {**digests}, removed, known_as, files, told)
+    why = {part: printable(reason) for part, reason in stale.items()}
+    return Row(clip, {**digests}, removed, known_as, files, why)

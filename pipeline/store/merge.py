@@ -9,6 +9,7 @@ from typing import TypeVar
 
 from pipeline.dataset.clip import MEDIA, Clip
 from pipeline.dataset.load import Dataset
+from pipeline.dataset.span import WHOLE
 from pipeline.errors import DataError, UserError
 from pipeline.io import hashing
 from pipeline.io.file_digests import UNREADABLE, FileDigests, Seen, glance
@@ -21,6 +22,7 @@ NAMED = 3  # clips; the others are counted
 NEVER = (-1, -1)  # the stamp of no file
 
 Part = tuple[str, str]  # the id of a clip, and one of MEDIA
+Place = TypeVar("Place")
 Found = TypeVar("Found")
 
 
@@ -175,15 +177,17 @@ def _digested(clips: Sequence[Clip], known: ClipsTable | None = None) -> list[Ro
         (clip.id, part): path for clip in clips for part in MEDIA if (path := getattr(clip, part))
     }
     seen = _glanced(paths, known) if known else {}
-    unread = [at for at in paths if seen.get(at) is None]
+    unread = {paths[at]: at for at in paths if seen.get(at) is None}  # once for all its spans
     if unread:
         with FileDigests() as digests:
-            seen.update(_side_by_side(unread, lambda at: digests.see(paths[at])))
+            read = _side_by_side(list(unread), digests.see)
+        seen.update((at, read[path]) for at, path in paths.items() if seen.get(at) is None)
     rows = []
     for clip in clips:
         files = {part: file for part in MEDIA if (file := seen.get((clip.id, part)))}
         found = {part: file.digest for part, file in files.items() if file.digest}
-        rows.append(Row(clip, {**found, "text": hashing.of_text(clip.text)}, files=files))
+        cut = {"span": str(clip.span)} if files and clip.span != WHOLE else {}
+        rows.append(Row(clip, {**found, **cut, "text": hashing.of_text(clip.text)}, files=files))
     return rows
 
 
@@ -201,7 +205,7 @@ def _glanced(paths: Mapping[Part, str], known: ClipsTable) -> dict[Part, Seen | 
     return _side_by_side(list(paths), look)
 
 
-def _side_by_side(places: Sequence[Part], look: Callable[[Part], Found]) -> dict[Part, Found]:
+def _side_by_side(places: Sequence[Place], look: Callable[[Place], Found]) -> dict[Place, Found]:
     """What `look` finds at each place; a task a file would cost more than most looks do."""
     portions = [places[start::THREADS] for start in range(THREADS)]
     with ThreadPoolExecutor(THREADS) as pool:

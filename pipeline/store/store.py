@@ -88,6 +88,19 @@ class Store:
         store.folder.write(METADATA, store.metadata.to_bytes())
         return store
 
+    def tell(self, more: Mapping[str, Any]) -> None:
+        """Add to what the store says of itself, its provenance."""
+        commit = self.metadata_commit()
+        if commit is None or more.items() <= dict(self.group.attrs).items():
+            return
+        self.folder.remove(METADATA)
+        self._trust({})
+        self.group.update_attributes(dict(more))
+        self._sync(["zarr.json"])
+        digest = hashing.of_bytes(self.folder.read("zarr.json") or b"")
+        self.metadata = Commit(files={**commit.files, "zarr.json": digest})
+        self.folder.write(METADATA, self.metadata.to_bytes())
+
     def _damaged_metadata(self, files: Sequence[str]) -> Sequence[str]:
         """Those of zarr's own files that are not what was written.
 

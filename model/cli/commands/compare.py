@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from model.cli import completion
-from model.cli.options import given, of_data, of_experiment, of_training, open_dataset
+from model.cli.options import given, of_data, of_experiment, of_search, of_training, open_dataset
 from pipeline.cli.group import Names
+
+if TYPE_CHECKING:
+    from model.data.samples import Samples
+    from model.experiments.experiment import Experiment
 
 
 @click.command()
@@ -20,6 +26,8 @@ from pipeline.cli.group import Names
     shell_complete=completion.models,
     help="Models to compare, such as smp,ef_lstm,mine.net.  [default: all]",
 )
+@click.option("--tuned", is_flag=True, help="Tune each model first, all within the same budget.")
+@of_search
 @of_experiment
 @of_training
 @of_data
@@ -29,9 +37,31 @@ def compare(dataset: str, models: list[str], **options: Any) -> None:
     Models are trained on the cached features of DATASET, once per seed. A training that was done
     before with the same features, settings and code is not repeated. Epochs are chosen on the
     validation split; each training reads the test split once, after that.
+
+    --tuned: each model has the best settings that `smp tune` finds for it within --trials and
+    --budget, as an honest comparison needs; else its preset's.
     """
     from model.cli.experiment import run_and_print
     from model.experiments.compare import comparison
 
     _, samples = open_dataset(dataset, options)
-    run_and_print(comparison(samples, models, options["preset"], given(options)), samples, options)
+    of = samples, models, options["preset"], given(options)
+    run_and_print(_tuned(*of, options) if options["tuned"] else comparison(*of), samples, options)
+
+
+def _tuned(
+    samples: Samples,
+    models: list[str],
+    preset: str | None,
+    given: Mapping[str, Any],
+    options: Mapping[str, Any],
+) -> Experiment:
+    from model.cli.console import progress
+    from model.experiments.compare import default_models
+    from model.search.tune import Budget
+    from model.search.tuned import tuned_comparison
+
+    budget, models = Budget.of(options), models or default_models()
+    with progress(budget.trials * len(models)) as show:
+        runs = Path(options["runs"])
+        return tuned_comparison(samples, models, preset, given, budget, runs, show)

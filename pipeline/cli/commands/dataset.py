@@ -22,7 +22,7 @@ SHOWN = 10  # issues of a kind
 
 @click.group()
 def dataset() -> None:
-    """Check a dataset before extraction."""
+    """Check a dataset before extraction, or write it as a manifest."""
 
 
 @dataset.command()
@@ -33,8 +33,9 @@ def dataset() -> None:
 def check(path: Path, decode: bool, show_all: bool, as_json: bool) -> None:
     """Find what is missing, unreadable or inconsistent.
 
-    DATASET is a folder with label.csv and Raw/, or a manifest (.csv, .jsonl). Exit code 1 if there
-    is an error, 0 if there are at most warnings.
+    DATASET is a folder with label.csv and Raw/, one as a public archive unpacks, whose clips are
+    held against what was published, or a manifest (.csv, .jsonl). Exit code 1 if there is an error,
+    0 if there are at most warnings.
     """
     from pipeline.checks.dataset import check as run
     from pipeline.cli.console import counting
@@ -49,22 +50,49 @@ def check(path: Path, decode: bool, show_all: bool, as_json: bool) -> None:
     sys.exit(CLIPS_FAILED if checked.fails else OK)
 
 
+@dataset.command()
+@click.argument("path", metavar="DATASET", type=click.Path(path_type=Path))
+@click.option(
+    "--out",
+    required=True,
+    metavar="FILE.csv",
+    type=click.Path(path_type=Path),
+    help="Where to write it; media below its folder is named from there.",
+)
+@click.option(
+    "--test-split", default="", metavar="NAME",
+    help="What to test on: a session of IEMOCAP, 1 to 5, or a test set of MER2023 or MER2024.",
+)  # fmt: skip
+def manifest(path: Path, out: Path, test_split: str) -> None:
+    """Write any dataset as a manifest, to correct splits or labels by hand.
+
+    `smp extract` and `smp train` take the manifest as they take DATASET. What can be predicted is
+    written beside it, to targets.yaml.
+    """
+    from pipeline.dataset.load import load
+    from pipeline.dataset.manifest import write_manifest
+
+    if out.suffix != ".csv":
+        raise click.UsageError(f"{out}: a manifest that is written ends in .csv")
+    told = load(path, test_split)
+    for place in write_manifest(told, out):
+        click.echo(f"{place}: written")
+    click.echo(counted(len(told.clips), "clip"))
+
+
 def _print_splits(checked: CheckedDataset) -> None:
     from rich.table import Table
 
-    from pipeline.checks.dataset import PUBLISHED
     from pipeline.cli.console import print_whole
-    from pipeline.dataset.clip import SPLITS
 
     table = Table(box=None, pad_edge=False, title=checked.name, title_justify="left")
     table.add_column("split")
     headings = ["clips", "labelled", "text", "video", "audio", "minutes"]
-    for heading in [*headings, *(f"published {name}" for name in PUBLISHED)]:
+    for heading in [*headings, *(f"published {name}" for name in checked.published)]:
         table.add_column(heading, justify="right")
     for split, n in checked.splits.items():
         cells = [n.clips, n.labelled, n.text, n.pictures, n.sound, f"{n.seconds / 60:.1f}"]
-        sizes = [dict(zip(SPLITS, sizes, strict=True)) for sizes in PUBLISHED.values()]
-        published = [size.get(split, "–") for size in sizes]
+        published = [sizes.get(split, "–") for sizes in checked.published.values()]
         table.add_row(split or "none", *map(str, [*cells, *published]))
     print_whole(table)
 

@@ -6,7 +6,8 @@ import pytest
 import torch
 from torch import Generator
 
-from model.step.dropout import LEVELS, Dropout, drawing_from
+from model.step.dropout import LEVELS, Dropout
+from model.step.streams import Streams, drawing_from
 
 MANY = 400_001  # no multiple of the four values of a draw
 
@@ -52,7 +53,7 @@ def test_a_generator_of_ones_own_gives_the_same_draws_and_leaves_torchs_alone():
     before = torch.get_rng_state()
     drawn = []
     for _ in range(2):
-        with drawing_from(Generator().manual_seed(1)):
+        with drawing_from(Streams([Generator().manual_seed(1)])):
             drawn.append(module(x))
     assert torch.equal(*drawn)
     assert torch.equal(torch.get_rng_state(), before)

@@ -48,11 +48,11 @@ def test_a_preset_builds_its_model_for_every_subset_of_modalities(found: Preset)
 def test_the_papers_preset_is_the_papers():
     for scale in SCALES:
         s = preset("smp", scale, "paper").settings
-        assert (s.lr, s.batch, s.epochs, s.patience) == (1e-5, 64, 100, None)
+        assert (s.lr, s.batch, s.epochs, s.patience) == (1e-5, 64, 100, 20)
 
 
-def test_every_preset_but_the_papers_stops_early():
-    assert {found.name for found in ALL if found.settings.patience is None} == {"paper"}
+def test_every_preset_stops_early():
+    assert all(found.settings.patience for found in ALL)
 
 
 EXPECTED: dict[tuple[str, str], dict[str, float]] = {
@@ -126,7 +126,7 @@ def test_a_model_without_a_preset_has_the_defaults(monkeypatch):
     monkeypatch.setattr(presets, "load", lambda model: {})
     found = preset("tfn", "mosi")
     assert found.name == "defaults"
-    assert found.settings == TrainSettings(model="tfn")
+    assert found.settings == TrainSettings(model="tfn", patience=presets.PATIENCE)
 
 
 def test_a_name_that_is_not_there_is_told_with_those_that_are():

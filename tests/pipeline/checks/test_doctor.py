@@ -6,6 +6,7 @@ import importlib.metadata
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -16,7 +17,7 @@ from model.cli.group import main
 from pipeline.checks import doctor
 from pipeline.checks.doctor import NOTE, OK, PROBLEM
 from pipeline.dag.spec import StagesFile
-from pipeline.encoders.engine import Tried
+from pipeline.encoders.engine_trial import Tried
 from pipeline.media import codecs
 from pipeline.sample.write import STAGES
 from pipeline.system import resources
@@ -150,20 +151,42 @@ def test_torch_is_loaded_only_where_there_is_a_driver() -> None:
     assert with_driver.endswith(" True")
 
 
-def test_engines_that_are_named_must_be_there_and_what_came_of_them_is_told(
+def test_engines_that_are_named_must_be_there_and_what_computes_each_stage_is_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stages = tmp_path / "stages.yaml"
-    stages.write_text("stages: {resnet18: {engine: onnxruntime, needs: []}}\n")
-    monkeypatch.setattr("pipeline.encoders.engine.installed", lambda: {"onnxruntime": "9"})
-    tried = Tried("resnet18", "onnxruntime", "9", 2e-7, 1.5)
-    monkeypatch.setattr("pipeline.encoders.engine.remembered", lambda: [tried])
-    found = doctor.engines(StagesFile(stages))
-    assert (found.state, found.found.partition("; ")[2]) == (
-        OK,
-        "onnxruntime 9; resnet18 with onnxruntime: 1.5 times as fast as torch, within 2e-07 of it",
+    stages.write_text(
+        "stages: {frames: {}, faces: {needs: frames}, bert: {weights: random},"
+        "resnet18: {engine: auto, weights: random, needs: faces}}\n"
     )
-    monkeypatch.setattr("pipeline.encoders.engine.installed", dict)
+    tried = list[Tried]()
+    monkeypatch.setattr("pipeline.encoders.engine_library.installed", lambda: {"openvino": "9"})
+    monkeypatch.setattr("pipeline.encoders.engine_trial.remembered", lambda: tried)
+
+    def told() -> str:
+        return doctor.engines(StagesFile(stages)).found.partition("openvino 9; ")[2]
+
+    assert told() == "bert: torch; resnet18: auto, tried at its first use here"
+    tried += [Tried("resnet18", "random", "openvino", "9", "p", 2e-7, 3e-2, 1.5)]
+    fast = "openvino, 1.5 times as fast as torch, within 2e-07 of it, 3e-02 for single rows"
+    assert told() == f"bert: torch; resnet18: {fast}"
+    tried[:] = [replace(tried[0], error="it differs")]
+    assert told() == "bert: torch; resnet18: torch (openvino: it differs)"
+    monkeypatch.setattr("pipeline.encoders.engine_library.installed", dict)
     stages.write_text(SAMPLE.read_text().replace("resnet18: {", "resnet18: {engine: openvino, "))
     found = doctor.engines(StagesFile(stages))
     assert (found.state, "smp-sentiment[openvino]" in found.found) == (PROBLEM, True)
+
+
+@pytest.mark.parametrize("flags", ["avx2 amx_bf16", "avx2"])
+def test_bfloat16_is_offered_where_the_processor_has_instructions_for_it(
+    flags: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pipeline.system.processor.about", lambda: {"flags": flags})
+    stages = tmp_path / "stages.yaml"
+    low = "mine: {extractor: bert, weights: random, precision: bfloat16}"
+    stages.write_text(f"stages: {{bert: {{weights: random}}, {low}}}\n")
+    found = list(doctor.precision(StagesFile(stages)))
+    assert [one.found for one in found] == (
+        ["this processor has AMX, and bert would be faster in bfloat16"] if "amx" in flags else []
+    )

@@ -169,14 +169,22 @@ RUNTIME: dict[str, dict[str, Settings]] = {
     "image_encoder": {"device": {"device": "cpu"}},
     "video_encoder": {"device": {"device": "cpu"}},
     "action_units": {"device": {"device": "cpu"}, "engine": {"engine": "auto"}},
-    "wav2vec2": {"batch_size": {"batch_size": 2}, "device": {"device": "cpu"}},
+    "wav2vec2": {
+        "batch_size": {"batch_size": 2},
+        "device": {"device": "cpu"},
+        "engine": {"engine": "auto"},
+    },
     "asr": {"batch_size": {"batch_size": 2}, "device": {"device": "cpu"}},
     "alignment": {
         "doubt": {"doubt": 0.5},
         "batch_size": {"batch_size": 2},
         "device": {"device": "cpu"},
     },
-    "bert": {"batch_size": {"batch_size": 2}, "device": {"device": "cpu"}},
+    "bert": {
+        "batch_size": {"batch_size": 2},
+        "device": {"device": "cpu"},
+        "engine": {"engine": "auto"},
+    },
 }
 FILES = {
     "resnet18": "net.pt",

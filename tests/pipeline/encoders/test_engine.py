@@ -1,7 +1,10 @@
 """Networks in other engines than torch, held against it."""
 
 import errno
-from collections.abc import Callable
+import json
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -9,19 +12,27 @@ import numpy as np
 import pytest
 import torch
 
-from pipeline.encoders import engine, resnet18
-from pipeline.encoders.engine import engaged, remembered
+from pipeline import open_cache
+from pipeline.dataset.clip import Clip
+from pipeline.encoders import engine, engine_library, engine_trial, resnet18
+from pipeline.encoders.engine import engaged
+from pipeline.encoders.engine_trial import Subject, Tried, remembered
 from pipeline.errors import UserError
 from pipeline.extractors.action_units import ActionUnits
+from pipeline.extractors.bert import Bert
 from pipeline.extractors.resnet18 import Resnet18
+from pipeline.extractors.wav2vec2 import Wav2vec2
 from pipeline.stage.extractor import Extractor
+from pipeline.stage.result import ClipInputs
 from pipeline.weights import registry
+from tests.conftest import Transcripts
 from tests.support.aligned_faces import clips_of
 
 SHAPE = (4, 3, 32, 32)
+NET = Subject("net", "d", (SHAPE,))
 ENGINES = [
     pytest.param(name, marks=pytest.mark.skipif(not find_spec(name), reason=f"no {name}"))
-    for name in engine.EXTRAS
+    for name in engine_library.EXTRAS
 ]
 
 
@@ -42,14 +53,16 @@ def fake(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     """Have an engine that converts to an empty file; the files, as they are made."""
     made: list[Path] = []
 
-    def compared(network: object, shape: object, file: Path, name: str) -> tuple[float, float]:
+    def compared(network: object, of: Subject, *_: object) -> tuple[float, float, float]:
+        file = of.folder / engine_trial.NETWORK
+        file.parent.mkdir(parents=True, exist_ok=True)
         file.touch()
         made.append(file)
-        return 0.0, 2.0
+        return 0.0, 0.0, 2.0
 
-    monkeypatch.setattr(engine, "installed", lambda: {"onnxruntime": "1"})
-    monkeypatch.setattr(engine, "_compared", compared)
-    monkeypatch.setattr(engine, "_loaded", lambda name, file: file)
+    monkeypatch.setattr(engine_library, "installed", lambda: {"onnxruntime": "1"})
+    monkeypatch.setattr(engine_trial, "compared", compared)
+    monkeypatch.setattr(engine_library, "load", lambda name, file: file)
     return made
 
 
@@ -63,23 +76,72 @@ def damage(home: Path, pattern: str) -> Callable[[], None]:
     return act
 
 
-@pytest.mark.parametrize("of", [Resnet18, ActionUnits])
+def said(*lengths: int) -> list[ClipInputs]:
+    """Texts of so many words, with sounds of so many tenths of a second and one sample."""
+    noise = np.random.default_rng(0)
+    return [
+        ClipInputs(
+            Clip(str(n), text="one two three four five six seven"[: 5 * n]),
+            {"samples": noise.integers(-9000, 9000, 1600 * n + 1).astype(np.int16)},
+        )
+        for n in lengths
+    ]
+
+
+def features(of: type[Extractor], name: str, clips: Sequence[ClipInputs]) -> list[np.ndarray]:
+    return [result.rows["features"] for result in made(of, name).extract(clips)]
+
+
 @pytest.mark.parametrize("name", ENGINES)
-def test_features_are_those_of_torch(of: type[Extractor], name: str) -> None:
-    clips = clips_of(1, 4, 2)
-    if of is ActionUnits:
-        faces = np.random.default_rng(0).integers(0, 256, (5, 256, 256, 3), np.uint8)
-        found = [made(of, e).fields(faces)["features"][:, 17:] for e in ("torch", name)]  # type: ignore[attr-defined]
-    else:
-        found = [
-            np.concatenate([r.rows["features"] for r in made(of, e).extract(clips)])
-            for e in ("torch", name)
-        ]
+def test_faces_are_to_an_engine_what_they_are_to_torch(name: str) -> None:
+    found = [np.concatenate(features(Resnet18, e, clips_of(1, 4, 2))) for e in ("torch", name)]
     np.testing.assert_allclose(found[1], found[0], atol=2e-5)
-    (tried,) = remembered()
-    assert (tried.engine, tried.error) == (name, "")
-    assert 0 <= tried.difference <= engine.AGREEMENT
-    assert tried.faster > 0
+    faces = np.random.default_rng(0).integers(0, 256, (5, 256, 256, 3), np.uint8)
+    units = [made(ActionUnits, e).fields(faces)["features"][:, 17:] for e in ("torch", name)]  # type: ignore[attr-defined]
+    np.testing.assert_allclose(units[1], units[0], atol=2e-5)
+    assert {one.network for one in remembered()} == {"resnet18", "action_units"}
+    for one in remembered():
+        assert (one.engine, one.error) == (name, "")
+        assert 0 < one.difference <= engine_trial.AGREEMENT
+        assert one.faster > 0
+
+
+@pytest.mark.skipif(not find_spec("onnxruntime"), reason="no onnxruntime")
+@pytest.mark.parametrize("of", [Bert, Wav2vec2])
+def test_texts_and_sounds_of_any_length_are_to_an_engine_what_they_are_to_torch(
+    of: type[Extractor],
+) -> None:
+    clips = said(1, 2, 4, 6, 1)
+    by_torch, found = (features(of, name, clips) for name in ("torch", "onnxruntime"))
+    for one, expected in zip(found, by_torch, strict=True):
+        np.testing.assert_allclose(one, expected, atol=2e-5)
+        assert not np.array_equal(one, expected)  # it is another engine indeed
+    for clip, one in zip(clips, found, strict=True):
+        np.testing.assert_array_equal(features(of, "onnxruntime", [clip])[0], one)
+
+
+@pytest.mark.skipif(not find_spec("onnxruntime"), reason="no onnxruntime")
+def test_a_store_says_which_engine_computed_it_and_how_near_to_torch(
+    transcripts: Transcripts,
+) -> None:
+    transcripts.texts(["it was good", "it was not"])
+    for name in ("torch", "onnxruntime"):
+        bert = {"weights": "random", "engine": name}
+        of = {"partition": 4, "stages": {"bert": bert}}
+        transcripts.stages_file.write_text(json.dumps(of))
+        done = transcripts.extract(cache_root=str(transcripts.folder.parent / name))
+        told = open_cache(done.cache_url)["bert"].attributes.get("engine", {})
+        assert bool(told) == (name != "torch")
+    assert (told["engine"], told["rarely"]) == ("onnxruntime", told["difference"])
+    assert 0 < told["difference"] <= engine_trial.AGREEMENT
+
+
+@pytest.mark.skipif(not find_spec("openvino"), reason="no openvino")
+def test_openvino_is_given_nothing_of_free_length(caplog: pytest.LogCaptureFixture) -> None:
+    with pytest.raises(UserError, match="wrong states where lengths differ from call to call"):
+        features(Bert, "openvino", said(1))
+    assert remembered()[0].error
+    features(Bert, "auto", said(1))
 
 
 def test_an_engine_is_no_part_of_a_fingerprint() -> None:
@@ -92,25 +154,63 @@ def test_a_network_is_converted_once_a_machine(
     name: engine.Engine, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     network = resnet18.at_random("cpu")
-    first = engaged(network, "net", "digest", SHAPE, name)
-    monkeypatch.setattr(engine, "_export", None)
-    monkeypatch.setattr(engine, "_compared", None)
-    again = engaged(network, "net", "digest", SHAPE, name)
+    first = engaged(network, NET, name)
+    monkeypatch.setattr(engine_trial, "compared", None)
+    again = engaged(network, NET, name)
     x = torch.rand(9, *SHAPE[1:])
+    assert first is not None
+    assert again is not None
     assert torch.equal(first(x), again(x))
     assert len(list(home.glob("*/network.onnx"))) == 1
+
+
+def test_what_came_of_an_engine_on_another_processor_counts_for_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    times, network = fake(monkeypatch), torch.nn.Conv2d(3, 1, 1)
+    engaged(network, NET, "auto")
+    monkeypatch.setattr("pipeline.system.processor.about", lambda: {"model name": "another"})
+    assert remembered() == []
+    engaged(network, NET, "auto")
+    assert len(times) == 2
+    assert len(remembered()) == 1
+
+
+def test_one_of_many_rows_may_jump_where_a_network_is_known_to() -> None:
+    class Picks(torch.nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return x.argmax(dim=1, keepdim=True).float()
+
+    def by_torch() -> list[engine_trial.ByTorch]:
+        return [engine_trial.ByTorch(torch.zeros(32, 2), [rows], 1.0)]
+
+    def of(jumps: float) -> tuple[float, float, float]:
+        return engine_trial.compared(Picks(), replace(two, jumps=jumps), by_torch, "made")
+
+    rows = np.zeros((32, 1), np.float32)
+    two = Subject("net", "d", ((32, 2),))
+    off = rows.copy()
+    off[7] = 1
+    two.folder.mkdir(parents=True)
+    (two.folder / engine_trial.NETWORK).touch()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(engine_library, "load", lambda *_: lambda x: [off])
+        assert of(0)[:2] == (1.0, 1.0)
+        assert of(1 / 16)[:2] == (0.0, 1.0)
+        off[9:12] = 1
+        assert of(1 / 16)[:2] == (1.0, 1.0)
 
 
 @pytest.mark.parametrize("name", ENGINES)
 def test_an_engine_that_disagrees_is_refused_and_auto_leaves_it_to_torch(
     name: engine.Engine, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(engine, "AGREEMENT", -1.0)
-    monkeypatch.setattr(engine, "installed", lambda: {name: "1"})
+    monkeypatch.setattr(engine_trial, "AGREEMENT", -1.0)
+    monkeypatch.setattr(engine_library, "installed", lambda: {name: "1"})
     network = resnet18.at_random("cpu")
     with pytest.raises(UserError, match="differs from torch by .*set `engine` to torch or auto"):
-        engaged(network, "net", "digest", SHAPE, name)
-    assert engaged(network, "net", "digest", SHAPE, "auto") is network
+        engaged(network, NET, name)
+    assert engaged(network, NET, "auto") is None
     assert "engine auto: torch computes net: " in caplog.text
     assert "differs from torch" in caplog.text
 
@@ -119,16 +219,17 @@ def test_auto_without_an_engine_or_a_place_for_networks_is_torch_with_a_warning(
     home: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     network = torch.nn.Conv2d(3, 1, 1)
-    monkeypatch.setattr(engine, "installed", dict)
-    assert engaged(network, "net", "d", SHAPE, "auto") is network
+    monkeypatch.setattr(engine_library, "installed", dict)
+    assert engaged(network, NET, "auto") is None
     assert "no other engine is installed" in caplog.text
-    home.parent.mkdir()
+    home.parent.mkdir(exist_ok=True)
+    shutil.rmtree(home)
     home.write_text("in the way")
-    monkeypatch.setattr(engine, "installed", lambda: {"onnxruntime": "1"})
-    assert engaged(network, "net", "d", SHAPE, "auto") is network
+    monkeypatch.setattr(engine_library, "installed", lambda: {"onnxruntime": "1"})
+    assert engaged(network, NET, "auto") is None
     assert str(home) in caplog.text
     with pytest.raises(UserError, match=r"engine 'onnxruntime' can't be used for net: .*; set"):
-        engaged(network, "net", "d", SHAPE, "onnxruntime")
+        engaged(network, NET, "onnxruntime")
 
 
 def test_what_was_remembered_is_found_out_anew_where_it_is_damaged_or_its_network_gone(
@@ -139,7 +240,7 @@ def test_what_was_remembered_is_found_out_anew_where_it_is_damaged_or_its_networ
     for after in (lambda: None, lambda: None, damage(home, "*/*.json"), damage(home, "*/*.onnx")):
         after()
         assert len(remembered()) <= 1
-        engaged(network, "net", "d", SHAPE, "onnxruntime")
+        engaged(network, NET, "onnxruntime")
     assert len(times) == 3
 
 
@@ -149,25 +250,25 @@ def test_a_full_disk_is_not_remembered_of_an_engine(
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(engine, "installed", lambda: {"onnxruntime": "1"})
-    monkeypatch.setattr(engine, "_compared", full)
+    monkeypatch.setattr(engine_library, "installed", lambda: {"onnxruntime": "1"})
+    monkeypatch.setattr(engine_trial, "compared", full)
     with pytest.raises(UserError, match="No space left"):
-        engaged(torch.nn.Conv2d(3, 1, 1), "net", "d", SHAPE, "onnxruntime")
+        engaged(torch.nn.Conv2d(3, 1, 1), NET, "onnxruntime")
     assert remembered() == []
 
 
 def test_only_the_last_networks_are_kept(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     fake(monkeypatch)
-    monkeypatch.setattr(engine, "KEPT", 2)
+    monkeypatch.setattr(engine_trial, "KEPT", 2)
     for number in range(4):
-        engaged(torch.nn.Conv2d(3, 1, 1), "net", str(number), SHAPE, "onnxruntime")
+        engaged(torch.nn.Conv2d(3, 1, 1), replace(NET, digest=str(number)), "onnxruntime")
     assert len(list(home.glob("*/network.onnx"))) == 2
 
 
 def test_an_engine_that_is_not_installed_is_told_before_anything_runs(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(engine, "installed", dict)
+    monkeypatch.setattr(engine_library, "installed", dict)
     with pytest.raises(UserError, match=r"pip install 'smp-sentiment\[onnx\]'"):
         engine.require("onnxruntime")
     engine.require("auto")
@@ -179,17 +280,13 @@ def test_bfloat16_and_gpus_are_left_to_torch() -> None:
     assert engine.used("onnxruntime", "float32", "cpu") == "onnxruntime"
 
 
-def test_auto_takes_the_fastest_that_was_tried(monkeypatch: pytest.MonkeyPatch) -> None:
-    speeds = {"onnxruntime": 1.4, "openvino": 1.7}
-    monkeypatch.setattr(engine, "installed", lambda: dict.fromkeys(speeds, "1"))
-
-    def compared(network: object, shape: object, file: Path, name: str) -> tuple[float, float]:
-        file.touch()
-        return 0.0, speeds[name]
-
-    monkeypatch.setattr(engine, "_compared", compared)
-    monkeypatch.setattr(engine, "_loaded", lambda name, file: name)
-    network = torch.nn.Conv2d(3, 1, 1)
-    assert engaged(network, "net", "d", SHAPE, "auto")._run == "openvino"
-    speeds.update(onnxruntime=0.8, openvino=0.9)
-    assert engaged(network, "net", "other", SHAPE, "auto") is network
+def test_auto_takes_the_fastest_that_was_tried_and_torch_where_none_is_faster() -> None:
+    slow, fast, wrong = (
+        Tried("net", "d", name, "1", "p", faster=faster, error=error)
+        for name, faster, error in (
+            ("onnxruntime", 1.4, ""), ("openvino", 1.7, ""), ("third", 9.0, "it differs"),
+        )
+    )  # fmt: skip
+    assert engine.chosen([slow, fast, wrong], "auto") is fast
+    assert engine.chosen([slow, fast, wrong], "onnxruntime") is slow
+    assert engine.chosen([replace(fast, faster=0.9), wrong], "auto") is None

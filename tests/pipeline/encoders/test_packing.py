@@ -1,5 +1,7 @@
 """Texts that share a pass on a processor."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -47,7 +49,7 @@ def test_no_text_depends_by_a_bit_on_those_beside_it(precision: Precision) -> No
 def test_short_texts_share_passes_and_a_long_one_has_its_own(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    net, sizes = network(), list[int]()
+    net, sizes = replace(network(), rows=(packing.TOKENS,)), list[int]()
     forward = type(net.model).forward
 
     def counted(self: torch.nn.Module, input_ids: torch.Tensor, **given: object) -> object:
@@ -57,6 +59,23 @@ def test_short_texts_share_passes_and_a_long_one_has_its_own(
     monkeypatch.setattr(type(net.model), "forward", counted)
     states(net, [Tokens([5] * n, n, n) for n in (*[12] * 40, 300)])
     assert sorted(sizes) == [packing.TOKENS] * 3 + [300]
+
+
+def test_rows_are_as_short_as_their_texts_where_that_changes_no_bit(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    net = network()
+    said = [Tokens([5] * n, n, n) for n in (3, 20)]
+    if len(net.rows) > 1:  # on this processor
+        long = states(replace(net, rows=(packing.TOKENS,)), said)
+        for short, expected in zip(states(net, said), long, strict=True):
+            np.testing.assert_array_equal(short, expected)
+    linear = torch.nn.functional.linear
+    by_rows = lambda x, w, b: linear(x, w, b) + len(x)  # noqa: E731
+    monkeypatch.setattr("torch.nn.functional.linear", by_rows)
+    assert packing.lengths(net.model, "float32") == (packing.TOKENS,)
+    monkeypatch.setattr("torch.nn.functional.linear", lambda x, w, b: x @ w[:1].T * 0)
+    assert packing.lengths(net.model, "float32") == (*packing.SHORT, packing.TOKENS)
 
 
 def test_each_text_goes_where_there_is_room_for_it() -> None:

@@ -11,7 +11,7 @@ from pipeline import media
 from pipeline.dataset.clip import Clip
 from pipeline.errors import ClipError, MissingModalityError
 from pipeline.extractors.audio import Audio
-from pipeline.media.audio import RATES_HZ
+from pipeline.media.sound import RATES_HZ
 from pipeline.media.waveform import RATE_HZ, normalised, placed, resampled
 from pipeline.media.write_mp4 import write_mp4
 from pipeline.stage.result import ClipInputs, ClipResult

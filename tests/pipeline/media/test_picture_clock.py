@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from pipeline import media
+from pipeline.dataset.span import Span
 from pipeline.media import frames
 
 FPS, PICTURES = 10, 12
@@ -104,6 +105,16 @@ def test_a_transport_stream_keeps_its_own_clock_apart(tmp_path, bframes):
 def test_a_trimmed_mp4_begins_with_the_first_picture_shown(tmp_path, bframes, keyint):
     path = trimmed(write(tmp_path / "clip.mp4", 0.0, bframes, keyint), 0.5)
     checked(path, 5, 0.0, PICTURES - 5)
+
+
+@pytest.mark.parametrize("bframes", [0, 2])
+@pytest.mark.parametrize("keyint", [250, 4])
+def test_a_span_of_a_trimmed_mp4_counts_from_the_first_picture_shown(tmp_path, bframes, keyint):
+    path = trimmed(write(tmp_path / "clip.mp4", 0.0, bframes, keyint), 0.2)
+    clip = frames(str(path), span=Span(0.4, 0.7))
+    assert [number_of(rgb) for _, rgb in clip] == [6, 7, 8]
+    assert clip.begins_s == pytest.approx(0.4, abs=2e-3)
+    assert media.video_span(str(path), span=Span(0.4, 0.7)) == pytest.approx((0.4, 0.7), abs=2e-3)
 
 
 @pytest.mark.parametrize("bframes", [0, 2])

@@ -168,3 +168,15 @@ def test_any_zarr_reader_finds_named_axes_and_provenance(tmp_path: Path) -> None
     array = json.loads((tmp_path / "stage/0123abcd.zarr/features/zarr.json").read_text())
     assert array["dimension_names"] == ["clip", "step", None]
     assert array["codecs"][-1]["name"] == "crc32c"
+
+
+def test_what_is_added_to_what_a_store_says_of_itself_is_vouched_for(tmp_path: Path) -> None:
+    written = [result(1, 3), result(2)]
+    make(tmp_path).write(1, ["a@1", "b@2"], written)
+    url = str(tmp_path / "stage" / "0123abcd.zarr")
+    Store(url).tell({"engine": {"difference": 2e-7}})
+    store = Store(url)
+    assert store.attributes["engine"] == {"difference": 2e-7}
+    assert store.attributes["stage"] == "stage"
+    assert all(same(a, b) for a, b in zip(store.rows(1), written, strict=True))
+    assert make(tmp_path).attributes["engine"]  # nothing to repair

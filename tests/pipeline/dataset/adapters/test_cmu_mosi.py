@@ -8,10 +8,13 @@ import soundfile
 import yaml
 
 from pipeline import dataset
+from pipeline.checks.dataset import check
+from pipeline.dataset.layouts import archive_of
 from pipeline.errors import UserError
 from pipeline.runner.extract import extract
 from pipeline.runner.serial import run_serially
 from pipeline.store.cache import open_cache
+from tests.support.archives import mosi
 from tests.support.bad_media.making import filmed, good, spoken
 
 TEXTS = {
@@ -146,3 +149,30 @@ def test_the_archive_is_extracted(tmp_path: Path) -> None:
         assert cache[stage].states.tolist() == ["ok"] * 4, cache[stage].reasons
     assert np.isfinite(cache["mfcc"].read()).all()
     assert cache.clips["text"].tolist()[0] == "ANYHOW"
+
+
+def test_of_full_videos_segments_are_spans_in_the_splits_of_the_sdk(tmp_path: Path) -> None:
+    folder = mosi(tmp_path / "MOSI")
+    found = archive_of(folder)
+    assert found
+    rows = {row["id"]: row for _, row in found.rows()}
+    second = rows["_dI--eQ6qVU/2"]
+    assert second["video"] == str(folder / "Raw/Video/Full/_dI--eQ6qVU.mp4")
+    assert (second["start"], second["end"], second["split"]) == ("2.5", "4", "train")
+    assert rows["v/1"]["split"] == "valid"
+
+
+def test_without_the_sdks_folds_it_is_said_what_to_copy(tmp_path: Path) -> None:
+    folder = mosi(tmp_path / "MOSI")
+    (folder / "cmu_mosi_std_folds.py").unlink()
+    (what,) = (issue.what for issue in check(folder).issues if issue.kind == "no splits")
+    assert "copy it into this folder" in what
+    assert "cmu_mosi_std_folds.py" in what
+
+
+@pytest.mark.parametrize("content", ["import os", "standard_train_fold = open('x')", "a = ("])
+def test_folds_that_are_no_lists_are_refused_and_never_run(tmp_path: Path, content: str) -> None:
+    folder = mosi(tmp_path / "MOSI")
+    (folder / "cmu_mosi_std_folds.py").write_text(content)
+    with pytest.raises(UserError, match="expected lists of videos called standard_train_fold"):
+        dataset.load(folder)

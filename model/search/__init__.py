@@ -1,0 +1,1 @@
+"""Searches for a model's settings, on validation alone."""

@@ -1,0 +1,134 @@
+"""All seeds of a training as one network with a leading axis, for an accelerator."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from functools import partial
+from math import inf
+from typing import Any
+
+import torch
+from torch import Generator, Tensor
+
+from model.data.batch import Batch
+from model.data.samples import Samples
+from model.network import Network
+from model.step.stack import Stack
+from model.training.late import Late, Record
+from model.training.loop import Prepared, Trained, criterion_of, finished, step_loss, untrained
+from model.training.predictor import in_chunks
+from model.training.settings import TrainSettings
+from model.training.side_by_side import Training
+
+
+def train_stacked(
+    prepared: Prepared, samples: Samples, trainings: Sequence[Training[Any]]
+) -> list[Trained]:
+    """As `train_prepared` of each, whose settings differ in their seeds alone: with the same draws,
+    to numbers that differ by rounding.
+
+    The host never waits for the device within an epoch, and reads what one gave while the next one
+    is under way; so the device does one epoch too many where the last seed stops early.
+    """
+    started = time.perf_counter()
+    settings = [training.settings for training in trainings]
+    networks, generators = begun(prepared, samples, settings)
+    stack = Stack(networks, generators)
+    records = [Record(prepared, samples.scale, one.settings, one.told) for one in trainings]
+    best = _fit(stack, prepared, settings, records)
+    stack.unstack(best, networks)
+    share = (time.perf_counter() - started) / len(trainings)
+    return [
+        finished(network, record.curve, prepared, samples, record.settings, share)
+        for network, record in zip(networks, records, strict=True)
+    ]
+
+
+def begun(
+    prepared: Prepared, samples: Samples, settings: Sequence[TrainSettings]
+) -> tuple[list[Network], list[Generator]]:
+    """Fresh networks, and generators in the states that torch's own has after each one alone."""
+    device = prepared.targets.device
+    networks, generators = [], []
+    with torch.random.fork_rng([]):
+        for one in settings:
+            torch.default_generator.manual_seed(one.seed)
+            networks.append(untrained(samples, one).to(device))
+            on_cpu = torch.default_generator.clone_state()
+            own = on_cpu if device.type == "cpu" else Generator(device).manual_seed(one.seed)
+            generators.append(own)
+    return networks, generators
+
+
+def _fit(
+    stack: Stack, prepared: Prepared, every: Sequence[TrainSettings], records: Sequence[Record]
+) -> Tensor:
+    """The loop of `train_prepared` for all; gives each network's best weights."""
+    settings, device, clips = every[0], prepared.targets.device, len(prepared.inputs)
+    optimizer = stack.optimizer(settings.lr, settings.weight_decay)
+    orders = [Generator().manual_seed(one.seed) for one in every]
+    best, late = _Best(stack.weights.detach(), settings.patience), None
+
+    for epoch in range(1, settings.epochs + 1):
+        stack.train()
+        total = torch.zeros(len(every), device=device)
+        order = torch.stack([torch.randperm(clips, generator=own) for own in orders])
+        for rows in _moved(order, device).split(settings.batch, dim=1):
+            losses = stack.each(partial(step_loss, prepared, settings), rows)
+            stack.weights.grad = None
+            losses.sum().backward()
+            stack.clip_gradients(settings.clip_norm)
+            optimizer.step()
+            total += losses.detach() * rows.shape[1]
+
+        stack.train(False)
+        outputs, valid_losses = _validated(stack, prepared, settings)
+        best.update(epoch, valid_losses)
+        before, late = late, Late(epoch, total / clips, valid_losses, outputs)
+        if before and not before.told(records):
+            return best.weights
+
+    assert late
+    late.told(records)
+    return best.weights
+
+
+def _validated(stack: Stack, prepared: Prepared, settings: TrainSettings) -> tuple[Tensor, Tensor]:
+    """Outputs [networks, n, outputs] of the validation clips, and losses [networks]."""
+
+    def outputs_of(chunk: Batch) -> Tensor:
+        return stack.each(lambda network: network(chunk)).transpose(0, 1)
+
+    outputs = in_chunks(outputs_of, prepared.valid_inputs).transpose(0, 1)
+    criterion, targets = criterion_of(settings), prepared.valid_targets
+    return outputs, stack.each(lambda network, own: criterion(own, targets), outputs)
+
+
+class _Best:
+    """The best weights so far, and whose patience lasts; all of it stays on the device.
+
+    current: the weights [networks, weights] that training changes.
+    """
+
+    def __init__(self, current: Tensor, patience: int | None) -> None:
+        self._current, self._patience = current, patience
+        self.weights = current.clone()
+        self._loss = current.new_full((len(current),), inf)
+        self._epoch = torch.zeros_like(self._loss)
+        self._alive = self._epoch == 0
+
+    def update(self, epoch: int, losses: Tensor) -> None:
+        """Keep the weights of those whose loss is smaller than ever, while they are alive."""
+        better = self._alive & (losses < self._loss)
+        self.weights = torch.where(better[:, None], self._current, self.weights)
+        self._loss = torch.where(better, losses, self._loss)
+        self._epoch.masked_fill_(better, epoch)
+        if self._patience:
+            self._alive &= epoch - self._epoch < self._patience
+
+
+def _moved(order: Tensor, device: torch.device) -> Tensor:
+    """On the device, from memory that it can read by itself: the host goes on meanwhile."""
+    pinned = order.pin_memory() if device.type == "cuda" else order
+    return pinned.to(device, non_blocking=True)
