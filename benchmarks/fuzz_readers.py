@@ -14,10 +14,11 @@ import torch
 
 from model.data.batch import Batch
 from model.data.samples import Samples
+from model.data.truth import scored
 from model.metrics import MOSI
 from model.runs.files import CURVE, METRICS, PREDICTIONS, PROVENANCE, SETTINGS, WEIGHTS
 from model.runs.load import load_model
-from model.runs.predictions import read_residuals
+from model.runs.predictions import read_validated
 from model.runs.run import Run, find_run, runs_of
 from model.runs.save import save_run
 from model.training.loop import train
@@ -162,7 +163,7 @@ def _run(name: str) -> Reader:
     batch = Batch({"text": torch.randn(clips, 4, 3)}, {"text": torch.full((clips,), 4)})
     samples = Samples(
         *("made", [f"v/{i}" for i in range(clips)], batch, labels),
-        *(np.array(SPLITS * (clips // 3)), MOSI),
+        *(np.array(SPLITS * (clips // 3)), scored(MOSI)),
         channels={"text": ["bert"]},
         provenance={"dataset": "made", "stages": {"bert": {"fingerprint": "a", "random": []}}},
     )
@@ -176,7 +177,7 @@ def _run(name: str) -> Reader:
     def read(folder: Path) -> None:
         runs_of("made", folder.parent)
         load_model(find_run(folder, folder.parent))
-        read_residuals(folder)
+        read_validated(folder, Run.read(folder).objective)
         Run.read(folder)
 
     return Reader(name, [files], read)

@@ -10,7 +10,8 @@ import torch
 from benchmarks.made_cache import SPLITS, STEPS
 from model.data.batch import Batch
 from model.data.samples import Samples
-from model.metrics import SCALES
+from model.data.truth import scored
+from model.metrics import MOSI
 
 WIDTHS = {"visual": 546, "audio": 1063, "text": 768}
 
@@ -27,4 +28,4 @@ def made_samples(
     scores = torch.rand(clips, generator=random, dtype=torch.float64) * 6 - 3
     batch = Batch(features, dict.fromkeys(modalities, steps))
     ids = [str(clip) for clip in range(clips)]
-    return Samples("made", ids, batch, scores.numpy(), splits, SCALES["mosi"])
+    return Samples("made", ids, batch, scores.numpy(), splits, scored(MOSI))

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import NoReturn
 
 import numpy as np
 
@@ -17,36 +18,90 @@ TITLES = {
     "acc3": "Acc-3",
     "acc5": "Acc-5",
     "acc7": "Acc-7",
+    "acc": "Acc",
+    "wacc": "WAcc",
     "f1": "F1",
+    "f1_macro": "macro F1",
+    "uar": "UAR",
     "corr": "Corr",
+    "ccc": "CCC",
     "mae": "MAE ↓",
     "acc2_nonneg": "Acc-2 ≥0",
     "f1_nonneg": "F1 ≥0",
 }
 """What a table calls each metric, in the order of the paper's tables."""
-NOT_SHARES = ("mae", "corr")
-"""The metrics that are no share of the clips, or made from such."""
+LEADS = ("mae", "acc3", "wacc", "f1")
+"""The metrics that say which of two models is better: the first that a target has."""
+
+
+def ordered(keys: Iterable[str]) -> list[str]:
+    """Metrics as a table has them: those of one target or label, as `happy.f1`, together."""
+    places, names = list(TITLES), list(keys)
+    groups = list(dict.fromkeys(map(of_what, names)))
+    return sorted(names, key=lambda key: (groups.index(of_what(key)), places.index(measure(key))))
+
+
+def of_what(key: str) -> str:
+    """The target or label that a metric is of, "" where there is but one: `happy` of `happy.f1`."""
+    return key.rpartition(".")[0]
+
+
+def measure(key: str) -> str:
+    """What a metric measures, whatever it is of: `f1` of `happy.f1`."""
+    return key.rpartition(".")[2]
+
+
+def title(key: str) -> str:
+    """What a table calls a metric."""
+    return f"{of_what(key)} {TITLES[measure(key)]}".lstrip()
+
+
+def is_share(key: str) -> bool:
+    """Whether it is a share of the clips, or made from such."""
+    return measure(key) not in ("mae", "corr", "ccc")
+
+
+def sign(key: str) -> int:
+    """1 where more is better, else −1."""
+    return -1 if measure(key) == "mae" else 1
+
+
+def lead(keys: Sequence[str]) -> str:
+    """The metric by which models are told apart, of the first target where there are several."""
+    own = [key for key in keys if of_what(key) == of_what(keys[0])]
+    return next((key for name in LEADS for key in own if measure(key) == name), "")
+
+
+def _has_none(scores: np.ndarray) -> NoReturn:
+    raise UserError("these scores have no negative, neutral and positive ones")
 
 
 @dataclass(frozen=True)
 class Scale:
     """How a dataset's scores are measured.
 
-    limit: scores lie within ±limit. is_clipped: whether values are cut to that before measuring.
+    low, high: where scores lie. is_clipped: whether values are cut to that before measuring.
     accuracies: from scores to class numbers, by metric. f1s: which
     accuracy's classes an F1 is of. without_zeros: metrics that leave out clips of score 0.
     three_classes: from true scores to 0 negative, 1 neutral, 2 positive. predicted_classes: the
-    same of any scores, where a prediction is hardly ever exactly 0.
+    same of any scores, where a prediction is hardly ever exactly 0. Both raise UserError for a
+    scale without classes.
     """
 
     name: str
-    limit: float
-    is_clipped: bool
-    accuracies: Mapping[str, Binning]
-    f1s: Mapping[str, str]
-    without_zeros: frozenset[str]
-    three_classes: Binning
-    predicted_classes: Binning
+    low: float
+    high: float
+    is_clipped: bool = False
+    accuracies: Mapping[str, Binning] = field(default_factory=dict)
+    f1s: Mapping[str, str] = field(default_factory=dict)
+    without_zeros: frozenset[str] = frozenset()
+    three_classes: Binning = _has_none
+    predicted_classes: Binning = _has_none
+
+    @property
+    def finest(self) -> str:
+        """The accuracy of the most classes, "" where the scale has no classes."""
+        return max(self.accuracies, key=lambda key: (key.startswith("acc"), key), default="")
 
 
 def _rounded(limit: float) -> Binning:
@@ -60,7 +115,8 @@ def _between(*edges: float) -> Binning:
 
 MOSI = Scale(
     name="mosi",
-    limit=3.0,
+    low=-3.0,
+    high=3.0,
     is_clipped=False,
     accuracies={
         "acc2": lambda x: (x > 0).astype(np.int64),  # negative/positive, zero labels left out
@@ -75,7 +131,8 @@ MOSI = Scale(
 )
 SIMS = Scale(
     name="sims",
-    limit=1.0,
+    low=-1.0,
+    high=1.0,
     is_clipped=True,
     accuracies={
         "acc2": _between(0.0),
@@ -94,11 +151,18 @@ def scale_of(labels: np.ndarray) -> Scale:
     """The scale that fits the range of `labels` [n]: CH-SIMS within ±1, else CMU-MOSI within ±3."""
     largest = float(np.abs(labels).max(initial=0.0))
     for scale in (SIMS, MOSI):
-        if largest <= scale.limit:
+        if largest <= scale.high:
             return scale
     raise UserError(
-        f"labels reach {largest:g}; expected −1..1 (CH-SIMS) or −3..3 (CMU-MOSI), rescale them"
+        f"labels reach {largest:g}; expected −1..1 (CH-SIMS) or −3..3 (CMU-MOSI): rescale them, or "
+        "declare their range in targets.yaml"
     )
+
+
+def scale_within(low: float, high: float) -> Scale:
+    """The scale of scores from `low` to `high`: CMU-MOSI's or CH-SIMS's, or one without classes."""
+    known = {(scale.low, scale.high): scale for scale in SCALES.values()}
+    return known.get((low, high)) or Scale(f"{low:g}..{high:g}", low, high)
 
 
 def regression(
@@ -106,22 +170,32 @@ def regression(
 ) -> Metrics:
     """MAE, Corr, accuracies and weighted F1 of scores [n]; accuracies are shares, 0..1.
 
-    A constant prediction has no correlation: `corr` is nan, with a warning.
+    On a scale without accuracies there is the CCC in their place. A constant prediction has no
+    correlation: `corr` is nan, with a warning.
     """
     truth, prediction = np.asarray(truth, np.float64), np.asarray(prediction, np.float64)
     if scale.is_clipped:
-        truth, prediction = (np.clip(x, -scale.limit, scale.limit) for x in (truth, prediction))
+        truth, prediction = (np.clip(x, scale.low, scale.high) for x in (truth, prediction))
     result = {"mae": _mean(np.abs(truth - prediction)), "corr": _corr(truth, prediction)}
     if warn and np.isnan(result["corr"]):
         warnings.warn("Corr is nan: the labels or the predictions are constant", stacklevel=2)
+    if not scale.accuracies:
+        result["ccc"] = concordance(truth, prediction)
     pairs = {key: _kept(key, truth, prediction, scale) for key in scale.accuracies}
     result |= {key: accuracy(*pair) for key, pair in pairs.items()}
     return result | {key: weighted_f1(*pairs[of]) for key, of in scale.f1s.items()}
 
 
-def classification(truth: np.ndarray, prediction: np.ndarray) -> Metrics:
-    """Acc-3 and weighted F1 of class numbers [n]."""
-    return {"acc3": accuracy(truth, prediction), "f1": weighted_f1(truth, prediction)}
+def concordance(truth: np.ndarray, prediction: np.ndarray) -> float:
+    """Lin's concordance correlation coefficient of scores [n], by population moments (Lin, 1989).
+
+    2 cov / (var + var + (mean − mean)²); nan where all of both are one number.
+    """
+    if not len(truth):
+        return float("nan")
+    apart = np.square(truth.mean() - prediction.mean()) + truth.var() + prediction.var()
+    together = 2 * np.mean((truth - truth.mean()) * (prediction - prediction.mean()))
+    return float(together / apart) if apart > 0 else float("nan")
 
 
 def accuracy(truth: np.ndarray, prediction: np.ndarray) -> float:
@@ -148,24 +222,16 @@ def regression_references(truth: np.ndarray, scale: Scale) -> dict[str, Metrics]
     them, or lies below, has told the clips from each other no better than a constant does.
     """
     median = np.full(len(truth), np.median(truth))
-    return {
-        "majority class": _majority(truth, scale),
-        "median score": regression(truth, median, scale, warn=False),
-    }
-
-
-def classification_references(truth: np.ndarray) -> dict[str, Metrics]:
-    """The same for class numbers [n]: their most frequent one, and that of the median clip."""
-    median = np.sort(truth)[(len(truth) - 1) // 2]
-    answers = {"majority class": _most_frequent(truth), "median score": median}
-    return {row: classification(truth, np.full(len(truth), c)) for row, c in answers.items()}
+    measured = regression(truth, median, scale, warn=False)
+    majority = {"majority class": _majority(truth, scale)} if scale.accuracies else {}
+    return {**majority, "median score": measured}
 
 
 def _majority(truth: np.ndarray, scale: Scale) -> Metrics:
     if scale.is_clipped:
-        truth = np.clip(truth, -scale.limit, scale.limit)
+        truth = np.clip(truth, scale.low, scale.high)
     true = {key: _kept(key, truth, truth, scale)[0] for key in scale.accuracies}
-    pairs = {key: (own, np.full(len(own), _most_frequent(own))) for key, own in true.items()}
+    pairs = {key: (own, np.full(len(own), most_frequent(own))) for key, own in true.items()}
     result = {"mae": float("nan"), "corr": float("nan")}
     result |= {key: accuracy(*pair) for key, pair in pairs.items()}
     return result | {key: weighted_f1(*pairs[of]) for key, of in scale.f1s.items()}
@@ -188,7 +254,8 @@ def _kept(
     return true, predicted
 
 
-def _most_frequent(classes: np.ndarray) -> int:
+def most_frequent(classes: np.ndarray) -> int:
+    """The number of the class that most clips [n] have; the least of several, 0 of no clips."""
     values, counts = np.unique(classes, return_counts=True)
     return int(values[counts.argmax()]) if len(values) else 0
 

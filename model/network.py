@@ -13,8 +13,6 @@ from model.data.batch import Batch
 from pipeline.stage.about import MODALITIES
 from pipeline.stage.bounded import Bounded
 
-CLASSES = ("negative", "neutral", "positive")
-
 Criterion = Callable[[Tensor, Tensor], Tensor]
 """The error of outputs against the targets of the same clips, its mean over them."""
 
@@ -33,7 +31,7 @@ class Network(nn.Module):
     """A model: one class a file, found by the file's name; its presets lie beside it as YAML.
 
     widths: feature width by modality; one that is not named takes no part. outputs: 1 for a
-    score, or the number of classes.
+    score, one for each class or label.
     """
 
     class Settings(NetworkSettings):

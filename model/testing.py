@@ -17,7 +17,9 @@ from torch import Tensor, nn
 
 from model.data.batch import Batch, real_steps
 from model.data.scaler import Scaler
+from model.metrics import MOSI
 from model.network import Network
+from model.objectives.score import Score
 from model.registry import build
 from model.step.threads import one_thread
 from model.training.predictor import Predictor
@@ -44,6 +46,7 @@ def with_padding(batch: Batch, value: float) -> Batch:
     return Batch(features, batch.lengths)
 
 
+SCORE = Score(name="label", scale=MOSI)
 TARGETS = torch.tensor([[2.0], [-1.0], [0.5], [-2.5], [1.5]])
 
 
@@ -77,7 +80,7 @@ class ModelContract:
 
     def test_padding_is_never_read(self) -> None:
         """NaN in padding reaches no score: the scaler clears it."""
-        batch, predictor = some_batch(), Predictor(Scaler(WIDTHS), self.network())
+        batch, predictor = some_batch(), Predictor(Scaler(WIDTHS), self.network(), SCORE)
         soiled = self.outputs(with_padding(batch, float("nan")), predictor)
         assert torch.equal(soiled, self.outputs(batch, predictor))
 

@@ -18,8 +18,9 @@ ROOMS: dict[str, list[str]] = {
         "checks", "formats", "runner", "cli",
     ],
     "model": [
-        "metrics", "step", "data", "network", "layers", "networks", "registry", "training",
-        "testing", "runs", "inference", "experiments", "search", "report", "cli",
+        "metrics", "step", "data", "objectives", "network", "layers", "networks", "registry",
+        "training", "testing", "runs", "inference", "experiments", "search", "robustness",
+        "report", "cli",
     ],
 }  # fmt: skip
 ONLY: dict[str, str | tuple[str, ...]] = {  # who may import what

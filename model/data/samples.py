@@ -10,14 +10,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from model.data import doubts, left_out
+from model.data import doubts, left_out, truth
 from model.data.batch import Batch
 from model.data.channels import available, read_modality
 from model.data.left_out import LeftOut
 from model.data.provenance import provenance, random_stages
-from model.metrics import SCALES, Scale, scale_of
+from model.metrics import MOSI, SCALES, Scale, scale_within
 from model.step.memory import keep_freed_memory
-from pipeline.dataset.clip import SPLITS
+from pipeline.dataset.clip import LABEL, SPLITS
+from pipeline.dataset.target import Target
 from pipeline.errors import UserError
 from pipeline.stage.about import MODALITIES
 
@@ -33,7 +34,7 @@ NO_TEST = (
 
 @dataclass(frozen=True)
 class Split:
-    """The clips of one split: ids, features as cached, scores float64 [n]."""
+    """The clips of one split: ids, features as cached, true values as `Samples` has them."""
 
     ids: Sequence[str]
     batch: Batch
@@ -45,10 +46,12 @@ class Samples:
     """The labelled clips of a dataset that have at least one modality.
 
     batch: features as cached, on the CPU; NaN where a clip lacks one of a modality's channels.
-    labels: scores float64 [clips]. splits: the split of each clip. channels: stages by modality.
-    notes: what was left out, for the user. provenance: where every feature came from. left_out:
-    the labelled clips that have none of the modalities. chosen: the stages that were asked for by
-    modality, in place of the default's.
+    labels: true values float64, [clips], or [clips, columns] where the targets have several; of
+    classes their numbers, NaN where one is missing. splits: the split of each clip. targets: what
+    the labels are of; scores have a range. target: what was asked for, empty for the clip's score,
+    else a target's name, or `all`. channels: stages by modality. notes: what was left out, for the
+    user. provenance: where every feature came from. left_out: the labelled clips that have none of
+    the modalities. chosen: the stages that were asked for by modality, in place of the default's.
     """
 
     name: str
@@ -56,7 +59,7 @@ class Samples:
     batch: Batch
     labels: np.ndarray
     splits: np.ndarray
-    scale: Scale
+    targets: Sequence[Target]
     target: str = ""
     channels: Mapping[str, Sequence[str]] = field(default_factory=dict)
     notes: Sequence[str] = ()
@@ -86,6 +89,13 @@ class Samples:
         return "test" if (self.splits == "test").any() else "valid"
 
     @property
+    def scale(self) -> Scale:
+        """That of its first score on a known one, else CMU-MOSI's: a model's presets are by it."""
+        ranges = [target.range for target in self.targets if target.range]
+        scales = [scale for low_high in ranges if (scale := scale_within(*low_high)).name in SCALES]
+        return next(iter(scales), MOSI)
+
+    @property
     def random_stages(self) -> list[str]:
         """The stages with random weights behind the features, which tell little."""
         return random_stages(self.provenance)
@@ -107,21 +117,25 @@ def load_samples(
     target: str = "",
     scale: str = "auto",
     chosen: Mapping[str, Sequence[str]] = MappingProxyType({}),
+    targets: Sequence[Target] = (),
 ) -> Samples:
-    """Read the features and scores of a cache once; a clip without any modality is left out.
+    """Read the features and true values of a cache once; a clip without any modality is left out.
 
     channels: stages by modality; by default those that are `available`, with `chosen` ones in
-    their place; a modality with none is left out. target: "" for the clip's score, or "T", "A",
-    "V" for that modality's own.
+    their place; a modality with none is left out. target: the name of one, "T", "A" or "V" for a
+    modality's own score; "" for the dataset's first; "all" for all of them. scale: of scores whose
+    range is not declared. targets: what `target` and `scale` stood for, where that was found out.
     Raises UserError for a channel that the cache does not have, or an unknown target.
     """
     keep_freed_memory()  # of each chunk that was read for the next ones
     notes: list[str] = []
     notes += [f"{m}: {' + '.join(chosen[m]) or 'left out'}, as asked" for m in chosen]
-    labels = _labels(cache, target)
-    labelled = _labelled(cache, labels, notes)
+    targets = targets or truth.wanted(cache, target, scale)
+    labels = truth.values(cache, targets)
+    is_labelled = np.isfinite(labels).reshape(len(labels), -1).any(axis=1)
+    labelled = _labelled(cache, is_labelled, notes)
     wanted = channels or available(cache, notes, chosen)
-    batch, used = _read_batch(cache, wanted, np.isfinite(labels), notes)
+    batch, used = _read_batch(cache, wanted, is_labelled, notes)
     has_any = batch.has_any.numpy()
     kept, without = labelled[has_any], left_out.left_out(cache, used, labelled[~has_any])
     told = left_out.note(without), doubts.of_stale(cache, used, kept)
@@ -129,14 +143,15 @@ def load_samples(
     clips = cache.clips.iloc[kept]
     splits = clips["split"].to_numpy(dtype=str)
     notes += [NO_TEST] * ("test" not in splits)
+    truth.require_known(cache.name, targets, labels[kept], splits)
     return Samples(
         name=cache.name,
         ids=clips["id"].tolist(),
         batch=batch if has_any.all() else batch[torch.from_numpy(has_any)],
         labels=labels[kept],
         splits=splits,
-        scale=scale_of(labels[labelled]) if scale == "auto" else SCALES[scale],
-        target=target,
+        targets=targets,
+        target=_asked(target, targets),
         channels=used,
         notes=notes,
         provenance=provenance(cache, used),
@@ -145,21 +160,18 @@ def load_samples(
     )
 
 
-def _labels(cache: Cache, target: str) -> np.ndarray:
-    column = f"label_{target}" if target else "label"
-    if column not in cache.clips:
-        known = [c.removeprefix("label_") for c in map(str, cache.clips) if c.startswith("label_")]
-        raise UserError(f"{cache.name}: no labels for {target!r}; there are {known or 'none'}")
-    return cache.clips[column].to_numpy(np.float64)
+def _asked(target: str, targets: Sequence[Target]) -> str:
+    name = target or targets[0].name
+    return "" if name == LABEL else name
 
 
-def _labelled(cache: Cache, labels: np.ndarray, notes: list[str]) -> np.ndarray:
+def _labelled(cache: Cache, is_labelled: np.ndarray, notes: list[str]) -> np.ndarray:
     """The rows that have a label."""
-    rows = np.flatnonzero(np.isfinite(labels))
+    rows = np.flatnonzero(is_labelled)
     if not len(rows):
         raise UserError(f"{cache.name}: no clip has a label")
-    if without := len(labels) - len(rows):
-        notes.append(f"{without} of {len(labels)} clips have no label and are left out")
+    if without := len(is_labelled) - len(rows):
+        notes.append(f"{without} of {len(is_labelled)} clips have no label and are left out")
     return rows
 
 

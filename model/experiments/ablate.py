@@ -8,7 +8,8 @@ from itertools import combinations
 from typing import Any
 
 from model.data.samples import Samples, load_samples
-from model.experiments.experiment import Experiment, name_of
+from model.data.truth import scored
+from model.experiments.experiment import Experiment, name_of, task_of
 from model.experiments.published import published
 from model.experiments.trainings import Entry
 from model.training.given import merged
@@ -98,8 +99,8 @@ def ablation(
         else []
     )
     entries = [_entry(variant, cache, samples, preset_name, given) for variant in possible]
-    task = entries[0].settings.task
-    is_theirs = task == "classification" and not samples.target
+    task = task_of(samples, entries[0].settings)
+    is_theirs = task == "classification" and tuple(samples.targets) == scored(samples.scale)
     rows, source = published(what, samples.scale.name) if is_theirs else ([], "")
     name = name_of(samples, "ablate", what, task)
     return Experiment(name, f"SMP, {what}", entries, rows, source, notes)
@@ -116,6 +117,6 @@ def _entry(
     settings = found.with_options(merged(given, {"network": variant.network}))
 
     def load() -> Samples:
-        return load_samples(cache, variant.channels, samples.target, samples.scale.name)
+        return load_samples(cache, variant.channels, samples.target, targets=samples.targets)
 
     return Entry(variant.label, load, settings, found, variant.group)

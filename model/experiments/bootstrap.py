@@ -14,15 +14,14 @@ from typing import TypeVar
 
 import numpy as np
 
-from model.metrics import Scale, classes_of
-from model.training.settings import Task
+from model.objectives.objective import Objective
+from model.objectives.sums import Sums
 
 RESAMPLES = 10_000
 AT_ONCE = 1_000  # resamples whose weights are in memory together
 INTERVAL = (2.5, 97.5)  # %
 SEED = 20
 
-Sums = Mapping[str, np.ndarray]  # what each clip adds, [clips], or its totals, [resamples]
 Key = TypeVar("Key", bound=Hashable)
 
 
@@ -30,8 +29,8 @@ Key = TypeVar("Key", bound=Hashable)
 class Answers:
     """What a row of a table said of the test clips.
 
-    rows: its clips, as their places among all test clips. predicted: scores or class numbers,
-    [seeds, clips].
+    rows: its clips, as their places among all test clips. predicted: its answers, [seeds, clips,
+    columns].
     """
 
     rows: np.ndarray
@@ -39,20 +38,20 @@ class Answers:
 
 
 def resampled(
-    answers: Sequence[Answers], labels: np.ndarray, task: Task, scale: Scale
+    answers: Sequence[Answers], truth: np.ndarray, objective: Objective
 ) -> list[dict[str, np.ndarray]]:
     """Each row's metrics, by name [resamples]: the mean over the seeds that a resample has drawn.
 
-    labels: the true scores of all test clips [n]. Every row is weighted by the same draws of
+    truth: of all test clips, [n, columns]. Every row is weighted by the same draws of
     clips, which makes their differences paired; seeds are drawn for each row by itself. Efron &
     Tibshirani, An Introduction to the Bootstrap (1993), ch. 13 and 16.
     """
-    made = [_sums(own, labels, task, scale) for own in answers]
+    made = [[objective.sums(truth[own.rows], said) for said in own.predicted] for own in answers]
     clips, draws = np.random.default_rng(SEED), np.random.default_rng(SEED + 1)
-    even = np.full(len(labels), 1 / len(labels))
+    even = np.full(len(truth), 1 / len(truth))
     parts: list[list[dict[str, np.ndarray]]] = [[] for _ in answers]
     for _ in range(0, RESAMPLES, AT_ONCE):
-        weights = clips.multinomial(len(labels), even, AT_ONCE).astype(np.float64)
+        weights = clips.multinomial(len(truth), even, AT_ONCE).astype(np.float64)
         for part, own, by_seed in zip(parts, answers, made, strict=True):
             found = [_measured(weights[:, own.rows], sums) for sums in by_seed]
             drawn = draws.integers(len(found), size=(AT_ONCE, len(found)))
@@ -91,73 +90,12 @@ def _drawn(by_seed: Sequence[np.ndarray], drawn: np.ndarray) -> np.ndarray:
     return np.take_along_axis(np.stack(by_seed, axis=1), drawn, axis=1).mean(axis=1)
 
 
-def _sums(answers: Answers, labels: np.ndarray, task: Task, scale: Scale) -> list[dict[str, Sums]]:
-    """For each seed and metric, what each clip adds to the sums that the metric is made of."""
-    truth = labels[answers.rows]
-    if task == "classification":
-        classes = scale.three_classes(truth)
-        return [_of_classes(classes, own) for own in answers.predicted.astype(np.int64)]
-    return [_of_scores(truth, own, scale) for own in answers.predicted.astype(np.float64)]
-
-
-def _of_classes(truth: np.ndarray, predicted: np.ndarray) -> dict[str, Sums]:
-    everyone = np.ones(len(truth))
-    return {
-        "acc3": {"sum": truth == predicted, "count": everyone},
-        "f1": _f1(truth, predicted, everyone),
-    }
-
-
-def _of_scores(truth: np.ndarray, predicted: np.ndarray, scale: Scale) -> dict[str, Sums]:
-    if scale.is_clipped:
-        truth, predicted = (np.clip(x, -scale.limit, scale.limit) for x in (truth, predicted))
-    everyone = np.ones(len(truth))
-    x, y = truth - truth.mean(), predicted - predicted.mean()  # so that squares keep their digits
-    made: dict[str, Sums] = {
-        "mae": {"sum": np.abs(truth - predicted), "count": everyone},
-        "corr": {"n": everyone, "x": x, "y": y, "xx": x * x, "yy": y * y, "xy": x * y},
-    }
-    binned = {}
-    for key in scale.accuracies:
-        kept, *classes = classes_of(key, truth, predicted, scale)
-        binned[key] = [*classes, kept.astype(np.float64)]
-        made[key] = {"sum": (classes[0] == classes[1]) & kept, "count": kept}
-    return made | {key: _f1(*binned[of]) for key, of in scale.f1s.items()}
-
-
-def _f1(truth: np.ndarray, predicted: np.ndarray, kept: np.ndarray) -> Sums:
-    return {
-        f"{what} {c}": kept * is_so
-        for c in np.unique(truth[kept > 0])
-        for what, is_so in (
-            ("true", truth == c),
-            ("said", predicted == c),
-            ("hit", (truth == c) & (predicted == c)),
-        )
-    }
-
-
 def _measured(weights: np.ndarray, sums: Mapping[str, Sums]) -> dict[str, np.ndarray]:
     """Each metric on each resample; nan where it has none. weights: [resamples, clips]."""
-    columns = [(key, name) for key, own in sums.items() for name in own]
-    stacked = np.stack([sums[key][name] for key, name in columns], axis=1).astype(np.float64)
+    columns = [(key, name) for key, own in sums.items() for name in own.parts]
+    stacked = np.stack([sums[key].parts[name] for key, name in columns], axis=1).astype(np.float64)
     totals: dict[str, dict[str, np.ndarray]] = {key: {} for key in sums}
     for (key, name), total in zip(columns, (weights @ stacked).T, strict=True):
         totals[key][name] = total
     with np.errstate(divide="ignore", invalid="ignore"):
-        return {key: _value(of) for key, of in totals.items()}
-
-
-def _value(of: Sums) -> np.ndarray:
-    """A mean, a correlation or a weighted F1, by what it is made of."""
-    if "sum" in of:
-        return of["sum"] / of["count"]
-    if "xy" in of:
-        n = of["n"]
-        xx, yy = (of[v + v] / n - np.square(of[v] / n) for v in "xy")
-        xy = of["xy"] / n - of["x"] * of["y"] / n**2
-        return np.where((xx > 1e-12) & (yy > 1e-12), xy / np.sqrt(xx * yy), np.nan)
-    classes = [name.removeprefix("true ") for name in of if name.startswith("true ")]
-    true, said, hit = (np.stack([of[f"{w} {c}"] for c in classes]) for w in ("true", "said", "hit"))
-    f1 = np.where(true > 0, 2 * hit / np.maximum(true + said, 1), 0)
-    return (f1 * true).sum(0) / true.sum(0)
+        return {key: own.value(totals[key]) for key, own in sums.items()}

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from model.experiments.result import ExperimentResult
 from model.experiments.table import MODEL, REFERENCE
-from model.metrics import NOT_SHARES, TITLES
+from model.metrics import is_share, title
 
 WIDTH = 0.8  # of all bars of a metric, where the distance between metrics is 1
 
@@ -21,7 +21,7 @@ def draw(report: ExperimentResult) -> Path:
     from matplotlib.figure import Figure
 
     table = report.table
-    keys = [key for key in table.columns if key not in NOT_SHARES]
+    keys = [key for key in table.columns if is_share(key)]
     rows = [row for row in table.rows if row.kind == MODEL]
     majority = next(row for row in table.rows if row.kind == REFERENCE)
     size = WIDTH / len(rows)
@@ -36,7 +36,7 @@ def draw(report: ExperimentResult) -> Path:
         )
     for k, key in enumerate(keys):
         axes.hlines(100 * majority.mean(key), k - WIDTH / 2, k + WIDTH / 2, "black", "dashed")
-    axes.set_xticks(range(len(keys)), [TITLES[key] for key in keys])
+    axes.set_xticks(range(len(keys)), [title(key) for key in keys])
     axes.set_ylabel("% (dashed: majority class)")
     axes.set_title(table.title, fontsize="small")
     axes.legend(fontsize="x-small", loc="upper left", bbox_to_anchor=(1, 1))

@@ -7,7 +7,8 @@ from types import MappingProxyType
 from typing import Any
 
 from model.data.samples import Samples
-from model.experiments.experiment import Experiment, name_of
+from model.data.truth import scored
+from model.experiments.experiment import Experiment, name_of, task_of
 from model.experiments.published import order, published, title
 from model.experiments.trainings import Entry
 from model.networks import names
@@ -33,8 +34,9 @@ def comparison(
         raise UserError(f"none of {', '.join(models)} has a preset {preset_name!r}")
     of_each = [merged(given, of_models.get(model, {})) for model in models]
     entries = [_entry(samples, *own, preset_name) for own in zip(models, of_each, strict=True)]
-    task = entries[0].settings.task
-    is_theirs = task == "regression" and not samples.target
+    task = task_of(samples, entries[0].settings)
+    is_theirs = task == "regression" and tuple(samples.targets) == scored(samples.scale)
+    is_theirs &= "tested_on" not in samples.provenance
     rows, source = published("compare", samples.scale.name) if is_theirs else ([], "")
     name = name_of(samples, "compare", task)
     return Experiment(name, f"models on {', '.join(samples.batch.widths)}", entries, rows, source)

@@ -25,8 +25,10 @@ from model.experiments.table import (
     Table,
 )  # fmt: skip
 from model.experiments.trainings import Entry, EntryOutcome, Show, run
-from model.metrics import TITLES, Metrics
+from model.metrics import Metrics, ordered, title
+from model.objectives.choose import objective_of
 from model.training.probe import Probe, linear_probes
+from model.training.settings import TrainSettings
 from pipeline.errors import UserError
 from pipeline.weights.random_weights import RANDOM_MARK, random_note
 
@@ -74,6 +76,11 @@ def name_of(samples: Samples, *parts: str) -> str:
     return "-".join(filter(None, [*parts, samples.target, *asked]))
 
 
+def task_of(samples: Samples, settings: TrainSettings) -> str:
+    """What is predicted of scores, empty where no target is one."""
+    return settings.task if any(target.kind == "score" for target in samples.targets) else ""
+
+
 def conduct(
     experiment: Experiment,
     samples: Samples,
@@ -108,20 +115,22 @@ def _table(experiment: Experiment, samples: Samples, outcomes: Sequence[EntryOut
     rows = [_row(outcome) for outcome in done]
     most = max(done, key=_test_clips)  # the references are of its clips
     first = next(iter(most.results.values()))
-    task = done[0].entry.settings.task
-    probes = linear_probes(samples, task)
+    settings = done[0].entry.settings
+    objective = objective_of(samples.targets, settings.task, settings.target_weights)
+    probes = linear_probes(samples, objective)
     of_probes = _rows({name: probe.metrics for name, probe in probes.items()}, PROBE)
     references = _rows(first.references, REFERENCE)
     clips = samples.table()["test"]["clips"]
-    scored = f", scores of {samples.target} alone" if samples.target else ""
+    scored = f", {samples.target} alone" if samples.target else ""
     table = Table(
         title=f"{samples.name}{scored}: {experiment.title}; {clips} test clips; numbers × 100",
-        columns=[key for key in TITLES if key in first.test],
+        columns=ordered(first.test),
         rows=[*rows, *of_probes, *references, *experiment.published],
     )
     test = np.flatnonzero(samples.splits == "test").tolist()
     answers = _answers(done, list(probes.values()), [samples.ids[row] for row in test])
-    table = with_significance(table, answers, samples.labels[test], task, samples.scale)
+    truth = objective.truth(samples.labels[test])
+    table = with_significance(table, answers, truth, objective)
     labels = " ".join(map(table.label, table.rows))
     notes = [
         SELECTION,
@@ -130,7 +139,7 @@ def _table(experiment: Experiment, samples: Samples, outcomes: Sequence[EntryOut
         REFERENCES,
         SIGNIFICANCE,
         *(
-            [MARKED_NO_BETTER.format(TITLES[table.lead].removesuffix(" ↓"))]
+            [MARKED_NO_BETTER.format(title(table.lead).removesuffix(" ↓"))]
             if NO_BETTER in labels
             else []
         ),

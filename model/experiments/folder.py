@@ -15,7 +15,7 @@ from model.data.samples import Samples
 from model.experiments import formats
 from model.experiments.result import ExperimentResult
 from model.experiments.table import TESTS, Row, Table
-from model.metrics import TITLES
+from model.metrics import ordered
 from model.runs.files import as_json, from_json
 from model.runs.seal import small_file
 from pipeline.io import strict_json
@@ -80,8 +80,7 @@ def _read(path: Path) -> dict[str, Any]:
 
 def _table(content: Mapping[str, Any]) -> Table:
     rows = [_row(row) for row in content["rows"]]
-    columns = [key for key in TITLES if key in rows[0].values]
-    return Table(content["title"], columns, rows, content["notes"])
+    return Table(content["title"], ordered(rows[0].values), rows, content["notes"])
 
 
 def _row(content: Mapping[str, Any]) -> Row:

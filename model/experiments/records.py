@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from model.metrics import Metrics
 from model.runs.files import as_json, from_json
 from model.runs.seal import small_file
-from model.training.loop import Trained
+from model.training.loop import Trained, in_columns
 from pipeline.errors import DamagedError
 from pipeline.io import strict_json
 from pipeline.io.folder import Folder
@@ -23,8 +23,9 @@ from pipeline.io.hashing import of_json
 class Result:
     """What is kept of a training.
 
-    valid, test: its metrics. references: rows to compare with. predicted: scores or class numbers
-    of the test clips.
+    valid, test: its metrics. references: rows to compare with. predicted: its answers for the
+    test clips, each of them the answers for a target's columns. under: metrics of the test clips
+    under conditions, by their names.
     """
 
     valid: Metrics
@@ -33,12 +34,13 @@ class Result:
     best_epoch: int
     epochs: int
     seconds: float
-    predicted: list[float]
+    predicted: list[list[float]]
+    under: dict[str, Metrics] = field(default_factory=dict)
 
     @classmethod
     def of(cls, trained: Trained) -> Result:
         """The result of a training that just ended."""
-        test = trained.predictions["test"]
+        answers = trained.predictor.objective.answers(in_columns(trained.predictions["test"]))
         return cls(
             valid=trained.metrics["valid"],
             test=trained.metrics["test"],
@@ -46,7 +48,7 @@ class Result:
             best_epoch=trained.best_epoch,
             epochs=len(trained.curve),
             seconds=round(trained.seconds, 3),
-            predicted=(test.argmax(-1) if test.ndim > 1 else test).tolist(),
+            predicted=answers.tolist(),
         )
 
 

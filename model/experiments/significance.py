@@ -9,20 +9,19 @@ import numpy as np
 
 from model.experiments.bootstrap import Answers, holm, interval, p_value, resampled
 from model.experiments.table import MODEL, PROBE, Table
-from model.metrics import Scale
-from model.training.settings import Task
+from model.objectives.objective import Objective
 
 
 def with_significance(
-    table: Table, answers: Mapping[int, Answers], labels: np.ndarray, task: Task, scale: Scale
+    table: Table, answers: Mapping[int, Answers], truth: np.ndarray, objective: Objective
 ) -> Table:
     """The table with `intervals`, `p_best` and `p_probe` in those rows that have `answers`.
 
-    answers: by the number of a row, models and probes. labels: the true scores of all test clips.
+    answers: by the number of a row, models and probes. truth: of all test clips.
     A model is compared with rows that have the same clips; p values are adjusted over the models
     of its group.
     """
-    values = dict(zip(answers, resampled(list(answers.values()), labels, task, scale), strict=True))
+    values = dict(zip(answers, resampled(list(answers.values()), truth, objective), strict=True))
     rows = {i: table.rows[i] for i in answers}
     models = [i for i, row in rows.items() if row.kind == MODEL]
     probe = next((i for i in reversed(rows) if rows[i].kind == PROBE), None)

@@ -5,15 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from math import isnan
+from math import isnan, nan
 from statistics import fmean, stdev
 from typing import Any
 
-from model.metrics import NOT_SHARES, TITLES, Metrics
+from model.metrics import Metrics, is_share, lead, sign, title
 from pipeline.weights.random_weights import RANDOM_MARK
 
 MODEL, PROBE, REFERENCE, PUBLISHED = "model", "probe", "reference", "published"
-LOWER_IS_BETTER = ("mae",)
 ROUNDED = 1e-4  # shares are shown, and were published, in % with two digits
 CONSTANT, NO_BETTER = "†", "‡"
 NOT_SIGNIFICANT = "ⁿˢ"
@@ -57,9 +56,9 @@ class Row:
 
     def seeds_equal_to(self, reference: Metrics) -> int:
         """How many seeds have exactly the accuracies and F1 of `reference`, as far as printed."""
-        keys = [key for key in self.values if key not in NOT_SHARES]
+        keys = [key for key in self.values if is_share(key)]
         by_seed = zip(*(self.values[key] for key in keys), strict=True)
-        expected = [reference[key] for key in keys]
+        expected = [reference.get(key, nan) for key in keys]
         return sum(
             all(abs(a - b) <= ROUNDED / 2 + 1e-9 for a, b in zip(seed, expected, strict=True))
             for seed in by_seed
@@ -78,7 +77,7 @@ class Table:
     @property
     def headings(self) -> list[str]:
         """What the columns are called."""
-        return [TITLES[key] for key in self.columns]
+        return [title(key) for key in self.columns]
 
     @cached_property
     def ranks(self) -> dict[tuple[str, str, str], int]:
@@ -123,14 +122,14 @@ class Table:
     @property
     def lead(self) -> str:
         """The metric that decides whether a row is better than the linear probe."""
-        return next((key for key in ("mae", "acc3") if key in self.columns), "")
+        return lead(self.columns)
 
     def _is_no_better(self, row: Row) -> bool:
         if self.lead not in row.p_probe:
             return False
         probe = [other for other in self.rows if other.kind == PROBE][-1].mean(self.lead)
-        sign = -1 if self.lead in LOWER_IS_BETTER else 1
-        return row.p_probe[self.lead] >= LEVEL or sign * (row.mean(self.lead) - probe) <= 0
+        ahead = sign(self.lead) * (row.mean(self.lead) - probe)
+        return row.p_probe[self.lead] >= LEVEL or ahead <= 0
 
     def sections(self) -> list[list[Row]]:
         """The rows by kind and group, in their order."""
@@ -142,6 +141,6 @@ class Table:
 
 def _ranked(rows: Sequence[Row], key: str) -> list[tuple[Row, int]]:
     means = {id(row): round(row.mean(key), 4) for row in rows if not isnan(row.mean(key))}
-    order = sorted(set(means.values()), reverse=key not in LOWER_IS_BETTER)
+    order = sorted(set(means.values()), reverse=sign(key) > 0)
     shown = order[: max(0, min(2, len(rows) - 1))]
     return [(row, 1 + shown.index(means[id(row)])) for row in rows if means.get(id(row)) in shown]

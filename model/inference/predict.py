@@ -15,13 +15,13 @@ from model.data.batch import Batch
 from model.data.channels import read_modality
 from model.data.left_out import NOTHING, at_source
 from model.data.provenance import random_stages
-from model.inference import prediction
-from model.inference.prediction import Prediction, of_classes
-from model.metrics import SCALES
+from model.objectives.objective import Validated
+from model.objectives.prediction import Prediction
 from model.runs import seal
 from model.runs.files import PROVENANCE, SETTINGS, read_json, understood
 from model.runs.load import load_model
-from model.runs.predictions import read_residuals
+from model.runs.predictions import read_validated
+from model.training.loop import in_columns
 from pipeline.dag.recipe import Recipe
 from pipeline.dag.trust import is_listed
 from pipeline.dataset.clip import Clip
@@ -58,7 +58,7 @@ class TrainedModel:
         settings = read_json(self.run, SETTINGS)
         with understood(self.run, SETTINGS):
             self.channels: Mapping[str, Sequence[str]] = settings["data"]["channels"]
-            self.scale = SCALES[settings["data"]["scale"]]
+            self.scale = str(settings["data"]["scale"])
         with understood(self.run, PROVENANCE):
             _ = self.provenance["dataset"], self.random_stages
             extraction = self.provenance.get("extraction")
@@ -81,9 +81,9 @@ class TrainedModel:
         return random_stages(self.provenance)
 
     @cached_property
-    def residuals(self) -> np.ndarray:
-        """How far off the validation clips' scores were."""
-        return read_residuals(self.run)
+    def validated(self) -> Validated:
+        """What was said of the validation clips, by which it is known how sure a score is."""
+        return read_validated(self.run, self.predictor.objective)
 
     def dataset(self) -> dict[str, Clip]:
         """The clips of the dataset that the model was trained on, by id; none without its cache."""
@@ -120,10 +120,9 @@ class TrainedModel:
         ]
 
     def _said(self, batch: Batch) -> list[Prediction]:
-        y = self.predictor.predict(batch)
-        is_finite = np.isfinite(y.reshape(len(y), -1)).all(axis=1)
-        y, is_score = np.nan_to_num(y), self.predictor.network.outputs == 1
-        of = prediction.of_scores(y, self.residuals, self.scale) if is_score else of_classes(y)
+        y = in_columns(self.predictor.predict(batch))
+        is_finite = np.isfinite(y).all(axis=1)
+        of = self.predictor.objective.said(np.nan_to_num(y), lambda: self.validated)
         return [
             one if fine else Prediction("", error="the model gives no finite number for it")
             for one, fine in zip(of, is_finite, strict=True)

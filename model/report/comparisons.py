@@ -9,12 +9,13 @@ from math import isnan
 from markupsafe import Markup
 
 from model.experiments.folder import ExperimentFound
-from model.experiments.table import LOWER_IS_BETTER, MODEL, PROBE, REFERENCE, Row, Table
-from model.metrics import TITLES
+from model.experiments.table import MODEL, PROBE, REFERENCE, Row, Table
+from model.metrics import measure, of_what, sign, title
 from model.report.context import ReportContext, Section
 from pipeline.html import charts
 
-OF_SCORES, OF_CLASSES = ("acc2", "corr", "mae"), ("acc3", "f1")  # the metrics that are drawn
+OF_SCORES = ("acc2", "corr", "ccc", "mae")  # the metrics that are drawn
+OF_CLASSES = ("acc3", "wacc", "uar", "f1")
 CLASSES = {1: "best", 2: "second"}
 
 
@@ -58,8 +59,10 @@ def section(context: ReportContext) -> Section:
 
 
 def _charts(table: Table) -> list[Markup]:
-    keys = OF_SCORES if "mae" in table.columns else OF_CLASSES
-    return [_chart(table, key) for key in keys if key in table.columns]
+    drawn = OF_SCORES if measure(table.lead) == "mae" else OF_CLASSES
+    first = of_what(table.lead)  # of several targets
+    keys = [k for k in table.columns if of_what(k) == first and measure(k) in drawn]
+    return [_chart(table, key) for key in sorted(keys, key=lambda k: drawn.index(measure(k)))]
 
 
 def _chart(table: Table, key: str) -> Markup:
@@ -72,7 +75,6 @@ def _chart(table: Table, key: str) -> Markup:
     ]
     kinds = (PROBE, REFERENCE)
     references = [row for row in table.rows if row.kind in kinds and not isnan(row.mean(key))]
-    best = min if key in LOWER_IS_BETTER else max
-    reference = best(references, key=lambda row: row.mean(key), default=None)
-    mark = (reference.label, 100 * reference.mean(key)) if reference else None
-    return charts.intervals(TITLES[key], intervals, mark)
+    best = max(references, key=lambda row: sign(key) * row.mean(key), default=None)
+    mark = (best.label, 100 * best.mean(key)) if best else None
+    return charts.intervals(title(key), intervals, mark)

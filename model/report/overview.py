@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from model.metrics import TITLES
+from model.metrics import is_share, measure, title
 from model.report.context import ReportContext, Section
 from model.report.dataset import LANGUAGES
 from model.runs.files import SPOKEN
 from model.runs.run import Run, chosen
 from pipeline.html.numbers import grouped, plain
+from pipeline.messages import listed
 from pipeline.store.status import problems_at_source, random_stages
+
+NAMED = 5  # targets of clips without a score
+HEADLINES = ("acc2", "acc3", "acc", "wacc", "ccc")  # the first of these that a run has is shown
 
 
 def section(context: ReportContext) -> Section:
@@ -26,7 +30,9 @@ def _lead(context: ReportContext) -> str:
     scores = [clip.label for clip in context.clips if clip.label is not None]
     spread = f"scored from {plain(min(scores), 1)} to {plain(max(scores), 1)}" if scores else ""
     language = LANGUAGES.get(context.language, context.language)
-    return f"Clips with {language} transcripts, {spread or 'without scores'}."
+    named = {column.partition("_")[2] for clip in context.clips for column, _ in clip.values()}
+    others = f"labelled with {listed(sorted(named), NAMED)}" if named - {""} else "without scores"
+    return f"Clips with {language} transcripts, {spread or others}."
 
 
 def _figures(context: ReportContext) -> list[tuple[str, str]]:
@@ -47,11 +53,13 @@ def _figures(context: ReportContext) -> list[tuple[str, str]]:
 
 def _accuracy(run: Run) -> tuple[str, str]:
     """Of its results, beside the best that one answer for every clip can do."""
-    key = "acc2" if "acc2" in run.results else "acc3"
-    share, constant = run.results[key], run.majority[key]
-    on, majority = SPOKEN[run.judged], plain(100 * constant, 1)
-    told = f"{TITLES[key]} on {on}; the majority class has {majority}\u00a0%"
-    return f"{plain(100 * share, 1)}\u00a0%", told
+    results, on = run.results, SPOKEN[run.judged]
+    key = next(key for name in HEADLINES for key in results if measure(key) == name)
+    if not is_share(key):
+        return plain(results[key]), f"{title(key)} on {on}"
+    constant = plain(100 * run.constant[key], 1)
+    told = f"{title(key)} on {on}; the majority class has {constant}\u00a0%"
+    return f"{plain(100 * results[key], 1)}\u00a0%", told
 
 
 def _next(context: ReportContext) -> list[tuple[str, str]]:

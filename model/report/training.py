@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from model.metrics import NOT_SHARES, TITLES
+from model.metrics import is_share, ordered, title
 from model.report.context import ReportContext, Section
 from model.runs.load import joins_as_now
 from model.runs.run import Run
@@ -34,7 +34,7 @@ class Trainings:
     @property
     def headings(self) -> list[str]:
         """What the columns are called."""
-        return [TITLES[key] for key in self.columns]
+        return [title(key) for key in self.columns]
 
     def cells(self, run: Run) -> list[str]:
         """A run's results: shares in per cent, MAE and Corr as they are."""
@@ -70,7 +70,7 @@ def section(context: ReportContext) -> Section:
     runs = context.runs
     content = Trainings(
         runs,
-        [key for key in TITLES if any(key in run.results for run in runs)],
+        ordered({key: 0 for run in runs for key in run.results}),
         [_curve(run) for run in runs[:MOST_CURVES]],
         [_is_current(run, context) for run in runs],
         context.unreadable,
@@ -87,7 +87,7 @@ def _left_out(clips: Mapping[str, Mapping[str, str]]) -> str:
 
 def _cell(key: str, value: float | None) -> str:
     """A metric as tables show it."""
-    return plain(value, 3) if key in NOT_SHARES or value is None else plain(100 * value)
+    return plain(100 * value) if is_share(key) and value is not None else plain(value, 3)
 
 
 def _curve(run: Run) -> Markup:

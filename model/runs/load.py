@@ -15,6 +15,8 @@ from torch.nn.modules.module import register_module_parameter_registration_hook
 
 from model.data.channels import VERSION
 from model.data.scaler import Scaler
+from model.objectives.choose import recorded
+from model.objectives.objective import Objective
 from model.registry import build
 from model.runs.files import SETTINGS, WEIGHTS, checked, read_json, understood, unreadable
 from model.runs.seal import WAY_OUT
@@ -38,7 +40,7 @@ def load_model(run: Path, trust: bool = False) -> Predictor:
     now; DamagedError where its weights are not those that were written, or no finite numbers.
     """
     path = checked(run, WEIGHTS)
-    _require_same_channels(run)
+    objective = _objective(run)
     try:
         with safe_open(path, framework="pt") as file:
             spec = json.loads(file.metadata()["model"])
@@ -46,7 +48,7 @@ def load_model(run: Path, trust: bool = False) -> Predictor:
         state = load_file(path)
         with _at_most(sum(tensor.numel() for tensor in state.values())):
             network = build(spec["name"], spec["widths"], spec["outputs"], spec["settings"])
-        predictor = Predictor(Scaler(spec["widths"]), network)
+        predictor = Predictor(Scaler(spec["widths"]), network, objective)
         wanted = predictor.state_dict()
         if _shapes(state) != _shapes(wanted):
             raise UserError(
@@ -97,12 +99,15 @@ def joins_as_now(data: Mapping[str, Any]) -> bool:
     return not is_joined or data.get("version", 1) == VERSION
 
 
-def _require_same_channels(run: Path) -> None:
+def _objective(run: Path) -> Objective:
+    """What the run has learnt, of channels that are put together as they are now."""
     settings = read_json(run, SETTINGS)
     with understood(run, SETTINGS):
+        objective = recorded(settings)
         version, is_same = settings["data"].get("version", 1), joins_as_now(settings["data"])
     if not is_same:
         raise UserError(
             f"{run}: version {version} put its channels side by side, which is version {VERSION} "
             "now and gives other features; train it again"
         )
+    return objective

@@ -2,49 +2,52 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from model.data.samples import Samples
-from model.network import CLASSES
+from model.objectives.objective import Objective, Row, Validated
 from model.runs.files import PREDICTIONS, read_rows, understood
-from model.training.loop import Trained
+from model.training.loop import Trained, in_columns
 
 
 def columns(trained: Trained) -> Sequence[str]:
-    """A classifier has the probability of each class too."""
-    is_score = trained.predictor.network.outputs == 1
-    return ["id", "split", "label", "prediction", *(() if is_score else CLASSES)]
+    """A classifier has the probability of each class too; each of several targets has its own."""
+    return ["id", "split", *trained.predictor.objective.header]
 
 
 def rows(trained: Trained, samples: Samples) -> Iterator[list[Any]]:
     """One row per clip: train, then valid, then test."""
-    classes = samples.scale.three_classes(samples.labels)
-    for split in trained.predictions:
-        clips = np.flatnonzero(samples.splits == split).tolist()
-        for clip, y in zip(clips, trained.predictions[split].tolist(), strict=True):
-            told: list[Any]
-            if isinstance(y, float):
-                told = [float(samples.labels[clip]), y]
-            else:
-                told = [CLASSES[classes[clip]], CLASSES[int(np.argmax(y))], *y]
-            yield [samples.ids[clip], split, *told]
+    objective = trained.predictor.objective
+    for split, found in trained.predictions.items():
+        clips = np.flatnonzero(samples.splits == split)
+        truth = objective.truth(samples.labels[clips]).tolist()
+        predictions = in_columns(found).tolist()
+        for clip, true, said in zip(clips.tolist(), truth, predictions, strict=True):
+            yield [samples.ids[clip], split, *objective.cells(true, said)]
 
 
-def residuals(rows: Iterable[Mapping[str, str]]) -> np.ndarray:
-    """True minus predicted score of the validation clips, float64 [n]."""
-    valid = [row for row in rows if row["split"] == "valid"]
-    return np.array([float(row["label"]) - float(row["prediction"]) for row in valid])
+def validated(rows: Sequence[Row], objective: Objective) -> Validated:
+    """What was said of the validation clips."""
+    truth, predictions = objective.read([row for row in rows if row["split"] == "valid"])
+    return Validated(truth, objective.answers(predictions))
 
 
-def read_residuals(run: Path) -> np.ndarray:
-    """The `residuals` of a run folder; UserError where it has none that are finite."""
+def read_validated(run: Path, objective: Objective) -> Validated:
+    """The same of a run folder; UserError where it has none that are finite."""
     rows = read_rows(run, PREDICTIONS)
     with understood(run, PREDICTIONS):
-        found = residuals(rows)
-        if not len(found) or not np.isfinite(found).all():
+        found = validated(rows, objective)
+        if not len(found.truth) or not is_whole(found.truth, found.answers).all():
             raise ValueError("no finite scores of validation clips")
         return found
+
+
+def is_whole(truth: np.ndarray, predictions: np.ndarray) -> np.ndarray:
+    """Of which clips something is known, and all that is predicted is a number, [n]."""
+    known = np.isfinite(truth).any(axis=1) & ~np.isinf(truth).any(axis=1)
+    whole: np.ndarray = known & np.isfinite(predictions).all(axis=1)
+    return whole

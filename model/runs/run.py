@@ -4,19 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from math import isfinite
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from model.data.provenance import random_stages
-from model.metrics import SCALES, Metrics, Scale
-from model.network import CLASSES
+from model.metrics import Metrics, sign
+from model.objectives.choose import recorded
+from model.objectives.objective import Objective
 from model.runs import files, seal
 from model.runs.files import METRICS, PROVENANCE, SETTINGS, WEIGHTS, from_json
+from model.runs.predictions import is_whole
 from pipeline.dataset.layouts import name_of
 from pipeline.errors import UserError
 
-SCORES = ("label", "prediction")  # columns of numbers where scores are predicted
 MARKS = (seal.SEAL, PROVENANCE, WEIGHTS)  # a folder that has any of these is, or was, a run
 
 Rows = Sequence[Mapping[str, str]]
@@ -54,13 +55,12 @@ class Run:
 
     def require_whole(self) -> None:
         """Raise what a report would stumble over later."""
-        _ = self.dataset, self.target, self.scale, self.best_epoch, self.fingerprints
-        _ = self.random_stages, self.left_out, self.results, self.majority
-        is_score = self.task == "regression"
-        _ = self.valid["mae" if is_score else "acc3"]
-        for row in self.predictions:
-            numbers = [float(row[name]) for name in (SCORES if is_score else CLASSES)]
-            if not all(map(isfinite, numbers)):
+        _ = self.dataset, self.target, self.best_epoch, self.fingerprints
+        _ = self.random_stages, self.left_out, self.results, self.constant
+        _ = self.valid[self.objective.lead]
+        fine = is_whole(*self.objective.read(self.predictions))
+        for row, is_fine in zip(self.predictions, fine.tolist(), strict=True):
+            if not is_fine:
                 raise ValueError(f"the prediction of {row['id']!r} in {row['split']} isn't finite")
         for point in self.curve:
             _ = point["epoch"], point["train_loss"], point["valid_loss"]
@@ -83,19 +83,15 @@ class Run:
     def model(self) -> str:
         return str(self.settings["train"]["model"])
 
-    @property
-    def task(self) -> str:
-        """`regression` or `classification`."""
-        return str(self.settings["train"]["task"])
+    @cached_property
+    def objective(self) -> Objective:
+        """What it has learnt."""
+        return recorded(self.settings)
 
     @property
     def target(self) -> str:
-        """Empty for the clip's score, else the modality whose own score it is."""
+        """Empty for the clip's score, else the name of what it has learnt."""
         return str(self.settings["data"]["target"])
-
-    @property
-    def scale(self) -> Scale:
-        return SCALES[self.settings["data"]["scale"]]
 
     @property
     def judged(self) -> str:
@@ -103,9 +99,10 @@ class Run:
         return "test" if "test" in self.metrics else "valid"
 
     @property
-    def majority(self) -> Metrics:
-        """On that split, the best that one class for every clip can do."""
-        return dict(from_json(self.metrics["references"]["majority class"]))
+    def constant(self) -> Metrics:
+        """On that split, the best that one answer can do for all clips: one class, if any."""
+        references = self.metrics["references"]
+        return dict(from_json(references.get("majority class") or references["median score"]))
 
     @property
     def valid(self) -> Metrics:
@@ -176,12 +173,15 @@ def find_run(
 def chosen(runs: Sequence[Run]) -> Run | None:
     """The run to look at more closely: the best on validation, of scores before classes.
 
-    The test split has no part in it.
+    Runs of other targets come last, and only those of the newest one's. The test split has no part
+    in it.
     """
-    scores = [run for run in runs if run.task == "regression" and not run.target]
-    if scores:
-        return min(scores, key=lambda run: run.valid["mae"])
-    classes = [run for run in runs if run.task == "classification"]
-    if classes:
-        return max(classes, key=lambda run: run.valid["acc3"])
-    return min(runs, key=lambda run: run.valid["mae"], default=None)
+    scores = [run for run in runs if not run.target and _lead(run) == "mae"]
+    classes = [run for run in runs if _lead(run) == "acc3"]
+    same = [run for run in runs if run.target == runs[0].target and _lead(run) == _lead(runs[0])]
+    best = scores or classes or same
+    return max(best, key=lambda run: sign(_lead(run)) * run.valid[_lead(run)], default=None)
+
+
+def _lead(run: Run) -> str:
+    return run.objective.lead

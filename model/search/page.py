@@ -11,10 +11,10 @@ from typing import Any
 
 from markupsafe import Markup
 
-from model.metrics import NOT_SHARES, TITLES
+from model.metrics import is_share, title
 from model.search.folder import SETTINGS, source
+from model.search.found import Found
 from model.search.study import AT_RANDOM, FAILED, FINISHED, STOPPED, Tried
-from model.search.tune import Found
 from model.training.space import Range
 from pipeline.html import charts, templates, write_page
 from pipeline.html.numbers import plain
@@ -35,13 +35,13 @@ def render(found: Found) -> str:
     names = list(found.space)
     return template.render(
         found=found,
-        lead=TITLES[found.lead].removesuffix(" ↓"),
+        lead=title(found.lead).removesuffix(" ↓"),
         told=source(found),
         figures=_figures(found),
         charts=[_history(found), *([_importance(found)] if found.importance else [])],
         at_random=AT_RANDOM,
         parallel=_parallel(found, finished),
-        shown=lambda value: plain(value, 3) if found.lead in NOT_SHARES else plain(100 * value),
+        shown=lambda value: plain(100 * value) if is_share(found.lead) else plain(value, 3),
         names=[_short(name) for name in names],
         cells=lambda one: [_told(one.values.get(name, "–")) for name in names],
         use=shlex.join(["--model", found.preset.model, "--settings", str(found.folder / SETTINGS)]),
@@ -62,14 +62,14 @@ def _best_first(found: Found, tried: Sequence[Tried]) -> list[Tried]:
 
 def _history(found: Found) -> Markup:
     finished = [one for one in found.tried if one.state == FINISHED]
-    scale = 1 if found.lead in NOT_SHARES else 100
+    scale = 100 if is_share(found.lead) else 1
     values = [scale * one.value for one in finished]
     series = {
         "best so far": list(accumulate(values, min if found.lower_is_better else max)),
         "finished trial": values,
     }
-    title = f"Validation {TITLES[found.lead]} by trial"
-    return charts.lines(title, [one.number for one in finished], series)
+    what = f"Validation {title(found.lead)} by trial"
+    return charts.lines(what, [one.number for one in finished], series)
 
 
 def _importance(found: Found) -> Markup:
@@ -87,7 +87,7 @@ def _parallel(found: Found, finished: Sequence[Tried]) -> Markup:
     order = sorted(finished, key=lambda one: one.number not in chosen)
     values = [one.value for one in finished]
     ends = (min(values), max(values))
-    lead = Axis(TITLES[found.lead], ends, is_better_low=found.lower_is_better)
+    lead = Axis(title(found.lead), ends, is_better_low=found.lower_is_better)
     axes = [_axis(name, values) for name, values in found.space.items()]
     rows: list[dict[str, Any]] = [
         {**{_short(name): v for name, v in one.values.items()}, lead.name: one.value}

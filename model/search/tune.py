@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from math import inf, isfinite
+from math import isfinite
 from pathlib import Path
-from statistics import fmean
 from typing import Any
 
 from model.data.samples import Samples
-from model.experiments.experiment import name_of
+from model.experiments.experiment import name_of, task_of
 from model.experiments.identity import digest_of, identity
-from model.experiments.table import LOWER_IS_BETTER
+from model.metrics import sign
+from model.objectives.choose import objective_of
+from model.search.found import Budget, Finalist, Found
 from model.search.study import FINISHED, Study, Tried, as_tried
 from model.training.given import merged, nested
 from model.training.loop import Trained
@@ -28,64 +29,10 @@ from pipeline.io.lock import held
 
 FILE = "trials.log"
 SEEDS = 3  # of each finalist; trials have the first
-FINALISTS = 3
+FINALISTS = 3  # and the preset
 AGAIN, SECONDS = "again", "seconds"
 
 Show = Callable[[float, str], None]
-
-
-@dataclass(frozen=True)
-class Budget:
-    """trials: at most so many. seconds: of all calls; no trial begins, or goes on, after that."""
-
-    trials: int
-    seconds: float = inf
-
-    @property
-    def within(self) -> str:
-        """How long it may take, in words; empty where there is no limit."""
-        return "" if self.seconds == inf else f" within {self.seconds / 60:g} minutes"
-
-    @classmethod
-    def of(cls, options: Mapping[str, Any]) -> Budget:
-        """What a command was given as `trials` and `budget`."""
-        return cls(options["trials"], options["budget"] or inf)
-
-
-@dataclass(frozen=True)
-class Finalist:
-    """A trial with what each of SEEDS seeds came to."""
-
-    tried: Tried
-    by_seed: Sequence[float]
-
-    @property
-    def value(self) -> float:
-        return fmean(self.by_seed)
-
-
-@dataclass(frozen=True)
-class Found:
-    """What a search found. settings: those of the best of `finalists`, which come best first.
-
-    lead: the metric of validation that it went by. folder: where it is kept.
-    """
-
-    name: str
-    preset: Preset
-    settings: TrainSettings
-    space: Space
-    lead: str
-    budget: Budget
-    tried: Sequence[Tried]
-    finalists: Sequence[Finalist]
-    importance: Mapping[str, float]
-    seconds: float
-    folder: Path
-
-    @property
-    def lower_is_better(self) -> bool:
-        return self.lead in LOWER_IS_BETTER
 
 
 def tune(
@@ -107,7 +54,10 @@ def tune(
     base, space = preset.with_options(given), space_of(preset, given)
     if not space:
         raise UserError(f"{preset.model}: every setting of its space is given; nothing to search")
-    folder = out or runs / f"{samples.name}-{name_of(samples, 'tune', preset.model, base.task)}"
+    folder = (
+        out
+        or runs / f"{samples.name}-{name_of(samples, 'tune', preset.model, task_of(samples, base))}"
+    )
     with held(Folder(folder)):
         search = _Search(samples.only(samples.splits != "test"), preset, given, space, folder)
         search.try_all(budget, show)
@@ -122,10 +72,11 @@ class _Search:
     ) -> None:
         self.samples, self.preset, self.given, self.space = samples, preset, given, space
         self.base = preset.with_options(given)
-        self.lead = "mae" if self.base.task == "regression" else "acc3"
+        weights = self.base.target_weights
+        self.lead = objective_of(samples.targets, self.base.task, weights).lead
         of = identity(samples, digest_of(samples), self.base, self.base.seed)
         about = {**of, "space": repr(sorted(space.items())), "lead": self.lead}
-        lower_is_better = self.lead in LOWER_IS_BETTER
+        lower_is_better = sign(self.lead) < 0
         self.study = Study(folder / FILE, about, space, lower_is_better, self.base.seed)
         self.study.first_try(values_of(self.base, space))
         self._before, self._began = self.study.noted(SECONDS, 0.0), time.monotonic()
@@ -159,12 +110,13 @@ class _Search:
         train_all(self.samples, self.base, waiting(), self.keep)
 
     def finalists(self, show: Show) -> list[Finalist]:
-        """The best trials, each with every seed; the best on average first."""
-        sign = 1 if self.lead in LOWER_IS_BETTER else -1
+        """The best trials and the first, the preset, with every seed; the best on average first."""
+        direction = -sign(self.lead)
         finished = [t for t in self.study.tried if t.state == FINISHED and isfinite(t.value)]
         if not finished:
             raise UserError("no trial came to its end; give a larger budget, or other settings")
-        best = sorted(finished, key=lambda one: sign * one.value)[:FINALISTS]
+        best = sorted(finished, key=lambda one: direction * one.value)[:FINALISTS]
+        best += [one for one in finished if one.number == 0 and one not in best]
         again: dict[str, float] = self.study.noted(AGAIN, {})
         seeds = [self.base.seed + k for k in range(1, SEEDS)]
         missing = [(t, seed) for t in best for seed in seeds if f"{t.number} {seed}" not in again]
@@ -174,7 +126,7 @@ class _Search:
         found = [
             Finalist(t, [t.value, *(again[f"{t.number} {seed}"] for seed in seeds)]) for t in best
         ]
-        return sorted(found, key=lambda one: sign * one.value)
+        return sorted(found, key=lambda one: direction * one.value)
 
     def found(self, name: str, budget: Budget, folder: Path, show: Show) -> Found:
         finalists = self.finalists(show)

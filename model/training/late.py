@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from model.metrics import Scale
 from model.training.loop import Curve, Prepared, curve_row, is_over
 from model.training.settings import TrainSettings
 
@@ -18,7 +17,6 @@ class Record:
     """What is known on the host of one seed's training."""
 
     prepared: Prepared
-    scale: Scale
     settings: TrainSettings
     tell: Callable[[dict[str, float]], None]
     curve: Curve = field(default_factory=list)
@@ -30,7 +28,7 @@ class Record:
 
     def add(self, epoch: int, losses: tuple[float, float], outputs: Tensor) -> None:
         """Tell of one more epoch."""
-        row = curve_row(self.prepared, self.scale, self.settings, epoch, losses, outputs)
+        row = curve_row(self.prepared, self.settings, epoch, losses, outputs)
         self.curve.append(row)
         self.tell(row)
 

@@ -6,27 +6,26 @@ import time
 from collections.abc import Callable, Mapping
 from copy import deepcopy
 from dataclasses import dataclass
-from functools import partial
 from math import inf, isfinite
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 from torch.nn.utils import clip_grad_norm_
 
-from model import metrics
 from model.data.batch import Batch, drop_features
 from model.data.samples import Samples
 from model.data.scaler import Scaler
-from model.metrics import Metrics, Scale
-from model.network import CLASSES, Criterion, Network
+from model.metrics import Metrics
+from model.network import Network
+from model.objectives.choose import objective_of
+from model.objectives.objective import Objective
 from model.registry import build
 from model.step.adam import Adam
 from model.step.memory import keep_freed_memory
 from model.step.threads import one_thread
 from model.training.predictor import Predictor, in_chunks
-from model.training.settings import Task, TrainSettings
+from model.training.settings import TrainSettings
 from pipeline.dataset.clip import SPLITS
 from pipeline.errors import UserError
 from pipeline.system import resources
@@ -65,15 +64,16 @@ class Trained:
 class Prepared:
     """What trainings on the same samples share, on the device: standardised features and targets.
 
-    scaler: as fitted on `train`. labels: the true scores of `valid`.
+    scaler: as fitted on `train`. truth: what `valid_targets` are made of.
     """
 
+    objective: Objective
     scaler: Scaler
     inputs: Batch
     targets: Tensor
     valid_inputs: Batch
     valid_targets: Tensor
-    labels: np.ndarray
+    truth: np.ndarray
 
 
 @one_thread()
@@ -82,9 +82,8 @@ def train(
 ) -> Trained:
     """Train on `train`, choose the epoch on `valid`, then and only then read `test`.
 
-    The error, which also chooses the epoch, is the MAE or the cross entropy; a model may add to it
-    (`Network.loss`). The same settings on the same machine give the same bits; torch's own
-    generators are left as they were.
+    The objective's loss also chooses the epoch; a model may add to it (`Network.loss`). The same
+    settings on the same machine give the same bits; torch's own generators are left as they were.
     """
     with at_work(resources.cores()):
         return train_prepared(prepare(samples, settings), samples, settings, on_epoch)
@@ -97,10 +96,10 @@ def prepare(samples: Samples, settings: TrainSettings) -> Prepared:
     scaler = Scaler(samples.batch.widths).to(device)
     scaler.fit(fitted.batch.to(device))
     inputs, valid_inputs = (scaler(s.batch.to(device)) for s in (fitted, held_out))
-    targets, valid_targets = (
-        targets_of(s.labels, settings.task, samples.scale).to(device) for s in (fitted, held_out)
-    )
-    return Prepared(scaler, inputs, targets, valid_inputs, valid_targets, held_out.labels)
+    objective = objective_of(samples.targets, settings.task, settings.target_weights)
+    truth, valid_truth = (objective.truth(s.labels) for s in (fitted, held_out))
+    targets, valid_targets = (torch.from_numpy(t).float().to(device) for t in (truth, valid_truth))
+    return Prepared(objective, scaler, inputs, targets, valid_inputs, valid_targets, valid_truth)
 
 
 def train_prepared(
@@ -112,25 +111,20 @@ def train_prepared(
     device = prepared.targets.device
     with torch.random.fork_rng([device] if device.type == "cuda" else []):
         torch.manual_seed(settings.seed)
-        network = untrained(samples, settings).to(device)
-        curve = _fit(network, prepared, samples.scale, settings, on_epoch)
+        network = untrained(prepared, samples, settings).to(device)
+        curve = _fit(network, prepared, settings, on_epoch)
     seconds = time.perf_counter() - started
-    return finished(network, curve, prepared, samples, settings, seconds)
+    return finished(network, curve, prepared, samples, seconds)
 
 
 def finished(
-    network: Network,
-    curve: Curve,
-    prepared: Prepared,
-    samples: Samples,
-    settings: TrainSettings,
-    seconds: float,
+    network: Network, curve: Curve, prepared: Prepared, samples: Samples, seconds: float
 ) -> Trained:
     """The outcome of a training whose best weights `network` has, after `seconds` of it."""
     started = time.perf_counter()
     # On the CPU, so that a reloaded model gives the same bits wherever it was trained.
-    predictor = Predictor(deepcopy(prepared.scaler), network).cpu()
-    judged = _judge(predictor, samples, settings.task)
+    predictor = Predictor(deepcopy(prepared.scaler), network, prepared.objective).cpu()
+    judged = _judge(predictor, samples)
     seconds += time.perf_counter() - started
     return Trained(predictor, curve, best_epoch(curve), *judged, seconds)
 
@@ -145,14 +139,12 @@ def step_loss(
 ) -> Tensor:
     """What a step on the training clips at `rows` lessens, a scalar."""
     batch = drop_features(prepared.inputs[rows], settings.feature_dropout)
-    return network.loss(batch, prepared.targets[rows], criterion_of(settings), rows)
+    return network.loss(batch, prepared.targets[rows], prepared.objective.loss, rows)
 
 
-def _fit(
-    network: Network, prepared: Prepared, scale: Scale, settings: TrainSettings, on_epoch: OnEpoch
-) -> Curve:
+def _fit(network: Network, prepared: Prepared, settings: TrainSettings, on_epoch: OnEpoch) -> Curve:
     """The loop; leaves the best epoch's weights in `network`."""
-    clips, device, criterion = len(prepared.inputs), prepared.targets.device, criterion_of(settings)
+    clips, device, loss_of = len(prepared.inputs), prepared.targets.device, prepared.objective.loss
     optimizer = Adam(network.parameters(), settings.lr, settings.weight_decay)
     order = torch.Generator().manual_seed(settings.seed)
     best, best_loss = deepcopy(network.state_dict()), inf
@@ -172,8 +164,8 @@ def _fit(
 
         network.eval()
         outputs = in_chunks(network, prepared.valid_inputs)
-        losses = float(total) / clips, float(criterion(outputs, prepared.valid_targets))
-        curve.append(curve_row(prepared, scale, settings, epoch, losses, outputs))
+        losses = float(total) / clips, float(loss_of(outputs, prepared.valid_targets))
+        curve.append(curve_row(prepared, settings, epoch, losses, outputs))
         on_epoch(curve[-1])
         if losses[1] < best_loss:
             best_loss = losses[1]
@@ -193,7 +185,6 @@ def is_over(curve: Curve, settings: TrainSettings) -> bool:
 
 def curve_row(
     prepared: Prepared,
-    scale: Scale,
     settings: TrainSettings,
     epoch: int,
     losses: tuple[float, float],
@@ -202,62 +193,33 @@ def curve_row(
     """An epoch's losses of `train` and `valid`, and the metrics of its outputs of `valid`."""
     if not all(map(isfinite, losses)):
         raise UserError(f"epoch {epoch}: the loss is not finite; try lr < {settings.lr:g}")
-    scores = _scores(outputs, settings.task)
-    measured = measure(prepared.labels, scores, settings.task, scale, warn=False)
+    objective = prepared.objective
+    answers = objective.answers(objective.predictions(outputs).cpu().numpy())
+    measured = objective.measure(prepared.truth, answers, warn=False)
     row = {"epoch": epoch, "train_loss": losses[0], "valid_loss": losses[1]}
     return {**row, **{f"valid_{name}": value for name, value in measured.items()}}
 
 
 def _judge(
-    predictor: Predictor, samples: Samples, task: Task
+    predictor: Predictor, samples: Samples
 ) -> tuple[dict[str, np.ndarray], dict[str, Metrics], dict[str, Metrics]]:
     """Predictions of every split, metrics of those not trained on, and what to compare with."""
+    objective = predictor.objective
     splits = {name: samples.split(name) for name in SPLITS if name in samples.splits}
     predictions = {name: predictor.predict(split.batch) for name, split in splits.items()}
+    truth = {name: objective.truth(splits[name].labels) for name in ("valid", samples.judged)}
     measured = {
-        name: measure(splits[name].labels, predictions[name], task, samples.scale)
-        for name in ("valid", samples.judged)
+        name: objective.measure(own, objective.answers(in_columns(predictions[name])))
+        for name, own in truth.items()
     }
-    truth = splits[samples.judged].labels
-    if task == "regression":
-        return predictions, measured, metrics.regression_references(truth, samples.scale)
-    classes = samples.scale.three_classes(truth)
-    return predictions, measured, metrics.classification_references(classes)
+    return predictions, measured, objective.references(truth[samples.judged])
 
 
-def measure(
-    labels: np.ndarray, predicted: np.ndarray, task: Task, scale: Scale, warn: bool = True
-) -> Metrics:
-    """Metrics of what `Predictor.predict` gave against true scores [n]."""
-    if task == "regression":
-        return metrics.regression(labels, predicted, scale, warn)
-    return metrics.classification(scale.three_classes(labels), predicted.argmax(-1))
+def in_columns(predictions: np.ndarray) -> np.ndarray:
+    """What `Predictor.predict` gave, [n, outputs] also where there is one output."""
+    return predictions.reshape(len(predictions), -1)
 
 
-def targets_of(labels: np.ndarray, task: Task, scale: Scale) -> Tensor:
-    """True scores [n] as the loss takes them: float32 [n, 1], or class numbers [n]."""
-    if task == "regression":
-        return torch.from_numpy(labels).float()[:, None]
-    return torch.from_numpy(scale.three_classes(labels))
-
-
-def loss_of(outputs: Tensor, targets: Tensor, task: Task) -> Tensor:
-    """The mean absolute error, or the cross entropy."""
-    return (
-        F.l1_loss(outputs, targets) if task == "regression" else F.cross_entropy(outputs, targets)
-    )
-
-
-def criterion_of(settings: TrainSettings) -> Criterion:
-    """`loss_of` the task."""
-    return partial(loss_of, task=settings.task)
-
-
-def untrained(samples: Samples, settings: TrainSettings) -> Network:
+def untrained(prepared: Prepared, samples: Samples, settings: TrainSettings) -> Network:
     """The model, freshly initialised from torch's generator."""
-    outputs = 1 if settings.task == "regression" else len(CLASSES)
-    return build(settings.model, samples.batch.widths, outputs, settings.network)
-
-
-def _scores(outputs: Tensor, task: Task) -> np.ndarray:
-    return (outputs.squeeze(-1) if task == "regression" else outputs).cpu().numpy()
+    return build(settings.model, samples.batch.widths, prepared.objective.outputs, settings.network)

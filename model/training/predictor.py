@@ -11,35 +11,39 @@ from torch import Tensor, nn
 from model.data.batch import Batch
 from model.data.scaler import Scaler
 from model.network import Network
+from model.objectives.objective import Objective
 from model.step.threads import one_thread, spread
 
 CHUNK = 256  # clips at a time
 
 
 class Predictor(nn.Module):
-    """A trained model: raw cached features in, scores or class probabilities out."""
+    """A trained model: raw cached features in, scores or class probabilities out.
 
-    def __init__(self, scaler: Scaler, network: Network) -> None:
+    objective: what it has learnt, which makes the one of the other.
+    """
+
+    def __init__(self, scaler: Scaler, network: Network, objective: Objective) -> None:
         super().__init__()
         self.scaler = scaler
         self.network = network
+        self.objective = objective
 
     def forward(self, batch: Batch) -> Tensor:
-        """Raw features to [n, outputs]: a score, or a logit a class."""
+        """Raw features to [n, outputs]: a score, or a logit a class or label."""
         y: Tensor = self.network(self.scaler(batch))
         return y
 
     @one_thread()
     def predict(self, batch: Batch) -> np.ndarray:
-        """Float32 scores [n], or probabilities [n, classes] (the softmax of eq. 23).
+        """Float32 scores [n], or probabilities [n, classes or labels]; of several targets both.
 
         The clips go through in equal chunks, on the device that the model is on.
         """
         self.eval()
         device = next(self.parameters()).device
         y = in_chunks(lambda chunk: self(chunk.to(device)), batch)
-        y = y.squeeze(-1) if self.network.outputs == 1 else y.softmax(-1)
-        return y.cpu().numpy()
+        return self.objective.predictions(y).squeeze(-1).cpu().numpy()
 
 
 def in_chunks(outputs: Callable[[Batch], Tensor], batch: Batch) -> Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,31 +11,33 @@ import torch
 
 from model.data.batch import Batch, real_steps
 from model.data.samples import Samples
-from model.metrics import Metrics, classification, regression
-from model.training.settings import Task
+from model.metrics import Metrics
+from model.objectives.objective import Column, Objective
 from pipeline.dataset.clip import SPLITS
 
 PENALTIES = [10.0**power for power in range(-1, 7)]
 MOST_ITERATIONS = 300  # of a logistic regression, which begins where the one before ended
 
 Features = dict[str, np.ndarray]  # by split, [clips, width]
+Fit = Callable[[Features, dict[str, np.ndarray]], np.ndarray]
 
 
 @dataclass(frozen=True)
 class Probe:
-    """A linear model. predicted: scores or class numbers of the clips judged; metrics: of these."""
+    """A linear model. predicted: answers for the clips judged, [n, columns]; metrics: of these."""
 
     predicted: np.ndarray
     metrics: Metrics
 
 
-def linear_probes(samples: Samples, task: Task) -> dict[str, Probe]:
+def linear_probes(samples: Samples, objective: Objective) -> dict[str, Probe]:
     """A linear model on each modality, and on all of them.
 
-    Ridge regression, or logistic regression for classes, on the mean and the standard deviation of
-    a clip's real steps, standardised as on `train`; where a clip has none, on the mean. Fitted on
-    `train`; the penalty is that with the best MAE or accuracy on `valid`. A network that is no
-    better has learnt nothing from the order of the steps, nor from modalities together.
+    Ridge regression, or logistic regression for classes and each of several labels, on the mean and
+    the standard deviation of a clip's real steps, standardised as on `train`; where a clip has
+    none, on the mean. Fitted on `train`; the penalty is that with the best MAE or accuracy on
+    `valid`. A network that is no better has learnt nothing from the order of the steps, nor from
+    modalities together.
     """
     of_clips = {m: _summed_up(samples.batch, m) for m in samples.batch.widths}
     chosen = {f"linear probe, {m}": x for m, x in of_clips.items()}
@@ -42,20 +45,29 @@ def linear_probes(samples: Samples, task: Task) -> dict[str, Probe]:
         chosen["linear probe, all"] = np.concatenate(list(of_clips.values()), axis=1)
     rows = {name: samples.splits == name for name in SPLITS}
     rows["test"] = samples.splits == samples.judged
-    labels = samples.labels if task == "regression" else samples.scale.three_classes(samples.labels)
-    by_split = {name: labels[own] for name, own in rows.items()}
-    fit = _ridge if task == "regression" else _logistic
+    truth = {name: objective.truth(samples.labels[own]) for name, own in rows.items()}
     found = {}
     for name, x in chosen.items():
-        features = _standardised({split: x[own] for split, own in rows.items()})
-        predicted, truth = fit(features, by_split), by_split["test"]
-        measured = (
-            regression(truth, predicted, samples.scale, warn=False)
-            if task == "regression"
-            else classification(truth, predicted)
-        )
-        found[name] = Probe(predicted, measured)
+        features = {split: x[own] for split, own in rows.items()}
+        predicted = _answers(features, truth, objective.columns)
+        found[name] = Probe(predicted, objective.measure(truth["test"], predicted, warn=False))
     return found
+
+
+def _answers(x: Features, truth: Features, columns: Sequence[Column]) -> np.ndarray:
+    """What a model of each column, fitted to the clips of which it is known, says of `test`."""
+    answers, standard = [], {}
+    for kind, own in zip(
+        columns, zip(*(truth[name].T for name in SPLITS), strict=True), strict=True
+    ):
+        fitted, chosen = (np.isfinite(values) for values in own[:2])
+        key = fitted.tobytes()
+        if key not in standard:
+            standard[key] = _standardised({**x, "train": x["train"][fitted]})
+        features = {**standard[key], "valid": standard[key]["valid"][chosen]}
+        known = {"train": own[0][fitted], "valid": own[1][chosen], "test": own[2]}
+        answers.append(FITS[kind](features, known))
+    return np.stack(answers, axis=1)
 
 
 def _summed_up(batch: Batch, modality: str) -> np.ndarray:
@@ -94,7 +106,7 @@ def _logistic(features: Features, classes: dict[str, np.ndarray]) -> np.ndarray:
     from sklearn.linear_model import LogisticRegression
 
     if len(np.unique(classes["train"])) == 1:
-        return np.full_like(classes["test"], classes["train"][0])
+        return np.full(len(classes["test"]), classes["train"][0])
     model, found = LogisticRegression(max_iter=MOST_ITERATIONS, warm_start=True), []
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of steps that don't suffice
@@ -103,3 +115,6 @@ def _logistic(features: Features, classes: dict[str, np.ndarray]) -> np.ndarray:
             share = (model.predict(features["valid"]) == classes["valid"]).mean()
             found.append((share, model.predict(features["test"])))
     return max(found, key=lambda one: one[0])[1]
+
+
+FITS: Mapping[Column, Fit] = {"score": _ridge, "class": _logistic}

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any
 
 from pydantic import ConfigDict, Field
 
+from model.objectives.choose import Task
 from pipeline.stage.bounded import Bounded
-
-Task = Literal["regression", "classification"]
 
 
 class TrainSettings(Bounded):
@@ -23,7 +22,11 @@ class TrainSettings(Bounded):
     """Settings of the model; its defaults where not given."""
 
     task: Task = "regression"
-    """Predict a score, or one of negative, neutral, positive."""
+    """Predict a score, or its class: negative, neutral or positive. No other target has the
+    choice."""
+
+    target_weights: dict[str, Annotated[float, Field(gt=0)]] = {}
+    """With several targets: the weight of each one's loss in their sum; 1 where not given."""
 
     epochs: int = Field(100, ge=1)
     """Maximum number of epochs."""

@@ -16,7 +16,7 @@ from model.data.samples import Samples
 from model.network import Network
 from model.step.stack import Stack
 from model.training.late import Late, Record
-from model.training.loop import Prepared, Trained, criterion_of, finished, step_loss, untrained
+from model.training.loop import Prepared, Trained, finished, step_loss, untrained
 from model.training.predictor import in_chunks
 from model.training.settings import TrainSettings
 from model.training.side_by_side import Training
@@ -35,12 +35,12 @@ def train_stacked(
     settings = [training.settings for training in trainings]
     networks, generators = begun(prepared, samples, settings)
     stack = Stack(networks, generators)
-    records = [Record(prepared, samples.scale, one.settings, one.told) for one in trainings]
+    records = [Record(prepared, one.settings, one.told) for one in trainings]
     best = _fit(stack, prepared, settings, records)
     stack.unstack(best, networks)
     share = (time.perf_counter() - started) / len(trainings)
     return [
-        finished(network, record.curve, prepared, samples, record.settings, share)
+        finished(network, record.curve, prepared, samples, share)
         for network, record in zip(networks, records, strict=True)
     ]
 
@@ -54,7 +54,7 @@ def begun(
     with torch.random.fork_rng([]):
         for one in settings:
             torch.default_generator.manual_seed(one.seed)
-            networks.append(untrained(samples, one).to(device))
+            networks.append(untrained(prepared, samples, one).to(device))
             on_cpu = torch.default_generator.clone_state()
             own = on_cpu if device.type == "cpu" else Generator(device).manual_seed(one.seed)
             generators.append(own)
@@ -83,7 +83,7 @@ def _fit(
             total += losses.detach() * rows.shape[1]
 
         stack.train(False)
-        outputs, valid_losses = _validated(stack, prepared, settings)
+        outputs, valid_losses = _validated(stack, prepared)
         best.update(epoch, valid_losses)
         before, late = late, Late(epoch, total / clips, valid_losses, outputs)
         if before and not before.told(records):
@@ -94,15 +94,15 @@ def _fit(
     return best.weights
 
 
-def _validated(stack: Stack, prepared: Prepared, settings: TrainSettings) -> tuple[Tensor, Tensor]:
+def _validated(stack: Stack, prepared: Prepared) -> tuple[Tensor, Tensor]:
     """Outputs [networks, n, outputs] of the validation clips, and losses [networks]."""
 
     def outputs_of(chunk: Batch) -> Tensor:
         return stack.each(lambda network: network(chunk)).transpose(0, 1)
 
     outputs = in_chunks(outputs_of, prepared.valid_inputs).transpose(0, 1)
-    criterion, targets = criterion_of(settings), prepared.valid_targets
-    return outputs, stack.each(lambda network, own: criterion(own, targets), outputs)
+    loss_of, targets = prepared.objective.loss, prepared.valid_targets
+    return outputs, stack.each(lambda network, own: loss_of(own, targets), outputs)
 
 
 class _Best:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Container, Iterable, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -17,7 +18,8 @@ FILE = "targets.yaml"  # beside the table of a dataset
 ALL = "all"  # the name that a command has for every target at once
 MOST = 100  # classes or labels of a target
 
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
+NAME = r"^[^\x00-\x1f\x7f/\\]{1,64}$"  # it is part of names of folders
+Name = Annotated[str, Field(pattern=NAME)]
 Names = Annotated[tuple[str, ...], Field(max_length=MOST)]
 
 
@@ -122,22 +124,19 @@ def all_targets(declared: Sequence[Target], clips: Iterable[Clip]) -> tuple[Targ
     made = [Target(name=LABEL)] if LABEL in found else []
     made += declared
     for column in sorted(found.keys() - {LABEL}, key=lambda c: (c.startswith(CLASS), c)):
-        classes = sorted(found[column])
-        # A class that every clip has is nothing to tell clips apart by.
-        if column.startswith(SCORE) or 2 <= len(classes) <= MOST:
-            made.append(_undeclared(column, classes, {target.name for target in made}))
+        made += _undeclared(column, sorted(found[column]), {ALL, *(t.name for t in made)})
     return tuple(made)
 
 
-def _undeclared(column: str, classes: Sequence[str], names: Container[str]) -> Target:
-    """Called after its column, which may have a name that nobody could declare."""
+def _undeclared(column: str, classes: Sequence[str], taken: Container[str]) -> list[Target]:
+    """The target of a column, unless that can have no name, or tells no clips apart."""
     name = column.removeprefix(SCORE).removeprefix(CLASS)
-    return Target.model_construct(
-        name=column if name in names else name,
-        kind="classes" if classes else "score",
-        columns=(column,),
-        classes=tuple(classes),
-    )
+    named: dict[str, Any] = {"name": column if name in taken else name, "columns": (column,)}
+    if column.startswith(CLASS):
+        if not 2 <= len(classes) <= MOST:
+            return []
+        named |= {"kind": "classes", "classes": tuple(classes)}
+    return [Target(**named)] if re.fullmatch(NAME, named["name"]) else []
 
 
 def within(

@@ -18,6 +18,7 @@ import torch
 
 from model.data.batch import Batch
 from model.data.samples import Samples
+from model.data.truth import scored
 from model.metrics import MOSI
 from model.networks import names
 from model.registry import build
@@ -134,7 +135,7 @@ def some_samples() -> Samples:
     labels = np.linspace(-3, 3, CLIPS)
     splits = np.array((["train"] * 3 + ["valid", "test"]) * (CLIPS // 5))
     ids = [str(i) for i in range(CLIPS)]
-    return Samples("noise", ids, Batch(features, lengths), labels, splits, MOSI)
+    return Samples("noise", ids, Batch(features, lengths), labels, splits, scored(MOSI))
 
 
 def planted() -> dict[str, Found]:

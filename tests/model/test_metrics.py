@@ -15,8 +15,10 @@ from sklearn.metrics import accuracy_score, f1_score, mean_absolute_error
 
 from model import metrics
 from model.metrics import MOSI, SIMS, Scale, scale_of
+from model.objectives.polarity import Polarity
 from pipeline.errors import UserError
 
+POLARITY = Polarity(name="label", scale=SIMS)
 MOSI_SCORES = st.one_of(
     st.floats(-4, 4, allow_subnormal=False), st.sampled_from([-3.0, -2.5, -0.5, 0.0, 0.5, 1.5, 3.0])
 )
@@ -109,7 +111,7 @@ def test_mosi_f1_and_mae_are_scikit_learns(pair):
 @given(pairs(st.integers(0, 2).map(float)))
 def test_class_metrics_are_scikit_learns(pair):
     truth, prediction = (x.astype(int) for x in pair)
-    found = metrics.classification(truth, prediction)
+    found = POLARITY.measure(truth[:, None], prediction[:, None])
     assert same(found["acc3"], accuracy_score(truth, prediction))
     f1 = f1_score(truth, prediction, average="weighted", zero_division=0)
     assert same(found["f1"], f1)
@@ -212,15 +214,15 @@ def test_the_majority_row_is_the_always_negative_predictor_in_every_column():
     negative = metrics.regression(SIMS_TEST, np.full(457, -1.0), SIMS, warn=False)
     for key in ("acc2", "acc3", "acc5", "f1"):
         assert rows["majority class"][key] == negative[key], key
-    classes = SIMS.three_classes(SIMS_TEST)
-    row = metrics.classification_references(classes)["majority class"]
-    assert row == metrics.classification(classes, np.zeros(457, int))
+    classes = POLARITY.truth(SIMS_TEST)
+    row = POLARITY.references(classes)["majority class"]
+    assert row == POLARITY.measure(classes, np.zeros((457, 1)))
     assert round(100 * row["acc3"], 2) == 54.27
 
 
 def test_the_reference_rows_of_a_class_task():
     truth = np.array([2, 0, 2, 1, 1, 2, 0])
-    rows = metrics.classification_references(truth)
+    rows = POLARITY.references(truth[:, None])
     assert rows["majority class"] == {
         "acc3": pytest.approx(3 / 7),
         "f1": pytest.approx(f1_score(truth, [2] * 7, average="weighted", zero_division=0)),

@@ -35,7 +35,7 @@ CHAPTERS: dict[str, dict[str, list[str]]] = {
     "Training and predicting": {
         "model": ["load", "load_model"],
         "model.inference.predict": ["TrainedModel"],
-        "model.inference.prediction": ["Prediction"],
+        "model.objectives.prediction": ["Prediction"],
         "model.data.samples": ["load_samples", "Samples"],
         "model.training.settings": ["TrainSettings"],
         "model.training.loop": ["train", "Trained"],

@@ -18,7 +18,7 @@ from pipeline.errors import UserError
 
 if TYPE_CHECKING:
     from model.inference.predict import TrainedModel
-    from model.inference.prediction import Prediction
+    from model.objectives.prediction import Prediction
     from pipeline.dataset.clip import Clip
 
 NAMED = 3  # clips without the same modality; the others are counted
@@ -135,7 +135,7 @@ def _summary(model: TrainedModel, found: Sequence[Prediction]) -> dict[str, Any]
     return {
         "run": str(model.run),
         "dataset": model.provenance["dataset"],
-        "scale": model.scale.name,
+        "scale": model.scale,
         "random_weights": model.random_stages,
         "predictions": [one.to_json() for one in found],
     }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from contextlib import nullcontext
 from dataclasses import replace
+from math import isnan, nan
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -74,7 +75,8 @@ def train(
         if (device := described(settings.device)) != "cpu":
             click.echo(f"device: {device}")
     trained = _train(samples, settings, tensorboard)
-    probes = {name: own.metrics for name, own in linear_probes(samples, settings.task).items()}
+    found = linear_probes(samples, trained.predictor.objective)
+    probes = {name: own.metrics for name, own in found.items()}
     trained = replace(trained, references={**probes, **trained.references})
     folder = save_run(trained, samples, settings, Path(options["runs"]), preset)
     if tensorboard == IN_RUN:
@@ -140,18 +142,18 @@ def _print_samples(samples: Samples) -> None:
 
 def _print_result(trained: Trained, samples: Samples, settings: TrainSettings) -> None:
     from model.cli.console import print_table
-    from model.metrics import TITLES
+    from model.metrics import ordered, title
     from model.runs.files import SPOKEN
     from pipeline.weights.random_weights import RANDOM_MARK, random_note
 
     measured = trained.metrics[trained.judged]
-    keys = [key for key in TITLES if key in measured]
+    keys = ordered(measured)
     name = settings.model + (f" {RANDOM_MARK}" if samples.random_stages else "")
     rows = {name: measured, **trained.references}
-    cells = [[row, *(_cell(key, rows[row][key]) for key in keys)] for row in rows]
+    cells = [[row, *(_cell(key, rows[row].get(key, nan)) for key in keys)] for row in rows]
     clips, split = samples.table()[trained.judged]["clips"], SPOKEN[trained.judged]
-    title = f"{samples.name}: the {clips} {split} clips (accuracies and F1 in %)"
-    print_table(title, ["", *(TITLES[key] for key in keys)], [cells])
+    what = f"{samples.name}: the {clips} {split} clips (accuracies and F1 in %)"
+    print_table(what, ["", *map(title, keys)], [cells])
     if note := random_note(samples.random_stages):
         click.echo(f"{RANDOM_MARK} {note}")
     read = "the test split was read once, after that" if split == "test" else "no test split"
@@ -170,8 +172,8 @@ def _print_folder(folder: Path, samples: Samples, settings: TrainSettings) -> No
 
 
 def _cell(key: str, value: float) -> str:
-    from model.metrics import NOT_SHARES
+    from model.metrics import is_share
 
-    if value != value:  # nan
+    if isnan(value):
         return "–"
-    return f"{value:.3f}" if key in NOT_SHARES else f"{100 * value:.2f}"
+    return f"{100 * value:.2f}" if is_share(key) else f"{value:.3f}"

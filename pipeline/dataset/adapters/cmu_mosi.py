@@ -10,6 +10,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Iterator
+from functools import cached_property
 from pathlib import Path
 from typing import Self
 
@@ -77,6 +78,11 @@ class CmuMosi(Adapter):
             for part, (place, suffix) in places.items()
             if (self.root / place).is_dir()
         }
+
+    @cached_property
+    def spans(self) -> dict[Segment, Value]:
+        """The start and end of each segment in its full video, as they are written."""
+        return {segment: tuple(span) for segment, (_, (_, *span)) in _once(self._scores()).items()}
 
     def rows(self) -> Iterator[TableRow]:
         """Every segment by video and number; a score or a text that is not known is empty.

@@ -57,6 +57,11 @@ def values(report: ExperimentResult) -> list[Any]:
     return [(row.label, {key: list(v) for key, v in row.values.items()}) for row in rows]
 
 
+OBJECTIVES = (
+    "choose", "classes", "joint", "labels", "objective", "polarity", "prediction", "score", "sums",
+)  # fmt: skip
+
+
 class TestResuming:
     def test_a_second_run_trains_nothing_and_says_the_same(self, tmp_path):
         samples = some_samples()
@@ -175,7 +180,8 @@ class TestResuming:
         assert identity.code_digest.__wrapped__("mult") == {
             *("model.data.batch", "model.data.by_modality", "model.data.scaler"),
             *("model.layers.attention", "model.layers.recurrent", "model.networks.mult"),
-            *("model.metrics", "model.network"),
+            *("model.data.left_out", "model.data.truth", "model.metrics", "model.network"),
+            *(f"model.objectives.{name}" for name in OBJECTIVES),
             *("model.step.adam", "model.step.dropout", "model.step.memory", "model.step.threads"),
             *("model.training.loop", "model.training.predictor", "model.training.settings"),
         }
@@ -183,7 +189,13 @@ class TestResuming:
     def test_a_result_survives_its_record_to_the_bit(self, tmp_path):
         nan = float("nan")
         result = Result(
-            {"mae": 0.1 + 0.2}, {"corr": nan}, {"median score": {"corr": nan}}, 1, 2, 3, [0.1, nan]
+            {"mae": 0.1 + 0.2},
+            {"corr": nan},
+            {"median score": {"corr": nan}},
+            1,
+            2,
+            3,
+            [[0.1], [nan]],
         )
         name = {"dataset": "made", "settings": {"model": "smp"}, "seed": 0}
         kept = Records(tmp_path)

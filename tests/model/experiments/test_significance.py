@@ -13,12 +13,14 @@ from model.experiments.formats import latex, markdown
 from model.experiments.significance import with_significance
 from model.experiments.table import MODEL, PROBE, REFERENCE, Row, Table
 from model.metrics import SIMS, regression
+from model.objectives.score import Score
 from tests.model.experiments.test_experiments import compared
 from tests.model.training.test_loop import some_samples
 
 CLIPS = 80
 LABELS = np.random.default_rng(1).uniform(-1, 1, CLIPS)
 NOISE = np.random.default_rng(2).normal(size=(3, CLIPS))
+ON_SIMS = Score(name="label", scale=SIMS)
 COLUMNS = ["acc2", "f1", "corr", "mae"]
 
 
@@ -29,9 +31,9 @@ def table_of(noise: dict[str, tuple[str, float]]) -> Table:
         predicted = LABELS + size * NOISE[[0, 1] if kind == MODEL else [2]]
         measured = [regression(LABELS, own, SIMS) for own in predicted]
         rows.append(Row(label, {key: [m[key] for m in measured] for key in COLUMNS}, kind))
-        answers[i] = Answers(np.arange(CLIPS), predicted)
+        answers[i] = Answers(np.arange(CLIPS), predicted[..., None])
     rows.append(Row("median score", {key: [0.5] for key in COLUMNS}, REFERENCE))
-    return with_significance(Table("T", COLUMNS, rows), answers, LABELS, "regression", SIMS)
+    return with_significance(Table("T", COLUMNS, rows), answers, LABELS[:, None], ON_SIMS)
 
 
 def test_the_best_is_set_apart_only_from_what_is_worse() -> None:
@@ -62,10 +64,10 @@ def test_rows_of_other_clips_are_not_compared() -> None:
     table = table_of({"A": (MODEL, 0.2), "B": (MODEL, 0.9)})
     fewer = np.arange(CLIPS - 5)
     answers = {
-        0: Answers(np.arange(CLIPS), (LABELS + NOISE[0])[None]),
-        1: Answers(fewer, (LABELS + NOISE[1])[None, fewer]),
+        0: Answers(np.arange(CLIPS), (LABELS + NOISE[0])[None, :, None]),
+        1: Answers(fewer, (LABELS + NOISE[1])[None, fewer, None]),
     }
-    again = with_significance(table, answers, LABELS, "regression", SIMS)
+    again = with_significance(table, answers, LABELS[:, None], ON_SIMS)
     assert [row.p_best for row in again.rows[:2]] == [{}, {}]
 
 

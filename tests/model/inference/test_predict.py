@@ -21,9 +21,9 @@ from safetensors.torch import save_file
 
 from model import load
 from model.cli.group import main
-from model.inference import prediction
 from model.metrics import MOSI, SIMS
-from model.network import CLASSES
+from model.objectives import prediction
+from model.objectives.prediction import POLARITIES
 from model.runs import seal
 from model.runs.run import find_run
 from pipeline.dag.plan import StagePlan
@@ -364,12 +364,12 @@ class TestConfidence:
     @pytest.mark.parametrize("scale", [MOSI, SIMS])
     def test_a_scores_class_is_the_likeliest_and_the_confidence_its_probability(self, scale):
         rng = np.random.default_rng(0)
-        scores = np.linspace(-1.2 * scale.limit, 1.2 * scale.limit, 97)
-        own = [CLASSES[c] for c in scale.predicted_classes(scores)]
+        scores = np.linspace(-1.2 * scale.high, 1.2 * scale.high, 97)
+        own = [POLARITIES[c] for c in scale.predicted_classes(scores)]
         ties = others = 0
         for clips in (0, 1, 2, 7, 100):
             for spread in (0.0, 0.05, 0.3, 2.0):
-                residuals = rng.normal(0.1, spread * scale.limit, clips)
+                residuals = rng.normal(0.1, spread * scale.high, clips)
                 told = prediction.of_scores(scores, residuals, scale)
                 for one, lies_in in zip(told, own, strict=True):
                     best = likeliest(one)
@@ -401,8 +401,8 @@ class TestConfidence:
     @pytest.mark.parametrize("scale", [MOSI, SIMS])
     def test_it_is_about_how_often_the_class_is_right(self, scale):
         rng = np.random.default_rng(0)
-        truth = rng.uniform(-scale.limit, scale.limit, 4000)
-        scores = truth + rng.normal(0, scale.limit / 4, 4000)
+        truth = rng.uniform(-scale.high, scale.high, 4000)
+        scores = truth + rng.normal(0, scale.high / 4, 4000)
         residuals = (truth - scores)[:2000]
         said = list(prediction.of_scores(scores[2000:], residuals, scale))
         names = ("negative", "neutral", "positive")

@@ -14,8 +14,8 @@ import model as models
 from model.data.batch import Batch
 from model.layers.align import align
 from model.layers.recurrent import CellLstm, last_step
-from model.network import CLASSES
 from model.networks import names
+from model.objectives.prediction import POLARITIES
 from model.registry import build
 from model.runs.save import save_run
 from model.step.threads import one_thread
@@ -260,7 +260,7 @@ class TestEveryBaseline:
         assert once.curve == again.curve
         assert np.array_equal(once.predictions["test"], again.predictions["test"])
         assert np.array_equal(once.predictions["test"], reloaded)
-        assert reloaded.shape == ((8,) if task == "regression" else (8, len(CLASSES)))
+        assert reloaded.shape == ((8,) if task == "regression" else (8, len(POLARITIES)))
 
 
 def test_tfn_is_not_squashed_into_a_range():

@@ -14,12 +14,14 @@ from model.data.batch import Batch
 from model.data.scaler import LIMIT, Scaler
 from model.layers.attention import masked_softmax, positions
 from model.layers.recurrent import BiLstm
+from model.metrics import MOSI
 from model.network import Network
 from model.networks import names
 from model.networks.smp import Smp
+from model.objectives.polarity import Polarity
 from model.registry import build
 from model.step.threads import one_thread
-from model.testing import STEPS, WIDTHS, ModelContract, some_batch
+from model.testing import SCORE, STEPS, WIDTHS, ModelContract, some_batch
 from model.training.predictor import Predictor
 from pipeline.errors import UserError
 
@@ -305,8 +307,9 @@ class TestScaler:
 
 def test_prediction_gives_scores_or_probabilities():
     batch = some_batch()
-    scores = Predictor(Scaler(WIDTHS), some_network(outputs=1)).predict(batch)
-    chances = Predictor(Scaler(WIDTHS), some_network(outputs=3)).predict(batch)
+    polarity = Polarity(name="label", scale=MOSI)
+    scores = Predictor(Scaler(WIDTHS), some_network(outputs=1), SCORE).predict(batch)
+    chances = Predictor(Scaler(WIDTHS), some_network(outputs=3), polarity).predict(batch)
     assert scores.shape == (5,)
     assert chances.shape == (5, 3)
     np.testing.assert_allclose(chances.sum(-1), 1, atol=1e-6)

@@ -10,15 +10,18 @@ import numpy as np
 import pytest
 from selenium.webdriver.common.keys import Keys
 
-from model.inference import prediction
 from model.metrics import MOSI, SIMS
-from model.network import CLASSES
+from model.objectives.objective import Confusion, Objective
+from model.objectives.polarity import Polarity
+from model.objectives.prediction import of_scores
+from model.objectives.score import Score
 from model.report import coverage, dataset, health, overview, predictions, training
 from model.report.context import ReportContext
 from model.report.page import render
-from model.runs.predictions import read_residuals
+from model.runs.predictions import validated
 from model.runs.run import Run, chosen
 from pipeline.dataset.clip import Clip
+from pipeline.html.numbers import plain
 from pipeline.store.cache import open_cache
 from pipeline.store.status import Problem, StageStatus, status
 from tests.support.browser import PHONE, Browser
@@ -144,6 +147,11 @@ class TestCoverage:
         assert "2,000 more are not listed here" in " ".join(html.split())
 
 
+def confused(objective: Objective, rows: list[dict[str, str]]) -> list[Confusion]:
+    truth, said = objective.read(rows)
+    return objective.confusions(truth, objective.answers(said))
+
+
 class TestNumbers:
     def test_every_label_is_in_one_column(self) -> None:
         counts = dataset.count([-1, -0.9, -0.55, 0, 1], [-1, -0.5, 0, 0.5, 1])
@@ -151,13 +159,14 @@ class TestNumbers:
 
     def test_confusion_has_the_finest_classes_of_the_scale(self) -> None:
         rows = [{"label": "-2.6", "prediction": "1.2"}, {"label": "3", "prediction": "9"}]
-        found = predictions.confusion(rows, "regression", MOSI)
+        [found] = confused(Score(name="label", scale=MOSI), rows)
         assert (found.counts[0, 4], found.counts[6, 6], found.counts.sum()) == (1, 1, 2)
         rows = [{"label": "-0.8", "prediction": "0.1"}, {"label": "0.2", "prediction": "0.71"}]
-        found = predictions.confusion(rows, "regression", SIMS)
+        [found] = confused(Score(name="label", scale=SIMS), rows)
         assert (found.counts[0, 2], found.counts[3, 4], found.counts.sum()) == (1, 1, 2)
-        rows = [{"label": "neutral", "prediction": "positive"}]
-        assert predictions.confusion(rows, "classification", SIMS).counts[1, 2] == 1
+        rows = [{"label": "neutral", "negative": "0", "neutral": "0.1", "positive": "0.9"}]
+        [found] = confused(Polarity(name="label", scale=SIMS), rows)
+        assert found.counts[1, 2] == 1
 
     def test_best_and_worst_are_by_the_error_on_test(self, whole: Reported) -> None:
         run = Run.read(whole.runs / f"{NAME}-smp-seed0")
@@ -174,14 +183,16 @@ class TestNumbers:
     def test_a_clip_is_told_as_predict_tells_it(self, whole: Reported) -> None:
         run = Run.read(whole.runs / f"{NAME}-smp-seed0")
         row = next(row for row in run.predictions if row["split"] == "test")
-        score, off = np.array([float(row["prediction"])]), read_residuals(run.folder)
-        [told] = prediction.of_scores(score, off, SIMS)
-        assert predictions.said(row, run) == told
-        shares = dict(zip(CLASSES, ("0.2", "0.3", "0.5"), strict=True))
+        known = validated(run.predictions, run.objective)
+        off = (known.truth - known.answers)[:, 0]
+        [told] = of_scores(np.array([float(row["prediction"])]), off, SIMS)
+        [shown] = predictions.told(run, [row])
+        assert shown.said == f"{told.sentiment}, {plain(told.confidence)}"
+        shares = {"negative": "0.2", "neutral": "0.3", "positive": "0.5"}
         settings = {**run.settings, "train": {**run.settings["train"], "task": "classification"}}
         of_classes = Run(Path("b"), settings, run.metrics, run.provenance, (), (), 0)
-        one = predictions.said({**row, "prediction": "positive", **shares}, of_classes)
-        assert (one.sentiment, one.confidence) == ("positive", 0.5)
+        [shown] = predictions.told(of_classes, [{**row, "label": "neutral", **shares}])
+        assert (shown.truth, shown.prediction, shown.said) == ("neutral", "positive", "0.50")
 
     def test_a_run_is_chosen_by_validation_and_never_by_test(self, whole: Reported) -> None:
         run = Run.read(whole.runs / f"{NAME}-smp-seed0")

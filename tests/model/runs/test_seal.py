@@ -84,7 +84,7 @@ def everything(run: Path) -> None:
     find_run(run, run.parent)
     Run.read(run)
     load_model(run)
-    _ = load(run).residuals
+    _ = load(run).validated
 
 
 def replaced(path: Path, flips: int = 30) -> Iterator[None]:
@@ -265,7 +265,7 @@ def test_predictions_that_are_not_finite_are_no_run(unsealed: Path) -> None:
         Run.read(unsealed)
     table.write_text(first + "\n")
     with pytest.raises(UserError, match=r"predictions\.csv \(no finite scores of validation"):
-        _ = load(unsealed).residuals
+        _ = load(unsealed).validated
 
 
 def test_every_file_of_a_run_is_in_its_seal(run: Path) -> None:

@@ -25,6 +25,7 @@ from model.data.batch import Batch, drop_features
 from model.data.channels import read_modality
 from model.data.left_out import LeftOut
 from model.data.samples import Samples, load_samples
+from model.data.truth import scored
 from model.layers.align import align
 from model.metrics import MOSI, SIMS
 from model.runs import save, seal
@@ -33,6 +34,7 @@ from model.step.adam import Adam
 from model.training import loop
 from model.training.loop import train
 from model.training.settings import TrainSettings
+from pipeline.dataset.target import Target
 from pipeline.errors import UserError
 from pipeline.system.device import require
 from tests.conftest import Transcripts
@@ -56,7 +58,9 @@ def some_samples(clips: int = 60, seed: int = 0, signal: float = 1.0) -> Samples
         features[m], lengths[m] = x, torch.randint(0, STEPS + 1, (clips,), generator=random)
     splits = np.array(["train", "train", "train", "valid", "test"] * clips)[:clips]
     ids = [f"v/{i:04d}" for i in range(clips)]
-    return Samples("made", ids, Batch(features, lengths), labels.double().numpy(), splits, MOSI)
+    return Samples(
+        "made", ids, Batch(features, lengths), labels.double().numpy(), splits, scored(MOSI)
+    )
 
 
 class Watched(Samples):
@@ -369,6 +373,8 @@ class Stages(dict[str, Stage]):
         }
         self.clips = pd.DataFrame({**made, **columns})
         self.url, self.name = "cache/made", "made"
+        scores = [column for column in self.clips if column.startswith("label")]
+        self.targets = [Target(name=c.removeprefix("label_"), columns=(c,)) for c in scores]
         self.command, self.imported_from = "smp extract", None
         self.table = SimpleNamespace(root="/talks")
 

@@ -8,16 +8,18 @@ import torch
 
 from model.data.batch import Batch
 from model.data.samples import Samples
+from model.data.truth import scored
 from model.metrics import SIMS, Metrics
+from model.objectives.choose import Task, objective_of
 from model.training.probe import PENALTIES, linear_probes
-from model.training.settings import Task
 
 CLIPS, STEPS, WIDTH = 90, 6, 4
 SPLITS = np.array(["train"] * 50 + ["valid"] * 20 + ["test"] * 20)
 
 
 def measured(samples: Samples, task: Task) -> dict[str, Metrics]:
-    return {name: probe.metrics for name, probe in linear_probes(samples, task).items()}
+    objective = objective_of(samples.targets, task)
+    return {name: probe.metrics for name, probe in linear_probes(samples, objective).items()}
 
 
 @pytest.fixture
@@ -34,7 +36,9 @@ def samples() -> Samples:
     )
     labels = np.tanh(told.numpy().astype(float) + 0.2 * random.normal(size=CLIPS))
     ids = [str(i) for i in range(CLIPS)]
-    return Samples("made", ids, Batch(named, dict.fromkeys(named, lengths)), labels, SPLITS, SIMS)
+    return Samples(
+        "made", ids, Batch(named, dict.fromkeys(named, lengths)), labels, SPLITS, scored(SIMS)
+    )
 
 
 def test_it_is_ridge_regression_with_the_penalty_that_validation_chooses(samples: Samples) -> None:

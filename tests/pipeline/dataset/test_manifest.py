@@ -6,7 +6,7 @@ from click.testing import CliRunner, Result
 
 from model.cli.group import main
 from pipeline import dataset
-from tests.support.archives import iemocap, mer2023
+from tests.support.archives import iemocap, mer2023, mosi
 
 
 def smp(*arguments: object) -> Result:
@@ -44,6 +44,13 @@ def test_media_below_the_manifest_is_named_from_there(tmp_path: Path) -> None:
         assert dataset.load(out).clips == dataset.load(folder).clips
     assert ",train/sample_00000000.mp4," in inside.read_text()
     assert f",{folder}/train/sample_00000000.mp4," in outside.read_text()
+
+
+def test_spans_stay_what_they_are(tmp_path: Path) -> None:
+    folder, out = mosi(tmp_path / "MOSI"), tmp_path / "mine.csv"
+    assert smp(folder, "--out", out).exit_code == 0
+    assert dataset.load(out).clips == dataset.load(folder).clips
+    assert any(clip.end_s for clip in dataset.load(out).clips)
 
 
 def test_a_dataset_with_one_test_split_says_so(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import yaml
 from pipeline import dataset
 from pipeline.checks.dataset import check
 from pipeline.dataset.layouts import archive_of
+from pipeline.dataset.span import Span
 from pipeline.errors import UserError
 from pipeline.runner.extract import extract
 from pipeline.runner.serial import run_serially
@@ -160,6 +161,12 @@ def test_of_full_videos_segments_are_spans_in_the_splits_of_the_sdk(tmp_path: Pa
     assert second["video"] == str(folder / "Raw/Video/Full/_dI--eQ6qVU.mp4")
     assert (second["start"], second["end"], second["split"]) == ("2.5", "4", "train")
     assert rows["v/1"]["split"] == "valid"
+    clips = {clip.id: clip for clip in dataset.load(folder).clips}
+    assert clips["_dI--eQ6qVU/2"].span == Span(2.5, 4)
+    head = "video_id,clip_id,text,label,annotation,mode"
+    (folder / "label.csv").write_text(f"{head}\n_dI--eQ6qVU,2,it was,1,,test\n")
+    (clip,) = dataset.load(folder).clips
+    assert (clip.video, clip.span) == (second["video"], Span(2.5, 4))
 
 
 def test_without_the_sdks_folds_it_is_said_what_to_copy(tmp_path: Path) -> None:
