@@ -11,7 +11,14 @@ from model.publish.place import fetch, send
 from model.publish.run_card import run_card
 from model.runs import seal
 from model.runs.files import (
-    CURVE, METRICS, PREDICTIONS, PROVENANCE, SETTINGS, WEIGHTS, as_json, checked,
+    CURVE,
+    METRICS,
+    PREDICTIONS,
+    PROVENANCE,
+    SETTINGS,
+    WEIGHTS,
+    as_json,
+    checked,
 )  # fmt: skip
 from model.runs.load import load_model
 from model.runs.run import Run

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from model.experiments.bootstrap import Answers, interval, resampled
-from model.metrics import Metrics, is_share, ordered, title
+from model.metrics import is_share, ordered, title
 from model.publish.card import NONE, rendered, stage_rows
 from model.runs.files import PREDICTIONS, from_json, understood
 from model.runs.run import Run

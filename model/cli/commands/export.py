@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,7 +14,6 @@ from pipeline.errors import UserError
 if TYPE_CHECKING:
     from pipeline.formats.bundle import Bundle
     from pipeline.formats.format import Format
-    from pipeline.store.cache import Cache
 
 
 OF_RUNS = ("onnx", "torch")  # formats of a run's network
@@ -83,6 +81,7 @@ def export(
     if format_name in OF_RUNS:
         _export_run(dataset, out, format_name, runs, is_trusted)
         return
+    from model.data.bundled import bundled
     from pipeline.formats.bundle import atomic_output
     from pipeline.formats.format import named, writing
     from pipeline.messages import counted
@@ -92,14 +91,8 @@ def export(
     if tokenizer and not form.takes_tokenizer:
         takers = ", ".join(name for name, its in known.items() if its.takes_tokenizer)
         raise UserError(f"--tokenizer goes with --format {takers}")
-    notes: list[str] = []
     cache = open_dataset(dataset, cache_root, name)
-
-    def read() -> Bundle:
-        notes.clear()
-        return _bundle(cache, _channels(cache, stages, notes), tokenizer or "", notes)
-
-    bundle = cache.steadily(read)
+    bundle, notes = cache.steadily(lambda: bundled(cache, chosen(stages), tokenizer or ""))
     if form.needs_labels:
         bundle = _labelled(bundle, form, notes)
     with atomic_output(out) as part:
@@ -124,52 +117,6 @@ def _export_run(given: str, out: Path, form: str, runs: Path, is_trusted: bool) 
     click.echo(f"{run} → {out}")
 
 
-def _channels(
-    cache: Cache, given: Mapping[str, list[str] | None], notes: list[str]
-) -> dict[str, list[str]]:
-    """Stages by modality: those that were named, else those that a training would take."""
-    from model.data.channels import available
-
-    found = available(cache, notes, chosen(given))
-    return {modality: list(stages) for modality, stages in found.items() if stages}
-
-
-def _bundle(
-    cache: Cache, channels: Mapping[str, Sequence[str]], tokenizer: str, notes: list[str]
-) -> Bundle:
-    import numpy as np
-
-    from model.data.channels import read_modality
-    from model.data.provenance import provenance, random_stages
-    from pipeline.formats.bundle import Bundle
-    from pipeline.weights.random_weights import random_note
-
-    if not channels:
-        raise UserError(f"{cache.name}: no features to export; run `{cache.command}` first")
-    features, lengths = {}, {}
-    for modality, stages in channels.items():
-        x, n = read_modality([cache[stage] for stage in stages], np.ones(len(cache.clips), bool))
-        if partly := int(np.isnan(x).any(axis=(1, 2)).sum()):
-            notes.append(f"{modality}: {partly} clips have zeros for one of {', '.join(stages)}")
-        features[modality], lengths[modality] = np.nan_to_num(x, copy=False), n
-    made_from = provenance(cache, channels)
-    if note := random_note(random_stages(made_from)):
-        notes.append(note)
-    return Bundle(
-        name=cache.name,
-        language=cache.table.language,
-        clips=[cache.table.rows[number].clip for number in cache.table.present],
-        features=features,
-        lengths=lengths,
-        channels=channels,
-        provenance=made_from,
-        by_word=all(cache[stage].by_word for stages in channels.values() for stage in stages),
-        tokenizer=tokenizer,
-        own_tokenizers=list(_tokenizers(cache, channels.get("text", ()))),
-        targets=cache.targets,
-    )
-
-
 def _labelled(bundle: Bundle, form: Format, notes: list[str]) -> Bundle:
     labelled = bundle.where([form.takes(clip) for clip in bundle.clips])
     if not labelled.clips:
@@ -177,14 +124,3 @@ def _labelled(bundle: Bundle, form: Format, notes: list[str]) -> Bundle:
     if left := len(bundle.clips) - len(labelled.clips):
         notes.append(f"{left} of {len(bundle.clips)} clips have no label and are left out")
     return labelled
-
-
-def _tokenizers(cache: Cache, stages: Sequence[str]) -> Iterator[str]:
-    """The weights of the stages whose steps are tokens."""
-    from pipeline.dag.stage import about
-    from pipeline.weights.random_weights import RANDOM
-
-    for stage in stages:
-        id = (cache[stage].attributes.get("weights") or {}).get("id")
-        if about(cache[stage]).panel == "tokens" and id != RANDOM:
-            yield str(id)

@@ -6,19 +6,23 @@ from pathlib import Path
 
 import click
 
-from model.cli.options import from_runs, of_channels
+from model.cli.options import chosen, from_runs, of_channels
 
 
 @click.command()
 @click.argument("what")
 @click.argument("where")
-@click.option("--licence", default="", help="Of what is published, as the hub calls it: mit, cc-by-4.0 …")
+@click.option(
+    "--licence", default="", help="Of what is published, as the hub calls it: mit, cc-by-4.0 …"
+)
 @click.option("--private", is_flag=True, help="Make the hub's repository a private one.")
 @click.option("--features", is_flag=True, help="Push the cached features of a dataset, not a run.")
 @click.option("--without-text", is_flag=True, help="Leave the transcripts out of the features.")
 @of_channels
 @from_runs
-@click.option("--cache", "cache_root", default="cache", show_default=True, help="Folder or URL of the cache.")
+@click.option(
+    "--cache", "cache_root", default="cache", show_default=True, help="Folder or URL of the cache."
+)
 @click.option("--name", help="Name of the dataset in the cache.  [default: its folder's]")
 def push(
     what: str,
@@ -34,17 +38,20 @@ def push(
 ) -> None:
     """Publish a trained model, or features, with a card.
 
-    WHAT is a run folder or a dataset, of which the newest run is taken; with --features, the
-    dataset whose cached features are. WHERE is a new folder (./mine) or a Hugging Face id (me/mine).
-    The card has the results with their intervals, the data, the weights with their licences and the
+    WHAT is a run folder, or a dataset, of which the newest run is taken; with --features, a dataset
+    whose cached features are. WHERE is a new folder (./mine) or a Hugging Face id (me/mine). The
+    card has the results with their intervals, the data, the weights with their licences, and the
     commands. Paths of this machine are left out; clips' ids and labels are not.
     """
+    from model.data.bundled import bundled
     from model.publish.features import push_features
     from model.publish.run import push_run
     from model.runs.run import find_run
+    from pipeline.store.dataset_cache import open_dataset
 
     if features:
-        bundle, notes = bundled(what, cache_root, name, stages)
+        cache = open_dataset(what, cache_root, name)
+        bundle, notes = cache.steadily(lambda: bundled(cache, chosen(stages)))
         for note in notes:
             click.echo(f"note: {note}")
         at = push_features(bundle, where, licence, private, not without_text)
