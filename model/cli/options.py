@@ -90,8 +90,8 @@ of_data = _together(
         "--target",
         default="",
         metavar="NAME",
-        help="What to predict: a target of the dataset, such as T, A or V, or all of them "
-        "jointly.  [default: the score, else the first]",
+        help="What to predict: a target of the dataset, such as T, A or V, or all of them jointly. "
+        "[default: the score, else the first]",
     ),
     of_channels,
     click.option(
