@@ -363,7 +363,7 @@ class Stages(dict[str, Stage]):
         }
         self.clips = pd.DataFrame({**made, **columns})
         self.url, self.name = "cache/made", "made"
-        scores = [column for column in self.clips if column.startswith("label")]
+        scores = [column for column in map(str, self.clips) if column.startswith("label")]
         self.targets = [Target(name=c.removeprefix("label_"), columns=(c,)) for c in scores]
         self.command, self.imported_from = "smp extract", None
         self.table = SimpleNamespace(root="/talks")
