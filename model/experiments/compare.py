@@ -38,6 +38,7 @@ def comparison(
     entries = [_entry(samples, *own, preset_name) for own in zip(models, of_each, strict=True)]
     task = task_of(samples, entries[0].settings)
     is_theirs = task == "regression" and tuple(samples.targets) == scored(samples.scale)
+    is_theirs &= "tested_on" not in samples.provenance
     tables = _published(samples.scale.name, models) if is_theirs else []
     rows = [row for own, _ in tables for row in own]
     source = "; ".join(source for _, source in tables if source)

@@ -11,7 +11,8 @@ from model.data.samples import Samples
 from model.experiments.compare import comparison, models_of, own_preset
 from model.experiments.experiment import Experiment
 from model.search import folder, page
-from model.search.tune import SEEDS, Budget, Found, Show, tune
+from model.search.found import Budget, Found
+from model.search.tune import SEEDS, Show, tune
 
 NOTE = (
     "Tuned: each model has the best of {trials} trials{time} on the validation split, the best of "

@@ -9,7 +9,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from pipeline.dataset import span
+from pipeline.dataset import region, span
 from pipeline.dataset.adapter import Adapter, adapter_at
 from pipeline.dataset.adapters.cmu_mosi import CmuMosi
 from pipeline.dataset.clip import CLASS, LABEL, MEDIA, SCORE, SPLITS, Clip
@@ -96,11 +96,11 @@ def entries(path: str | Path, test: str = "") -> Iterator[tuple[str, Clip | User
     # A label.csv in the public CMU-MOSI archive counts, and the archive has the media.
     mosi = CmuMosi.at(root) if has_table and table.name == LABELS else None
     media = mosi if mosi and mosi.has_media else None
-    adapter = _Adapter(root, media, SPLITS if table.name == LABELS and has_table else (*SPLITS, ""))
+    reader = _Reader(root, media, SPLITS if table.name == LABELS and has_table else (*SPLITS, ""))
     first: dict[str, str] = {}
     for where, row in listed:
         try:
-            clip = adapter.clip(where, row)
+            clip = reader.clip(where, row)
             require_new(first, where, clip.id)
             yield where, clip
         except UserError as error:
@@ -108,7 +108,7 @@ def entries(path: str | Path, test: str = "") -> Iterator[tuple[str, Clip | User
 
 
 @dataclass(frozen=True)
-class _Adapter:
+class _Reader:
     """From a row to a clip. root: absolute, since workers may run in other folders."""
 
     root: Path
@@ -157,12 +157,13 @@ class _Adapter:
 
     def _named(self, row: Mapping[str, str]) -> dict[str, str]:
         media = {part: str(self.root / row[part]) for part in MEDIA if row.get(part)}
-        return {**media, **{name: row[name] for name in span.COLUMNS if row.get(name)}}
+        cuts = (*span.COLUMNS, region.COLUMN)
+        return {**media, **{name: row[name] for name in cuts if row.get(name)}}
 
     def _places(self, where: str, named: Mapping[str, str]) -> dict[str, Any]:
         """The files, and which part of them the clip is."""
         media = {part: named[part] for part in MEDIA if part in named}
-        return {**media, **span.named(where, named)}
+        return {**media, **span.named(where, named), **region.named(where, named)}
 
 
 def _score(where: str, column: str, text: str) -> float | None:

@@ -90,7 +90,8 @@ class Frames(StreamingExtractor):
             return media.Frames(_none)
         settings = self.settings
         limits = media.PixelLimits(settings.picture_limit_mpx, settings.clip_limit_gpx)
-        return media.frames(clip.video, settings.fps, settings.time_limit_s, limits, clip.span)
+        cut = clip.span, clip.region
+        return media.frames(clip.video, settings.fps, settings.time_limit_s, limits, *cut)
 
 
 def _none(*_: object) -> Iterator[media.Frame]:

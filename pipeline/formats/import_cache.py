@@ -78,7 +78,7 @@ def _table(source: FeatureSet, name: str, command: str, known: ClipsTable | None
         )
     root = source.path.absolute()
     language = Dataset(name, root, source.clips).language
-    return ClipsTable(name, language, str(root), rows, command)
+    return ClipsTable(name, language, str(root), rows, command, source.declared)
 
 
 def _identity(source: FeatureSet, stage: str, sampling: Sampling) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from typing import Any
 
 from pipeline.dag.stage import built_in
 from pipeline.dataset.clip import Clip
+from pipeline.dataset.region import told
 from pipeline.dataset.span import WHOLE
 from pipeline.errors import UserError
 from pipeline.html import templates
@@ -139,4 +140,5 @@ def _facts(clip: Clip) -> list[tuple[str, str]]:
     facts += [("Annotation", clip.annotation), ("Split", clip.split)]
     facts += [("Video", clip.video or ""), ("Audio", clip.audio or "")]
     facts += [("Span", "" if clip.span == WHOLE else str(clip.span))]
+    facts += [("Region", told(clip.region))]
     return [(name, value) for name, value in facts if value]

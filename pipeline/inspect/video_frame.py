@@ -23,7 +23,8 @@ def frame_at(row: Row, time_s: float, faces: Mapping[str, Any]) -> media.Frame:
         raise ClipError("the dataset names no video for this clip")
     _require_unchanged(path, row.digests.get("video"))
     nearest = None
-    for frame in media.frames(path, _fps(faces), PATIENCE_S, span=row.clip.span):
+    span, region = row.clip.span, row.clip.region
+    for frame in media.frames(path, _fps(faces), PATIENCE_S, span=span, region=region):
         if nearest is None or abs(frame[0] - time_s) < abs(nearest[0] - time_s):
             nearest = frame
         if frame[0] >= time_s:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from pipeline.dataset.region import Region, columns
 from pipeline.dataset.span import WHOLE, Span
 from pipeline.errors import ClipError, MissingModalityError
 from pipeline.media.bounds import CLOCK_S, end_s, has_reached, require_end
@@ -78,14 +79,15 @@ def frames(
     time_limit_s: float = TIME_LIMIT_S,
     limits: PixelLimits = USUAL_PIXELS,
     span: Span = WHOLE,
+    region: Region | None = None,
 ) -> Frames:
     """The frames of a video, decoded as they are gone through.
 
     Zero is the first picture that is shown: what start times, edit lists and delays of streams say
     of it is `begins_s`. fps: at most so many frames a second, the first in each 1/fps; the others
     are never converted. span: those of a stretch of the file alone, where zero is the first of
-    them; decoding begins at the key frame before, and gives what decoding all gives. It uses one
-    thread.
+    them; decoding begins at the key frame before, and gives what decoding all gives. region: the
+    part of each picture that is given. It uses one thread.
 
     Raises, while it is gone through, ClipError for a file that is not there, can't be opened, has
     no picture that decodes, stops before its announced end or that of the span (after its last
@@ -93,7 +95,9 @@ def frames(
     MissingModalityError for mere sound.
     """
     limit = TimeLimit("frames", time_limit_s)
-    return Frames(lambda told, wanted: _decoded(told, wanted, path, fps, limit, limits, span))
+    return Frames(
+        lambda told, wanted: _decoded(told, wanted, path, fps, limit, limits, span, region)
+    )
 
 
 def _decoded(
@@ -104,6 +108,7 @@ def _decoded(
     limit: TimeLimit,
     limits: PixelLimits,
     span: Span,
+    region: Region | None,
 ) -> Iterator[Frame]:
     told.note, told.damaged = "", 0.0
     with opened(path, "video", limit) as container:
@@ -128,7 +133,7 @@ def _decoded(
             if fps is not None and slot == (slot := int((time_s + CLOCK_S) * fps)):
                 continue
             if wanted(time_s):
-                yield time_s, rgb(frame)
+                yield time_s, _part(rgb(frame), region)
         else:
             _require_end(pictures, span, path)
         if time_s is None:
@@ -139,6 +144,12 @@ def _decoded(
             raise ClipError(f"{damage}: {path}")
         told.tell(damage)
         told.damaged = damaged / pictures.all
+
+
+def _part(picture: np.ndarray, region: Region | None) -> np.ndarray:
+    if region is None:
+        return picture
+    return np.ascontiguousarray(picture[:, columns(region, picture.shape[1])])
 
 
 def _require_end(pictures: Pictures, span: Span, path: str) -> None:

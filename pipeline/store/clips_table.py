@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, cast
@@ -19,10 +19,11 @@ from pipeline.messages import printable
 FILE = "clips.json"
 FORMAT = 2  # by column; 1 had an entry for each clip, under `clips`
 ABSENT = "absent"
+CUTS = ("span", "region")  # what of its media a clip is
 NONE: Mapping[str, Any] = {}
 DEFAULTS: Mapping[str, Any] = {
     "video": None, "audio": None, "text": "", "label": None, "labels": {}, "annotation": "",
-    "split": "train", "classes": {}, "start_s": None, "end_s": None, "digests": {},
+    "split": "train", "classes": {}, "start_s": None, "end_s": None, "region": None, "digests": {},
     "removed": False, "known_as": "", "stamps": {}, "stale": {},
 }  # fmt: skip
 
@@ -31,7 +32,8 @@ DEFAULTS: Mapping[str, Any] = {
 class Row:
     """A clip with the digests of its parts, `{"video": …, "audio": …, "text": …}`.
 
-    Where it is a stretch of its media, `span` is one of them and says which.
+    Where it is a stretch of its media, or a part of its pictures, `span` or `region` is one of them
+    and says which.
 
     removed: gone from the dataset; its row stays, so that no other clip moves. known_as: the id
     under which it came; it outlives a new name, and so do its results. files: its media as they
@@ -54,8 +56,8 @@ class Row:
     def read(self, parts: Iterable[str]) -> list[str]:
         """What of the digests a stage depends on that reads these parts of a clip."""
         parts = list(parts)
-        is_cut = "span" in self.digests and not set(MEDIA).isdisjoint(parts)
-        return [*parts, "span"] if is_cut else parts
+        cuts = [] if set(MEDIA).isdisjoint(parts) else [c for c in CUTS if c in self.digests]
+        return [*parts, *cuts]
 
     def why_stale(self, parts: Iterable[str]) -> str:
         """Why what was made of these parts stands on files that are gone; empty where none is."""
@@ -110,7 +112,7 @@ class ClipsTable:
                 columns[name] = column
         record = {"format": FORMAT, "name": self.name, "language": self.language, "root": self.root}
         imported = {"imported": self.imported} if self.imported else {}
-        targets = [target.model_dump(exclude_defaults=True) for target in self.declared]
+        targets = [target.to_json() for target in self.declared]
         declared = {"targets": targets} if targets else {}
         content = hashing.sealed({**record, **imported, **declared, "columns": columns})
         if folder.read(FILE) != content:
@@ -159,6 +161,7 @@ def _entry(row: Row, root: str) -> dict[str, Any]:
         "classes": clip.classes,
         "start_s": clip.start_s,
         "end_s": clip.end_s,
+        "region": clip.region,
         "digests": row.digests,
         "removed": row.removed,
         "known_as": row.known_as,
@@ -190,6 +193,7 @@ def _row(
     classes: Mapping[str, str] = NONE,
     start_s: float | None = None,
     end_s: float | None = None,
+    region: Sequence[float] | None = None,
     digests: Mapping[str, str] = NONE,
     removed: bool = False,
     known_as: str = "",
@@ -198,7 +202,8 @@ def _row(
     **media: str | None,
 ) -> Row:
     at = {part: os.path.join(root, path) for part, path in media.items() if path}
-    of_table = text, label, labels, annotation, split, classes, start_s, end_s
+    seen = (region[0], region[1]) if region else None
+    of_table = text, label, labels, annotation, split, classes, start_s, end_s, seen
     clip = Clip(id, at.get("video"), at.get("audio"), *of_table)
     files = {
         part: Seen(at.get(part, ""), (size, time_ns), digests.get(part))

@@ -9,6 +9,7 @@ from typing import TypeVar
 
 from pipeline.dataset.clip import MEDIA, Clip
 from pipeline.dataset.load import Dataset
+from pipeline.dataset.region import told
 from pipeline.dataset.span import WHOLE
 from pipeline.errors import DataError, UserError
 from pipeline.io import hashing
@@ -186,7 +187,8 @@ def _digested(clips: Sequence[Clip], known: ClipsTable | None = None) -> list[Ro
     for clip in clips:
         files = {part: file for part in MEDIA if (file := seen.get((clip.id, part)))}
         found = {part: file.digest for part, file in files.items() if file.digest}
-        cut = {"span": str(clip.span)} if files and clip.span != WHOLE else {}
+        cuts = {"span": "" if clip.span == WHOLE else str(clip.span), "region": told(clip.region)}
+        cut = {part: what for part, what in cuts.items() if files and what}
         rows.append(Row(clip, {**found, **cut, "text": hashing.of_text(clip.text)}, files=files))
     return rows
 

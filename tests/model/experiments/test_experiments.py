@@ -184,7 +184,8 @@ class TestResuming:
             "model.networks.mult",
             *("model.data.left_out", "model.data.truth", "model.metrics", "model.network"),
             *(f"model.objectives.{name}" for name in OBJECTIVES),
-            *("model.step.adam", "model.step.dropout", "model.step.memory", "model.step.threads"),
+            *(f"model.step.{n}" for n in ("adam", "dropout", "memory", "streams", "threads")),
+            *("model.objectives", "model.step.together"),
             *("model.training.loop", "model.training.predictor", "model.training.settings"),
         }
 
