@@ -84,7 +84,7 @@ def _print(case: Case, repeats: int) -> None:
 
 
 def cases(folder: Path, clips: int) -> Iterator[Case]:
-    stages = Stages.load(write_stages(folder, wav2vec2="base"))
+    stages = Stages.load(write_stages(folder, "base"))
     weights = {stage.name: getattr(stage.settings, "weights", "") for stage in stages}
     faces = clips_of(*[FACES] * clips)
     sounds = [ClipInputs(Clip("sound"), {"samples": samples}) for samples in _spoken(clips)]

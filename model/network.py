@@ -22,9 +22,7 @@ class NetworkSettings(Bounded):
 
     most = 10_000  # a layer of so many units by as many is 400 MB
 
-    model_config = ConfigDict(
-        extra="forbid", frozen=True, validate_default=True, use_attribute_docstrings=True
-    )
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
 
 
 def require_heads(width: int, heads: int) -> None:

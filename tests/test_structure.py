@@ -14,8 +14,8 @@ from tests.support.paths import ROOT
 ROOMS: dict[str, list[str]] = {
     "pipeline": [
         "errors", "messages", "system", "io", "dataset", "media", "weights", "sample", "html",
-        "stage", "testing", "faces", "encoders", "extractors", "store", "dag", "recipes", "inspect",
-        "checks", "formats", "runner", "cli",
+        "stage", "testing", "faces", "encoders", "segment", "extractors", "store", "dag", "recipes",
+        "inspect", "checks", "formats", "runner", "cli",
     ],
     "model": [
         "metrics", "step", "data", "objectives", "network", "layers", "networks", "registry",

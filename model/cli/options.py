@@ -90,7 +90,7 @@ of_data = _together(
         "--target",
         default="",
         metavar="NAME",
-        help="What to predict: a target of the dataset, such as T, A or V, or all of them jointly.  "
+        help="What to predict: a target of the dataset, such as T, A or V, or all of them jointly. "
         "[default: the score, else the first]",
     ),
     of_channels,

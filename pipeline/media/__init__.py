@@ -1,6 +1,6 @@
 """The one place where media is decoded and encoded."""
 
-from pipeline.media.audio import load_audio
+from pipeline.media.audio import SoundReader, load_audio
 from pipeline.media.bounds import BeyondEndError
 from pipeline.media.limits import PixelLimits, SoundLimits
 from pipeline.media.sound import Audio
@@ -14,6 +14,7 @@ __all__ = [
     "Frames",
     "PixelLimits",
     "SoundLimits",
+    "SoundReader",
     "first_picture_s",
     "frames",
     "load_audio",

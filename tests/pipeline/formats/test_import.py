@@ -488,7 +488,7 @@ class TestMerbench:
         root = layout(Path("meld"), {name: random.uniform(1, 2, (4, 3)) for name in names})
         emotions = dict(zip(names, (3, 3, 1, 0, 3, 1, 6, 2, 1, 3), strict=True))
         corpora = (("train", names[:8]), ("val", names[8:9]), ("test", names[9:]))
-        labels = {
+        labels: dict[str, Any] = {
             f"{split}_corpus": {name: {"emo": emotions[name], "val": -10} for name in own}
             for split, own in corpora
         }

@@ -17,6 +17,7 @@ from pipeline.dataset.span import Span
 from pipeline.errors import ClipError
 from pipeline.extractors.audio import Audio
 from pipeline.extractors.frames import Frames
+from pipeline.media.container import opened
 from pipeline.media.pictures import Pictures
 from pipeline.stage.result import ClipInputs, ClipResult
 from tests.support.paths import SHARED
@@ -306,3 +307,33 @@ def test_damage_before_a_span_is_none_of_its(tmp_path: Path) -> None:
     assert len(list(part)) == FPS
     assert not part.damaged
     assert not part.note
+
+
+def test_spans_that_follow_each_other_are_heard_in_one_pass_and_are_the_same(path: Path) -> None:
+    zero_s = media.first_picture_s(str(path))
+    bounds = [0.0, 0.333, 0.334, 1.0, 1.5, 2.345678, 3.9]
+    spans = [*(Span(*pair) for pair in pairwise(bounds)), Span(1.2, 2.0), Span(1.9, inf), Span(3)]
+    with media.SoundReader() as reader:
+        for span in spans:
+            found = reader.read(str(path), span=span, zero_s=zero_s)
+            alone = media.load_audio(str(path), span=span, zero_s=zero_s)
+            np.testing.assert_array_equal(found.samples, alone.samples)
+            assert (found.start_s, found.note) == (alone.start_s, alone.note)
+
+
+def test_spans_side_by_side_open_their_file_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, files = made(tmp_path, "h264 mp4"), list[str]()
+
+    def counted(path: str, *given: Any) -> Any:
+        files.append(path)
+        return opened(path, *given)
+
+    monkeypatch.setattr("pipeline.media.audio.opened", counted)
+    with media.SoundReader() as reader:
+        for start_s in (0.0, 0.5, 1.0, 2.0):
+            reader.read(str(path), span=Span(start_s, start_s + 0.5))
+        assert len(files) == 1
+        reader.read(str(path), span=Span(0.0, 0.5))
+        assert len(files) == 2
