@@ -22,6 +22,7 @@ import numpy as np
 from pipeline import media
 from pipeline.dataset.clip import Clip
 from pipeline.extractors.audio import Audio
+from pipeline.extractors.frames import Frames
 from pipeline.sample import footage
 from pipeline.stage.result import ClipInputs
 
@@ -82,7 +83,8 @@ def seen_and_heard(clips: Sequence[Clip]) -> int:
     """What the stages decode of the clips, which lie side by side."""
     heard = list(Audio(Audio.Settings()).extract([ClipInputs(clip) for clip in clips]))
     assert all(result.state == "ok" for result in heard), heard
-    return sum(sum(1 for _ in media.frames(str(c.video), span=c.span)) for c in clips)
+    stage = Frames(Frames.Settings())
+    return sum(sum(1 for _ in stage.stream(ClipInputs(c))["frames"]) for c in clips)
 
 
 def from_start(clips: Sequence[Clip]) -> int:
