@@ -32,6 +32,8 @@ SUITE: dict[str, list[str]] = {
     "new_stages": [],
     "trace": [],
     "scale": [],
+    "scale_texts": [],
+    "estimate": [],
     "workers": [],
     "history": [],
     "startup": [],

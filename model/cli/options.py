@@ -86,14 +86,20 @@ of_channels = _together(
 
 
 of_data = _together(
-    click.option("--target", default="", help="Predict a modality's own score: T, A or V."),
+    click.option(
+        "--target",
+        default="",
+        metavar="NAME",
+        help="What to predict: a target of the dataset, such as T, A or V, or all of them jointly. "
+        "[default: the score, else the first]",
+    ),
     of_channels,
     click.option(
         "--scale",
         type=click.Choice(["auto", "mosi", "sims"]),
         default="auto",
         show_default=True,
-        help="Range of scores, and their metrics: ±3 (mosi) or ±1 (sims).",
+        help="Range of scores that declare none, and their metrics: ±3 (mosi) or ±1 (sims).",
     ),
     click.option("--cache", default="cache", show_default=True, help="Folder or URL of the cache."),
     click.option("--name", help="Name of the dataset in the cache.  [default: its folder's]"),
@@ -111,7 +117,7 @@ of_training = _together(
     click.option(
         "--task",
         type=click.Choice(["regression", "classification"]),
-        help="Predict a score, or one of negative, neutral, positive.",
+        help="Predict a score, or its class: negative, neutral or positive.",
     ),
     click.option("--epochs", type=int, help="Maximum number of epochs."),
     click.option("--batch", type=int, help="Batch size."),

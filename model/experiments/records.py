@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,8 @@ class Result:
     """What is kept of a training.
 
     valid, test: its metrics. references: rows to compare with. predicted: its answers for the
-    test clips, each of them the answers for a target's columns.
+    test clips, each of them the answers for a target's columns. under: metrics of the test clips
+    under conditions, by their names.
     """
 
     valid: Metrics
@@ -34,6 +35,7 @@ class Result:
     epochs: int
     seconds: float
     predicted: list[list[float]]
+    under: dict[str, Metrics] = field(default_factory=dict)
 
     @classmethod
     def of(cls, trained: Trained) -> Result:

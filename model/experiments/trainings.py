@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 
+from model.data.missing import Missing
 from model.data.samples import Samples
 from model.experiments.identity import digest_of, identity
 from model.experiments.records import Records, Result
+from model.training.loop import Trained, in_columns
 from model.training.presets import Preset
 from model.training.seeds import OnEpoch, train_seeds
 from model.training.settings import TrainSettings
@@ -24,6 +27,7 @@ class Entry:
     """A row to be: one model on one choice of features, trained once a seed.
 
     load: gives the samples, when the entry's turn comes. group: rows to be ranked together.
+    conditions: under which the test clips are measured too.
     """
 
     label: str
@@ -31,6 +35,7 @@ class Entry:
     settings: TrainSettings
     preset: Preset
     group: str = ""
+    conditions: Sequence[Missing] = ()
 
 
 @dataclass
@@ -96,7 +101,8 @@ def _run_entry(
     outcome.random_stages, outcome.splits = samples.random_stages, samples.table()
     outcome.test = [samples.ids[row] for row in np.flatnonzero(samples.splits == "test").tolist()]
     digest = digest_of(samples)
-    names = {seed: identity(samples, digest, settings, seed) for seed in seeds}
+    conditions = {"conditions": [str(one) for one in entry.conditions]} if entry.conditions else {}
+    names = {seed: {**identity(samples, digest, settings, seed), **conditions} for seed in seeds}
     kept: dict[int, Result] = {}
     for seed, name in names.items():
         try:
@@ -113,9 +119,22 @@ def _run_entry(
 
     if missing:
         watch = _watch(entry, missing, done + len(kept), show)
-        train_seeds(samples, settings, missing, Result.of, watch, record)
+        keep = partial(_kept, samples=samples, entry=entry)
+        train_seeds(samples, settings, missing, keep, watch, record)
     outcome.trained.sort()
     outcome.results = {seed: kept[seed] for seed in seeds}
+
+
+def _kept(trained: Trained, samples: Samples, entry: Entry) -> Result:
+    """The result, with what the model reaches under each condition."""
+    if not entry.conditions:
+        return Result.of(trained)
+    test, objective, under = samples.split("test"), trained.predictor.objective, {}
+    truth = objective.truth(test.labels)
+    for condition in entry.conditions:
+        predicted = in_columns(trained.predictor.predict(condition.of(test.batch)))
+        under[str(condition)] = objective.measure(truth, objective.answers(predicted), warn=False)
+    return replace(Result.of(trained), under=under)
 
 
 def _watch(entry: Entry, seeds: Sequence[int], done: int, show: Show) -> OnEpoch:

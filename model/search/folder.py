@@ -9,8 +9,9 @@ from typing import Any
 
 import yaml
 
+from model.metrics import title
 from model.runs.files import as_json
-from model.search.tune import SEEDS, Found
+from model.search.found import Found
 from pipeline.io.folder import Folder
 from pipeline.io.hashing import sealed
 from pipeline.messages import counted
@@ -35,12 +36,13 @@ def settings_of(found: Found) -> dict[str, Any]:
 
 def source(found: Found) -> str:
     """Where the settings are from, in a line."""
-    best, names = found.finalists[0], {"mae": "MAE", "acc3": "Acc-3"}
+    best, lead = found.finalists[0], title(found.lead).removesuffix(" ↓")
+    first = [one.value for one in found.finalists if one.tried.number == 0 and one is not best]
     name = "".join(c for c in found.name if c.isprintable())
     return (
         f"the best of {counted(len(found.tried), 'trial')} of {found.preset.model} on the "
-        f"validation split of {name}, the best {len(found.finalists)} with {SEEDS} seeds each; "
-        f"validation {names.get(found.lead, found.lead)} {best.value:.3f}"
+        f"validation split of {name}, finalists with {len(best.by_seed)} seeds; validation {lead} "
+        f"{best.value:.3f}{''.join(f', the preset has {value:.3f}' for value in first)}"
     )
 
 

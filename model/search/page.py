@@ -13,8 +13,8 @@ from markupsafe import Markup
 
 from model.metrics import is_share, title
 from model.search.folder import SETTINGS, source
+from model.search.found import Found
 from model.search.study import AT_RANDOM, FAILED, FINISHED, STOPPED, Tried
-from model.search.tune import Found
 from model.training.space import Range
 from pipeline.html import charts, templates, write_page
 from pipeline.html.numbers import plain

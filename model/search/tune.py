@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from math import inf, isfinite
+from math import isfinite
 from pathlib import Path
-from statistics import fmean
 from typing import Any
 
 from model.data.samples import Samples
@@ -15,6 +14,7 @@ from model.experiments.experiment import name_of, task_of
 from model.experiments.identity import digest_of, identity
 from model.metrics import sign
 from model.objectives.choose import objective_of
+from model.search.found import Budget, Finalist, Found
 from model.search.study import FINISHED, Study, Tried, as_tried
 from model.training.given import merged, nested
 from model.training.loop import Trained
@@ -29,64 +29,10 @@ from pipeline.io.lock import held
 
 FILE = "trials.log"
 SEEDS = 3  # of each finalist; trials have the first
-FINALISTS = 3
+FINALISTS = 3  # and the preset
 AGAIN, SECONDS = "again", "seconds"
 
 Show = Callable[[float, str], None]
-
-
-@dataclass(frozen=True)
-class Budget:
-    """trials: at most so many. seconds: of all calls; no trial begins, or goes on, after that."""
-
-    trials: int
-    seconds: float = inf
-
-    @property
-    def within(self) -> str:
-        """How long it may take, in words; empty where there is no limit."""
-        return "" if self.seconds == inf else f" within {self.seconds / 60:g} minutes"
-
-    @classmethod
-    def of(cls, options: Mapping[str, Any]) -> Budget:
-        """What a command was given as `trials` and `budget`."""
-        return cls(options["trials"], options["budget"] or inf)
-
-
-@dataclass(frozen=True)
-class Finalist:
-    """A trial with what each of SEEDS seeds came to."""
-
-    tried: Tried
-    by_seed: Sequence[float]
-
-    @property
-    def value(self) -> float:
-        return fmean(self.by_seed)
-
-
-@dataclass(frozen=True)
-class Found:
-    """What a search found. settings: those of the best of `finalists`, which come best first.
-
-    lead: the metric of validation that it went by. folder: where it is kept.
-    """
-
-    name: str
-    preset: Preset
-    settings: TrainSettings
-    space: Space
-    lead: str
-    budget: Budget
-    tried: Sequence[Tried]
-    finalists: Sequence[Finalist]
-    importance: Mapping[str, float]
-    seconds: float
-    folder: Path
-
-    @property
-    def lower_is_better(self) -> bool:
-        return sign(self.lead) < 0
 
 
 def tune(
@@ -164,12 +110,13 @@ class _Search:
         train_all(self.samples, self.base, waiting(), self.keep)
 
     def finalists(self, show: Show) -> list[Finalist]:
-        """The best trials, each with every seed; the best on average first."""
+        """The best trials and the first, the preset, with every seed; the best on average first."""
         direction = -sign(self.lead)
         finished = [t for t in self.study.tried if t.state == FINISHED and isfinite(t.value)]
         if not finished:
             raise UserError("no trial came to its end; give a larger budget, or other settings")
         best = sorted(finished, key=lambda one: direction * one.value)[:FINALISTS]
+        best += [one for one in finished if one.number == 0 and one not in best]
         again: dict[str, float] = self.study.noted(AGAIN, {})
         seeds = [self.base.seed + k for k in range(1, SEEDS)]
         missing = [(t, seed) for t in best for seed in seeds if f"{t.number} {seed}" not in again]

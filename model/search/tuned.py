@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from model.data.samples import Samples
-from model.experiments.compare import comparison, default_models, own_preset
+from model.experiments.compare import comparison, models_of, own_preset
 from model.experiments.experiment import Experiment
 from model.search import folder, page
-from model.search.tune import SEEDS, Budget, Found, Show, tune
+from model.search.found import Budget, Found
+from model.search.tune import SEEDS, Show, tune
 
 NOTE = (
     "Tuned: each model has the best of {trials} trials{time} on the validation split, the best of "
@@ -32,7 +33,7 @@ def tuned_comparison(
 
     show: told how many trials of all models are done, and what of.
     """
-    models = list(dict.fromkeys(models)) or default_models()
+    models = models_of(models)
     found: dict[str, Found] = {}
     for number, model in enumerate(models):
 

@@ -17,6 +17,7 @@ from pipeline.dataset.clip import LABEL, SPLITS, Clip
 from pipeline.dataset.ids import DuplicateIdError
 from pipeline.dataset.layouts import NAMED, archive_of, entries, is_label, name_of, table_of
 from pipeline.dataset.load import declared_by
+from pipeline.dataset.region import Region
 from pipeline.dataset.tables import rows
 from pipeline.dataset.target import FILE, within
 from pipeline.errors import UserError
@@ -82,10 +83,11 @@ def check(
     """
     table, archive = table_of(path), archive_of(path)
     clips, issues = _read(path, table)
+    place = str(table if table.is_file() else path)
     declared = declared_by(path, table)
     kept, outside = within(clips, declared)
     clips = list(kept)
-    issues += [Issue("value out of range", str(table), note) for note in outside]
+    issues += [Issue("value out of range", place, note) for note in outside]
     checked = list(_checked(clips, decode, progress))
     issues += [issue for one in checked for issue in one.issues]
     issues += _of_scores(clips, {column for target in declared for column in target.columns})
@@ -181,13 +183,13 @@ def _twins(clips: Iterable[Clip]) -> Iterator[Issue]:
         place = clip.video or clip.audio
         if place and os.path.isfile(place) and (size := os.path.getsize(place)):
             by_size[size].append(clip)
-    by_content: dict[str, list[Clip]] = defaultdict(list)
+    by_content: dict[tuple[str, Region | None], list[Clip]] = defaultdict(list)
     with FileDigests() as digests:
         for alike in by_size.values():
             for clip in alike if len(alike) > 1 else ():
                 content = digests.see(clip.video or clip.audio or "").digest
                 if content and content != UNREADABLE:
-                    by_content[content].append(clip)
+                    by_content[content, clip.region].append(clip)
     for alike in by_content.values():
         for first, clip in _overlapping(alike):
             is_leak = clip.split != first.split

@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from math import inf
 
+from pipeline.dataset.region import Region
 from pipeline.dataset.span import Span
 
 SPLITS = ("train", "valid", "test")
@@ -27,7 +28,8 @@ class Clip:
 
     id: unique in its dataset; `video_id/clip_id` in the MMSA layout. video, audio: paths,
     None where the dataset has none; sound is taken from `video` where `audio` is None. start_s,
-    end_s: where the clip is a stretch of longer files; None where these begin and end.
+    end_s: where the clip is a stretch of longer files; None where these begin and end. region: the
+    part of the picture that is looked at, None for all of it.
     label: the score (CMU-MOSI −3..3, CH-SIMS −1..1), None where unlabelled; labels: further scores
     by name (`T`, `A`, `V` of a modality, `valence`); classes: names of classes (`anger`) by what
     they are of (`emotion`).
@@ -44,6 +46,7 @@ class Clip:
     classes: Mapping[str, str] = field(default_factory=dict)
     start_s: float | None = None
     end_s: float | None = None
+    region: Region | None = None
 
     @property
     def sound(self) -> str | None:

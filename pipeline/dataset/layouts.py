@@ -9,7 +9,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from pipeline.dataset import span
+from pipeline.dataset import region, span
 from pipeline.dataset.adapter import Adapter, adapter_at
 from pipeline.dataset.adapters.cmu_mosi import CmuMosi
 from pipeline.dataset.clip import CLASS, LABEL, MEDIA, SCORE, SPLITS, Clip
@@ -79,9 +79,19 @@ def _named(column: str, prefix: str) -> str:
     return column.removeprefix(prefix) if column.startswith(prefix) else ""
 
 
-@lru_cache(maxsize=2)
-def _of(prefix: str, columns: tuple[str, ...]) -> list[tuple[str, str]]:
-    return [(name, column) for column in columns if (name := _named(column, prefix))]
+Named = Sequence[tuple[str, str]]  # names, and the columns that are called after them
+
+
+@lru_cache(maxsize=1)
+def _read(columns: tuple[str, ...]) -> tuple[Named, Named, Sequence[str]]:
+    """The scores and the classes of a table with these columns, and the columns that it lacks."""
+    scores, classes = (
+        [(name, column) for column in columns if (name := _named(column, prefix))]
+        for prefix in (SCORE, CLASS)
+    )
+    present = {*columns, *([LABEL] if scores or classes else [])}
+    wanted = LAYOUT_COLUMNS if "video_id" in columns else MANIFEST_COLUMNS
+    return scores, classes, [column for column in wanted if column not in present]
 
 
 def entries(path: str | Path, test: str = "") -> Iterator[tuple[str, Clip | UserError]]:
@@ -96,11 +106,11 @@ def entries(path: str | Path, test: str = "") -> Iterator[tuple[str, Clip | User
     # A label.csv in the public CMU-MOSI archive counts, and the archive has the media.
     mosi = CmuMosi.at(root) if has_table and table.name == LABELS else None
     media = mosi if mosi and mosi.has_media else None
-    adapter = _Adapter(root, media, SPLITS if table.name == LABELS and has_table else (*SPLITS, ""))
+    reader = _Reader(root, media, SPLITS if table.name == LABELS and has_table else (*SPLITS, ""))
     first: dict[str, str] = {}
     for where, row in listed:
         try:
-            clip = adapter.clip(where, row)
+            clip = reader.clip(where, row)
             require_new(first, where, clip.id)
             yield where, clip
         except UserError as error:
@@ -108,7 +118,7 @@ def entries(path: str | Path, test: str = "") -> Iterator[tuple[str, Clip | User
 
 
 @dataclass(frozen=True)
-class _Adapter:
+class _Reader:
     """From a row to a clip. root: absolute, since workers may run in other folders."""
 
     root: Path
@@ -120,14 +130,11 @@ class _Adapter:
         if None in row or None in row.values():
             raise UserError(f"{where}: expected {len(row.keys() - {None})} columns")
         in_layout = "video_id" in row
-        columns = tuple(row)
-        scores, classes = _of(SCORE, columns), _of(CLASS, columns)
-        present = {*columns, *([LABEL] if scores or classes else [])}
-        wanted = LAYOUT_COLUMNS if in_layout else MANIFEST_COLUMNS
-        if missing := [column for column in wanted if column not in present]:
+        scores, classes, missing = _read(tuple(row))
+        if missing:
             has = listed([quoted(column)[1:-1] for column in list(row)[: NAMED + 1]], NAMED)
             raise UserError(f"{where}: no column {', '.join(missing)}; has {has}")
-        if any("\0" in row.get(part, "") for part in MEDIA):
+        if "\0" in row.get("video", "") or "\0" in row.get("audio", ""):
             raise UserError(f"{where}: a path holds a NUL character")
         split = row["mode" if in_layout else "split"]
         if split not in self.splits:
@@ -157,12 +164,13 @@ class _Adapter:
 
     def _named(self, row: Mapping[str, str]) -> dict[str, str]:
         media = {part: str(self.root / row[part]) for part in MEDIA if row.get(part)}
-        return {**media, **{name: row[name] for name in span.COLUMNS if row.get(name)}}
+        cuts = (*span.COLUMNS, region.COLUMN)
+        return {**media, **{name: row[name] for name in cuts if row.get(name)}}
 
     def _places(self, where: str, named: Mapping[str, str]) -> dict[str, Any]:
         """The files, and which part of them the clip is."""
         media = {part: named[part] for part in MEDIA if part in named}
-        return {**media, **span.named(where, named)}
+        return {**media, **span.named(where, named), **region.named(where, named)}
 
 
 def _score(where: str, column: str, text: str) -> float | None:

@@ -61,7 +61,7 @@ def load(path: str | Path, test: str = "") -> Dataset:
             raise clip
         clips.append(clip)
     if not clips:
-        raise UserError(f"{table}: holds no clips")
+        raise UserError(f"{table if table.is_file() else path}: holds no clips")
     declared = declared_by(path, table)
     kept, notes = within(clips, declared)
     root = Path(os.path.abspath(table.parent))

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import yaml
 
-from pipeline.dataset import span
+from pipeline.dataset import region, span
 from pipeline.dataset.clip import MEDIA, Clip
 from pipeline.dataset.load import Dataset
 from pipeline.dataset.target import FILE, Target
@@ -38,13 +38,14 @@ def write_manifest(dataset: Dataset, path: Path) -> list[Path]:
 
 def _row(clip: Clip, folder: Path) -> dict[str, str]:
     """A clip by the columns of a manifest, without those that it needs not."""
-    media = {part: _place(getattr(clip, part), folder) for part in MEDIA if getattr(clip, part)}
+    media = {part: _place(place, folder) for part in MEDIA if (place := getattr(clip, part))}
     values = {name: v if isinstance(v, str) else f"{v:.9g}" for name, v in clip.values()}
-    annotation = {"annotation": clip.annotation} if clip.annotation else {}
     bounds = zip(span.COLUMNS, (clip.start_s, clip.end_s), strict=True)
     cut = {column: repr(seconds) for column, seconds in bounds if seconds is not None}
-    told = {"text": clip.text, **values, **annotation, "split": clip.split}
-    return {"id": clip.id, **media, **cut, **told}
+    optional = {region.COLUMN: region.told(clip.region), "annotation": clip.annotation}
+    kept = {column: text for column, text in optional.items() if text}
+    own = {"text": clip.text, **values, **kept, "split": clip.split}
+    return {"id": clip.id, **media, **cut, **own}
 
 
 def _place(place: str, folder: Path) -> str:

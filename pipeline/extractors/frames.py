@@ -94,7 +94,7 @@ class Frames(StreamingExtractor):
         limits = media.PixelLimits(settings.picture_limit_mpx, settings.clip_limit_gpx)
         left_off = self._left_off if clip.span != WHOLE else None
         how = settings.fps, settings.time_limit_s, limits
-        return media.frames(clip.video, *how, clip.span, left_off)
+        return media.frames(clip.video, *how, clip.span, clip.region, left_off)
 
     @cached_property
     def _left_off(self) -> media.LeftOff:

@@ -9,6 +9,7 @@ from typing import Any
 
 from pipeline.dag.stage import built_in
 from pipeline.dataset.clip import Clip
+from pipeline.dataset.region import told
 from pipeline.dataset.span import WHOLE
 from pipeline.errors import UserError
 from pipeline.html import templates
@@ -26,7 +27,7 @@ from pipeline.inspect.provenance import provenance
 from pipeline.inspect.stage_result import StageResult, results_of, row_number
 from pipeline.stage.result import OK
 from pipeline.store.cache import Cache
-from pipeline.store.clips_table import Row
+from pipeline.store.clip_rows import Row
 from pipeline.weights.random_weights import RANDOM_MARK, random_note
 
 
@@ -139,4 +140,5 @@ def _facts(clip: Clip) -> list[tuple[str, str]]:
     facts += [("Annotation", clip.annotation), ("Split", clip.split)]
     facts += [("Video", clip.video or ""), ("Audio", clip.audio or "")]
     facts += [("Span", "" if clip.span == WHOLE else str(clip.span))]
+    facts += [("Region", told(clip.region))]
     return [(name, value) for name, value in facts if value]

@@ -8,7 +8,7 @@ from typing import Any
 from pipeline import media
 from pipeline.errors import ClipError
 from pipeline.io.file_digests import FileDigests
-from pipeline.store.clips_table import Row
+from pipeline.store.clip_rows import Row
 
 PATIENCE_S = 60.0  # of decoding up to the frame: a page is not worth more
 
@@ -23,7 +23,8 @@ def frame_at(row: Row, time_s: float, faces: Mapping[str, Any]) -> media.Frame:
         raise ClipError("the dataset names no video for this clip")
     _require_unchanged(path, row.digests.get("video"))
     nearest = None
-    for frame in media.frames(path, _fps(faces), PATIENCE_S, span=row.clip.span):
+    span, region = row.clip.span, row.clip.region
+    for frame in media.frames(path, _fps(faces), PATIENCE_S, span=span, region=region):
         if nearest is None or abs(frame[0] - time_s) < abs(nearest[0] - time_s):
             nearest = frame
         if frame[0] >= time_s:

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from pipeline.dataset.region import Region, columns
 from pipeline.dataset.span import WHOLE, Span
 from pipeline.errors import ClipError, MissingModalityError
 from pipeline.media.bounds import CLOCK_S, end_s, has_reached, require_end
@@ -80,6 +81,7 @@ def frames(
     time_limit_s: float = TIME_LIMIT_S,
     limits: PixelLimits = USUAL_PIXELS,
     span: Span = WHOLE,
+    region: Region | None = None,
     left_off: LeftOff | None = None,
 ) -> Frames:
     """The frames of a video, decoded as they are gone through.
@@ -88,7 +90,7 @@ def frames(
     of it is `begins_s`. fps: at most so many frames a second, the first in each 1/fps; the others
     are never converted. span: those of a stretch of the file alone, where zero is the first of
     them; decoding begins at the key frame before, or where another span ended (left_off), and gives
-    what decoding all gives. It uses one thread.
+    what decoding all gives. region: the part of each picture that is given. It uses one thread.
 
     Raises, while it is gone through, ClipError for a file that is not there, can't be opened, has
     no picture that decodes, stops before its announced end or that of the span (after its last
@@ -96,14 +98,15 @@ def frames(
     MissingModalityError for mere sound.
     """
     limit = TimeLimit("frames", time_limit_s)
-    kept = LeftOff() if left_off is None else left_off
 
     def begin(told: Frames, wanted: Wanted) -> Iterator[Frame]:
         told.note, told.damaged = "", 0.0
-        video = kept.taken(path, span) or _opened(path, limit, limits, span)
+        going_on = left_off.taken(path, span) if left_off else None
+        video = going_on or _opened(path, limit, limits, span)
         with video.file:
-            yield from _decoded(told, wanted, video, fps, limits, span)
-            kept.keep(video, span)
+            yield from _decoded(told, wanted, video, fps, limits, span, region)
+            if left_off:
+                left_off.keep(video, span)
 
     return Frames(begin)
 
@@ -124,6 +127,7 @@ def _decoded(
     fps: float | None,
     limits: PixelLimits,
     span: Span,
+    region: Region | None,
 ) -> Iterator[Frame]:
     path, pictures = video.path, video.pictures
     rgb = Rgb(pictures.stream, told.tell)
@@ -146,7 +150,7 @@ def _decoded(
         if fps is not None and slot == (slot := int((time_s + CLOCK_S) * fps)):
             continue
         if wanted(time_s):
-            yield time_s, rgb(frame)
+            yield time_s, _part(rgb(frame), region)
     else:
         _require_end(pictures, span, path)
     if time_s is None:
@@ -158,6 +162,12 @@ def _decoded(
         raise ClipError(f"{damage}: {path}")
     told.tell(damage)
     told.damaged = damaged / pictures.all
+
+
+def _part(picture: np.ndarray, region: Region | None) -> np.ndarray:
+    if region is None:
+        return picture
+    return np.ascontiguousarray(picture[:, columns(region, picture.shape[1])])
 
 
 def _require_end(pictures: Pictures, span: Span, path: str) -> None:

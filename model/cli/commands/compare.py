@@ -24,27 +24,35 @@ if TYPE_CHECKING:
     type=Names(),
     default="",
     shell_complete=completion.models,
-    help="Models to compare, such as smp,ef_lstm,mine.net.  [default: all]",
+    help="Models to compare, such as smp,ef_lstm,mine.net, or all.  [default: the paper's six]",
 )
+@click.option("--test-on", metavar="DATASET", help="Test on this dataset's test split instead.")
 @click.option("--tuned", is_flag=True, help="Tune each model first, all within the same budget.")
 @of_search
 @of_experiment
 @of_training
 @of_data
 def compare(dataset: str, models: list[str], **options: Any) -> None:
-    """Train all models, and print the paper's Table III or IV.
+    """Train several models, and print the paper's Table III or IV.
 
     Models are trained on the cached features of DATASET, once per seed. A training that was done
     before with the same features, settings and code is not repeated. Epochs are chosen on the
     validation split; each training reads the test split once, after that.
 
+    --test-on: trained and selected on DATASET, tested on another corpus of the same features, which
+    lies in the same cache.
+
     --tuned: each model has the best settings that `smp tune` finds for it within --trials and
     --budget, as an honest comparison needs; else its preset's.
     """
     from model.cli.experiment import run_and_print
+    from model.data.crossed import crossed
     from model.experiments.compare import comparison
 
     _, samples = open_dataset(dataset, options)
+    if options["test_on"]:
+        _, other = open_dataset(options["test_on"], {**options, "name": None})
+        samples = crossed(samples, other)
     of = samples, models, options["preset"], given(options)
     run_and_print(_tuned(*of, options) if options["tuned"] else comparison(*of), samples, options)
 
@@ -57,11 +65,11 @@ def _tuned(
     options: Mapping[str, Any],
 ) -> Experiment:
     from model.cli.console import progress
-    from model.experiments.compare import default_models
-    from model.search.tune import Budget
+    from model.experiments.compare import models_of
+    from model.search.found import Budget
     from model.search.tuned import tuned_comparison
 
-    budget, models = Budget.of(options), models or default_models()
+    budget, models = Budget.of(options), models_of(models)
     with progress(budget.trials * len(models)) as show:
         runs = Path(options["runs"])
         return tuned_comparison(samples, models, preset, given, budget, runs, show)

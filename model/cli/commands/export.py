@@ -13,6 +13,7 @@ from pipeline.errors import UserError
 
 if TYPE_CHECKING:
     from pipeline.formats.bundle import Bundle
+    from pipeline.formats.format import Format
     from pipeline.store.cache import Cache
 
 
@@ -87,7 +88,7 @@ def export(
 
     bundle = cache.steadily(read)
     if form.needs_labels:
-        bundle = _labelled(bundle, notes)
+        bundle = _labelled(bundle, form, notes)
     with atomic_output(out) as part:
         notes += form.write(bundle, part)
     for note in notes:
@@ -139,11 +140,12 @@ def _bundle(
         by_word=all(cache[stage].by_word for stages in channels.values() for stage in stages),
         tokenizer=tokenizer,
         own_tokenizers=list(_tokenizers(cache, channels.get("text", ()))),
+        targets=cache.targets,
     )
 
 
-def _labelled(bundle: Bundle, notes: list[str]) -> Bundle:
-    labelled = bundle.where([clip.label is not None for clip in bundle.clips])
+def _labelled(bundle: Bundle, form: Format, notes: list[str]) -> Bundle:
+    labelled = bundle.where([form.takes(clip) for clip in bundle.clips])
     if not labelled.clips:
         raise UserError(f"{bundle.name}: no clip has a label, without which this format has none")
     if left := len(bundle.clips) - len(labelled.clips):

@@ -43,7 +43,7 @@ def tune(dataset: str, model: str, seed: int, out: Path | None, **options: Any) 
     """
     from model.cli.console import progress
     from model.search import folder, page
-    from model.search.tune import Budget
+    from model.search.found import Budget
     from model.search.tune import tune as search
     from model.training.presets import preset as find_preset
 

@@ -90,4 +90,5 @@ class Meld(Adapter):
 
     def _videos(self, part: Part) -> Path | None:
         inside = self.root / part.name
-        return first((self.root / part.videos, inside / part.videos, inside))
+        found = first((self.root / part.videos, inside / part.videos))
+        return found or (inside if any(inside.glob("dia*.mp4")) else None)

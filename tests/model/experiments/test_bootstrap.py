@@ -84,9 +84,9 @@ def test_pairing_finds_what_is_small_beside_the_spread_of_clips() -> None:
 def test_rows_that_are_equally_good_seldom_differ(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bootstrap, "RESAMPLES", 400)
     monkeypatch.setattr(bootstrap, "AT_ONCE", 400)
-    clips, found = np.arange(100), 0
+    clips, found, random = np.arange(100), 0, np.random.default_rng(5)
     for _ in range(100):
-        truth, a, b = RANDOM.normal(size=(3, 100, 1))
+        truth, a, b = random.normal(size=(3, 100, 1))
         answers = [Answers(clips, own[None]) for own in (truth + a, truth + b)]
         one, other = resampled(answers, truth, ON_MOSI)
         found += p_value(one["mae"] - other["mae"]) < 0.05

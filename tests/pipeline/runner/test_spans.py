@@ -123,3 +123,20 @@ def test_the_page_of_a_clip_says_which_span_it_is(talk: Talk) -> None:
     cache = str(talk.folder / "cache")
     talk.smp("inspect", str(talk.table), "b", "--cache", cache, "--output", str(page))
     assert "1.0 s to 2.5 s" in page.read_text(encoding="utf-8")
+
+
+def test_a_changed_part_of_the_picture_runs_that_clip_alone(talk: Talk) -> None:
+    head = "id,video,start,end,region,text,label,split"
+
+    def regions(*regions: str) -> None:
+        rows = [f"{n},talk.mkv,0,1,{part},text,,train" for n, part in enumerate(regions)]
+        talk.table.write_text("\n".join([head, *rows]) + "\n")
+
+    regions("left", "right", "")
+    talk.extract()
+    assert not talk.extract().outcomes
+    regions("left", "left", "")
+    assert why(talk.extract())["audio"] == (1, ("clip 1: region changed",))
+    assert {issue.kind for issue in check(talk.table).issues} == {"empty split", "same content"}
+    regions("left", "right", "")
+    assert {issue.kind for issue in check(talk.table).issues} == {"empty split"}

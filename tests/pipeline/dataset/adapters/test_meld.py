@@ -65,3 +65,12 @@ def test_clips_may_lie_as_mertools_has_them(tmp_path: Path) -> None:
         path.rename(folder / "train" / path.name)
     (first, *_) = dataset.load(folder).clips
     assert first.video == str(folder / "train/dia0_utt0.mp4")
+
+
+def test_tables_alone_are_a_dataset_of_transcripts(tmp_path: Path) -> None:
+    folder = meld(tmp_path / "MELD")
+    for path in folder.rglob("*.mp4"):
+        path.unlink()
+    for name in ("train/train_splits", "dev_splits_complete", "output_repeated_splits_test"):
+        (folder / name).rmdir()
+    assert {clip.video for clip in dataset.load(folder).clips} == {None}
