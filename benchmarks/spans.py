@@ -112,6 +112,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--spans", type=int, default=60, help="the first so many of the 60")
     parser.add_argument("--rounds", type=int, default=3, help="of each way, in turn")
+    parser.add_argument("--apart", action="store_true", help="every other one: none side by side")
     options = parser.parse_args()
     cv2.setNumThreads(1)
     with TemporaryDirectory() as folder:
@@ -124,7 +125,7 @@ def main() -> None:
             Clip(str(n), str(long), start_s=n * SPAN_S + LATE_S, end_s=(n + 1) * SPAN_S + LATE_S)
             for n in range(SPANS)
         ]
-        chosen = spans[: options.spans]
+        chosen = spans[:: 2 if options.apart else 1][: options.spans]
         files = [Clip(clip.id, str(cut)) for clip in chosen]
         ours, theirs = [], []
         for _ in range(options.rounds):
