@@ -26,6 +26,7 @@ SUITE: dict[str, list[str]] = {
     "detect": ["--frames", "120", "--timed-frames", "97", "--repeats", "1"],
     "cuts": [],
     "decode": [],
+    "spans": [],
     "precision": [],
     "networks": [],
     "resample": [],
