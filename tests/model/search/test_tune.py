@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import csv
+import fcntl
 import json
 import sys
+from contextlib import suppress
 from math import inf
 from pathlib import Path
 from typing import Any
@@ -199,6 +201,14 @@ def finished(file: Path) -> int:
     return file.read_text().count('"state":1') if file.exists() else 0
 
 
+def is_free(lock: Path) -> bool:
+    """Whether no process has hold of a folder."""
+    with lock.open("a") as file, suppress(BlockingIOError):
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return True
+    return False
+
+
 class TestCommand:
     def run(self, command: str, talks: Transcripts, runs: Path, *options: str) -> Result:
         where = ["--cache", talks.cache_root, "--runs", str(runs), "--device", "cpu"]
@@ -252,6 +262,7 @@ class TestCommand:
         file = tmp_path / "talks-tune-lf_dnn-regression" / "trials.log"
         with child(*smp(*command, "--trials", "1000")) as process:
             wait_until(lambda: finished(file), process)
+        wait_until(lambda: is_free(file.with_name(".lock")))  # its children end a moment later
         before = finished(file)
         assert before
         done = CliRunner().invoke(main, [*command, "--trials", str(before + 3), "--json"])
