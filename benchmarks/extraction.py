@@ -52,14 +52,18 @@ class Took:
 @click.option("--clips", type=int, help="How many; by default each stretch of footage once.")
 @click.option("--wav2vec2", type=click.Choice(["base", "large"]), default="large")
 @click.option("--rounds", default=2, show_default=True, help="Of each side, by turns.")
+@click.option("--engine", default="torch", show_default=True, help="Of our networks.")
 @click.option("--naive", "with_naive", is_flag=True, help="The naive script too, in one round.")
-def main(height: int, clips: int | None, wav2vec2: str, rounds: int, with_naive: bool) -> None:
+def main(
+    height: int, clips: int | None, wav2vec2: str, rounds: int, engine: str, with_naive: bool
+) -> None:
     """Write clips and networks, run the sides by turns, print the table and how far they agree."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         first = real_clips.write_dataset(folder / "first", height, 1)
         real = real_clips.write_dataset(folder / "real", height, clips)
-        stages = full_size.write_stages(folder, wav2vec2)
+        engines = {network: {"engine": engine} for network in NETWORKS}
+        stages = full_size.write_stages(folder, wav2vec2, **engines)
         spec = yaml.safe_load(stages.read_text())["stages"]
         weights = {network: spec[network]["weights"] for network in NETWORKS}
         table, features, done = dataset.load(real).clips, list[Features](), list[Extraction]()
@@ -85,8 +89,9 @@ def main(height: int, clips: int | None, wav2vec2: str, rounds: int, with_naive:
         with _clock() as loading:
             script = of_script(careful.Script)
             script(table[:1])
-        print(f"{len(table)} clips at {height} px, wav2vec2-{wav2vec2}; {resources.cores()} cores, "
-              f"torch {torch.__version__}, Python {platform.python_version()}")  # fmt: skip
+        print(f"{len(table)} clips at {height} px, wav2vec2-{wav2vec2}, engine {engine}")
+        print(f"{resources.cores()} cores, torch {torch.__version__}, "
+              f"Python {platform.python_version()}")  # fmt: skip
         print(
             f"loading and a first clip: careful {loading[0]:.1f} s, ours {ours(first).wall_s:.1f} s"
         )

@@ -18,10 +18,10 @@ TOKENIZER_FILES = (
 LAYERS_OF_MSP_DIM = 12  # the MSP-Podcast model is wav2vec2-large cut to its first half
 
 
-def write_stages(folder: Path, wav2vec2: str = "large", **settings: dict[str, Any]) -> Path:
+def write_stages(folder: Path, speech: str = "large", **settings: dict[str, Any]) -> Path:
     """Write the checkpoints and a stages file that names them; give the file's path.
 
-    wav2vec2: `base` or `large`. settings: by stage, added to those of the stages file.
+    speech: wav2vec2, `base` or `large`. settings: by stage, added to those of the stages file.
     """
     import torch
 
@@ -29,7 +29,7 @@ def write_stages(folder: Path, wav2vec2: str = "large", **settings: dict[str, An
     weights = {
         "resnet18": str(_resnet18(folder)),
         "action_units": str(_multitask(folder)),
-        "wav2vec2": str(_wav2vec2(folder, wav2vec2)),
+        "wav2vec2": str(_wav2vec2(folder, speech)),
         "bert": str(_bert(folder)),
     }
     needs: dict[str, str | list[str]] = {"faces": "frames", "resnet18": "faces"}

@@ -31,7 +31,8 @@ from pipeline.formats import feature_pickle, merbench
 from pipeline.formats.bundle import Bundle
 from pipeline.io.folder import Folder
 from pipeline.io.hashing import of_bytes
-from pipeline.store.clips_table import ClipsTable, Row
+from pipeline.store.clip_rows import Row
+from pipeline.store.clips_table import ClipsTable
 from pipeline.store.commit import Commit, RowState
 
 Files = Mapping[str, bytes]

@@ -11,7 +11,8 @@ from pipeline.io.folder import Folder
 from pipeline.stage.field import Field
 from pipeline.stage.result import ClipResult
 from pipeline.store.cache import set_current, store_url
-from pipeline.store.clips_table import ClipsTable, Row
+from pipeline.store.clip_rows import Row
+from pipeline.store.clips_table import ClipsTable
 from pipeline.store.store import Store
 
 STEPS, PARTITION = 32, 32

@@ -47,6 +47,11 @@ class Case:
     clips: list[ClipInputs]
     error: Error
 
+    def stage(self, **settings: str) -> Extractor:
+        """The stage, of which more is set than its weights."""
+        given = {"weights": self.weights, **settings}
+        return self.kind(self.kind.Settings.model_validate(given))
+
 
 @click.command()
 @click.option("--repeats", default=2, show_default=True, help="The fastest counts.")
@@ -57,7 +62,7 @@ def main(repeats: int, clips: int) -> None:
     columns = f"{'float32':>10}{'bfloat16':>10}{'ratio':>9}{'median':>9}{'most':>7}"
     print(f"{'':<26}{'s a clip':>20}{'':>9}{'error':>16}\n{'':<26}{columns}", flush=True)
     with TemporaryDirectory() as folder:
-        for case in _cases(Path(folder), clips):
+        for case in cases(Path(folder), clips):
             _print(case, repeats)
 
 
@@ -66,8 +71,7 @@ def _print(case: Case, repeats: int) -> None:
     found: dict[str, np.ndarray] = {}
     for repeat in range(1 + repeats):
         for precision in PRECISIONS:
-            settings = {"weights": case.weights, "precision": precision}
-            stage = case.kind(case.kind.Settings.model_validate(settings))
+            stage = case.stage(precision=precision)
             begun = time.perf_counter()
             results = list(stage.extract(case.clips))
             if repeat:  # the first loads the network
@@ -79,8 +83,8 @@ def _print(case: Case, repeats: int) -> None:
     print(f"{row}{np.median(errors):>9.2%}{errors.max():>7.1%}", flush=True)
 
 
-def _cases(folder: Path, clips: int) -> Iterator[Case]:
-    stages = Stages.load(write_stages(folder, wav2vec2="base"))
+def cases(folder: Path, clips: int) -> Iterator[Case]:
+    stages = Stages.load(write_stages(folder, "base"))
     weights = {stage.name: getattr(stage.settings, "weights", "") for stage in stages}
     faces = clips_of(*[FACES] * clips)
     sounds = [ClipInputs(Clip("sound"), {"samples": samples}) for samples in _spoken(clips)]

@@ -22,9 +22,13 @@ class NetworkSettings(Bounded):
 
     most = 10_000  # a layer of so many units by as many is 400 MB
 
-    model_config = ConfigDict(
-        extra="forbid", frozen=True, validate_default=True, use_attribute_docstrings=True
-    )
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+
+
+def require_heads(width: int, heads: int) -> None:
+    """Raise ValueError where attention can't share a width among its heads."""
+    if width % heads:
+        raise ValueError(f"width {width} is not a multiple of heads {heads}")
 
 
 class Network(nn.Module):

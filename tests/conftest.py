@@ -23,6 +23,11 @@ from tests.support.browser import one_browser as one_browser
 SPLITS = ("train", "valid", "test")
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """`--device`, of tests that are marked `gpu`."""
+    parser.addoption("--device", default="cuda", help="of tests marked gpu; cpu rehearses them")
+
+
 @pytest.fixture(autouse=True)
 def own_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
     """Keep what is remembered between runs out of the user's home."""

@@ -86,14 +86,20 @@ of_channels = _together(
 
 
 of_data = _together(
-    click.option("--target", default="", help="Predict a modality's own score: T, A or V."),
+    click.option(
+        "--target",
+        default="",
+        metavar="NAME",
+        help="What to predict: a target of the dataset, such as T, A or V, or all of them jointly. "
+        "[default: the score, else the first]",
+    ),
     of_channels,
     click.option(
         "--scale",
         type=click.Choice(["auto", "mosi", "sims"]),
         default="auto",
         show_default=True,
-        help="Range of scores, and their metrics: ±3 (mosi) or ±1 (sims).",
+        help="Range of scores that declare none, and their metrics: ±3 (mosi) or ±1 (sims).",
     ),
     click.option("--cache", default="cache", show_default=True, help="Folder or URL of the cache."),
     click.option("--name", help="Name of the dataset in the cache.  [default: its folder's]"),
@@ -101,6 +107,15 @@ of_data = _together(
 )
 """Which features and scores are read."""
 
+
+from_runs = click.option(
+    "--runs",
+    type=click.Path(path_type=Path, file_okay=False),
+    default="runs",
+    show_default=True,
+    help="Folder of runs, where RUN is a dataset.",
+)
+"""Where the newest run of a dataset is looked for."""
 
 of_training = _together(
     click.option(
@@ -111,7 +126,7 @@ of_training = _together(
     click.option(
         "--task",
         type=click.Choice(["regression", "classification"]),
-        help="Predict a score, or one of negative, neutral, positive.",
+        help="Predict a score, or its class: negative, neutral or positive.",
     ),
     click.option("--epochs", type=int, help="Maximum number of epochs."),
     click.option("--batch", type=int, help="Batch size."),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import chain
 from types import MappingProxyType
 from typing import Any
 
@@ -10,6 +11,7 @@ from model.data.samples import Samples
 from model.data.truth import scored
 from model.experiments.experiment import Experiment, name_of, task_of
 from model.experiments.published import order, published, title
+from model.experiments.table import Row
 from model.experiments.trainings import Entry
 from model.networks import names
 from model.training.given import merged
@@ -24,12 +26,12 @@ def comparison(
     given: Mapping[str, Any],
     of_models: Mapping[str, Mapping[str, Any]] = MappingProxyType({}),
 ) -> Experiment:
-    """`models`, by default all, each trained by its preset with `given` settings in place.
+    """`models`, by default the paper's, each trained by its preset with `given` settings in place.
 
-    preset_name: for the models that have one of that name; the others keep their first. of_models:
-    settings of single ones.
+    `all` stands for every model there is. preset_name: for the models that have one of that name;
+    the others keep their first. of_models: settings of single ones.
     """
-    models = list(dict.fromkeys(models)) or default_models()
+    models = models_of(models)
     if preset_name and not any(has_preset(model, preset_name) for model in models):
         raise UserError(f"none of {', '.join(models)} has a preset {preset_name!r}")
     of_each = [merged(given, of_models.get(model, {})) for model in models]
@@ -37,16 +39,27 @@ def comparison(
     task = task_of(samples, entries[0].settings)
     is_theirs = task == "regression" and tuple(samples.targets) == scored(samples.scale)
     is_theirs &= "tested_on" not in samples.provenance
-    rows, source = published("compare", samples.scale.name) if is_theirs else ([], "")
+    tables = _published(samples.scale.name, models) if is_theirs else []
+    rows = [row for own, _ in tables for row in own]
+    source = "; ".join(source for _, source in tables if source)
     name = name_of(samples, "compare", task)
     return Experiment(name, f"models on {', '.join(samples.batch.widths)}", entries, rows, source)
 
 
-def default_models() -> list[str]:
-    """Every model there is, in the order of the paper's tables, SMP last."""
-    known = names()
-    listed = [model for model in order() if model in known]
-    return [*(model for model in known if model not in listed), *listed]
+def _published(scale: str, models: Sequence[str]) -> list[tuple[list[Row], str]]:
+    """The paper's rows, and the toolkit's of models that the paper does not compare."""
+    return [published("compare", scale), published("toolkit", scale, models)]
+
+
+def models_of(named: Sequence[str]) -> list[str]:
+    """The models that are named, `all` of them in its place; by default the paper's."""
+    chosen = [every_model() if name == "all" else [name] for name in named] or [order()]
+    return list(dict.fromkeys(chain.from_iterable(chosen)))
+
+
+def every_model() -> list[str]:
+    """Those of the paper's tables come last, in its order."""
+    return [*(model for model in names() if model not in order()), *order()]
 
 
 def own_preset(samples: Samples, model: str, preset_name: str | None) -> Preset:

@@ -121,7 +121,8 @@ def _table(experiment: Experiment, samples: Samples, outcomes: Sequence[EntryOut
     of_probes = _rows({name: probe.metrics for name, probe in probes.items()}, PROBE)
     references = _rows(first.references, REFERENCE)
     clips = samples.table()["test"]["clips"]
-    scored = f", {samples.target} alone" if samples.target else ""
+    of = "scores of " * bool(task_of(samples, settings)) + f"{samples.target} alone"
+    scored = f", {of}" if samples.target else ""
     table = Table(
         title=f"{samples.name}{scored}: {experiment.title}; {clips} test clips; numbers × 100",
         columns=ordered(first.test),

@@ -30,9 +30,7 @@ def identity(
         "features": {stage: found["fingerprint"] for stage, found in stages.items()},
         "channels": {m: list(stages) for m, stages in samples.channels.items()},
         "target": samples.target,
-        "targets": [
-            target.model_dump(mode="json", exclude_defaults=True) for target in samples.targets
-        ],
+        "targets": [target.to_json() for target in samples.targets],
         "settings": settings.model_dump(exclude={"device", "seed"}),
         "seed": seed,
         "device": _device_name(settings.device),

@@ -1,7 +1,8 @@
-"""The paper's own numbers, for orientation, as rows of a table."""
+"""Numbers that others have printed, for orientation, as rows of a table."""
 
 from __future__ import annotations
 
+from collections.abc import Container
 from importlib.resources import files
 from typing import Any
 
@@ -11,23 +12,38 @@ from pipeline.io.yaml_file import read_yaml
 FILE = files("model.experiments") / "published.yaml"
 
 
+TITLES = {
+    "mult": "MulT",
+    "self_mm": "Self-MM",
+    "tfr_net": "TFR-Net",
+    "late_transformer": "late transformer",
+}
+
+
 def title(model: str) -> str:
     """What the literature calls a model."""
     name = model.rpartition(".")[2]
-    return {"mult": "MulT"}.get(name, name.upper().replace("_", "-"))
+    return TITLES.get(name, name.upper().replace("_", "-"))
 
 
-def published(experiment: str, scale: str) -> tuple[list[Row], str]:
-    """The paper's rows for `compare` or `fusion` on a scale, and where they are printed.
+def published(
+    experiment: str, scale: str, chosen: Container[str] | None = None
+) -> tuple[list[Row], str]:
+    """Rows for `compare`, `fusion` or `toolkit` on a scale, and where they are printed.
 
-    No rows and an empty text where the paper has none.
+    chosen: which of them, by default all. No rows and an empty text where there are none.
     """
     content = read_yaml(FILE)
-    table = content.get(experiment, {}).get(scale)
-    if not table:
+    table = content.get(experiment, {}).get(scale, {"columns": [], "rows": {}})
+    rows = [
+        _row(name, table["columns"], values)
+        for name, values in table["rows"].items()
+        if chosen is None or name in chosen
+    ]
+    if not rows:
         return [], ""
-    where = f"published: {content['source']}, {table['where']}; its features are not these"
-    return [_row(name, table["columns"], values) for name, values in table["rows"].items()], where
+    source = table.get("source", content["source"])
+    return rows, f"published: {source}, {table['where']}; its features are not these"
 
 
 def order() -> list[str]:

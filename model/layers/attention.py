@@ -33,6 +33,21 @@ def masked_softmax(scores: Tensor, mask: Tensor) -> Tensor:
     return scores.masked_fill(~mask, lowest).softmax(dim=-1) * mask
 
 
+def attended(query: Tensor, key: Tensor, value: Tensor, mask: Tensor, p: float = 0.0) -> Tensor:
+    """softmax(Q Kᵀ / √d) V by head, with dropout p on the weights.
+
+    query [n, heads, t, d], key and value [n, heads, s, d], mask [n, s] of what may be attended to;
+    zeros for a clip that has nothing of it.
+    """
+    shown = mask[:, None, None]
+    if not is_stacked():
+        return F.scaled_dot_product_attention(query, key, value, shown, dropout_p=p)
+    # Torch's own can't be mapped, nor draw for each network by itself.
+    scores = query @ key.transpose(-1, -2) / sqrt(query.shape[-1])
+    weights = masked_softmax(scores, shown)
+    return (dropout(weights, p) if p else weights) @ value
+
+
 class MultiHeadAttention(nn.Module):
     """Scaled dot-product attention of a target over a source: eq. (8) where they are one, or (9).
 
@@ -55,12 +70,7 @@ class MultiHeadAttention(nn.Module):
         """
         maps = (self.query, target), (self.key, source), (self.value, source)
         q, k, v = (self._by_head(linear(x)) for linear, x in maps)
-        shown, p = mask[:, None, None], self.dropout if self.training else 0.0
-        if is_stacked():  # torch's own can't be mapped, nor draw for each network by itself
-            weights = masked_softmax(q @ k.transpose(-1, -2) / sqrt(q.shape[-1]), shown)
-            mixed = (dropout(weights, p) if p else weights) @ v
-        else:
-            mixed = F.scaled_dot_product_attention(q, k, v, shown, dropout_p=p)
+        mixed = attended(q, k, v, mask, self.dropout if self.training else 0.0)
         output: Tensor = self.output(mixed.transpose(1, 2).flatten(2))
         return output
 

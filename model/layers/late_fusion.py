@@ -1,4 +1,4 @@
-"""A net for each modality and one over what they found: what LF-DNN and TFN have in common."""
+"""A net for each modality and one over what they found: what LF-DNN, TFN and LMF have in common."""
 
 from __future__ import annotations
 
@@ -17,24 +17,28 @@ from model.network import Network, NetworkSettings
 from model.step.dropout import Dropout
 
 
+class EmbeddingSettings(NetworkSettings):
+    """What the nets of the modalities have to be told."""
+
+    hidden: ByModality[PositiveInt] = ByModality[PositiveInt](visual=128, audio=32, text=128)
+    """Width of each modality's network."""
+
+    text_out: int = Field(32, ge=1)
+    """Width of the text embedding; for the others it is `hidden`."""
+
+    dropout: float = Field(0.3, ge=0, lt=1)
+    """Dropout in the modalities' networks."""
+
+
 class LateFusion(Network):
     """z_m = E_m(x_m) for each modality; y = W₃ ReLU(W₂ ReLU(W₁ fuse(z) + b₁) + b₂) + b₃.
 
     For a clip without modality m, z_m is zero.
     """
 
-    class Settings(NetworkSettings):
-        hidden: ByModality[PositiveInt] = ByModality[PositiveInt](visual=128, audio=32, text=128)
-        """Width of each modality's network."""
-
-        text_out: int = Field(32, ge=1)
-        """Width of the text embedding; for the others it is `hidden`."""
-
+    class Settings(EmbeddingSettings):
         fusion: int = Field(64, ge=1)
         """Width of the fusion network."""
-
-        dropout: float = Field(0.3, ge=0, lt=1)
-        """Dropout in the modalities' networks."""
 
         fusion_dropout: float = Field(0.5, ge=0, lt=1)
         """Dropout on the input of the fusion network."""
@@ -44,15 +48,8 @@ class LateFusion(Network):
     def __init__(self, widths: Mapping[str, int], outputs: int, settings: Settings) -> None:
         super().__init__(widths, outputs, settings)
         s = settings
-        self.embeddings = nn.ModuleDict(
-            {
-                m: SequenceEmbedding(width, s.hidden[m], s.text_out, s.dropout)
-                if m == "text"
-                else MeanEmbedding(width, s.hidden[m], s.dropout)
-                for m, width in self.widths.items()
-            }
-        )
-        sizes = [s.text_out if m == "text" else s.hidden[m] for m in self.widths]
+        self.embeddings = embeddings(self.widths, s)
+        sizes = [embedding_size(m, s) for m in self.widths]
         self.classifier = nn.Sequential(
             Dropout(s.fusion_dropout),
             nn.Linear(self.fuse([torch.zeros(1, size) for size in sizes]).shape[1], s.fusion),
@@ -68,9 +65,31 @@ class LateFusion(Network):
 
     def forward(self, batch: Batch) -> Tensor:
         """Standardised features to [n, outputs]: a score, or a logit a class."""
-        z = [layer(batch.features[m], batch.lengths[m]) for m, layer in self.embeddings.items()]
-        y: Tensor = self.classifier(self.fuse(z))
+        y: Tensor = self.classifier(self.fuse(embedded(batch, self.embeddings)))
         return y
+
+
+def embedding_size(modality: str, settings: EmbeddingSettings) -> int:
+    """Width of z_m."""
+    return settings.text_out if modality == "text" else settings.hidden[modality]
+
+
+def embeddings(widths: Mapping[str, int], settings: EmbeddingSettings) -> nn.ModuleDict:
+    """A net for each modality: of text it reads the order, of the others the mean."""
+    s = settings
+    return nn.ModuleDict(
+        {
+            m: SequenceEmbedding(width, s.hidden[m], s.text_out, s.dropout)
+            if m == "text"
+            else MeanEmbedding(width, s.hidden[m], s.dropout)
+            for m, width in widths.items()
+        }
+    )
+
+
+def embedded(batch: Batch, nets: nn.ModuleDict) -> list[Tensor]:
+    """z of each modality, [n, size] each; zeros where a clip lacks it."""
+    return [net(batch.features[m], batch.lengths[m]) for m, net in nets.items()]
 
 
 class MeanEmbedding(nn.Module):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -9,26 +11,6 @@ from torch.nn import functional as F
 from model.step.dropout import dropout
 from model.step.streams import is_stacked
 from model.step.together import together
-
-
-class BiLstm(nn.Module):
-    """Two LSTMs, one of which reads each clip from its last real step to its first.
-
-    Neither meets padding before it has read all real steps, so that no value at a real step
-    depends on padding. The lengths never leave the device, as packing would make them do.
-    """
-
-    def __init__(self, width: int, hidden: int) -> None:
-        super().__init__()
-        self.forth = Lstm(width, hidden)
-        self.back = Lstm(width, hidden)
-
-    def forward(self, x: Tensor, lengths: Tensor) -> Tensor:
-        """x [n, steps, width], lengths [n] to [n, steps, 2·hidden]; padded steps are undefined."""
-        turn = reversal(lengths, x.shape[1])
-        inputs = (self.forth, (x,)), (self.back, (take_steps(x, turn),))
-        forth, back = together(inputs) if is_stacked() else [lstm(*read) for lstm, read in inputs]
-        return torch.cat([forth, take_steps(back, turn)], dim=-1)
 
 
 class Lstm(nn.LSTM):
@@ -53,6 +35,56 @@ class Lstm(nn.LSTM):
         return x
 
 
+class Gru(nn.GRU):
+    """torch's GRU of one layer, as `Lstm` is its LSTM."""
+
+    def __init__(self, width: int, hidden: int) -> None:
+        super().__init__(width, hidden, batch_first=True)
+
+    def forward(self, x: Tensor) -> Tensor:  # type: ignore[override]
+        """x [n, steps, width] to the states [n, steps, hidden]."""
+        if not is_stacked():
+            found: Tensor = super().forward(x)[0]
+            return found
+        w_input, w_state, b_input, b_state = self.all_weights[0]
+        h, states = x.new_zeros(len(x), self.hidden_size), []
+        for read in F.linear(x, w_input, b_input).unbind(1):
+            reset, update, new = read.chunk(3, dim=-1)
+            of_reset, of_update, of_new = F.linear(h, w_state, b_state).chunk(3, dim=-1)
+            new = (new + (reset + of_reset).sigmoid() * of_new).tanh()
+            h = new + (update + of_update).sigmoid() * (h - new)
+            states.append(h)
+        return torch.stack(states, dim=1)
+
+
+class BiLstm(nn.Module):
+    """Two LSTMs, one of which reads each clip from its last real step to its first.
+
+    Neither meets padding before it has read all real steps, so that no value at a real step
+    depends on padding. The lengths never leave the device, as packing would make them do.
+    """
+
+    cell: ClassVar[type[Lstm] | type[Gru]] = Lstm
+
+    def __init__(self, width: int, hidden: int) -> None:
+        super().__init__()
+        self.forth = self.cell(width, hidden)
+        self.back = self.cell(width, hidden)
+
+    def forward(self, x: Tensor, lengths: Tensor) -> Tensor:
+        """x [n, steps, width], lengths [n] to [n, steps, 2·hidden]; padded steps are undefined."""
+        turn = reversal(lengths, x.shape[1])
+        inputs = (self.forth, (x,)), (self.back, (take_steps(x, turn),))
+        forth, back = together(inputs) if is_stacked() else [lstm(*read) for lstm, read in inputs]
+        return torch.cat([forth, take_steps(back, turn)], dim=-1)
+
+
+class BiGru(BiLstm):
+    """The same of GRUs."""
+
+    cell = Gru
+
+
 class CellLstm(nn.Module):
     """An LSTM that also tells its memory cells at every step, which nn.LSTM keeps to itself."""
 
@@ -71,7 +103,7 @@ def unrolled(gates: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
 
     gates: what the input gives to them, [n, steps, 4·hidden]. weight: of the states before.
     """
-    h = c = gates.new_zeros(len(gates), weight.shape[1])
+    h = c = gates.new_zeros(gates.shape[0], weight.shape[1])
     states, cells = [], []
     for read in gates.unbind(1):
         i, f, g, o = (read + h @ weight.T).chunk(4, dim=-1)
@@ -100,3 +132,10 @@ def last_step(x: Tensor, lengths: Tensor) -> Tensor:
     """x [n, steps, width] at each clip's last real step, [n, width]; zeros where none is real."""
     last = take_steps(x, (lengths - 1).clamp(min=0)[:, None]).squeeze(1)
     return last.where((lengths > 0)[:, None], 0.0)
+
+
+def last_states(x: Tensor, lengths: Tensor) -> Tensor:
+    """What both directions of a BiLstm have read in the end: x [n, steps, 2·h] to [n, 2·h]."""
+    forth, back = x.chunk(2, dim=-1)
+    first = back[:, 0].where((lengths > 0)[:, None], 0.0)
+    return torch.cat([last_step(forth, lengths), first], dim=-1)

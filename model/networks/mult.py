@@ -11,9 +11,10 @@ from torch import Tensor, nn
 
 from model.data.batch import Batch, real_steps
 from model.data.by_modality import ByModality
-from model.layers.attention import FeedForward, MultiHeadAttention, positions
+from model.layers.attention import FeedForward, positions
+from model.layers.crossmodal import CrossmodalTransformer, StepConvolution
 from model.layers.recurrent import last_step
-from model.network import Network, NetworkSettings
+from model.network import Network, NetworkSettings, require_heads
 from model.step.dropout import Dropout
 
 Rate = Annotated[float, Field(ge=0, lt=1)]
@@ -78,8 +79,7 @@ class Mult(Network):
 
         @model_validator(mode="after")
         def _consistent(self) -> Mult.Settings:
-            if self.width % self.heads:
-                raise ValueError(f"width {self.width} is not a multiple of heads {self.heads}")
+            require_heads(self.width, self.heads)
             return self
 
     settings: Settings
@@ -89,25 +89,32 @@ class Mult(Network):
         s, names = settings, list(self.widths)
         self.convolutions = nn.ModuleDict(
             {
-                m: nn.Conv1d(width, s.width, s.kernel[m], padding="same", bias=False)
+                m: StepConvolution(width, s.width, s.kernel[m], padding="same", bias=False)
                 for m, width in self.widths.items()
             }
         )
         self.sources = {m: [n for n in names if n != m] for m in names}
         self.crossmodal = nn.ModuleDict(
             {
-                f"{source}_to_{m}": Transformer(s.width, s.levels, source, s)
+                f"{source}_to_{m}": self._transformer(s.width, s.levels, source)
                 for m in names
                 for source in self.sources[m]
             }
         )
         width = s.width * max(1, len(names) - 1)  # of H and of M
-        self.memories = nn.ModuleDict({m: Transformer(width, s.memory_levels, m, s) for m in names})
+        self.memories = nn.ModuleDict(
+            {m: self._transformer(width, s.memory_levels, m) for m in names}
+        )
         self.text_dropout = Dropout(s.text_dropout)
         self.embedding_dropout = Dropout(s.embedding_dropout)
         found = width * len(names)
         self.residual = FeedForward(found, found, dropout=s.output_dropout)
         self.classifier = nn.Linear(found, outputs)
+
+    def _transformer(self, width: int, levels: int, source: str) -> CrossmodalTransformer:
+        s = self.settings
+        dropouts = s.attention_dropout[source], s.residual_dropout
+        return CrossmodalTransformer(width, s.heads, levels, *dropouts)
 
     def forward(self, batch: Batch) -> Tensor:
         """Standardised features to [n, outputs]: a score, or a logit a class."""
@@ -120,10 +127,7 @@ class Mult(Network):
 
     def _convolved(self, m: str, x: Tensor, mask: Tensor) -> Tensor:
         """X̂: x [n, steps, width of m] to [n, steps, d]."""
-        x = x.where(mask[..., None], 0.0)
-        if m == "text":
-            x = self.text_dropout(x)
-        convolved: Tensor = self.convolutions[m](x.transpose(1, 2)).transpose(1, 2)
+        convolved: Tensor = self.convolutions[m](self.text_dropout(x) if m == "text" else x, mask)
         return convolved
 
     def _placed(self, x: Tensor) -> Tensor:
@@ -141,40 +145,3 @@ class Mult(Network):
             h = self._placed(torch.cat(streams, dim=-1))
         memory: Tensor = self.memories[m](h, None, masks[m])
         return memory
-
-
-class Transformer(nn.Module):
-    """Layers of attention to one source, or each to the layer's own input."""
-
-    def __init__(self, width: int, levels: int, source: str, settings: Mult.Settings) -> None:
-        super().__init__()
-        self.layers = nn.ModuleList(
-            TransformerLayer(
-                width, settings.heads, settings.attention_dropout[source], settings.residual_dropout
-            )
-            for _ in range(levels)
-        )
-
-    def forward(self, x: Tensor, source: Tensor | None, mask: Tensor) -> Tensor:
-        """x, source [n, steps, width]; mask [n, steps]: the real steps of what is attended to."""
-        for layer in self.layers:
-            x = layer(x, x if source is None else source, mask)
-        return x
-
-
-class TransformerLayer(nn.Module):
-    """Ẑ and Z of one level."""
-
-    def __init__(self, width: int, heads: int, attention_dropout: float, dropout: float) -> None:
-        super().__init__()
-        self.attention = MultiHeadAttention(width, heads, attention_dropout)
-        self.feedforward = FeedForward(width, 4 * width)
-        self.norms = nn.ModuleList(nn.LayerNorm(width) for _ in range(2))
-        self.dropout = Dropout(dropout)
-
-    def forward(self, target: Tensor, source: Tensor, mask: Tensor) -> Tensor:
-        """target, source [n, steps, width] to [n, steps, width]."""
-        x = self.norms[0](target)
-        x = self.norms[1](self.dropout(self.attention(x, self.norms[0](source), mask)) + x)
-        y: Tensor = self.dropout(self.feedforward(x)) + x
-        return y

@@ -13,7 +13,7 @@ from model.data.batch import Batch, real_steps
 from model.layers.attention import AttentionPool, FeedForward, MultiHeadAttention, positions
 from model.layers.convolution import pooled_convolution
 from model.layers.recurrent import BiLstm
-from model.network import Network, NetworkSettings
+from model.network import Network, NetworkSettings, require_heads
 from model.step.branches import side_by_side
 from model.step.dropout import Dropout
 from model.step.together import Branch
@@ -58,8 +58,7 @@ class Smp(Network):
 
         @model_validator(mode="after")
         def _consistent(self) -> Smp.Settings:
-            if self.width % self.heads:
-                raise ValueError(f"width {self.width} is not a multiple of heads {self.heads}")
+            require_heads(self.width, self.heads)
             if self.kernel % 2 == 0:
                 raise ValueError(f"kernel {self.kernel} is even; steps would shift, make it odd")
             if not (self.intra or self.inter):

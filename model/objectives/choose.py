@@ -42,8 +42,11 @@ def objective_of(
 def recorded(settings: Mapping[str, Any]) -> Objective:
     """That of a run, by its settings; earlier versions recorded the scale of their score alone."""
     train, data = settings["train"], settings["data"]
-    score = scored(SCALES[data["scale"]], data["target"] or LABEL)
-    targets = [Target(**target) for target in data["targets"]] if "targets" in data else score
+    targets: Sequence[Target]
+    if "targets" in data:
+        targets = [Target(**target) for target in data["targets"]]
+    else:
+        targets = scored(SCALES[data["scale"]], data["target"] or LABEL)
     return objective_of(targets, train["task"], train.get("target_weights"))
 
 

@@ -25,7 +25,7 @@ NAMED = 12  # channels listed by number
 
 @dataclass
 class Channels:
-    """Running sums over the real steps of every clip, by channel; memory is one clip's.
+    """Running sums over the real steps of every clip, by channel; memory is one partition's.
 
     lowest, highest: of finite values [width]. lacking: how many values are not finite [width].
     norms: the mean length of each clip's step vectors.
@@ -41,18 +41,23 @@ class Channels:
         self.highest = np.full(self.width, -np.inf)
         self.lacking = np.zeros(self.width, np.int64)
 
-    def add(self, features: np.ndarray) -> None:
-        """One clip's features, float32 [length, width]."""
-        values = features.astype(np.float64)
+    def add(self, clips: Sequence[np.ndarray]) -> None:
+        """Some clips' features, each float32 [length, width]."""
+        lengths = np.array([len(features) for features in clips if len(features)])
+        self.clips += len(clips)
+        if not len(lengths):
+            return
+        values = np.concatenate(clips, dtype=np.float64)
         finite = np.isfinite(values)
-        self.clips += 1
         self.steps += len(values)
         self.lacking += (~finite).sum(axis=0)
-        known = np.where(finite, values, np.nan)
-        self.lowest = np.fmin(self.lowest, np.fmin.reduce(known, axis=0, initial=np.inf))
-        self.highest = np.fmax(self.highest, np.fmax.reduce(known, axis=0, initial=-np.inf))
-        if finite.all() and len(values):
-            self.norms.append(float(np.linalg.norm(values, axis=1).mean()))
+        known = values if finite.all() else np.where(finite, values, np.nan)
+        self.lowest = np.fmin(self.lowest, np.fmin.reduce(known, axis=0))
+        self.highest = np.fmax(self.highest, np.fmax.reduce(known, axis=0))
+        norms = (
+            np.add.reduceat(np.linalg.norm(values, axis=1), np.cumsum(lengths) - lengths) / lengths
+        )
+        self.norms += norms[np.isfinite(norms)].tolist()
 
     @property
     def nan(self) -> list[int]:
@@ -124,23 +129,22 @@ def examine(view: StageView) -> StageHealth:
     name, declared = next(iter(view.store.fields.items()))
     channels = Channels(int(declared.axes[1]))
     try:
-        for features in _features(view, name):
-            channels.add(features)
+        for clips in _features(view, name):
+            channels.add(clips)
     except DamagedError as error:
         return StageHealth(view.name, channels, str(error), view.random_weights)
     return StageHealth(view.name, channels, "", view.random_weights)
 
 
-def _features(view: StageView, field: str) -> Iterator[np.ndarray]:
-    """The first field of each clip that has one, cut to its length, float32 [length, width]."""
+def _features(view: StageView, field: str) -> Iterator[list[np.ndarray]]:
+    """By partition, the first field of each clip that has one, float32 [length, width]."""
     size, states = view.store.partition, view.committed
     for partition, commit in sorted(view.commits.items()):
         numbers = range(partition * size, partition * size + len(commit.rows))
         wanted = {n for n in numbers if n in states and states[n].state == OK}
         if wanted:
-            for number, result in zip(numbers, view.rows(partition, [field]), strict=True):
-                if number in wanted:
-                    yield result.rows[field]
+            results = zip(numbers, view.rows(partition, [field]), strict=True)
+            yield [result.rows[field] for number, result in results if number in wanted]
 
 
 def _norms(stage: StageHealth) -> Markup:

@@ -75,7 +75,7 @@ def _write(
     data = {
         "target": samples.target,
         "scale": samples.scale.name,
-        "targets": [target.model_dump(exclude_defaults=True) for target in samples.targets],
+        "targets": [target.to_json() for target in samples.targets],
         "channels": samples.channels,
         "version": VERSION,
     }

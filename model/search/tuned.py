@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from model.data.samples import Samples
-from model.experiments.compare import comparison, default_models, own_preset
+from model.experiments.compare import comparison, models_of, own_preset
 from model.experiments.experiment import Experiment
 from model.search import folder, page
 from model.search.found import Budget, Found
@@ -33,7 +33,7 @@ def tuned_comparison(
 
     show: told how many trials of all models are done, and what of.
     """
-    models = list(dict.fromkeys(models)) or default_models()
+    models = models_of(models)
     found: dict[str, Found] = {}
     for number, model in enumerate(models):
 

@@ -13,7 +13,7 @@ from pipeline.stage.bounded import Bounded
 class TrainSettings(Bounded):
     """How to train."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
     model: str = "smp"
     """Model to train: the name of its file, or a module of yours with one."""

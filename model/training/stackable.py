@@ -40,6 +40,6 @@ def why_not(prepared: Prepared, samples: Samples, settings: TrainSettings) -> st
 
 
 def _torchs_own(device: torch.device) -> list[Tensor]:
-    """The states of torch's own generators."""
-    own = [] if device.type == "cpu" else [torch.get_device_module(device).get_rng_state(device)]
-    return [torch.get_rng_state(), *own]
+    """The states of torch's own generators, where the kind of device tells them."""
+    of_devices = getattr(torch.get_device_module(device), "get_rng_state_all", list)
+    return [torch.get_rng_state(), *of_devices()]

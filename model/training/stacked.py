@@ -9,7 +9,7 @@ from math import inf
 from typing import Any
 
 import torch
-from torch import Generator, Tensor
+from torch import Tensor
 
 from model.data.batch import Batch
 from model.data.samples import Samples
@@ -47,7 +47,7 @@ def train_stacked(
 
 def begun(
     prepared: Prepared, samples: Samples, settings: Sequence[TrainSettings]
-) -> tuple[list[Network], list[Generator]]:
+) -> tuple[list[Network], list[torch.Generator]]:
     """Fresh networks, and generators in the states that torch's own has after each one alone."""
     device = prepared.targets.device
     networks, generators = [], []
@@ -56,7 +56,7 @@ def begun(
             torch.default_generator.manual_seed(one.seed)
             networks.append(untrained(prepared, samples, one).to(device))
             on_cpu = torch.default_generator.clone_state()
-            own = on_cpu if device.type == "cpu" else Generator(device).manual_seed(one.seed)
+            own = on_cpu if device.type == "cpu" else torch.Generator(device).manual_seed(one.seed)
             generators.append(own)
     return networks, generators
 
@@ -67,7 +67,7 @@ def _fit(
     """The loop of `train_prepared` for all; gives each network's best weights."""
     settings, device, clips = every[0], prepared.targets.device, len(prepared.inputs)
     optimizer = stack.optimizer(settings.lr, settings.weight_decay)
-    orders = [Generator().manual_seed(one.seed) for one in every]
+    orders = [torch.Generator().manual_seed(one.seed) for one in every]
     best, late = _Best(stack.weights.detach(), settings.patience), None
 
     for epoch in range(1, settings.epochs + 1):

@@ -180,10 +180,10 @@ def engines(stages_file: StagesFile) -> Check:
 
     told = ["torch " + (_version("torch") or "?")]
     told += [f"{name} {version}" for name, version in engine_library.installed().items()]
-    stages = [stage for stage in _stages(stages_file) if hasattr(stage.settings, "engine")]
+    stages: list[Any] = [s for s in _stages(stages_file) if hasattr(s.settings, "engine")]
     try:
         for stage in stages:
-            engine.require(getattr(stage.settings, "engine"))  # noqa: B009
+            engine.require(stage.settings.engine)
     except UserError as error:
         return Check("engines", PROBLEM, str(error), "install it, or set `engine` to torch or auto")
     told += [f"{stage.name}: {_computed_by(stage)}" for stage in stages]
@@ -198,10 +198,14 @@ def _computed_by(stage: Any) -> str:
     choice = engine.used(stage.settings.engine, stage.settings.precision, "cpu")
     if choice == engine.TORCH:
         return choice
-    if not all(model.is_here for model in needed([stage], ask=False)):
+    try:
+        is_here = all(model.is_here for model in needed([stage], ask=False))
+        digest = stage.make().weights().digest if is_here else None
+    except UserError:  # `models` tells why
+        digest = None
+    if digest is None:
         return f"{choice}, once its model is here"
-    weights = stage.make().weights()
-    if not (tried := engine.tried_here(weights.digest)):
+    if not (tried := engine.tried_here(digest)):
         return f"{choice}, tried at its first use here"
     if best := engine.chosen(tried, choice):
         return f"{best.engine}, {best.faster:.1f} times as fast as torch, {best.agreement}"

@@ -60,6 +60,7 @@ class Tally:
         self.rows = {(task.stage, task.partition): len(task.rows) for task in tasks}
         self.totals = {p.stage: sum(len(task.rows) for task in p.tasks) for p in plans if p.tasks}
         self.failed = dict.fromkeys(self.totals, 0)
+        self._basis = {p.stage: min(2, len(p.tasks)) for p in plans if p.tasks}
         self._clip_s: dict[str, list[float]] = {stage: [] for stage in self.totals}
         self._committed = dict.fromkeys(self.totals, 0)
         self._over: set[under_way.Key] = set()
@@ -93,10 +94,11 @@ class Tally:
         """By how fast it went in the second half of the time so far; None with too little to go by.
 
         Stages are weighed by their mean of seconds a clip, without the first partition where there
-        are more: it waits for networks to load, as do a run's first seconds.
+        are more: it waits for networks to load, as do a run's first seconds. So nothing is told
+        before each stage has a second one.
         """
         now_s, done = self.elapsed_s, self.done()
-        if not all(self._clip_s.values()):
+        if any(len(self._clip_s[stage]) < number for stage, number in self._basis.items()):
             return None
         then_s, then = next(e for e in reversed(self._earlier) if e[0] <= now_s / 2)
         all_of_it, through = self._work_s(self.totals), self._work_s(done)

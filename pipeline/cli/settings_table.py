@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import ast
 import json
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from inspect import getsource
+from itertools import pairwise
+from textwrap import dedent
 from typing import Any
 
 from pydantic import BaseModel
@@ -42,11 +47,28 @@ def described(settings: type[BaseModel]) -> list[list[str]]:
 
 def meaning(settings: type[BaseModel], name: str) -> str:
     """What is said below a setting, in its class or where it is inherited from; "" if nothing."""
-    for kind in settings.__mro__:
-        info = getattr(kind, "model_fields", {}).get(name)
-        if info is not None and info.description:
-            return " ".join(info.description.split())
-    return ""
+    given = settings.model_fields[name].description
+    said = given or next((s[name] for s in map(_said, settings.__mro__) if name in s), "")
+    return " ".join(said.split())
+
+
+@lru_cache
+def _said(kind: type) -> Mapping[str, str]:
+    """By name, what stands below each field in the source of a settings class.
+
+    Not by pydantic's `use_attribute_docstrings`: it reads every source when that is imported.
+    """
+    if not issubclass(kind, BaseModel) or kind is BaseModel:
+        return {}
+    [made] = ast.parse(dedent(getsource(kind))).body
+    return {
+        field.target.id: str(text.value.value)
+        for field, text in pairwise(getattr(made, "body", ()))
+        if isinstance(field, ast.AnnAssign)
+        and isinstance(field.target, ast.Name)
+        and isinstance(text, ast.Expr)
+        and isinstance(text.value, ast.Constant)
+    }
 
 
 def as_yaml(value: Any) -> str:

@@ -9,7 +9,8 @@ from enum import Enum
 from typing import Any
 
 from pipeline.messages import counted, listed
-from pipeline.store.clips_table import ClipsTable, Row
+from pipeline.store.clip_rows import Row
+from pipeline.store.clips_table import ClipsTable
 
 NAMED = 3  # how many clips are named before the others are counted
 Identity = Mapping[str, Any]  # a `StageIdentity`, also one that an earlier version stored

@@ -18,7 +18,8 @@ from pipeline.io.folder import Folder
 from pipeline.messages import counted
 from pipeline.stage.result import FAILED, OK
 from pipeline.store.cache import last_known, store_url
-from pipeline.store.clips_table import ClipsTable, Row
+from pipeline.store.clip_rows import Row
+from pipeline.store.clips_table import ClipsTable
 from pipeline.store.commit import Commit, RowState
 from pipeline.store.merge import merged
 from pipeline.store.store import Store
@@ -101,7 +102,8 @@ def prepare(
     folder = Folder(cache_url)
     known = ClipsTable.read(folder)
     table = merged(known, dataset, name, bool(drop_missing), adopt)
-    if known and drop_missing is None:
+    is_new = known is None or known != table
+    if known and is_new and drop_missing is None:
         require_few(known, table)
     stages = (
         stages_file if isinstance(stages_file, Stages) else Stages.load(stages_file, table.language)
@@ -117,8 +119,7 @@ def prepare(
             why = last.why(stage.name, identities[stage.name], table.rows, due)
             terms = stage.kind.about.terms
             by_stage.append(StagePlan(stage.name, planner.partitions, tasks, len(due), why, terms))
-    changes = last.clips(table) if known else ()
-    is_new = known is None or not known.is_as(table)
+    changes = last.clips(table) if known and is_new else ()
     return Plan(
         cache_url, table, is_new, stages, tuple(chosen), identities, tuple(by_stage), changes
     )
@@ -154,10 +155,10 @@ class _Planner:
                 tasks.append(self._task(stage, number, due))
         return tuple(tasks), self.due[stage.name]
 
-    def _rows(self, number: int) -> Iterator[tuple[int, Row]]:
-        """The rows of a partition with their numbers in the table."""
-        start = number * self.stages.partition
-        return enumerate(self.table.rows[start : start + self.stages.partition], start)
+    def _numbers(self, partition: int) -> range:
+        """The numbers of a partition's rows in the table."""
+        start = partition * self.stages.partition
+        return range(start, min(start + self.stages.partition, len(self.table.rows)))
 
     def _keys(self, stage: Stage) -> list[str]:
         return self.table.keys(sorted(self.stages.reads(stage)))
@@ -166,9 +167,10 @@ class _Planner:
         """Each row of a partition that has to be computed, and why."""
         keys, commit = self._keys(stage), self.commits[stage.name].get(number)
         held = {state.key: state for state in commit.rows} if commit else {}
-        for i, row in self._rows(number):
+        removed = self.table.column("removed")
+        for i in self._numbers(number):
             state = held.get(keys[i])
-            if row.removed:
+            if removed[i]:
                 continue
             if commit is None or commit.damage:
                 yield i, Reason.DAMAGED if commit else Reason.NO_COMMIT
@@ -214,7 +216,7 @@ class _Planner:
                 tuple(row.files[part] for part in sorted(opens & row.files.keys() - row.stale)),
                 row.why_stale(opens),
             )
-            for i, row in self._rows(number)
+            for i, row in ((i, self.table.rows[i]) for i in self._numbers(number))
         )
         stores = {name: self.urls[name] for name in (stage.name, *stage.needs) if name in self.urls}
         clips = len(self.table.rows)

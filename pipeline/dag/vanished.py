@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from pipeline.dataset.clip import MEDIA
 from pipeline.errors import DataError
 from pipeline.messages import counted, listed, printable
-from pipeline.store.clips_table import ClipsTable, Row
+from pipeline.store.clip_rows import Row
+from pipeline.store.clips_table import ClipsTable
 
 FEW = 3  # clips that someone may have deleted one by one
 SHARE = 0.1  # of the clips with files: a bad batch may go, a whole folder not unseen

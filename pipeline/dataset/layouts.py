@@ -79,9 +79,19 @@ def _named(column: str, prefix: str) -> str:
     return column.removeprefix(prefix) if column.startswith(prefix) else ""
 
 
-@lru_cache(maxsize=2)
-def _of(prefix: str, columns: tuple[str, ...]) -> list[tuple[str, str]]:
-    return [(name, column) for column in columns if (name := _named(column, prefix))]
+Named = Sequence[tuple[str, str]]  # names, and the columns that are called after them
+
+
+@lru_cache(maxsize=1)
+def _read(columns: tuple[str, ...]) -> tuple[Named, Named, Sequence[str]]:
+    """The scores and the classes of a table with these columns, and the columns that it lacks."""
+    scores, classes = (
+        [(name, column) for column in columns if (name := _named(column, prefix))]
+        for prefix in (SCORE, CLASS)
+    )
+    present = {*columns, *([LABEL] if scores or classes else [])}
+    wanted = LAYOUT_COLUMNS if "video_id" in columns else MANIFEST_COLUMNS
+    return scores, classes, [column for column in wanted if column not in present]
 
 
 def entries(path: str | Path, test: str = "") -> Iterator[tuple[str, Clip | UserError]]:
@@ -120,14 +130,11 @@ class _Reader:
         if None in row or None in row.values():
             raise UserError(f"{where}: expected {len(row.keys() - {None})} columns")
         in_layout = "video_id" in row
-        columns = tuple(row)
-        scores, classes = _of(SCORE, columns), _of(CLASS, columns)
-        present = {*columns, *([LABEL] if scores or classes else [])}
-        wanted = LAYOUT_COLUMNS if in_layout else MANIFEST_COLUMNS
-        if missing := [column for column in wanted if column not in present]:
+        scores, classes, missing = _read(tuple(row))
+        if missing:
             has = listed([quoted(column)[1:-1] for column in list(row)[: NAMED + 1]], NAMED)
             raise UserError(f"{where}: no column {', '.join(missing)}; has {has}")
-        if any("\0" in row.get(part, "") for part in MEDIA):
+        if "\0" in row.get("video", "") or "\0" in row.get("audio", ""):
             raise UserError(f"{where}: a path holds a NUL character")
         split = row["mode" if in_layout else "split"]
         if split not in self.splits:

@@ -76,6 +76,10 @@ class Target(BaseModel):
         """What the columns are called: `("happy", "sad")` of label_happy and label_sad."""
         return tuple(c.removeprefix(SCORE).removeprefix(CLASS) for c in self.columns)
 
+    def to_json(self) -> dict[str, Any]:
+        """For a record, from which `Target(**record)` makes it again."""
+        return self.model_dump(mode="json", exclude_defaults=True)
+
     def takes(self, value: Value) -> bool:
         """Whether a value is one of this target's: in its range, or one of its classes."""
         if isinstance(value, str):
@@ -108,7 +112,7 @@ def _target(where: str, name: str, own: Any) -> Target:
 
 
 def all_targets(declared: Sequence[Target], clips: Iterable[Clip]) -> tuple[Target, ...]:
-    """The declared targets, then one for each other column that any of the clips has a value of.
+    """The declared targets of which any clip has a value, then one for each other column so.
 
     Such a column of numbers is a score, one of names has the classes that appear, in their order.
     The clip's own score comes first where it is not declared.
@@ -117,13 +121,13 @@ def all_targets(declared: Sequence[Target], clips: Iterable[Clip]) -> tuple[Targ
     found: dict[str, set[str]] = {}
     for clip in clips:
         for column, value in clip.values():
-            if column not in taken:
-                own = found.setdefault(column, set())
-                if isinstance(value, str):
-                    own.add(value)
-    made = [Target(name=LABEL)] if LABEL in found else []
-    made += declared
-    for column in sorted(found.keys() - {LABEL}, key=lambda c: (c.startswith(CLASS), c)):
+            own = found.setdefault(column, set())
+            if isinstance(value, str):
+                own.add(value)
+    made = [Target(name=LABEL)] if LABEL in found.keys() - taken else []
+    made += [target for target in declared if not found.keys().isdisjoint(target.columns)]
+    others = found.keys() - taken - {LABEL}
+    for column in sorted(others, key=lambda c: (c.startswith(CLASS), c)):
         made += _undeclared(column, sorted(found[column]), {ALL, *(t.name for t in made)})
     return tuple(made)
 

@@ -19,7 +19,11 @@ from pipeline.weights.registry import load_once
 from pipeline.weights.resolve import Weights
 
 # They tell whoever calls the library how to call it; no user can act on them.
-NOISY = ("transformers.generation.utils", "transformers.models.whisper.generation_whisper")
+NOISY = (
+    "transformers.generation.configuration_utils",
+    "transformers.generation.utils",
+    "transformers.models.whisper.generation_whisper",
+)
 BLOCK = RATE_HZ // 10  # the quietest tenth of a second is where sound that is too long is split
 SEARCHED = 5 * RATE_HZ  # from the last so many samples of a window
 
@@ -43,12 +47,7 @@ class Whisper:
         most: windows of sound that go through together, on an accelerator. Raises UserError where
         the checkpoint does not know the language.
         """
-        if language is not None and self.languages is not None and language not in self.languages:
-            known = ", ".join(self.languages) or "none"
-            raise UserError(
-                f"weights {self.id!r} do not know the language {language!r} (known: {known}); set "
-                "`language` of the stage to one that they know, or to null"
-            )
+        self.require(language)
         split = [windows(sound, int(self.spectra.n_samples)) for sound in sounds]
         every = [part for parts in split for part in parts]
         size = batch_size(most, self.model.device.type)
@@ -59,6 +58,29 @@ class Whisper:
         )
         return [" ".join(filter(None, [next(texts) for _ in parts])) for parts in split]
 
+    def require(self, language: str | None) -> None:
+        """Raise UserError where the checkpoint does not know the language."""
+        if language is not None and self.languages is not None and language not in self.languages:
+            known = ", ".join(self.languages) or "none"
+            raise UserError(
+                f"weights {self.id!r} do not know the language {language!r} (known: {known}); set "
+                "`language` of the stage to one that they know, or to null"
+            )
+
+    def require_times(self) -> None:
+        """Raise UserError where the checkpoint does not say which heads tell when words are."""
+        if not getattr(self.model.generation_config, "alignment_heads", None):
+            raise UserError(
+                f"weights {self.id!r} tell no times of words: their generation_config.json has no "
+                "`alignment_heads`; take those of openai/whisper-… as they are on the hub"
+            )
+
+    def way(self, language: str | None) -> dict[str, Any]:
+        """How the network goes from sound to words: the most probable ones."""
+        is_told = getattr(self.model.generation_config, "is_multilingual", False)
+        task = {"language": language, "task": "transcribe"} if is_told else {}
+        return {"do_sample": False, "num_beams": 1, "temperature": 0.0, **task}
+
     def _texts(self, sounds: Sequence[np.ndarray], language: str | None) -> list[str]:
         """What is said in each of the sounds, none longer than a window."""
         import torch
@@ -66,12 +88,8 @@ class Whisper:
         scaled = [sound / np.float32(FULL_SCALE) for sound in sounds]
         given = self.spectra(scaled, sampling_rate=RATE_HZ, return_tensors="pt")
         features = given.input_features.to(self.model.device)
-        is_told = getattr(self.model.generation_config, "is_multilingual", False)
-        task = {"language": language, "task": "transcribe"} if is_told else {}
         with torch.inference_mode():
-            ids = self.model.generate(
-                features, do_sample=False, num_beams=1, temperature=0.0, **task
-            )
+            ids = self.model.generate(features, **self.way(language))
         return [text.strip() for text in self.words(ids.cpu().numpy())]
 
 
@@ -144,6 +162,7 @@ def _random(weights: Weights, device: str) -> Whisper:
     )
     model.generation_config.max_length = model.config.max_target_positions
     model.generation_config.min_length = 4
+    model.generation_config.alignment_heads = [[0, 0]]
     spectra = huggingface.named("WhisperFeatureExtractor")()
 
     def words(ids: np.ndarray) -> Sequence[str]:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from pipeline.dataset.clip import Clip
+from pipeline.dataset.target import Target
 from pipeline.errors import UserError
 from pipeline.io.atomic_write import atomic_write, sweep
 
@@ -23,7 +24,7 @@ class Bundle:
     a clip has none. lengths: int64 [clips] each. channels: the stages that make them up. by_word:
     whether a step is the same word in all of them. tokenizer: that which was named for the texts,
     a folder or a hub id. own_tokenizers: those of the text's stages, to be used in its place where
-    they are on this machine.
+    they are on this machine. targets: what can be predicted of the clips.
     """
 
     name: str
@@ -36,6 +37,7 @@ class Bundle:
     by_word: bool = False
     tokenizer: str = ""
     own_tokenizers: Sequence[str] = ()
+    targets: Sequence[Target] = ()
 
     def where(self, kept: Sequence[bool]) -> Bundle:
         """The clips for which `kept` is True."""

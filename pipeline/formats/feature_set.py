@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from pipeline.dataset.clip import Clip
 from pipeline.dataset.ids import require_new
+from pipeline.dataset.target import Target, read_targets, within
 from pipeline.errors import ClipError, MissingModalityError
 
 
@@ -48,8 +49,8 @@ class Feature:
 class FeatureSet:
     """A file or folder that was read. features: by what they are called there.
 
-    digest: over the whole content. notes: what the user should know of it. Raises UserError where
-    two clips have one id.
+    digest: over the whole content. notes: what the user should know of it. declared: the targets
+    that it says it has. Raises UserError where two clips have one id.
     """
 
     path: Path
@@ -58,8 +59,19 @@ class FeatureSet:
     clips: tuple[Clip, ...]
     features: Mapping[str, Feature]
     notes: tuple[str, ...] = ()
+    declared: tuple[Target, ...] = ()
 
     def __post_init__(self) -> None:
         first: dict[str, str] = {}
         for clip in self.clips:
             require_new(first, f"{self.path}, {clip.split}", clip.id)
+
+    def with_targets(self) -> FeatureSet:
+        """With those that the user declares beside it; what no target takes is left out.
+
+        Raises UserError for a targets.yaml that can't be right.
+        """
+        table = self.path / "label" if self.path.is_dir() else self.path
+        declared = read_targets(table) or self.declared
+        clips, notes = within(self.clips, declared)
+        return replace(self, clips=clips, declared=declared, notes=(*self.notes, *notes))

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from pipeline import formats
+from pipeline.dataset.clip import Clip
 from pipeline.errors import UserError
 from pipeline.formats.bundle import Bundle
 from pipeline.formats.feature_set import FeatureSet
@@ -28,6 +29,10 @@ class Format:
 
     needs_labels: ClassVar[bool] = False
     takes_tokenizer: ClassVar[bool] = False
+
+    def takes(self, clip: Clip) -> bool:
+        """Whether it can say what is known of a clip, where it needs labels."""
+        return clip.label is not None
 
     def write(self, bundle: Bundle, path: Path) -> Sequence[str]:
         """Write a file or a folder at `path`, where nothing is yet; what the user should know."""

@@ -20,7 +20,8 @@ from pipeline.stage.name import require_stage_names
 from pipeline.stage.result import ClipResult
 from pipeline.stage.steps import STEPS, Sampling, to_steps
 from pipeline.store.cache import set_current, store_url
-from pipeline.store.clips_table import ClipsTable, Row
+from pipeline.store.clip_rows import Row
+from pipeline.store.clips_table import ClipsTable
 from pipeline.store.provenance import provenance
 from pipeline.store.store import Store
 
@@ -78,7 +79,7 @@ def _table(source: FeatureSet, name: str, command: str, known: ClipsTable | None
         )
     root = source.path.absolute()
     language = Dataset(name, root, source.clips).language
-    return ClipsTable(name, language, str(root), rows, command)
+    return ClipsTable(name, language, str(root), rows, command, source.declared)
 
 
 def _identity(source: FeatureSet, stage: str, sampling: Sampling) -> dict[str, Any]:

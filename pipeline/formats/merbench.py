@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -11,8 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.dataset.clip import Clip
+from pipeline.dataset.clip import CLASS, Clip
 from pipeline.dataset.ids import safe_id
+from pipeline.dataset.target import Target
 from pipeline.errors import ClipError, UserError
 from pipeline.formats.bundle import Bundle
 from pipeline.formats.feature_set import Feature, FeatureSet
@@ -20,7 +22,7 @@ from pipeline.formats.format import Format
 from pipeline.formats.pickled_split import PickledSplit
 from pipeline.io import pickle_io
 from pipeline.io.file_digests import FileDigests
-from pipeline.messages import one_line
+from pipeline.messages import counted, one_line
 from pipeline.stage.about import MODALITIES
 from pipeline.stage.transcript import whole_characters
 from pipeline.system.process import allow_long_csv_fields
@@ -29,6 +31,14 @@ FORMAT = "merbench"
 LABELS, TRANSCRIPTS, FEATURES = "label.npz", "transcription-engchi-polish.csv", "features"
 CORPORA = {"train": "train_corpus", "valid": "val_corpus", "test": "test_corpus"}
 COLUMNS = {"zh": "chinese", "en": "english"}
+UNKNOWN = -10.0  # `val` of a clip without a score, as MERBench writes it for MELD and IEMOCAP
+# Emotions are numbers; whose they are is told by the ids that MERBench gives a dataset's clips.
+EMOTIONS = {
+    re.compile(r"(train|val|test)_dia\d+_utt\d+"): (
+        "anger", "joy", "sadness", "neutral", "disgust", "fear", "surprise",
+    ),
+}  # fmt: skip
+EMOTION = "emotion"
 MOST_LABEL_BYTES = 1 << 28  # of one split's labels unpacked; 100,000 clips are 5 MB
 
 
@@ -36,6 +46,10 @@ class Merbench(Format):
     """A folder in MERBench's layout."""
 
     needs_labels = True
+
+    def takes(self, clip: Clip) -> bool:
+        """Whether it has a score or an emotion."""
+        return clip.label is not None or EMOTION in clip.classes
 
     def write(self, bundle: Bundle, path: Path) -> Sequence[str]:
         """Labels, transcripts, and a file a clip and modality."""
@@ -79,10 +93,14 @@ def read(root: Path, modalities: Mapping[str, str], language: str | None = None)
     """Clips and features. modalities: the one of each folder of features that is to be read.
 
     language: of the transcripts, `zh` or `en`; by default Chinese where there are any. Labels are
-    the scores (`val`); classes of emotions (`emo`) are left.
+    the scores (`val`, −10 where there is none) and the emotions (`emo`), where these differ: of
+    MELD by their names, else by their numbers.
     """
     texts = _transcripts(root / TRANSCRIPTS, language)
     clips = tuple(_clips(root / LABELS, texts))
+    if len({clip.classes.get(EMOTION) for clip in clips}) < 2:  # where there are scores alone, 0
+        clips = tuple(clip.without([CLASS + EMOTION]) for clip in clips)
+    without = sum(clip.label is None for clip in clips)
     if not clips:
         raise UserError(f"{root / LABELS}: holds no clips")
     folders = {name: root / FEATURES / name for name in modalities}
@@ -92,16 +110,43 @@ def read(root: Path, modalities: Mapping[str, str], language: str | None = None)
         digest = digests.of_tree([*tables, *files], root)
     ids = [clip.id for clip in clips]
     features = {name: _feature(folders[name], m, ids) for name, m in modalities.items()}
-    return FeatureSet(root, FORMAT, digest, clips, features)
+    note = f"{counted(without, 'clip')} without a score: NaN, or −10, which stands for none"
+    notes = (note,) if without else ()
+    return FeatureSet(root, FORMAT, digest, clips, features, notes, _declared(clips))
+
+
+def _declared(clips: Sequence[Clip]) -> tuple[Target, ...]:
+    """Emotions in the order of their numbers."""
+    numbers = {clip.classes.get(EMOTION, "") for clip in clips} - {""}
+    names = _names([clip.id for clip in clips])
+    classes = names or sorted(numbers, key=int)
+    return (Target(name=EMOTION, kind="classes", classes=classes),) if numbers else ()
+
+
+def _names(ids: Sequence[str]) -> tuple[str, ...]:
+    """What the dataset of these clips calls its emotions, () where that isn't known."""
+    own = (names for pattern, names in EMOTIONS.items() if all(map(pattern.fullmatch, ids)))
+    return next(own, ())
 
 
 def _clips(path: Path, texts: Mapping[str, str]) -> Iterator[Clip]:
     for split, corpus in CORPORA.items():
         entries = _corpus(path, corpus)
-        scores = [x.get("val") if isinstance(x, dict) else x for x in entries.values()]
-        table = PickledSplit(split, f"{path}, {corpus}", {"id": list(entries), "val": scores})
-        for id, label in zip(table.ids, table.numbers("val"), strict=True):
-            yield Clip(id, text=texts.get(id, ""), label=label, split=split)
+        known = [x if isinstance(x, dict) else {"val": x} for x in entries.values()]
+        fields = {field: [x.get(field, UNKNOWN) for x in known] for field in ("val", "emo")}
+        table = PickledSplit(split, f"{path}, {corpus}", {"id": list(entries), **fields})
+        names = _names(table.ids)
+        for id, score, emotion in zip(table.ids, *map(table.numbers, fields), strict=True):
+            label = None if score == UNKNOWN else score
+            classes = {EMOTION: name} if (name := _named(emotion, names)) else {}
+            yield Clip(id, text=texts.get(id, ""), label=label, split=split, classes=classes)
+
+
+def _named(number: float | None, names: Sequence[str]) -> str:
+    """The name of an emotion, its number where it has none; empty for what is no number of one."""
+    if number is None or number < 0 or number % 1:
+        return ""
+    return names[int(number)] if number < len(names) else str(int(number))
 
 
 def _corpus(path: Path, name: str) -> dict[str, Any]:
@@ -222,13 +267,19 @@ def write(bundle: Bundle, root: Path) -> None:
     with zipfile.ZipFile(root / LABELS, "w", zipfile.ZIP_DEFLATED) as archive:
         for split, corpus in CORPORA.items():
             clips = zip(names, bundle.clips, strict=True)
-            labels = {name: _label(clip) for name, clip in clips if clip.split == split}
+            labels = {
+                name: _label(clip, bundle.targets) for name, clip in clips if clip.split == split
+            }
             archive.writestr(f"{corpus}.npy", _npy(labels))
     _write_transcripts(bundle, names, root / TRANSCRIPTS)
 
 
-def _label(clip: Clip) -> dict[str, Any]:
-    return {"emo": 0, "val": clip.label}
+def _label(clip: Clip, targets: Sequence[Target]) -> dict[str, Any]:
+    """The number of its emotion, 0 where the dataset has none, and its score."""
+    classes = next((target.classes for target in targets if target.name == EMOTION), None)
+    own = clip.classes.get(EMOTION, "")
+    emotion = 0 if classes is None else classes.index(own) if own else UNKNOWN
+    return {"emo": emotion, "val": UNKNOWN if clip.label is None else clip.label}
 
 
 def _npy(corpus: dict[str, Any]) -> bytes:

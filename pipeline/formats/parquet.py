@@ -30,9 +30,9 @@ class Parquet(Format):
 def write(bundle: Bundle, folder: Path) -> None:
     """`train.parquet`, `valid.parquet`, `test.parquet`, as far as there are clips.
 
-    Columns: `id`, `raw_text`, `annotation`, `label` and `label_T` … (null where a clip has none),
-    and for each modality `visual` float32 [steps, width] with `visual_length`. The schema carries
-    under `smp` where the features came from.
+    Columns: `id`, `raw_text`, `annotation`, `label`, `label_T` … and `class_emotion` … (null where
+    a clip has none), and for each modality `visual` float32 [steps, width] with `visual_length`.
+    The schema carries under `smp` where the features came from.
     """
     try:
         from pyarrow.parquet import write_table
@@ -57,6 +57,8 @@ def _table(bundle: Bundle) -> Any:
     }
     for m in modalities:
         columns[f"label_{m}"] = _scores([clip.labels.get(m) for clip in bundle.clips])
+    for name in sorted({name for clip in bundle.clips for name in clip.classes}):
+        columns[f"class_{name}"] = pa.array([clip.classes.get(name) for clip in bundle.clips])
     for modality, features in bundle.features.items():
         columns[modality] = _nested(features)
         columns[f"{modality}_length"] = pa.array(bundle.lengths[modality])

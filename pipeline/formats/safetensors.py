@@ -26,11 +26,12 @@ def write(bundle: Bundle, path: Path) -> None:
     """`visual`, `audio`, `text` float32 [clips, steps, width]; `visual_lengths` … int64 [clips].
 
     `labels` and `labels_T` … float64 [clips] are NaN where a clip has none. The metadata, texts as
-    JSON, are `ids`, `splits`, `raw_text`, `annotations`, `dataset`, `language`, `channels` (the
-    stages of each modality) and `provenance`.
+    JSON, are `ids`, `splits`, `raw_text`, `annotations`, `class_emotion` … ("" where a clip has
+    none), `dataset`, `language`, `channels` (the stages of each modality) and `provenance`.
     """
     modalities = sorted({m for clip in bundle.clips for m in clip.labels})
     scores = {f"labels_{m}": [clip.labels.get(m) for clip in bundle.clips] for m in modalities}
+    named = sorted({name for clip in bundle.clips for name in clip.classes})
     scores["labels"] = [clip.label for clip in bundle.clips]
     tensors = {
         **bundle.features,
@@ -42,6 +43,7 @@ def write(bundle: Bundle, path: Path) -> None:
         "splits": [clip.split for clip in bundle.clips],
         "raw_text": [clip.text for clip in bundle.clips],
         "annotations": [clip.annotation for clip in bundle.clips],
+        **{f"class_{k}": [clip.classes.get(k, "") for clip in bundle.clips] for k in named},
         "dataset": bundle.name,
         "language": bundle.language,
         "channels": bundle.channels,

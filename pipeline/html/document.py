@@ -25,7 +25,8 @@ def templates(folder: Traversable) -> Environment:
 
     Everything that a template prints is escaped, but for `Markup`, and what would turn the text
     around shows as an escape; a name that it was not given is an error. `frame.html` has the blocks
-    title, kicker, heading, lead, navigation and content, and `style` for rules of a page's own.
+    title, kicker, heading, lead, navigation and content, `style` and `script` for what is a page's
+    own, and `policy` for what it may load beside itself.
     Filters: `grouped` (12,345) and `plain` (0.12, –).
     """
     folders = (folder, FRAME)

@@ -13,7 +13,7 @@ from pipeline.inspect.sound import SoundPanel
 from pipeline.inspect.stage_result import StageResult
 from pipeline.inspect.timeline import Timeline, quality, timeline
 from pipeline.inspect.video_frame import frame_at
-from pipeline.store.clips_table import Row
+from pipeline.store.clip_rows import Row
 
 WIDEST_PX = 960
 

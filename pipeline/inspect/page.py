@@ -27,7 +27,7 @@ from pipeline.inspect.provenance import provenance
 from pipeline.inspect.stage_result import StageResult, results_of, row_number
 from pipeline.stage.result import OK
 from pipeline.store.cache import Cache
-from pipeline.store.clips_table import Row
+from pipeline.store.clip_rows import Row
 from pipeline.weights.random_weights import RANDOM_MARK, random_note
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from pipeline.inspect.stage_result import StageResult
-from pipeline.store.clips_table import Row
+from pipeline.store.clip_rows import Row
 from pipeline.weights.random_weights import is_random
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from pipeline import media
 from pipeline.errors import ClipError
 from pipeline.io.file_digests import FileDigests
-from pipeline.store.clips_table import Row
+from pipeline.store.clip_rows import Row
 
 PATIENCE_S = 60.0  # of decoding up to the frame: a page is not worth more
 

@@ -156,8 +156,8 @@ class Folder:
     def files(self) -> list[str]:
         """The paths of all files below, relative to this folder, sorted."""
         if self.path is not None:
-            found = (Path(at, name) for at, _, names in os.walk(self.path) for name in names)
-            return sorted(path.relative_to(self.path).as_posix() for path in found)
+            found = (f"{at}/{name}" for at, _, names in os.walk(self.path) for name in names)
+            return sorted(path[len(f"{self.path}/") :] for path in found)
         with self._remote() as remote:
             return sorted(remote.find(""))
 

@@ -1,7 +1,8 @@
 """The one place where media is decoded and encoded."""
 
-from pipeline.media.audio import load_audio
+from pipeline.media.audio import SoundReader, load_audio
 from pipeline.media.bounds import BeyondEndError
+from pipeline.media.left_off import LeftOff
 from pipeline.media.limits import PixelLimits, SoundLimits
 from pipeline.media.sound import Audio
 from pipeline.media.video import Frame, Frames, frames
@@ -12,8 +13,10 @@ __all__ = [
     "BeyondEndError",
     "Frame",
     "Frames",
+    "LeftOff",
     "PixelLimits",
     "SoundLimits",
+    "SoundReader",
     "first_picture_s",
     "frames",
     "load_audio",

@@ -3,27 +3,21 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import replace
 from math import inf
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
 from pipeline.dataset.span import WHOLE, Span
 from pipeline.errors import ClipError, MissingModalityError
-from pipeline.media.container import (
-    announced_s,
-    best_stream,
-    is_damage,
-    opened,
-    require_codec,
-    which,
-)
+from pipeline.media.container import opened
 from pipeline.media.file import opened_file
 from pipeline.media.limits import TIME_LIMIT_S, USUAL_SOUND, SoundLimits, TimeLimit
-from pipeline.media.sound import RATES_HZ, Audio, Blocks, silence
+from pipeline.media.sound import Audio, Blocks
+from pipeline.media.sound_stream import SoundStream
 from pipeline.media.truncated import UNFINISHED, is_unfinished
 from pipeline.system import spans
 
@@ -31,13 +25,67 @@ AUDIO_FILES = (".wav", ".wave", ".flac", ".ogg", ".opus", ".aif", ".aiff", ".au"
 MALFORMED = 3  # libsndfile's code for a file of a known kind that is broken
 UNKNOWN_FRAMES = (1 << 63) - 1  # in libsndfile < 1.2.2, of an Ogg file without its end mark
 BLOCK_SAMPLES = 1 << 16  # read from an audio file at once
-LONGEST_PACKET_S = 1.0
-PLANES = 8
 NOT_FINISHED = "the file was never finished: its sound may be cut off"
 EXACT = ("PCM_", "FLOAT", "DOUBLE", "ULAW", "ALAW")  # in which each sample can be gone to
 
 
-@spans.span("decode")
+class SoundReader:
+    """Reads the sound of files, span by span; a context, since it keeps the last file open.
+
+    Spans of one container that come in order and do not overlap are decoded in one pass.
+    """
+
+    def __init__(self) -> None:
+        self._file = ExitStack()
+        self._pass: SoundStream | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._close()
+
+    @spans.span("decode")
+    def read(
+        self,
+        path: str,
+        time_limit_s: float = TIME_LIMIT_S,
+        limits: SoundLimits = USUAL_SOUND,
+        span: Span = WHOLE,
+        zero_s: float | None = None,
+    ) -> Audio:
+        """See `load_audio`."""
+        is_audio_file = path.lower().endswith(AUDIO_FILES)
+        limit = TimeLimit("audio", time_limit_s)
+        audio = _from_audio_file(path, limit, limits, span, zero_s) if is_audio_file else None
+        audio = audio or self._from_container(path, limit, limits, span, zero_s)
+        if not audio.samples.size:
+            empty = ClipError if is_audio_file else MissingModalityError
+            raise empty(f"sound is empty{'' if span == WHOLE else f' from {span}'}: {path}")
+        if not (is_number := np.isfinite(audio.samples)).all():
+            broken = int(np.count_nonzero(~is_number))
+            raise ClipError(f"{broken} of {audio.samples.size} samples are not finite: {path}")
+        may_lack = span.end_s == inf and is_unfinished(path)
+        return replace(audio, doubt=NOT_FINISHED) if may_lack else audio
+
+    def _from_container(
+        self, path: str, limit: TimeLimit, limits: SoundLimits, span: Span, zero_s: float | None
+    ) -> Audio:
+        going_on = self._pass if self._pass and self._pass.reaches(path, span, zero_s) else None
+        if going_on is None:
+            self._close()
+            container = self._file.enter_context(opened(path, "sound", limit))
+            going_on = SoundStream.begun(path, container, limit, limits, span, zero_s)
+        self._pass = None  # where this fails, another pass begins
+        audio = going_on.taken(span)
+        self._pass = going_on
+        return audio
+
+    def _close(self) -> None:
+        self._pass = None
+        self._file.close()
+
+
 def load_audio(
     path: str,
     time_limit_s: float = TIME_LIMIT_S,
@@ -57,18 +105,8 @@ def load_audio(
     beyond the limits, before it is held; MissingModalityError where a container has no sound
     stream, or none in the span.
     """
-    is_audio_file = path.lower().endswith(AUDIO_FILES)
-    limit = TimeLimit("audio", time_limit_s)
-    audio = _from_audio_file(path, limit, limits, span, zero_s) if is_audio_file else None
-    audio = audio or _from_container(path, limit, limits, span, zero_s)
-    if not audio.samples.size:
-        empty = ClipError if is_audio_file else MissingModalityError
-        raise empty(f"sound is empty{'' if span == WHOLE else f' from {span}'}: {path}")
-    if not (is_number := np.isfinite(audio.samples)).all():
-        broken = int(np.count_nonzero(~is_number))
-        raise ClipError(f"{broken} of {audio.samples.size} samples are not finite: {path}")
-    may_lack = span.end_s == inf and is_unfinished(path)
-    return replace(audio, doubt=NOT_FINISHED) if may_lack else audio
+    with SoundReader() as reader:
+        return reader.read(path, time_limit_s, limits, span, zero_s)
 
 
 def _from_audio_file(
@@ -120,87 +158,3 @@ def _announced_share(log: str) -> float:
     if found is None or int(found[1]) >= UNFINISHED:
         return 1.0
     return int(found[1]) / max(int(found[2]), 1)
-
-
-def _from_container(
-    path: str, limit: TimeLimit, limits: SoundLimits, span: Span, zero_s: float | None
-) -> Audio:
-    with opened(path, "sound", limit) as container:
-        stream = best_stream(container, "audio")
-        if stream is None:
-            raise MissingModalityError(f"no sound stream: {path}")
-        require_codec(stream, "sound", path)
-        end_s = announced_s(stream, path)
-        if span == WHOLE:
-            length_s = end_s - float((stream.start_time or 0) * stream.time_base)
-            limits.require(round(length_s * stream.rate), stream.channels, stream.rate, path)
-        decoded = limit.within(_decoded(container, stream), "sound", path)
-        blocks = _collected(decoded, limits, path, span, zero_s)
-        return blocks.joined(end_s, which(container, stream))
-
-
-def _collected(
-    decoded: Iterable[Any], limits: SoundLimits, path: str, span: Span, zero_s: float | None
-) -> Blocks:
-    """The frames of a stream up to the span's end; damage before the first is not sound yet."""
-    blocks: Blocks | None = None
-    damaged = False
-    for frame in decoded:
-        if isinstance(frame, float):
-            damaged = True
-            if blocks:
-                blocks.lose(frame)
-            continue
-        if not blocks:
-            # The decoder knows the rate: the header of HE-AAC may tell half of it.
-            starts_s = float(frame.time or 0)
-            blocks = Blocks(path, frame.sample_rate, limits, starts_s, span, zero_s)
-        if frame.sample_rate != blocks.rate_hz:
-            raise ClipError(f"the sound's rate or channels change midway: {path}")
-        if frame.time is not None and blocks.held:
-            blocks.wait_until(float(frame.time))
-        is_early = blocks.samples + frame.samples <= blocks.first
-        try:
-            blocks.append(
-                silence(frame.layout.nb_channels, frame.samples) if is_early else _as_float(frame)
-            )
-        except ValueError as error:  # of samples that numpy has no type for
-            raise ClipError(f"sound can't be decoded: {error}: {path}") from error
-        if blocks.is_full:
-            break
-    if damaged and not blocks:
-        raise ClipError(f"no packet of the sound can be decoded: {path}")
-    return blocks or Blocks(path, RATES_HZ[0], limits)
-
-
-def _decoded(container: Any, stream: Any) -> Iterator[Any]:
-    """The frames of a stream, and how many seconds each packet is that does not decode."""
-    import av
-
-    for packet in container.demux(stream):
-        try:
-            yield from packet.decode()
-        except av.error.FFmpegError as error:
-            if not is_damage(error):
-                raise
-            yield min(float((packet.duration or 0) * stream.time_base), LONGEST_PACKET_S)
-
-
-def _as_float(frame: Any) -> np.ndarray:
-    """A decoded frame as float32 [channels, n], full scale ±1."""
-    import av
-
-    # A frame has room for the addresses of eight planes; PyAV looks for the end of the list beyond
-    # the eighth, and crashes the process.
-    if frame.format.is_planar and frame.layout.nb_channels >= PLANES:
-        packer = av.AudioResampler(frame.format.packed.name, frame.layout, frame.sample_rate)
-        frame = packer.resample(frame)[0]
-    values = frame.to_ndarray()
-    if not frame.format.is_planar:
-        values = values.reshape(-1, frame.layout.nb_channels).T
-    if values.dtype.kind == "f":
-        return values.astype(np.float32)
-    limits = np.iinfo(values.dtype)
-    full_scale = (int(limits.max) - int(limits.min) + 1) / 2
-    middle = int(limits.min) + full_scale  # 128 where samples are unsigned bytes, else 0
-    return ((values - middle) / full_scale).astype(np.float32)

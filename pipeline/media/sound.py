@@ -39,9 +39,9 @@ class Blocks:
     """Decoded sound as it comes, float32 [channels, n] a block, and no more than memory holds.
 
     start_s: when its first sample is heard. span: what is kept of it, on a clock that has its zero
-    at `zero_s`, or where that is None at the first sample. samples: how many came. lost: those kept
-    that did not decode and are silent here; gaps: those that there never were, by the times of
-    those around them.
+    at `zero_s`, or where that is None at the first sample. samples: how many came; channels: 0
+    until then. lost: those kept that did not decode and are silent here; gaps: those that there
+    never were, by the times of those around them.
     """
 
     path: str
@@ -51,6 +51,7 @@ class Blocks:
     span: Span = WHOLE
     zero_s: float | None = None
     samples: int = 0
+    channels: int = 0
     lost: int = 0
     gaps: int = 0
     held: deque[np.ndarray] = field(default_factory=deque)
@@ -84,13 +85,14 @@ class Blocks:
 
     def append(self, block: np.ndarray) -> None:
         """Raises ClipError where the channels change midway, and where it becomes too much."""
-        if self.held and len(block) != len(self.held[0]):
-            raise ClipError(f"the sound's rate or channels change midway: {self.path}")
         channels, samples = block.shape
+        if channels != (self.channels or channels):
+            raise ClipError(f"the sound's rate or channels change midway: {self.path}")
+        self.channels = channels
         begin, self.samples = self.samples, self.samples + samples
         self.limits.require(self.kept, channels, self.rate_hz, self.path)
         wanted = block[:, max(0, self.first - begin) : int(max(0, min(samples, self.last - begin)))]
-        if wanted.size or not self.held:  # of which the first tells the channels
+        if wanted.size:
             self.held.append(wanted)
 
     def lose(self, lost_s: float) -> None:
@@ -104,7 +106,7 @@ class Blocks:
 
     def _be_silent(self, seconds: float) -> int:
         kept = self.kept
-        self.append(silence(len(self.held[0]), round(seconds * self.rate_hz)))
+        self.append(silence(self.channels, round(seconds * self.rate_hz)))
         return self.kept - kept
 
     def joined(self, announced_s: float, note: str = "") -> Audio:
@@ -124,7 +126,7 @@ class Blocks:
 
     def _emptied(self) -> np.ndarray:
         """All of it in one piece; each block is let go once it is copied."""
-        samples = np.empty((len(self.held[0]) if self.held else 1, self.kept), np.float32)
+        samples = np.empty((self.channels or 1, self.kept), np.float32)
         begin = 0
         while self.held:
             block = self.held.popleft()

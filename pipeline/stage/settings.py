@@ -59,11 +59,7 @@ class StageSettings(Bounded):
     """
 
     model_config = ConfigDict(
-        extra="forbid",
-        frozen=True,
-        validate_default=True,
-        use_attribute_docstrings=True,
-        allow_inf_nan=False,
+        extra="forbid", frozen=True, validate_default=True, allow_inf_nan=False
     )
 
     @classmethod

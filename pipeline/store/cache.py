@@ -199,8 +199,8 @@ class Cache(Mapping[str, "StageView"]):
         scores = {c: [own.get(c, np.nan) for own in values] for c in _columns(values, SCORE)}
         named = {c: [own.get(c, "") for own in values] for c in _columns(values, CLASS)}
         classes = {c: pd.Series(names, dtype=object) for c, names in named.items()}
-        why = [self.table.rows[i].why_stale(MEDIA) for i in self.table.present]
-        stale = pd.Series(why, dtype=object)
+        why = self.table.why_stale(MEDIA)
+        stale = pd.Series([why.get(i, "") for i in self.table.present], dtype=object)
         table = pd.DataFrame({**columns, "stale": stale, **scores, **classes})
         return table.astype({"label": "float64"})
 
@@ -292,7 +292,8 @@ class StageView:
         """By clip id, the kept features of clips that have changed since."""
         from pipeline.store.previous import replaced
 
-        ids = {row.known_as or row.clip.id: row.clip.id for row in self._table.rows}
+        came_as = zip(self._table.column("known_as"), self._table.ids, strict=True)
+        ids = {old or id: id for old, id in came_as}
         kept = replaced(self.previous_store, set(self._table.keys(self._reads)))
         return {ids[came_as]: result for came_as, result in kept}
 
@@ -309,13 +310,16 @@ class StageView:
     @cached_property
     def committed(self) -> dict[int, RowState]:
         """By row number, the states of the present clips whose committed content is today's."""
+        size, removed = self.store.partition, self._table.column("removed")
         keys = self._table.keys(self._reads)
-        size = self.store.partition
-        states = {
-            (number, row.key): row for number, commit in self.commits.items() for row in commit.rows
+        return {
+            number: row
+            for partition, commit in sorted(self.commits.items())
+            for number, row in enumerate(
+                commit.rows[: len(keys) - partition * size], partition * size
+            )
+            if row.key == keys[number] and not removed[number]
         }
-        wanted = {number: (number // size, keys[number]) for number in self._table.present}
-        return {number: states[key] for number, key in wanted.items() if key in states}
 
     def _states(self) -> list[RowState]:
         return patiently(self._cache, self._states_now)
@@ -329,7 +333,7 @@ class StageView:
                     raise self.store.damaged(commits[partition].damage, partition)
                 if ClipsTable.read(self._cache) != self._stored:
                     raise self._changed()
-                id = self._table.rows[number].clip.id
+                id = self._table.ids[number]
                 done = "imported" if self._table.imported else "extracted"
                 raise UnfinishedError(
                     f"stage {self.name!r}: clip {id!r} is not {done} yet; "
@@ -381,9 +385,9 @@ class StageView:
     @cached_property
     def stale(self) -> list[str]:
         """Why a clip's features stand on files that are gone; empty where they don't."""
-        rows = (self._table.rows[number] for number in self._table.present)
-        of_ok = zip(rows, self._states(), strict=True)
-        return [row.why_stale(self._reads) if state.state == OK else "" for row, state in of_ok]
+        why = self._table.why_stale(self._reads)
+        of_ok = zip(self._table.present, self._states(), strict=True)
+        return [why.get(number, "") if state.state == OK else "" for number, state in of_ok]
 
     @property
     def shape(self) -> tuple[int, ...]:

@@ -1,4 +1,4 @@
-"""How arrays are encoded, and a local one read whole: each chunk by one thread to its place."""
+"""How arrays are encoded, and rows of a local one read: each chunk by one thread to its place."""
 
 from __future__ import annotations
 
@@ -49,18 +49,23 @@ def read(
     folder: Path,
     out: np.ndarray,
     check: Callable[[str, bytes | None], None] = lambda file, content: None,
+    start: int = 0,
 ) -> None:
-    """Put all rows of the array in `folder` into `out`; what was never written is its fill value.
+    """Put the rows of the array in `folder` from `start` on into `out`, as many as it holds.
+
+    What was never written is the array's fill value.
 
     zarr checks and copies one chunk after the other, in its event loop; here that is spread over
     the threads that `system.threads` grants. check: is given each chunk's path in `folder` and its
     content, None where there is no such file. Raises ValueError or RuntimeError for a chunk that
     is not what was written, and what `check` raises.
     """
-    size = array.chunks[0]
+    size, stop = array.chunks[0], start + len(out)
 
     def read_chunk(number: int) -> None:
-        rows = out[number * size : (number + 1) * size]
+        first = number * size
+        low, high = max(start, first), min(stop, first + size)
+        rows = out[low - start : high - start]
         file = f"c/{number}{'/0' * (array.ndim - 1)}"
         try:
             content = (folder / file).read_bytes()
@@ -69,9 +74,9 @@ def read(
             rows[...] = array.fill_value
             return
         check(file, content)
-        rows[...] = _decoded(content, array).reshape(array.chunks)[: len(rows)]
+        rows[...] = _decoded(content, array).reshape(array.chunks)[low - first : high - first]
 
-    spread(read_chunk, range(array.cdata_shape[0]))
+    spread(read_chunk, range(start // size, -(-stop // size)))
 
 
 def _decoded(content: bytes, array: zarr.Array[Any]) -> np.ndarray:

@@ -15,7 +15,8 @@ from pipeline.errors import DataError, UserError
 from pipeline.io import hashing
 from pipeline.io.file_digests import UNREADABLE, FileDigests, Seen, glance
 from pipeline.messages import counted, listed, printable
-from pipeline.store.clips_table import ClipsTable, Row
+from pipeline.store.clip_rows import OF_CLIP, Row, clip_columns
+from pipeline.store.clips_table import ClipsTable
 
 NOTHING = (None, UNREADABLE, hashing.of_bytes(b""))  # digests of media that hold no content
 THREADS = 8  # a network disk answers many questions at once
@@ -43,13 +44,14 @@ def merged(
     take such a clip as it is, so that its features go. adopt: take over a cache that was extracted
     from another dataset. Raises UserError where it is another's otherwise, or was imported.
     """
-    rows = _rows(known, _digested(dataset.clips), drop_missing)
+    seen, name = _seen(dataset.clips), name or dataset.name
+    if known and _is_as_known(known, dataset, seen):
+        return replace(known, name=name, declared=dataset.declared)
+    rows = _rows(known, _fresh(dataset.clips, seen), drop_missing)
     if known:
         _require_own(known, dataset, rows, adopt)
     language = known.language if known else dataset.language
-    return ClipsTable(
-        name or dataset.name, language, str(dataset.root), tuple(rows), declared=dataset.declared
-    )
+    return ClipsTable(name, language, str(dataset.root), rows, declared=dataset.declared)
 
 
 def in_step(known: ClipsTable, dataset: Dataset) -> ClipsTable:
@@ -58,9 +60,12 @@ def in_step(known: ClipsTable, dataset: Dataset) -> ClipsTable:
     Only files that look otherwise than when they were extracted are read.
     Raises UserError where the cache is another dataset's.
     """
-    rows = _rows(known, _digested(dataset.clips, known))
+    seen = _seen(dataset.clips, known)
+    if _is_as_known(known, dataset, seen):
+        return replace(known, declared=dataset.declared)
+    rows = _rows(known, _fresh(dataset.clips, seen))
     _require_own(known, dataset, rows)
-    return replace(known, root=str(dataset.root), rows=tuple(rows), declared=dataset.declared)
+    return replace(known, root=str(dataset.root), rows=rows, declared=dataset.declared)
 
 
 def require_current(known: ClipsTable, now: ClipsTable) -> None:
@@ -132,9 +137,8 @@ def _renamed(kept: list[Row], added: list[Row]) -> list[Row]:
 
 def holds(known: ClipsTable, dataset: Dataset) -> bool:
     """Whether the cache is of this dataset, which may have moved and changed in part."""
-    return not known.imported and _is_own(
-        known, dataset, _rows(known, _digested(dataset.clips, known))
-    )
+    fresh = _fresh(dataset.clips, _seen(dataset.clips, known))
+    return not known.imported and _is_own(known, dataset, _rows(known, fresh))
 
 
 def _is_own(known: ClipsTable, dataset: Dataset, rows: Sequence[Row]) -> bool:
@@ -145,7 +149,7 @@ def _is_own(known: ClipsTable, dataset: Dataset, rows: Sequence[Row]) -> bool:
     has_moved = known.root != str(dataset.root)
     if dataset.is_open:
         return not has_moved
-    ids = {row.clip.id for row in known.rows}
+    ids = set(known.ids)
     is_renewed = ids.isdisjoint(clip.id for clip in dataset.clips)
     is_much = 2 * _same(known, rows) >= min(len(dataset.clips), len(known.present))
     return is_much or not (has_moved or is_renewed)
@@ -172,17 +176,40 @@ def _require_own(
         )
 
 
-def _digested(clips: Sequence[Clip], known: ClipsTable | None = None) -> list[Row]:
-    """A row of each clip; of files that look as they did when they became `known`, none is read."""
+def _is_as_known(known: ClipsTable, dataset: Dataset, seen: Mapping[Part, Seen]) -> bool:
+    """Whether the table would stay as it is: no clip came, went or changed, and no file did.
+
+    It is what a run with nothing to do comes to, and is told without an object a row.
+    """
+    if known.imported or known.root != str(dataset.root):
+        return False
+    of_clips = {name: known.columns[name] for name in OF_CLIP if name in known.columns}
+    if not {"removed", "stale"}.isdisjoint(known.columns):
+        return False
+    return clip_columns(dataset.clips, known.root) == of_clips and all(
+        known.rows[number].files.get(part) == seen[clip.id, part]
+        for number, clip in enumerate(dataset.clips)
+        for part in MEDIA
+        if getattr(clip, part)
+    )
+
+
+def _seen(clips: Sequence[Clip], known: ClipsTable | None = None) -> dict[Part, Seen]:
+    """Every file; of those that look as they did when they became `known`, none is read."""
     paths = {
         (clip.id, part): path for clip in clips for part in MEDIA if (path := getattr(clip, part))
     }
-    seen = _glanced(paths, known) if known else {}
-    unread = {paths[at]: at for at in paths if seen.get(at) is None}  # once for all its spans
-    if unread:
+    glanced = _glanced(paths, known) if known else {}
+    seen = {at: file for at, file in glanced.items() if file}
+    if unread := {path: at for at, path in paths.items() if at not in seen}:  # once for all spans
         with FileDigests() as digests:
             read = _side_by_side(list(unread), digests.see)
-        seen.update((at, read[path]) for at, path in paths.items() if seen.get(at) is None)
+        seen |= {at: read[path] for at, path in paths.items() if at not in seen}
+    return seen
+
+
+def _fresh(clips: Sequence[Clip], seen: Mapping[Part, Seen]) -> list[Row]:
+    """A row of each clip."""
     rows = []
     for clip in clips:
         files = {part: file for part in MEDIA if (file := seen.get((clip.id, part)))}
@@ -195,10 +222,11 @@ def _digested(clips: Sequence[Clip], known: ClipsTable | None = None) -> list[Ro
 
 def _glanced(paths: Mapping[Part, str], known: ClipsTable) -> dict[Part, Seen | None]:
     """What can be told of the files by their sizes and times, None of those that must be read."""
-    before = {row.clip.id: row for row in known.rows}
+    numbers = {id: number for number, id in enumerate(known.ids)}
 
     def look(at: Part) -> Seen | None:
-        row, part = before.get(at[0]), at[1]
+        number, part = numbers.get(at[0]), at[1]
+        row = None if number is None else known.rows[number]
         digest = row.digests.get(part) if row else None
         if row is None or digest in (None, UNREADABLE):
             return glance(paths[at], Seen(paths[at], NEVER, None))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -103,17 +104,17 @@ def stale_once(stages: Sequence[StageStatus]) -> list[tuple[str, str, str]]:
 def _stage_status(cache: Cache, view: StageView) -> StageStatus:
     rows, table = view.committed, cache.table
     size = view.store.partition
-    partitions = {number // size for number in range(len(table.rows))}
+    partitions = -(-len(table.rows) // size)
     lacking = {number // size for number in table.present if number not in rows}
-    ids = {number: table.rows[number].clip.id for number in rows}
-    states = list(rows.values())
+    ids, stale = table.ids, table.why_stale(view.identity["reads"])
+    counts = Counter(row.state for row in rows.values())
     previous = view.previous_store
     kept = len(previous.commits())
     return StageStatus(
         stage=view.name,
         fingerprint=view.fingerprint,
-        partitions=(len(partitions - lacking), len(partitions)),
-        counts={s: sum(row.state == s for row in states) for s in (OK, MISSING, FAILED)},
+        partitions=(partitions - len(lacking), partitions),
+        counts={state: counts[state] for state in (OK, MISSING, FAILED)},
         problems=tuple(
             Problem(ids[n], row.state, row.reason) for n, row in rows.items() if row.state != OK
         ),
@@ -125,9 +126,5 @@ def _stage_status(cache: Cache, view: StageView) -> StageStatus:
         damaged={n: commit.damage for n, commit in view.commits.items() if commit.damage},
         weights=view.identity.get("weights_id"),
         random_weights=tuple(view.random_weights),
-        stale=tuple(
-            (ids[n], why)
-            for n, row in rows.items()
-            if row.state == OK and (why := table.rows[n].why_stale(view.identity["reads"]))
-        ),
+        stale=tuple((ids[n], why) for n, why in stale.items() if n in rows and rows[n].state == OK),
     )

@@ -356,19 +356,27 @@ class Store:
         if (self._read(LENGTHS)[list(rows)] != lengths).any():
             raise self.damaged(OTHER_LENGTHS)
 
-    def _read(self, name: str, out: np.ndarray | None = None) -> np.ndarray:
-        array, path = self._array(name), self.folder.path
-        out = np.empty(array.shape, array.dtype) if out is None else out
+    def _read(
+        self, name: str, out: np.ndarray | None = None, rows: slice | None = None
+    ) -> np.ndarray:
+        """All rows of an array, or those of one partition."""
+        array, path, check = self._array(name), self.folder.path, self._zarr.check
+        start, stop, _ = (rows or slice(None)).indices(array.shape[0])
+        out = np.empty((stop - start, *array.shape[1:]), array.dtype) if out is None else out
         try:
             if path is not None and chunks.is_readable(array):
-                check = self._zarr.check
                 chunks.read(
-                    array, path / name, out, lambda file, content: check(f"{name}/{file}", content)
+                    array,
+                    path / name,
+                    out,
+                    lambda file, content: check(f"{name}/{file}", content),
+                    start,
                 )
             else:
-                array.get_basic_selection(..., out=NDBuffer.from_numpy_array(out))
+                array.get_basic_selection(slice(start, stop), out=NDBuffer.from_numpy_array(out))
         except (ValueError, RuntimeError) as error:
-            raise self.damaged(one_line(error)) from None
+            partition = rows.start // self.partition if rows else None
+            raise self.damaged(one_line(error), partition) from None
         return out
 
     def rows(
@@ -412,7 +420,7 @@ class Store:
         self._trust({partition: commit})
         try:
             columns = {name: self._column(name, rows) for name in names or self.fields}
-            lengths = np.asarray(self._array(LENGTHS)[rows]).tolist()
+            lengths = self._read(LENGTHS, rows=rows).tolist()
         except (ValueError, RuntimeError, KeyError) as error:
             raise self.damaged(one_line(error), partition) from None
         if lengths != [state.length for state in states]:
@@ -429,8 +437,8 @@ class Store:
 
     def _column(self, name: str, rows: slice) -> Sequence[np.ndarray]:
         if not self.fields[name].ragged:
-            return list(np.asarray(self._array(name)[rows]))
-        offsets = np.asarray(self._array(layout.offsets(name))[rows])
+            return list(self._read(name, rows=rows))
+        offsets = self._read(layout.offsets(name), rows=rows)
         first, last = offsets.min(), offsets.max()
         # Opened each time: its length is another once the partition is written again.
         stored = self._opened(layout.values(name, rows.start // self.partition))

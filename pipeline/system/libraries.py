@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from importlib.util import find_spec
 
 from pipeline.errors import UserError
@@ -16,8 +17,12 @@ LIBRARIES = (
 
 def versions(more: Iterable[str] = ()) -> dict[str, str]:
     """The version of each, here and now, and of the modules `more`, where they are installed."""
-    found = {name: importlib.metadata.version(name) for name in LIBRARIES}
-    return found | {module: version(module) for module in sorted(more) if find_spec(module)}
+    return {**_always()} | {module: version(module) for module in sorted(more) if find_spec(module)}
+
+
+@lru_cache(maxsize=1)
+def _always() -> Mapping[str, str]:
+    return {name: importlib.metadata.version(name) for name in LIBRARIES}
 
 
 def version(module: str) -> str:

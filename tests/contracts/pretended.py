@@ -23,12 +23,14 @@ from model.metrics import MOSI
 from model.networks import names
 from model.registry import build
 from model.training.loop import train
+from model.training.seeds import train_seeds
 from model.training.settings import TrainSettings
 from pipeline.extractors.action_units import ActionUnits
 from pipeline.stage.extractor import Extractor
 from pipeline.stage.result import ClipInputs
 from pipeline.testing import ExtractorContract
 from tests.contracts import test_extractors as contracts
+from tests.model.networks.test_smp import SMALL
 from tests.support import pretend_device
 from tests.support.pretend_device import NAME
 
@@ -48,14 +50,14 @@ def extractors() -> dict[str, Found]:
         case.tmp_path = Path(tempfile.mkdtemp())
         for backend in ("multitask", "xgb") if kind is contracts.TestActionUnits else ("",):
             if backend:
-                case.settings = _action_units(backend)
+                case.settings = action_units(backend)
             if hasattr(case.extractor().settings, "device"):
                 title = f"{name.removeprefix('Test')} {backend}".strip()
                 found[title] = _told(lambda: _extractor(case.extractor(), case.clips))  # noqa: B023
     return found
 
 
-def _action_units(backend: str) -> ActionUnits.Settings:
+def action_units(backend: str) -> ActionUnits.Settings:
     landmarks = {"landmark_weights": "random"} if backend == "xgb" else {}
     return ActionUnits.Settings(weights="random", backend=backend, **landmarks)
 
@@ -115,6 +117,28 @@ def _model(few: TrainSettings, more: TrainSettings) -> Found:
     return {"off": off, "waits": waited[2] - waited[1]}
 
 
+def stacks() -> dict[str, Found]:
+    """Of two seeds as one network: as `models`, off what the CPU makes of each."""
+    found = {}
+    for name in ("smp", "ef_lstm"):  # which do things of their own in a stack
+        settings = TrainSettings(model=name, network=SMALL[name], epochs=1, device=NAME)
+        found[name] = _told(lambda: _stack(settings))  # noqa: B023
+    return found
+
+
+def _stack(settings: TrainSettings) -> Found:
+    samples, seeds, waited = some_samples(), [0, 1], []
+    for batch in (12, 6):
+        pretend_device.counts.clear()
+        own = settings.model_copy(update={"batch": batch})
+        stacked = train_seeds(samples, own, seeds, lambda trained: trained.predictions["test"])
+        waited.append(pretend_device.waits())
+    here = [own.model_copy(update={"device": "cpu", "seed": seed}) for seed in seeds]
+    apart = [train(samples, one).predictions["test"] for one in here]
+    off = max(float(np.abs(a - b).max()) for a, b in zip(stacked, apart, strict=True))
+    return {"off": off, "waits": waited[1] - waited[0]}
+
+
 def _gradients(samples: Samples, model: str, device: str) -> list[torch.Tensor]:
     """Of a loss without dropout, after its outputs."""
     torch.manual_seed(0)
@@ -153,5 +177,12 @@ if __name__ == "__main__":
     pretend_device.install()
     torch.set_num_threads(1)
     json.dump(
-        {"planted": planted(), "extractors": extractors(), "models": models()}, sys.stdout, indent=1
+        {
+            "planted": planted(),
+            "extractors": extractors(),
+            "models": models(),
+            "stacks": stacks(),
+        },
+        sys.stdout,
+        indent=1,
     )

@@ -52,8 +52,11 @@ def test_every_extractor_gives_the_cpus_numbers_within_its_waits(found: dict[str
     assert {name: case["waits"] for name, case in of.items() if case["waits"] > WAITS[name]} == {}
 
 
-def test_every_model_gives_the_cpus_numbers_and_no_step_waits(found: dict[str, Any]) -> None:
-    of = found["models"]
+@pytest.mark.parametrize("manner", ["models", "stacks"])
+def test_every_model_gives_the_cpus_numbers_and_no_step_waits(
+    manner: str, found: dict[str, Any]
+) -> None:
+    of = found[manner]
     assert not {name: case["error"] for name, case in of.items() if "error" in case}
     assert {name: case["off"] for name, case in of.items() if case["off"] > CLOSE} == {}
     assert {name: case["waits"] for name, case in of.items() if case["waits"]} == {}

@@ -59,6 +59,20 @@ class Pretended(torch.Tensor):
         return super().__getitem__(torch.tensor(at) if isinstance(at, list) else at)
 
 
+class _Generator(torch.Generator):
+    """The CPU's, on any device."""
+
+    def __new__(cls, device: Any = "cpu") -> _Generator:
+        return super().__new__(cls)
+
+
+class _Event:
+    """Of a device that is always done."""
+
+    def __init__(self, device: Any) -> None:
+        self.record = self.synchronize = lambda: None
+
+
 def install() -> None:
     """Let `pretend` be the name of a device, for torch and for settings."""
 
@@ -75,13 +89,16 @@ def install() -> None:
         # They make tensors where Python can't look.
         "tensor": _made_here_first(torch.tensor),
         "as_tensor": _made_here_first(torch.as_tensor),
+        "arange": _made_here_first(torch.arange),  # else of no steps, whatever it holds
+        "Generator": _Generator,
+        "Event": _Event,
     }
     for name, function in instead.items():
         setattr(torch, name, function)
 
 
 def _made_here_first(make: Any) -> Any:
-    return lambda data, device=None, **others: make(data, **others).to(device or "cpu")
+    return lambda *data, device=None, **others: make(*data, **others).to(device or "cpu")
 
 
 def _run(op: Any, args: Any, kwargs: dict[str, Any]) -> Any:

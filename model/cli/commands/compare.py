@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     type=Names(),
     default="",
     shell_complete=completion.models,
-    help="Models to compare, such as smp,ef_lstm,mine.net.  [default: all]",
+    help="Models to compare, such as smp,ef_lstm,mine.net, or all.  [default: the paper's six]",
 )
 @click.option("--test-on", metavar="DATASET", help="Test on this dataset's test split instead.")
 @click.option("--tuned", is_flag=True, help="Tune each model first, all within the same budget.")
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 @of_training
 @of_data
 def compare(dataset: str, models: list[str], **options: Any) -> None:
-    """Train all models, and print the paper's Table III or IV.
+    """Train several models, and print the paper's Table III or IV.
 
     Models are trained on the cached features of DATASET, once per seed. A training that was done
     before with the same features, settings and code is not repeated. Epochs are chosen on the
@@ -65,11 +65,11 @@ def _tuned(
     options: Mapping[str, Any],
 ) -> Experiment:
     from model.cli.console import progress
-    from model.experiments.compare import default_models
+    from model.experiments.compare import models_of
     from model.search.found import Budget
     from model.search.tuned import tuned_comparison
 
-    budget, models = Budget.of(options), models or default_models()
+    budget, models = Budget.of(options), models_of(models)
     with progress(budget.trials * len(models)) as show:
         runs = Path(options["runs"])
         return tuned_comparison(samples, models, preset, given, budget, runs, show)

@@ -59,7 +59,8 @@ def import_(
 
     PATH is a pickle from MMSA or from MulT, MISA or MMIM, aligned or not, or a folder in MERBench's
     layout: label.npz, transcription-engchi-polish.csv and features/. Nothing that a pickle names is
-    executed. Train on the features by their name in the cache, or by PATH.
+    executed. Train on the features by their name in the cache, or by PATH. A targets.yaml beside
+    PATH, or in it, says what its labels are.
     """
     from pipeline.cli.console import print_problems, print_stages
     from pipeline.dataset.layouts import name_of
@@ -92,9 +93,10 @@ def _source(
 
     known = reading()
     if format_name:
-        return named(format_name, known).read(path, given, language)
+        return named(format_name, known).read(path, given, language).with_targets()
     own = (kind() for kind in known.values())
-    return next(one for one in own if one.reads(path)).read(path, given, language)
+    form = next(one for one in own if one.reads(path))
+    return form.read(path, given, language).with_targets()
 
 
 def _command() -> str:

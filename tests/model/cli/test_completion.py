@@ -38,10 +38,10 @@ def offered(line: str, cwd: Path = ROOT) -> list[str]:
     [
         ("smp ext", ["extract"]),
         ("smp train mydata --weight", ["--weight-decay"]),
-        ("smp train mydata --model t", ["tfn"]),
+        ("smp train mydata --model t", ["tfn", "tfr_net"]),
         ("smp train mydata --model ", names()),
-        ("smp compare mydata --models smp,m", ["smp,mfn", "smp,mult"]),
-        ("smp compare mydata --models mfn,m", ["mfn,mult"]),
+        ("smp compare mydata --models smp,m", ["smp,mfn", "smp,misa", "smp,mult"]),
+        ("smp compare mydata --models mfn,m", ["mfn,misa", "mfn,mult"]),
         ("smp train --model tfn mydata --preset ", ["toolkit"]),
         ("smp compare mydata --preset p", ["paper"]),
         ("smp ablate mydata f", ["features", "fusion"]),

@@ -21,7 +21,7 @@ from model.data.samples import Samples, load_samples
 from model.experiments import experiment as conducting
 from model.experiments import identity, records, trainings
 from model.experiments.ablate import ablation
-from model.experiments.compare import comparison, default_models
+from model.experiments.compare import comparison, every_model
 from model.experiments.experiment import conduct
 from model.experiments.folder import experiments_of
 from model.experiments.formats import latex, markdown
@@ -30,6 +30,7 @@ from model.experiments.records import Records, Result
 from model.experiments.result import ExperimentResult
 from model.experiments.table import MODEL, PUBLISHED, REFERENCE, Row, Table
 from model.metrics import SIMS, regression_references
+from model.networks import names
 from model.training import seeds as seeds_of
 from model.training.settings import TrainSettings
 from pipeline.errors import DamagedError, UserError
@@ -150,7 +151,7 @@ class TestResuming:
         }
 
     def test_a_models_code_is_that_of_its_own_file_and_of_what_all_share(self):
-        digests = {model: identity.code_digest(model) for model in default_models()}
+        digests = {model: identity.code_digest(model) for model in every_model()}
         assert len(set(digests.values())) == len(digests)
 
     @pytest.mark.parametrize(
@@ -179,10 +180,12 @@ class TestResuming:
         monkeypatch.setattr(source_code, "code_digest", lambda modules: modules)
         assert identity.code_digest.__wrapped__("mult") == {
             *("model.data.batch", "model.data.by_modality", "model.data.scaler"),
-            *("model.layers.attention", "model.layers.recurrent", "model.networks.mult"),
+            *("model.layers.attention", "model.layers.crossmodal", "model.layers.recurrent"),
+            "model.networks.mult",
             *("model.data.left_out", "model.data.truth", "model.metrics", "model.network"),
             *(f"model.objectives.{name}" for name in OBJECTIVES),
-            *("model.step.adam", "model.step.dropout", "model.step.memory", "model.step.threads"),
+            *(f"model.step.{n}" for n in ("adam", "dropout", "memory", "streams", "threads")),
+            *("model.objectives", "model.step.together"),
             *("model.training.loop", "model.training.predictor", "model.training.settings"),
         }
 
@@ -347,8 +350,21 @@ def test_the_papers_tables_are_entered_as_printed():
     assert published("fusion", "mosi") == ([], "")
 
 
-def test_models_stand_in_the_papers_order_with_smp_last():
-    assert default_models() == ["ef_lstm", "lf_dnn", "mfn", "tfn", "mult", "smp"]
+def test_by_default_the_papers_models_are_compared_and_by_all_every_one():
+    papers = ["ef_lstm", "lf_dnn", "mfn", "tfn", "mult", "smp"]
+    samples = some_samples()
+    for models, compared in (([], papers), (["all"], [*sorted(set(names()) - {*papers}), *papers])):
+        entries = comparison(samples, models, None, {}).entries
+        assert [entry.settings.model for entry in entries] == compared
+
+
+def test_numbers_of_the_toolkit_stand_beside_the_models_that_are_compared():
+    experiment = comparison(some_samples(), ["self_mm", "smp"], None, {})
+    labels = [row.label.removeprefix("published: ") for row in experiment.published]
+    assert labels == ["EF-LSTM", "LF-DNN", "MFN", "TFN", "MulT", "SMP", "Self-MM"]
+    assert "Zhu and J. Yu" in experiment.source
+    assert "thuiar/MMSA" in experiment.source
+    assert experiment.published[-1].mean("corr") == pytest.approx(0.7963)
 
 
 def test_a_preset_is_for_the_models_that_have_it():

@@ -45,6 +45,39 @@ SMALL: dict[str, dict[str, Any]] = {
         "attention_dropout": {"visual": 0.0, "audio": 0.0, "text": 0.0},
         "output_dropout": 0.0,
     },
+    "lmf": {"hidden": HIDDEN, "text_out": 8, "rank": 2, "dropout": 0.0},
+    "late_transformer": {"width": 8, "heads": 2, "feedforward": 12, "dropout": 0.0},
+    "almt": {"width": 8, "heads": 2, "tokens": 3, "depth": 3, "feedforward": 12},
+    "misa": {
+        "width": 8,
+        "recurrent": 4,
+        "feedforward": 12,
+        "dropout": 0.0,
+        "attention_dropout": 0.0,
+    },
+    "self_mm": {
+        "visual_hidden": 8,
+        "audio_hidden": 7,
+        "fusion": 16,
+        "task": {"visual": 6, "audio": 5, "text": 4},
+        "dropout": {"visual": 0.0, "audio": 0.0, "text": 0.0},
+    },
+    "tfr_net": {
+        "width": 4,
+        "heads": 2,
+        "levels": 1,
+        "memory_levels": 1,
+        "gate": {"visual": 5, "audio": 4, "text": 6},
+        "gate_layers": 2,
+        "fusion": 16,
+        "text_dropout": 0.0,
+        "embedding_dropout": 0.0,
+        "attention_dropout": {"visual": 0.0, "audio": 0.0, "text": 0.0},
+        "residual_dropout": 0.0,
+        "gate_dropout": 0.0,
+        "missing": 0.2,
+        "reconstruction": {"visual": 0.1, "audio": 0.2, "text": 0.3},
+    },
 }
 
 
@@ -131,7 +164,7 @@ def attention(w, name: str, target, source, heads: int) -> list[np.ndarray]:
 def layer_norm(w, name: str, x: np.ndarray) -> np.ndarray:
     """(10), with the learnt gain and shift of the layer"""
     normal = (x - x.mean()) / sqrt(((x - x.mean()) ** 2).mean() + 1e-5)
-    return normal * w[f"{name}.weight"] + w[f"{name}.bias"]
+    return normal * w[f"{name}.weight"] + w.get(f"{name}.bias", 0.0)
 
 
 def feed_forward(w, name: str, x: np.ndarray) -> np.ndarray:

@@ -91,19 +91,19 @@ class TestHealth:
 
     def test_norms_are_those_of_whole_clips(self) -> None:
         channels = health.Channels(2)
-        channels.add(np.array([[3, 4], [6, 8]], np.float32))
-        channels.add(np.array([[np.inf, 1]], np.float32))
+        channels.add([np.array([[3, 4], [6, 8]], np.float32)])
+        channels.add([np.array([[np.inf, 1]], np.float32)])
         assert channels.norms == [7.5], "of a clip that holds infinity there is none"
         assert channels.nan == [0]
 
     def test_one_channel_alone_explodes_from_a_million_on(self) -> None:
         channels = health.Channels(1)
-        channels.add(np.array([[2e6], [0]], np.float32))
+        channels.add([np.array([[2e6], [0]], np.float32)])
         assert channels.exploding == [0]
 
     def test_one_step_is_not_constant(self) -> None:
         channels = health.Channels(1)
-        channels.add(np.ones((1, 1), np.float32))
+        channels.add([np.ones((1, 1), np.float32)])
         assert channels.constant == []
 
     def test_damage_is_told_and_costs_no_other_stage(self, fresh: Reported) -> None:

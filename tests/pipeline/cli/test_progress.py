@@ -70,6 +70,7 @@ def test_no_time_left_is_told_before_there_is_something_to_go_by(clock: Clock) -
     assert tally.left_s() is None  # nothing is known of faces
     clock.now_s = 10.0
     tally.count(outcome("faces", 0, 10.0))
+    tally.count(outcome("bert", 1, 0.1))
     assert tally.left_s() is None  # a thirtieth of the work
     for partition in range(1, 15):
         clock.now_s += 10

@@ -121,4 +121,4 @@ def test_what_cannot_be_right_is_refused_by_file_and_target(
 def test_a_single_class_is_no_target() -> None:
     clip = Clip("a", classes={"who": "eve"})
     assert all_targets((), [clip]) == ()
-    assert all_targets((Target(name="label"),), [clip]) == (Target(name="label"),)
+    assert all_targets((Target(name="label"),), [clip]) == (), "nobody has a score"

@@ -480,6 +480,46 @@ class TestMerbench:
         assert "Python objects" in view.reasons[4]
         assert "v_5.npy has shape [2, 3, 4]" in view.reasons[5]
 
+    def test_emotions_of_meld_are_classes_and_no_score_is_missing(self):
+        """MERBench writes −10 as the score of a dataset that has none."""
+        splits = ["train"] * 8 + ["val", "test"]
+        names = [f"{split}_dia{i}_utt0" for i, split in enumerate(splits)]
+        random = np.random.default_rng(0)
+        root = layout(Path("meld"), {name: random.uniform(1, 2, (4, 3)) for name in names})
+        emotions = dict(zip(names, (3, 3, 1, 0, 3, 1, 6, 2, 1, 3), strict=True))
+        corpora = (("train", names[:8]), ("val", names[8:9]), ("test", names[9:]))
+        labels: dict[str, Any] = {
+            f"{split}_corpus": {name: {"emo": emotions[name], "val": -10} for name in own}
+            for split, own in corpora
+        }
+        np.savez_compressed(root / "label.npz", **labels)
+        told = smp("import", root, "--audio", "hubert-FRA").stdout
+        assert "note: 10 clips without a score" in told
+        cache = open_cache("cache/meld")
+        [target] = cache.targets
+        assert (target.name, target.kind) == ("emotion", "classes")
+        assert target.classes == (
+            "anger", "joy", "sadness", "neutral", "disgust", "fear", "surprise",
+        )  # fmt: skip
+        assert list(cache.clips["class_emotion"][:4]) == ["neutral", "neutral", "joy", "anger"]
+        assert cache.clips["label"].isna().all()
+        options = ("--epochs", "1", "--device", "cpu", "--json", "--model", "lf_dnn")
+        trained = json.loads(smp("train", root, *options).stdout)
+        assert trained["test"].keys() == {"acc", "f1", "f1_macro", "uar"}
+        smp("export", "meld", "again", "--format", "merbench")
+        again = merbench.read(Path("again"), {"audio": "audio"})
+        assert [clip.classes for clip in again.clips] == [
+            {"emotion": name} for name in cache.clips["class_emotion"]
+        ]
+
+    def test_targets_are_declared_beside_a_file_of_features(self):
+        splits = feature_files.mmsa()
+        splits["train"]["regression_labels"][:2] = -10
+        Path("targets.yaml").write_text("label: {range: [-3, 3]}\n")
+        told = smp("import", feature_files.write(Path("talks.pkl"), splits)).stdout
+        assert "note: label: 2 values outside of what targets.yaml" in told
+        assert open_cache("cache/talks").clips["label"].isna().sum() == 2
+
     def test_which_features_are_of_what_has_to_be_said(self):
         root = layout(Path("mosi"), {f"v_{i}": np.ones((2, 3)) for i in range(4)})
         unclear = smp("import", root, code=2).stderr
@@ -511,7 +551,7 @@ def test_every_model_trains_on_imported_features():
     splits["train"]["vision"][1] = 0
     imported(splits)
     options = ["--epochs", "1", "--batch", "16", "--seeds", "1", "--device", "cpu", "--json"]
-    told = json.loads(smp("compare", "talks.pkl", *options).stdout)
+    told = json.loads(smp("compare", "talks.pkl", "--models", "all", *options).stdout)
     assert {row.get("model") for row in told["rows"]} - {None} == set(names())
     assert told["failed"] == {}
     told = json.loads(smp("train", "talks", "--target", "T", "--epochs", "1", "--json").stdout)

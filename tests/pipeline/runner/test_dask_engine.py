@@ -16,8 +16,9 @@ from distributed import Client
 from pipeline.dag.spec import Stages
 from pipeline.dag.task import Task
 from pipeline.errors import UserError
-from pipeline.runner import dask_engine
-from pipeline.runner.dask_engine import DaskEngine, worker_options
+from pipeline.runner.dask_engine import DaskEngine
+from pipeline.runner.dask_engine.cluster import STARTS, quiet, worker_options
+from pipeline.runner.dask_engine.workers import LOOK_EVERY_S, Workers, _answer
 from pipeline.runner.serial import run_serially
 from pipeline.runner.task import execute
 from pipeline.runner.worker_check import UnfitWorkerError, WorkerCheck
@@ -29,6 +30,7 @@ from tests.support.processes import BIN, Child, child, free_port, smp, wait_unti
 from tests.support.toys.letters import Letters
 
 Bytes = Callable[[str], dict[str, bytes]]
+ROOM = "pipeline.runner.dask_engine"
 TEXTS = [f"text number {i}" for i in range(48)]
 
 
@@ -202,7 +204,7 @@ def test_a_scheduler_that_goes_away_ends_the_run_with_what_is_committed(
 def test_a_lost_connection_is_not_told_by_dask_too() -> None:
     loggers = [logging.getLogger(f"distributed.{name}") for name in ("batched", "client", "core")]
     before = [logger.getEffectiveLevel() for logger in loggers]
-    with dask_engine._quiet():
+    with quiet():
         assert not any(logger.isEnabledFor(logging.ERROR) for logger in loggers)
     assert [logger.getEffectiveLevel() for logger in loggers] == before
 
@@ -247,9 +249,9 @@ def test_a_worker_that_is_killed_while_it_starts_is_started_again(
         f"    dies = file.tell() <= {deaths}\nif dies:\n    os.kill(os.getpid(), 9)\n"
     )
     options = {**worker_options(1)[0], "preload": [str(killer)]}
-    monkeypatch.setattr(dask_engine, "worker_options", lambda workers: [options] * workers)
+    monkeypatch.setattr(f"{ROOM}.cluster.worker_options", lambda workers: [options] * workers)
     transcripts.texts(TEXTS[:4])
-    if deaths < dask_engine.STARTS:
+    if deaths < STARTS:
         assert not [o.error for o in transcripts.extract(DaskEngine(workers=1)).outcomes if o.error]
         return
     with pytest.raises(UserError, match=r"no worker process can be started .+ memory"):
@@ -338,7 +340,7 @@ def test_a_worker_that_joins_later_is_asked_too(
     transcripts: Transcripts, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     transcripts.texts(TEXTS[:4])
-    monkeypatch.setattr(dask_engine, "_check_workers", lambda client, check, gpu: None)
+    monkeypatch.setattr(f"{ROOM}.engine.check_workers", lambda client, check, gpu: None)
     of = WorkerCheck.of
     monkeypatch.setattr(WorkerCheck, "of", lambda tasks: replace(of(tasks), lease="of another run"))
     with pytest.raises(UserError, match="does not see the cache"):
@@ -386,10 +388,10 @@ def test_a_moment_without_workers_stops_nothing_and_a_while_is_told_once(
 ) -> None:
     now = 0.0
     monkeypatch.setattr("time.monotonic", lambda: now)
-    workers = dask_engine._Workers(Answers(2, 0, 3, 0, 0, 0, 0, 1, 0, 0, 0))
+    workers = Workers(Answers(2, 0, 3, 0, 0, 0, 0, 1, 0, 0, 0))
     threads, told = [], []
     for _ in range(11):
-        now += dask_engine.LOOK_EVERY_S
+        now += LOOK_EVERY_S
         workers.look()
         threads.append(workers.threads)
         told.append(caplog.text.count("tcp://there:1 has no workers: waiting"))
@@ -418,7 +420,7 @@ def test_only_workers_that_declare_an_accelerator_are_asked_for_devices_where_so
     for declared, gpu, asked in (({}, False, True), ({}, True, False), ({"GPU": 1.0}, True, True)):
         worker = SimpleNamespace(state=SimpleNamespace(total_resources=declared))
         with pytest.raises(UserError) if asked else nullcontext():
-            assert dask_engine._answer(here, gpu, worker) == 0
+            assert _answer(here, gpu, worker) == 0
 
 
 # ---- accelerators -------------------------------------------------------------------------------
@@ -427,9 +429,9 @@ def test_only_workers_that_declare_an_accelerator_are_asked_for_devices_where_so
 def test_of_several_processes_as_many_declare_an_accelerator_as_there_are(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(dask_engine, "device_of", lambda setting: "cuda")
+    monkeypatch.setattr(f"{ROOM}.cluster.device_of", lambda setting: "cuda")
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "2,5")
-    options = dask_engine.worker_options(3)
+    options = worker_options(3)
     assert [o.get("resources") for o in options] == [{"GPU": 1}, {"GPU": 1}, None]
     assert [o.get("env") for o in options[:2]] == [
         {"CUDA_VISIBLE_DEVICES": "2"},

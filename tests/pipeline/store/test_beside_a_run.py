@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from threading import Thread
+from typing import Any
 
 import numpy as np
 import pytest
@@ -51,10 +52,10 @@ def at_first(monkeypatch: pytest.MonkeyPatch, array: str, do: Callable[[], objec
     """Do something between the commits that a reader has and the array that it comes to read."""
     read, left = Store._read, [do]
 
-    def reading(self: Store, name: str, out: np.ndarray | None = None) -> np.ndarray:
+    def reading(self: Store, name: str, *given: Any, **named: Any) -> np.ndarray:
         if name == array and left:
             left.pop()()
-        return read(self, name, out)
+        return read(self, name, *given, **named)
 
     monkeypatch.setattr(Store, "_read", reading)
 

@@ -10,7 +10,9 @@ from pipeline.errors import DamagedError
 from pipeline.io.file_digests import Seen
 from pipeline.io.folder import Folder
 from pipeline.io.hashing import sealed, unsealed
-from pipeline.store.clips_table import FILE, ClipsTable, Row
+from pipeline.store.clip_rows import Row, StoredRows
+from pipeline.store.clips_table import FILE, ClipsTable
+from tests.conftest import Transcripts
 
 CLIP = Clip("v/1", video="/talks/Raw/v/1.mp4", text="hm", label=0.5)
 SEEN = Seen("/talks/Raw/v/1.mp4", (7, 1_000_000_007), "abc")
@@ -43,6 +45,17 @@ def test_a_table_with_an_entry_a_clip_is_read_as_the_same(folder: Folder) -> Non
     assert now is not None
     now.write(folder)
     assert "columns" in unsealed(folder.read(FILE) or b"")
+
+
+def test_a_run_with_nothing_to_do_makes_no_row_of_the_table(
+    transcripts: Transcripts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    transcripts.texts(["one", "two", "three"])
+    transcripts.extract()
+    made = []
+    monkeypatch.setattr(StoredRows, "_row", lambda self, entry: made.append(entry))
+    assert transcripts.extract().plans[0].tasks == ()
+    assert made == []
 
 
 def test_columns_of_other_lengths_are_damaged(folder: Folder) -> None:

@@ -102,9 +102,9 @@ def test_doctor_says_what_limits_the_cores(groups: Path, monkeypatch: pytest.Mon
 
 ENGINE = """
 import os
-from pipeline.runner.dask_engine import _local_cluster
+from pipeline.runner.dask_engine.cluster import local_cluster
 os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
-with _local_cluster(None) as cluster:
+with local_cluster(None) as cluster:
     print([worker.state.nthreads for worker in cluster.workers.values()])
 """
 

@@ -1,0 +1,146 @@
+"""The workers of a cluster: how many threads they have, whether they are fit, what each runs."""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from dataclasses import replace
+from functools import lru_cache
+from typing import Any
+
+from distributed import Client, Scheduler, Worker, get_worker
+
+from pipeline.dag.task import Task
+from pipeline.errors import UserError
+from pipeline.messages import one_line
+from pipeline.runner.task import Blamed, execute
+from pipeline.runner.types import Outcome
+from pipeline.runner.worker_check import WorkerCheck
+
+LOOK_EVERY_S = 2.0  # for workers that came or went
+EMPTY_FOR_S = 4.0  # without workers, until that is told
+ENDS_WITHIN_S = 30.0  # a worker's process that is told to
+
+log = logging.getLogger(__name__)
+
+
+class Workers:
+    """A cluster's threads and whether it has accelerators, looked up every few seconds.
+
+    Where none answers for a moment, the threads that there were stand: tasks wait at the scheduler.
+    """
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self._looked = float("-inf")
+        self._empty_since: float | None = None
+        self._told = False
+        self.threads = 0
+        self.gpu = False
+
+    def end(self, address: str, key: Any) -> bool:
+        """End a worker's process, which its nanny replaces; whether it went.
+
+        key: of the task that ran there, for which nobody may ask any more.
+        """
+
+        # Sent as code, not by name: a scheduler needs nothing of this project's.
+        def left(dask_scheduler: Scheduler) -> tuple[bool, bool]:
+            return key in dask_scheduler.tasks, address in dask_scheduler.workers
+
+        until = time.monotonic() + ENDS_WITHIN_S
+        while any(found := self._client.run_on_scheduler(left)):
+            if time.monotonic() > until:
+                return False
+            if not found[0]:
+                self._client.run(os._exit, 1, workers=[address], on_error="ignore")
+            time.sleep(LOOK_EVERY_S / 10)
+        return True
+
+    def look(self) -> None:
+        """Look again, where the last time is a while ago; say so where there are no workers."""
+        if time.monotonic() - self._looked < LOOK_EVERY_S:
+            return
+        threads, gpu = _counted(self._client)
+        self._looked = time.monotonic()
+        if threads:
+            self.threads, self.gpu = threads, gpu
+            self._empty_since, self._told = None, False
+            return
+        self._empty_since = self._empty_since or self._looked
+        if self._looked - self._empty_since >= EMPTY_FOR_S and not self._told:
+            address = self._client.scheduler.address
+            log.warning("%s has no workers: waiting; start one: dask worker %s", address, address)
+            self._told = True
+
+
+def _counted(client: Client) -> tuple[int, bool]:
+    """How many threads the workers have in all, and whether one declares an accelerator.
+
+    Not `client.scheduler_info()`: between asking and reading, the client's own periodic look, which
+    asks for no workers, may put its answer in that one's place.
+    """
+
+    # Sent as code, not by name: a scheduler needs nothing of this project's.
+    def count(dask_scheduler: Scheduler) -> tuple[int, bool]:
+        workers = dask_scheduler.workers.values()
+        return sum(w.nthreads for w in workers), any("GPU" in w.resources for w in workers)
+
+    counted: tuple[int, bool] = client.run_on_scheduler(count)
+    return counted
+
+
+def check_workers(client: Client, check: WorkerCheck, gpu: bool) -> None:
+    """Ask every worker whether it can work for the run; wait for what an earlier run left there.
+
+    gpu: whether workers declare accelerators; then only those are asked for devices. A worker that
+    joins later is asked before its first task.
+    """
+    told = False
+    while True:
+        answers = client.run(_answer, check, gpu, on_error="return")
+        for address, answer in answers.items():
+            if isinstance(answer, UserError):
+                raise answer
+            if isinstance(answer, Exception):
+                reason = one_line(answer, with_kind=True)
+                raise UserError(
+                    f"the worker {address} can't run tasks ({reason}); start it in an environment "
+                    "with the same smp-sentiment"
+                )
+        if not (left := sum(answers.values())):
+            return
+        if not told:
+            log.warning("waiting for %d partitions that an earlier run left running", left)
+        told = True
+        time.sleep(LOOK_EVERY_S / 4)
+
+
+_working_for: list[str] = []  # in this worker process: the cache of each task that runs
+
+
+def _answer(check: WorkerCheck, gpu: bool, dask_worker: Worker) -> int:
+    _checked(check)
+    if not gpu or "GPU" in dask_worker.state.total_resources:
+        check.check_devices()
+    return _working_for.count(check.cache_url)
+
+
+def work(task: Task, check: WorkerCheck, blamed: Blamed | None) -> Outcome:
+    _checked(check)
+    worker = get_worker()
+    _working_for.append(check.cache_url)
+    try:
+        outcome = execute(task, worker.state.nthreads, blamed)
+    finally:
+        _working_for.remove(check.cache_url)
+    if outcome.fault and worker.nanny:
+        return replace(outcome, fault=replace(outcome.fault, worker=worker.address))
+    return outcome
+
+
+@lru_cache(maxsize=8)
+def _checked(check: WorkerCheck) -> None:
+    """Once a process and run; what raises is not remembered."""
+    check.check()

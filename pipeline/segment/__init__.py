@@ -1,0 +1,1 @@
+"""From a long video to spans of it, one an utterance."""
