@@ -12,7 +12,8 @@ from model.runs.run import Run
 from pipeline.dag.stage import about
 from pipeline.dataset.clip import Clip
 from pipeline.stage.result import OK
-from pipeline.store.cache import Cache, StageView
+from pipeline.store.cache import Cache
+from pipeline.store.stage_view import StageView
 from pipeline.store.status import StageStatus
 
 NOT_TAKEN = ("extract", "runs")  # an option that a command does not have
