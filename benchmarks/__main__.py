@@ -25,6 +25,7 @@ SUITE: dict[str, list[str]] = {
     "extraction": ["--clips", "10", "--naive"],
     "detect": ["--frames", "120", "--timed-frames", "97", "--repeats", "1"],
     "cuts": [],
+    "speaker": [],
     "decode": [],
     "spans": [],
     "precision": [],

@@ -229,4 +229,4 @@ class _Planner:
     def _opens(self, stage: Stage) -> frozenset[str]:
         """The parts of a clip that the stage's own tasks open, for what is streamed to them too."""
         streams = (self.stages[need] for need in stage.needs if not self.stages[need].stored)
-        return stage.kind.reads.union(*(self._opens(stream) for stream in streams))
+        return stage.make().reads.union(*(self._opens(stream) for stream in streams))

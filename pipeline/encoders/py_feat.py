@@ -39,9 +39,6 @@ if TYPE_CHECKING:
 # Always so many faces at once: a face's last bits then don't depend on those beside it. They
 # matter here, where landmarks are truncated to whole pixels and trees branch at thresholds.
 FACES = 32
-# A unit is told with the four most like it: where two are as like but for the last bits, one or the
-# other is, by processor and library, and that face's units differ by up to 3e-3.
-JUMPS = 1 / 16
 MODEL_INPUT = 224  # the side of the square that `Multitask` sees
 POINTS = 68
 CLASSIFIERS = {"xgb": XGBClassifier, "svm": SVMClassifier}
@@ -175,7 +172,7 @@ class Multitask:
     def engaged(self, digest: str, engine: Engine) -> Multitask:
         """The same, computed by another engine. digest: of the weights."""
         shape = (FACES, 3, MODEL_INPUT, MODEL_INPUT)
-        of = Subject("action_units", digest, (shape,), jumps=JUMPS)
+        of = Subject("action_units", digest, (shape,))
         self.model.model = engines.engaged(self.model.model, of, engine) or self.model.model
         return self
 
