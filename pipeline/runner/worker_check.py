@@ -15,7 +15,7 @@ from pipeline.dag.task import Task
 from pipeline.errors import UserError
 from pipeline.io import lease
 from pipeline.io.folder import Folder
-from pipeline.store.cache import cache_of, store_url
+from pipeline.store.layout import cache_of, store_url
 from pipeline.system import libraries
 
 

@@ -22,7 +22,7 @@ from pipeline.runner.dask_engine.workers import LOOK_EVERY_S, Workers, _answer
 from pipeline.runner.serial import run_serially
 from pipeline.runner.task import execute
 from pipeline.runner.worker_check import UnfitWorkerError, WorkerCheck
-from pipeline.store.cache import store_url
+from pipeline.store.layout import store_url
 from pipeline.store.store import Store
 from tests.conftest import Transcripts
 from tests.support.paths import ROOT
