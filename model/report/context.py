@@ -13,7 +13,8 @@ from pipeline.dag.stage import about
 from pipeline.dataset.clip import Clip
 from pipeline.dataset.target import Target
 from pipeline.stage.result import OK
-from pipeline.store.cache import Cache, StageView
+from pipeline.store.cache import Cache
+from pipeline.store.stage_view import StageView
 from pipeline.store.status import StageStatus
 
 NOT_TAKEN = ("extract", "runs")  # an option that a command does not have
