@@ -37,6 +37,7 @@ SUITE: dict[str, list[str]] = {
     "scale_texts": [],
     "estimate": [],
     "workers": [],
+    "feeding": [],
     "history": [],
     "startup": [],
     "engines": [],
