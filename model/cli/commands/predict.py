@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from model.objectives.prediction import Prediction
     from pipeline.dataset.clip import Clip
 
+ALWAYS = ("clip", "missing")  # columns that are shown with nothing in them
 NAMED = 3  # clips without the same modality; the others are counted
 
 
@@ -158,15 +159,24 @@ def _summary(model: TrainedModel, found: Sequence[Prediction]) -> dict[str, Any]
 
 def _print(model: TrainedModel, found: Sequence[Prediction]) -> None:
     from model.cli.console import print_table
+    from model.metrics import of_what
     from pipeline.messages import counted, listed
     from pipeline.weights.random_weights import RANDOM_MARK, random_note
 
     said = [one for one in found if not one.error]
     mark = f" {RANDOM_MARK}" if model.random_stages else ""
-    cells = [[one.clip, *_cells(one)] for one in said]
-    if cells:
-        columns = ["clip", f"score{mark}", "class", "confidence", "missing"]
-        print_table(f"{model.run}: {counted(len(said), 'clip')}", columns, [cells])
+    first = of_what(model.predictor.objective.lead)  # of several targets
+    rows = [
+        [one.clip, name, *_cells(replace(part, missing=one.missing))]
+        for one in said
+        for name, part in {first: one, **one.others}.items()
+    ]
+    if rows:
+        columns = ["clip", "target", "score", "class", "confidence", "missing"]
+        used = [n for n, name in enumerate(columns) if name in ALWAYS or _is_used(rows, n)]
+        cells = [[row[n] for n in used] for row in rows]
+        title = f"{model.run}{mark}: {counted(len(said), 'clip')}"
+        print_table(title, [columns[n] for n in used], [cells])
     for (what, why), clips in _missing(said).items():
         click.echo(f"no {what}, {why}: {listed(clips, NAMED)}")
     if note := random_note(model.random_stages):
@@ -184,6 +194,10 @@ def _missing(said: Sequence[Prediction]) -> dict[tuple[str, str], list[str]]:
         for what_and_why in one.missing.items():
             clips.setdefault(what_and_why, []).append(one.clip)
     return clips
+
+
+def _is_used(rows: Sequence[Sequence[str]], column: int) -> bool:
+    return any(row[column] not in ("", "–") for row in rows)
 
 
 def _cells(one: Prediction) -> list[str]:
