@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from model.cli import timeline as over_time
 from model.cli.options import from_runs
 from pipeline.cli.group import CLIPS_FAILED, OK
 from pipeline.cli.options import trust
@@ -37,6 +38,7 @@ NAMED = 3  # clips without the same modality; the others are counted
     " relative to the table's folder; a file may also be the end of a VIDEO's path.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print a single JSON object.")
+@over_time.options
 @from_runs
 @trust
 @click.option("--cache", help="Folder or URL in which to keep the features for the next time.")
@@ -53,6 +55,10 @@ def predict(
     text: str | None,
     table: Path | None,
     as_json: bool,
+    is_segmented: bool,
+    asr: str | None,
+    language: str | None,
+    page: Path | None,
     runs: Path,
     is_trusted: bool,
     cache: str | None,
@@ -64,6 +70,9 @@ def predict(
     videos, a dataset (a folder with label.csv, or a manifest), or the id of a clip of the dataset
     that the model was trained on. Features are made as they were for that dataset: by the same
     stages, settings and weights.
+
+    With --segment one long VIDEO is cut into utterances, as `smp segment` does, and each of them is
+    predicted: a timeline, and a page that plays the video beside the curve of its scores.
 
     Exit code 1 if a clip can't be read or has nothing to go by; the others are predicted.
     """
@@ -81,10 +90,16 @@ def predict(
     model = TrainedModel(folder, _by_stage(weights), is_trusted)
     if not model.is_sealed:
         click.echo(f"note: {folder} was made before runs were sealed; not checked", err=True)
+    kept = f"{cache.rstrip('/')}/{NAME}" if cache else None
+    if is_segmented:
+        video = over_time.require_one(videos, text, table)
+        sys.exit(over_time.predict(model, video, asr, language, kept, page, as_json))
+    if asr or language or page:
+        raise UserError("--asr, --language and --page go with --segment")
     clips = _clips(model, videos, text, table)
     with display(console) as listener:
         shown = listener if console.is_terminal else None
-        found = model(clips, f"{cache.rstrip('/')}/{NAME}" if cache else None, shown)
+        found = model(clips, kept, shown)
     if as_json:
         click.echo(json.dumps(_summary(model, found), ensure_ascii=False))
     else:
