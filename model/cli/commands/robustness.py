@@ -39,7 +39,7 @@ from pipeline.cli.group import Names
 def robustness(
     dataset: str, model: str, curves: list[str], seeds: int, out: Path | None, **options: Any
 ) -> None:
-    """Measure how a model's score falls with fewer clips and with what clips lack.
+    """Measure how results fall with fewer clips and modalities.
 
     clips: the score over the share of training clips, beside the linear probe's. test: over the
     share of test clips that lack a modality, and of steps that are missing. training: the same,

@@ -64,7 +64,7 @@ def train(
     settings = preset.with_options({**given(options), "seed": seed})
     if not as_json:
         _print_samples(samples)
-        click.echo(f"{model}: {preset.told(settings)} ({preset.source})")
+        click.echo(f"{model}: {preset.told(settings)}")
         if (device := described(settings.device)) != "cpu":
             click.echo(f"device: {device}")
     trained = _train(samples, settings, tensorboard)

@@ -24,7 +24,7 @@ from model.cli.options import given, of_data, of_model, of_search, of_training, 
 @of_training
 @of_data
 def tune(dataset: str, model: str, seed: int, out: Path | None, **options: Any) -> None:
-    """Search for a model's best settings on the validation split of a dataset.
+    """Search for a model's best settings on validation.
 
     The first trial has the preset's settings, the others what the trials before suggest, within the
     `space` in the model's YAML file; settings given here stay as they are. A trial that falls
