@@ -11,6 +11,7 @@ from jinja2 import Environment, StrictUndefined
 from pipeline.dag.stage import built_in, extractor_class
 
 NONE = "–"
+LOCAL = ("cache", "root", "imported_from")  # what provenance says of the machine
 
 
 def rendered(name: str, **content: Any) -> str:

@@ -8,13 +8,11 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from model.data.provenance import random_stages
-from model.publish.card import rendered, stage_rows
+from model.publish.card import LOCAL, rendered, stage_rows
 from model.publish.place import send
 from pipeline.dataset.clip import SPLITS
 from pipeline.formats import parquet
 from pipeline.formats.bundle import Bundle
-
-LOCAL = ("cache", "root", "imported_from")  # what provenance says of the machine
 
 
 def push_features(

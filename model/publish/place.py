@@ -36,7 +36,8 @@ def send(folder: Path, where: str, kind: Kind, private: bool) -> str:
         url = api.create_repo(where, repo_type=kind, private=private, exist_ok=True)
         api.upload_folder(repo_id=where, repo_type=kind, folder_path=folder)
     except HFValidationError as error:
-        raise UserError(f"{where!r} is no hub id, nor a folder: write ./{where} for one") from error
+        told = f"{where!r} is neither a hub id nor a folder; for a folder write ./{where}"
+        raise UserError(told) from error
     except Exception as error:  # the hub's client raises many kinds
         why = f"{one_line(error)}; log in with `hf auth login`, or push to a folder"
         raise BrokenOffError(f"the hub did not take {where}: {why}") from error
@@ -57,4 +58,4 @@ def fetch(where: str, kind: Kind) -> Path:
     try:
         return Path(snapshot_download(where, repo_type=kind))
     except Exception as error:  # the hub's client raises many kinds
-        raise UserError(f"{where} is not to be had from the hub: {one_line(error)}") from error
+        raise UserError(f"{where} can't be fetched from the hub: {one_line(error)}") from error

@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from model.publish.card import LOCAL
 from model.publish.place import fetch, send
 from model.publish.run_card import run_card
 from model.runs import seal
@@ -28,7 +29,6 @@ from pipeline.formats.bundle import atomic_output
 
 CARD = "README.md"
 FILES = (SETTINGS, METRICS, PREDICTIONS, CURVE, WEIGHTS)
-LOCAL = ("cache", "root", "imported_from")  # what provenance says of the machine
 
 
 def push_run(folder: Path, where: str, licence: str = "", private: bool = False) -> str:

@@ -105,7 +105,7 @@ def segment(
     if done.unknown:
         few = listed(done.unknown, NAMED)
         click.echo(
-            f"{counted(len(done.unknown), 'correction')} of utterances that are no more: {few}"
+            f"{counted(len(done.unknown), 'correction')} of utterances that no longer exist: {few}"
         )
     sys.exit(CLIPS_FAILED if done.failed else OK)
 
