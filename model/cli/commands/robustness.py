@@ -8,20 +8,13 @@ from typing import Any
 
 import click
 
-from model.cli import completion
-from model.cli.options import given, of_data, of_training, open_dataset
+from model.cli.options import given, of_data, of_model, of_training, open_dataset
 from pipeline.cli.group import Names
 
 
 @click.command()
 @click.argument("dataset", type=click.Path())
-@click.option(
-    "--model",
-    default="smp",
-    show_default=True,
-    shell_complete=completion.model,
-    help="Model to measure, or a module of yours with one.",
-)
+@of_model("measure")
 @click.option(
     "--curves",
     type=Names(),

@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from model.cli import completion
-from model.cli.options import given, of_data, of_training, open_dataset
+from model.cli.options import given, of_data, of_model, of_training, open_dataset
 
 if TYPE_CHECKING:
     from model.data.samples import Samples
@@ -26,13 +25,7 @@ IN_RUN = ""  # no folder was named: events go to the run's
 
 @click.command()
 @click.argument("dataset", type=click.Path())
-@click.option(
-    "--model",
-    default="smp",
-    show_default=True,
-    shell_complete=completion.model,
-    help="Model to train, or a module of yours with one.",
-)
+@of_model("train")
 @click.option("--seed", default=0, show_default=True, help="The same seed gives the same numbers.")
 @click.option(
     "--tensorboard",

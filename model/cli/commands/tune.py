@@ -8,19 +8,12 @@ from typing import Any
 
 import click
 
-from model.cli import completion
-from model.cli.options import given, of_data, of_search, of_training, open_dataset
+from model.cli.options import given, of_data, of_model, of_search, of_training, open_dataset
 
 
 @click.command()
 @click.argument("dataset", type=click.Path())
-@click.option(
-    "--model",
-    default="smp",
-    show_default=True,
-    shell_complete=completion.model,
-    help="Model to tune, or a module of yours with one.",
-)
+@of_model("tune")
 @click.option("--seed", default=0, show_default=True, help="Of every trial.")
 @of_search
 @click.option(

@@ -73,7 +73,7 @@ def manifest(path: Path, out: Path, test_split: str) -> None:
     from pipeline.dataset.manifest import write_manifest
 
     if out.suffix != ".csv":
-        raise click.UsageError(f"{out}: a manifest that is written ends in .csv")
+        raise click.UsageError(f"{out}: give a manifest that ends in .csv")
     told = load(path, test_split)
     for place in write_manifest(told, out):
         click.echo(f"{place}: written")
