@@ -137,6 +137,15 @@ from_runs = click.option(
 )
 """Where the newest run of a dataset is looked for."""
 
+new_weights = click.option(
+    "--weights",
+    "weights",
+    multiple=True,
+    metavar="STAGE=WHERE",
+    help="New location of a stage's weights. They must be the same weights.",
+)
+"""Where weights are, for those that lie elsewhere than when the model was trained."""
+
 of_training = _together(
     click.option(
         "--preset",

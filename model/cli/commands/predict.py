@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from model.cli import timeline as over_time
-from model.cli.options import from_runs
+from model.cli.options import from_runs, new_weights
 from pipeline.cli.group import CLIPS_FAILED, OK
 from pipeline.cli.options import trust
 from pipeline.errors import UserError
@@ -42,13 +42,7 @@ NAMED = 3  # clips without the same modality; the others are counted
 @from_runs
 @trust
 @click.option("--cache", help="Folder or URL in which to keep the features for the next time.")
-@click.option(
-    "--weights",
-    "weights",
-    multiple=True,
-    metavar="STAGE=WHERE",
-    help="New location of a stage's weights. They must be the same weights.",
-)
+@new_weights
 def predict(
     run: str,
     videos: tuple[str, ...],
@@ -76,20 +70,13 @@ def predict(
 
     Exit code 1 if a clip can't be read or has nothing to go by; the others are predicted.
     """
-    from model.inference.predict import TrainedModel
-    from model.runs.run import find_run
+    from model.cli.trained import opened
     from pipeline.cli.console import Terminal
     from pipeline.cli.progress import display
     from pipeline.runner.new_clips import NAME
 
     console = Terminal(stderr=True)
-    folder = find_run(run, runs, lambda why: click.echo(f"passed over: {why}", err=True))
-    if str(folder) != run.rstrip("/"):
-        _require_trained_on(run, folder)
-        click.echo(f"newest run of {run}: {folder}", err=True)
-    model = TrainedModel(folder, _by_stage(weights), is_trusted)
-    if not model.is_sealed:
-        click.echo(f"note: {folder} was made before runs were sealed; not checked", err=True)
+    model = opened(run, runs, weights, is_trusted)
     kept = f"{cache.rstrip('/')}/{NAME}" if cache else None
     if is_segmented:
         video = over_time.require_one(videos, text, table)
@@ -107,24 +94,6 @@ def predict(
     sys.exit(CLIPS_FAILED if any(one.error for one in found) else OK)
 
 
-def _require_trained_on(dataset: str, folder: Path) -> None:
-    """Raise UserError where the run is of another dataset that bears the same name."""
-    from model.runs.files import PROVENANCE, read_json
-    from pipeline.io.folder import Folder
-    from pipeline.store.clips_table import ClipsTable
-    from pipeline.store.dataset_cache import is_of
-
-    provenance = read_json(folder, PROVENANCE)
-    cache = provenance.get("cache")
-    known = ClipsTable.read(Folder(cache)) if cache else None
-    root = provenance.get("root") or (known.root if known else None)
-    if not is_of(dataset, root, known):
-        raise UserError(
-            f"the newest run of that name, {folder}, was trained on {root} and not on {dataset}; "
-            f"give the folder of a run, or train on {dataset}"
-        )
-
-
 def _clips(
     model: TrainedModel, videos: Sequence[str], text: str | None, table: Path | None
 ) -> list[Clip]:
@@ -138,13 +107,6 @@ def _clips(
     if text is not None:
         clips = [replace(clips[0], text=text)]
     return with_table(clips, table) if table else clips
-
-
-def _by_stage(weights: Sequence[str]) -> dict[str, str]:
-    for one in weights:
-        if "=" not in one:
-            raise UserError(f"--weights {one}: expected STAGE=WHERE, as in resnet18=affectnet.pth")
-    return dict(one.split("=", 1) for one in weights)
 
 
 def _summary(model: TrainedModel, found: Sequence[Prediction]) -> dict[str, Any]:
