@@ -24,8 +24,8 @@ def whole_extraction(where: Device) -> Iterator[str]:
             if title == "device" and not where.is_cuda:
                 continue
             began = time.perf_counter()
-            end = _run(SMP, "extract", f"{folder}/sample", "--cache", f"{folder}/{title}", env=env)
-            yield f"{title}: {time.perf_counter() - began:.1f} s; {end}"
+            _run(SMP, "extract", f"{folder}/sample", "--cache", f"{folder}/{title}", env=env)
+            yield f"{title}: {time.perf_counter() - began:.1f} s"
 
 
 def little_memory(where: Device) -> Iterator[str]:
@@ -36,8 +36,8 @@ def little_memory(where: Device) -> Iterator[str]:
     limited = f"import torch; torch.cuda.set_per_process_memory_fraction({LITTLE}); {SMP}"
     with TemporaryDirectory() as folder:
         _run(SMP, "sample", f"{folder}/sample")
-        end = _run(limited, "extract", f"{folder}/sample", "--cache", f"{folder}/cache")
-        yield f"{LITTLE:.0%} of it: {end}"
+        _run(limited, "extract", f"{folder}/sample", "--cache", f"{folder}/cache")
+        yield f"with {LITTLE:.0%} of it the sample is extracted"
 
 
 def tests(where: Device) -> Iterator[str]:

@@ -10,9 +10,10 @@ from pipeline.dataset.clip import Clip
 from pipeline.io.folder import Folder
 from pipeline.stage.field import Field
 from pipeline.stage.result import ClipResult
-from pipeline.store.cache import set_current, store_url
 from pipeline.store.clip_rows import Row
 from pipeline.store.clips_table import ClipsTable
+from pipeline.store.current import set_current
+from pipeline.store.layout import store_url
 from pipeline.store.store import Store
 
 STEPS, PARTITION = 32, 32

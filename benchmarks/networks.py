@@ -18,7 +18,7 @@ from benchmarks import full_size
 from pipeline.encoders import engine as engines
 from pipeline.encoders import engine_library, engine_trial, resnet18
 from pipeline.encoders.engine_trial import Subject
-from pipeline.encoders.py_feat import FACES, JUMPS, MODEL_INPUT, Multitask
+from pipeline.encoders.py_feat import FACES, MODEL_INPUT, Multitask
 from pipeline.errors import UserError
 from pipeline.media.waveform import RATE_HZ
 
@@ -28,7 +28,7 @@ TEXT, IDS = (1, 16), 30_000
 OF_FACES = ((FACES, 3, MODEL_INPUT, MODEL_INPUT),)
 SUBJECTS = {
     "resnet18": Subject("resnet18", "", OF_FACES),
-    "action_units": Subject("action_units", "", OF_FACES, jumps=JUMPS),
+    "action_units": Subject("action_units", "", OF_FACES),
     "wav2vec2": Subject("wav2vec2", "", (SOUND, (1, 20123))),
     "bert": Subject("bert", "", (TEXT, (1, 9)), ids=IDS),
 }

@@ -22,6 +22,7 @@ import numpy as np
 from pipeline import media
 from pipeline.dataset.clip import Clip
 from pipeline.extractors.audio import Audio
+from pipeline.extractors.frames import Frames
 from pipeline.sample import footage
 from pipeline.stage.result import ClipInputs
 
@@ -82,7 +83,8 @@ def seen_and_heard(clips: Sequence[Clip]) -> int:
     """What the stages decode of the clips, which lie side by side."""
     heard = list(Audio(Audio.Settings()).extract([ClipInputs(clip) for clip in clips]))
     assert all(result.state == "ok" for result in heard), heard
-    return sum(sum(1 for _ in media.frames(str(c.video), span=c.span)) for c in clips)
+    stage = Frames(Frames.Settings())
+    return sum(sum(1 for _ in stage.stream(ClipInputs(c))["frames"]) for c in clips)
 
 
 def from_start(clips: Sequence[Clip]) -> int:
@@ -110,6 +112,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--spans", type=int, default=60, help="the first so many of the 60")
     parser.add_argument("--rounds", type=int, default=3, help="of each way, in turn")
+    parser.add_argument("--apart", action="store_true", help="every other one: none side by side")
     options = parser.parse_args()
     cv2.setNumThreads(1)
     with TemporaryDirectory() as folder:
@@ -122,7 +125,7 @@ def main() -> None:
             Clip(str(n), str(long), start_s=n * SPAN_S + LATE_S, end_s=(n + 1) * SPAN_S + LATE_S)
             for n in range(SPANS)
         ]
-        chosen = spans[: options.spans]
+        chosen = spans[:: 2 if options.apart else 1][: options.spans]
         files = [Clip(clip.id, str(cut)) for clip in chosen]
         ours, theirs = [], []
         for _ in range(options.rounds):

@@ -10,6 +10,7 @@ from typing import NoReturn
 import numpy as np
 
 from pipeline.errors import UserError
+from pipeline.html.numbers import plain
 
 Binning = Callable[[np.ndarray], np.ndarray]
 Metrics = dict[str, float]
@@ -61,6 +62,11 @@ def is_share(key: str) -> bool:
     return measure(key) not in ("mae", "corr", "ccc")
 
 
+def shown(key: str, value: float | None) -> str:
+    """A metric as pages show it: a share in per cent, others as they are."""
+    return plain(100 * value) if is_share(key) and value is not None else plain(value, 3)
+
+
 def sign(key: str) -> int:
     """1 where more is better, else −1."""
     return -1 if measure(key) == "mae" else 1
@@ -81,8 +87,8 @@ class Scale:
     """How a dataset's scores are measured.
 
     low, high: where scores lie. is_clipped: whether values are cut to that before measuring.
-    accuracies: from scores to class numbers, by metric. f1s: which
-    accuracy's classes an F1 is of. without_zeros: metrics that leave out clips of score 0.
+    accuracies: from scores to class numbers, by metric. f1s: which accuracy's classes an F1 is of.
+    without_zeros: metrics that leave out clips of score 0.
     three_classes: from true scores to 0 negative, 1 neutral, 2 positive. predicted_classes: the
     same of any scores, where a prediction is hardly ever exactly 0. Both raise UserError for a
     scale without classes.

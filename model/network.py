@@ -32,12 +32,6 @@ class NetworkSettings(Bounded):
     model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
 
 
-def require_heads(width: int, heads: int) -> None:
-    """Raise ValueError where attention can't share a width among its heads."""
-    if width % heads:
-        raise ValueError(f"width {width} is not a multiple of heads {heads}")
-
-
 class Network(nn.Module):
     """A model: one class a file, found by the file's name; its presets lie beside it as YAML.
 

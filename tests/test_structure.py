@@ -19,8 +19,8 @@ ROOMS: dict[str, list[str]] = {
     ],
     "model": [
         "metrics", "step", "data", "objectives", "network", "layers", "networks", "registry",
-        "finetune", "training", "testing", "runs", "inference", "experiments", "search",
-        "robustness", "report", "cli",
+        "finetune", "training", "testing", "runs", "inference", "exported", "experiments",
+        "publish", "search", "robustness", "report", "cli",
     ],
 }  # fmt: skip
 ONLY: dict[str, str | tuple[str, ...]] = {  # who may import what
@@ -28,7 +28,7 @@ ONLY: dict[str, str | tuple[str, ...]] = {  # who may import what
     "dask": "pipeline.runner.dask_engine",
     "distributed": "pipeline.runner.dask_engine",
     "zarr": "pipeline.store",
-    "jinja2": "pipeline.html",
+    "jinja2": ("pipeline.html", "model.publish.card"),
     "optuna": "model.search.study",
     "click": ("pipeline.cli", "model.cli", "pipeline.__main__"),
 }

@@ -108,6 +108,15 @@ of_data = _together(
 """Which features and scores are read."""
 
 
+from_runs = click.option(
+    "--runs",
+    type=click.Path(path_type=Path, file_okay=False),
+    default="runs",
+    show_default=True,
+    help="Folder of runs, where RUN is a dataset.",
+)
+"""Where the newest run of a dataset is looked for."""
+
 of_training = _together(
     click.option(
         "--preset",

@@ -17,7 +17,8 @@ from pipeline.system import resources
 from pipeline.system.threads import at_work, spread
 
 if TYPE_CHECKING:
-    from pipeline.store.cache import Cache, StageView
+    from pipeline.store.cache import Cache
+    from pipeline.store.stage_view import StageView
 
 VERSION = 2
 """Of how channels become a modality: raised whenever the same features give other numbers."""

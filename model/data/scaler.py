@@ -44,17 +44,20 @@ class Scaler(nn.Module):
         return replace(batch, features={m: self._scaled(m, batch, steps) for m in self.modalities})
 
     def _scaled(self, m: str, batch: Batch, steps: int) -> Tensor:
-        x = batch.features[m][:, :steps]
-        real = real_steps(batch.lengths[m], x.shape[1])[..., None]
-        mean, std = self.get_buffer(f"{m}_mean"), self.get_buffer(f"{m}_std")
+        x, lengths = batch.features[m][:, :steps], batch.lengths[m]
         scaled = torch.empty_like(x)
 
         def scale(piece: slice) -> None:
-            values = (x[piece] - mean).div_(std).clamp_(-LIMIT, LIMIT)
-            scaled[piece] = values.nan_to_num_(0.0).where(real[piece], 0.0)
+            scaled[piece] = self.standardised(m, x[piece], lengths[piece])
 
         spread(scale, _pieces(x))
         return scaled
+
+    def standardised(self, m: str, x: Tensor, lengths: Tensor) -> Tensor:
+        """One modality, [n, steps, width], as `forward` gives it."""
+        mean, std = self.get_buffer(f"{m}_mean"), self.get_buffer(f"{m}_std")
+        values = (x - mean).div_(std).clamp_(-LIMIT, LIMIT).nan_to_num_(0.0)
+        return values.where(real_steps(lengths, x.shape[1])[..., None], 0.0)
 
 
 def _moments(x: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import csv
-import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from math import nan
 from pathlib import Path
@@ -19,6 +17,7 @@ from model.metrics import ordered
 from model.runs.files import as_json, from_json
 from model.runs.seal import small_file
 from pipeline.io import strict_json
+from pipeline.io.csv_text import csv_text
 from pipeline.io.folder import Folder
 from pipeline.io.hashing import sealed, unsealed
 from pipeline.messages import one_line
@@ -47,8 +46,8 @@ def write(result: ExperimentResult, samples: Samples) -> None:
         "provenance": samples.provenance,
     }
     files = {
-        "seeds.csv": _csv(*_by_seed(result)),
-        "summary.csv": _csv(*_summary(result.table)),
+        "seeds.csv": csv_text(*_by_seed(result)),
+        "summary.csv": csv_text(*_summary(result.table)),
         "table.md": formats.markdown(result.table),
         "table.tex": formats.latex(result.table),
     }
@@ -124,11 +123,3 @@ def _known(row: Row, key: str) -> list[float]:
     ends = row.intervals.get(key, (nan, nan))
     tests = row.p_best.get(key, nan), row.p_probe.get(key, nan)
     return [row.mean(key), row.deviation(key), *ends, *tests]
-
-
-def _csv(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(columns)
-    writer.writerows(rows)
-    return text.getvalue()

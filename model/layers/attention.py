@@ -6,11 +6,26 @@ from functools import lru_cache
 from math import log, sqrt
 
 import torch
+from pydantic import model_validator
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from model.network import NetworkSettings
 from model.step.dropout import Dropout, dropout
 from model.step.streams import is_stacked
+
+
+class AttentionSettings(NetworkSettings):
+    """What a model whose attention shares a width among heads has to be told."""
+
+    width: int
+    heads: int
+
+    @model_validator(mode="after")
+    def _shared_evenly(self) -> AttentionSettings:
+        if self.width % self.heads:
+            raise ValueError(f"width {self.width} is not a multiple of heads {self.heads}")
+        return self
 
 
 @lru_cache(maxsize=8)

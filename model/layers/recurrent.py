@@ -103,7 +103,7 @@ def unrolled(gates: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
 
     gates: what the input gives to them, [n, steps, 4·hidden]. weight: of the states before.
     """
-    h = c = gates.new_zeros(len(gates), weight.shape[1])
+    h = c = gates.new_zeros(gates.shape[0], weight.shape[1])
     states, cells = [], []
     for read in gates.unbind(1):
         i, f, g, o = (read + h @ weight.T).chunk(4, dim=-1)

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import torch
-from pydantic import Field, model_validator
+from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from model.data.batch import Batch, real_steps
-from model.layers.attention import attended, positions
+from model.layers.attention import AttentionSettings, attended, positions
 from model.layers.prenorm import PreNormLayer
-from model.network import Network, NetworkSettings, require_heads
+from model.network import Network
 
 
 class Almt(Network):
@@ -41,7 +41,7 @@ class Almt(Network):
     with MMSA's features and preset for CMU-MOSI, in MMSA 2,603,649 beside BERT: the wider heads.
     """
 
-    class Settings(NetworkSettings):
+    class Settings(AttentionSettings):
         width: int = Field(128, ge=1)
         """Width d of all layers; a multiple of `heads`."""
 
@@ -62,11 +62,6 @@ class Almt(Network):
 
         dropout: float = Field(0.0, ge=0, lt=1)
         """Dropout after each sublayer."""
-
-        @model_validator(mode="after")
-        def _consistent(self) -> Almt.Settings:
-            require_heads(self.width, self.heads)
-            return self
 
     settings: Settings
 

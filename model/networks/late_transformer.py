@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import torch
-from pydantic import Field, model_validator
+from pydantic import Field
 from torch import Tensor, nn
 
 from model.data.batch import Batch, real_steps
-from model.layers.attention import mean_pool, positions
+from model.layers.attention import AttentionSettings, mean_pool, positions
 from model.layers.prenorm import PreNormLayer
-from model.network import Network, NetworkSettings, require_heads
+from model.network import Network
 from model.step.dropout import Dropout
 
 
@@ -26,7 +26,7 @@ class LateTransformer(Network):
     PreNorm as in `model.layers.prenorm`. Of a modality that a clip lacks h_m is zero.
     """
 
-    class Settings(NetworkSettings):
+    class Settings(AttentionSettings):
         width: int = Field(64, ge=1)
         """Width of each transformer; a multiple of `heads`."""
 
@@ -41,11 +41,6 @@ class LateTransformer(Network):
 
         dropout: float = Field(0.3, ge=0, lt=1)
         """Dropout after each sublayer and on h."""
-
-        @model_validator(mode="after")
-        def _consistent(self) -> LateTransformer.Settings:
-            require_heads(self.width, self.heads)
-            return self
 
     settings: Settings
 

@@ -7,15 +7,15 @@ from itertools import combinations
 from typing import NamedTuple
 
 import torch
-from pydantic import Field, model_validator
+from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from model.data.batch import Batch, real_steps
-from model.layers.attention import FeedForward, MultiHeadAttention, mean_pool
+from model.layers.attention import AttentionSettings, FeedForward, MultiHeadAttention, mean_pool
 from model.layers.moments import central_moment_discrepancy, difference, mean_of
 from model.layers.recurrent import BiLstm, last_states
-from model.network import Criterion, Network, NetworkSettings, require_heads
+from model.network import Criterion, Network
 from model.step.dropout import Dropout
 
 
@@ -54,7 +54,7 @@ class Misa(Network):
     1,177,217 parameters with MMSA's features and preset for CMU-MOSI, in MMSA 1,138,033.
     """
 
-    class Settings(NetworkSettings):
+    class Settings(AttentionSettings):
         width: int = Field(128, ge=1)
         """Width d of all representations; a multiple of `heads`."""
 
@@ -81,11 +81,6 @@ class Misa(Network):
 
         reconstruction: float = Field(1.0, ge=0)
         """Weight γ of the error of reconstruction."""
-
-        @model_validator(mode="after")
-        def _consistent(self) -> Misa.Settings:
-            require_heads(self.width, self.heads)
-            return self
 
     settings: Settings
 

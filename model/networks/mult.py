@@ -6,15 +6,15 @@ from collections.abc import Mapping
 from typing import Annotated
 
 import torch
-from pydantic import Field, PositiveInt, model_validator
+from pydantic import Field, PositiveInt
 from torch import Tensor, nn
 
 from model.data.batch import Batch, real_steps
 from model.data.by_modality import ByModality
-from model.layers.attention import FeedForward, positions
+from model.layers.attention import AttentionSettings, FeedForward, positions
 from model.layers.crossmodal import CrossmodalTransformer, StepConvolution
 from model.layers.recurrent import last_step
-from model.network import Network, NetworkSettings, require_heads
+from model.network import Network
 from model.step.dropout import Dropout
 
 Rate = Annotated[float, Field(ge=0, lt=1)]
@@ -46,7 +46,7 @@ class Mult(Network):
     version adds none), and the step that is read is the last real one, not the last of padding.
     """
 
-    class Settings(NetworkSettings):
+    class Settings(AttentionSettings):
         width: int = Field(50, ge=1)
         """Width d of a transformer; a multiple of `heads`."""
 
@@ -76,11 +76,6 @@ class Mult(Network):
 
         output_dropout: Rate = 0.5
         """Dropout in the residual block."""
-
-        @model_validator(mode="after")
-        def _consistent(self) -> Mult.Settings:
-            require_heads(self.width, self.heads)
-            return self
 
     settings: Settings
 

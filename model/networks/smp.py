@@ -10,10 +10,16 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from model.data.batch import Batch, real_steps
-from model.layers.attention import AttentionPool, FeedForward, MultiHeadAttention, positions
+from model.layers.attention import (
+    AttentionPool,
+    AttentionSettings,
+    FeedForward,
+    MultiHeadAttention,
+    positions,
+)
 from model.layers.convolution import pooled_convolution
 from model.layers.recurrent import BiLstm
-from model.network import Network, NetworkSettings, require_heads
+from model.network import Network
 from model.step.branches import side_by_side
 from model.step.dropout import Dropout
 from model.step.together import Branch
@@ -34,7 +40,7 @@ class Smp(Network):
     over an absent source gives zeros, so that nothing is undefined on the way.
     """
 
-    class Settings(NetworkSettings):
+    class Settings(AttentionSettings):
         width: int = Field(64, ge=2, multiple_of=2)
         """Width d of all features; a multiple of `heads`."""
 
@@ -58,7 +64,6 @@ class Smp(Network):
 
         @model_validator(mode="after")
         def _consistent(self) -> Smp.Settings:
-            require_heads(self.width, self.heads)
             if self.kernel % 2 == 0:
                 raise ValueError(f"kernel {self.kernel} is even; steps would shift, make it odd")
             if not (self.intra or self.inter):

@@ -31,7 +31,7 @@ class Tfn(LateFusion):
 
     def fuse(self, embeddings: Sequence[Tensor]) -> Tensor:
         """The outer product, flattened: the last modality's features vary fastest."""
-        product = embeddings[0].new_ones(len(embeddings[0]), 1)
+        product = embeddings[0].new_ones(embeddings[0].shape[0], 1)
         for z in embeddings:
             product = (product[:, :, None] * F.pad(z, (0, 1), value=1.0)[:, None, :]).flatten(1)
         return product

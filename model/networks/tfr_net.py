@@ -6,16 +6,16 @@ from collections.abc import Mapping
 from typing import Annotated
 
 import torch
-from pydantic import Field, NonNegativeFloat, PositiveInt, model_validator
+from pydantic import Field, NonNegativeFloat, PositiveInt
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from model.data.batch import Batch, real_steps
 from model.data.by_modality import ByModality
-from model.layers.attention import FeedForward, positions
+from model.layers.attention import AttentionSettings, FeedForward, positions
 from model.layers.crossmodal import CrossmodalTransformer, StepConvolution
 from model.layers.recurrent import BiGru
-from model.network import Criterion, Network, NetworkSettings, require_heads
+from model.network import Criterion, Network
 from model.step.dropout import Dropout, dropout
 
 Rate = Annotated[float, Field(ge=0, lt=1)]
@@ -48,7 +48,7 @@ class TfrNet(Network):
     is as wide as a clip has steps, up to 500.
     """
 
-    class Settings(NetworkSettings):
+    class Settings(AttentionSettings):
         width: int = Field(30, ge=1)
         """Width d of a transformer; a multiple of `heads`."""
 
@@ -98,11 +98,6 @@ class TfrNet(Network):
             visual=20.0, audio=2.0, text=5.0
         )
         """Weight λ of the error at removed steps."""
-
-        @model_validator(mode="after")
-        def _consistent(self) -> TfrNet.Settings:
-            require_heads(self.width, self.heads)
-            return self
 
     settings: Settings
 

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from model.metrics import Metrics, accuracy, most_frequent, weighted_f1
 from model.objectives import prediction, sums
-from model.objectives.objective import Column, Confusion, Objective, Row, Validated, counted
+from model.objectives.objective import Column, Confusion, Objective, Row, Validated
 from model.objectives.prediction import Prediction
 from model.objectives.sums import Sums
 
@@ -121,4 +121,4 @@ class Classes(Objective):
         return "" if np.isnan(truth[0]) else self.names[int(truth[0])]
 
     def confusions(self, truth: np.ndarray, answers: np.ndarray) -> list[Confusion]:
-        return [counted(self.name, self.names, truth[:, 0], answers[:, 0])]
+        return [Confusion.of(self.name, self.names, truth[:, 0], answers[:, 0])]

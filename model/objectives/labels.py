@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from model.metrics import Metrics, most_frequent, weighted_f1
 from model.objectives import prediction, sums
-from model.objectives.objective import Column, Confusion, Objective, Row, Validated, column, counted
+from model.objectives.objective import Column, Confusion, Objective, Row, Validated, column
 from model.objectives.prediction import Prediction
 from model.objectives.sums import Sums
 
@@ -134,4 +134,4 @@ class Labels(Objective):
 
     def confusions(self, truth: np.ndarray, answers: np.ndarray) -> list[Confusion]:
         pairs = zip(self.names, truth.T, answers.T, strict=True)
-        return [counted(name, ABSENT_PRESENT, true, said) for name, true, said in pairs]
+        return [Confusion.of(name, ABSENT_PRESENT, true, said) for name, true, said in pairs]

@@ -34,6 +34,16 @@ class Confusion:
     names: Sequence[str]
     counts: np.ndarray
 
+    @classmethod
+    def of(
+        cls, title: str, names: Sequence[str], truth: np.ndarray, answers: np.ndarray
+    ) -> Confusion:
+        """Of class numbers [n]; where the truth is NaN, a clip is not counted."""
+        known = np.isfinite(truth)
+        counts = np.zeros((len(names), len(names)), np.int64)
+        np.add.at(counts, (truth[known].astype(int), answers[known].astype(int)), 1)
+        return cls(title, names, counts)
+
     def share(self, row: int, column: int) -> float:
         """In per cent of the row's clips."""
         return 100 * float(self.counts[row, column]) / max(1, int(self.counts[row].sum()))
@@ -148,14 +158,6 @@ class Objective(ABC):
     def scores(self, truth: np.ndarray, answers: np.ndarray) -> list[Scores]:
         """What is a score, to be drawn."""
         return []
-
-
-def counted(title: str, names: Sequence[str], truth: np.ndarray, answers: np.ndarray) -> Confusion:
-    """The confusion of class numbers [n]; where the truth is NaN, a clip is not counted."""
-    known = np.isfinite(truth)
-    counts = np.zeros((len(names), len(names)), np.int64)
-    np.add.at(counts, (truth[known].astype(int), answers[known].astype(int)), 1)
-    return Confusion(title, names, counts)
 
 
 def column(rows: Sequence[Row], name: str) -> np.ndarray:

@@ -20,7 +20,6 @@ from model.objectives.objective import (
     Scores,
     Validated,
     column,
-    counted,
 )
 from model.objectives.prediction import Prediction
 from model.objectives.sums import Sums
@@ -120,4 +119,4 @@ class Score(Objective):
         binned = self.scale.accuracies[self.scale.finest]
         lowest, highest = (int(binned(np.array([end]))[0]) for end in (low, high))
         true, predicted = (binned(np.clip(x[:, 0], low, high)) - lowest for x in (truth, answers))
-        return [counted(self.name, BINS[highest - lowest + 1], true, predicted)]
+        return [Confusion.of(self.name, BINS[highest - lowest + 1], true, predicted)]

@@ -11,8 +11,10 @@ from model.experiments.folder import ExperimentFound
 from model.runs.run import Run
 from pipeline.dag.stage import about
 from pipeline.dataset.clip import Clip
+from pipeline.dataset.target import Target
 from pipeline.stage.result import OK
-from pipeline.store.cache import Cache, StageView
+from pipeline.store.cache import Cache
+from pipeline.store.stage_view import StageView
 from pipeline.store.status import StageStatus
 
 NOT_TAKEN = ("extract", "runs")  # an option that a command does not have
@@ -23,8 +25,8 @@ class ReportContext:
     """All that the parts of a report read.
 
     dataset, options: as the user gave them, for the commands that a report suggests. clips: in the
-    cache's order where there is a cache. stages: as last extracted. unreadable: what is wrong with
-    folders of results that can't be read.
+    cache's order where there is a cache. stages: as last extracted. targets: what can be predicted.
+    unreadable: what is wrong with folders of results that can't be read.
     """
 
     name: str
@@ -34,6 +36,7 @@ class ReportContext:
     clips: Sequence[Clip]
     cache: Cache | None = None
     stages: Sequence[StageStatus] = ()
+    targets: Sequence[Target] = ()
     runs: Sequence[Run] = ()
     experiments: Sequence[ExperimentFound] = ()
     unreadable: Sequence[str] = ()

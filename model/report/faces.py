@@ -11,7 +11,7 @@ from model.report.context import ReportContext
 from pipeline.errors import DamagedError
 from pipeline.html import data_uri, strip
 from pipeline.stage.steps import sample_indices
-from pipeline.store.cache import StageView
+from pipeline.store.stage_view import StageView
 
 PANEL, FIELD = "faces", "images"
 SIZE_PX = 72

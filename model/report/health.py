@@ -13,7 +13,7 @@ from pipeline.errors import DamagedError
 from pipeline.html import charts
 from pipeline.messages import listed
 from pipeline.stage.result import OK
-from pipeline.store.cache import StageView
+from pipeline.store.stage_view import StageView
 from pipeline.weights.random_weights import RANDOM_MARK
 
 EXPLODING = 1000.0  # times what the stage's median channel reaches

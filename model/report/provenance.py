@@ -10,7 +10,7 @@ from typing import Any
 from model.report.context import ReportContext, Section
 from model.runs.run import Run, chosen
 from model.training.presets import flat
-from pipeline.store.cache import StageView
+from pipeline.store.stage_view import StageView
 from pipeline.weights.random_weights import random_note
 
 Facts = Sequence[tuple[str, str]]

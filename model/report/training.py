@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from model.metrics import is_share, ordered, title
+from model.metrics import ordered, shown, title
 from model.report.context import ReportContext, Section
 from model.runs.load import joins_as_now
 from model.runs.run import Run
@@ -38,7 +38,7 @@ class Trainings:
 
     def cells(self, run: Run) -> list[str]:
         """A run's results: shares in per cent, MAE and Corr as they are."""
-        return [_cell(key, run.results.get(key)) for key in self.columns]
+        return [shown(key, run.results.get(key)) for key in self.columns]
 
     def lowest_loss(self, run: Run) -> float:
         """On validation, where the kept epoch was chosen by it."""
@@ -83,11 +83,6 @@ def _left_out(clips: Mapping[str, Mapping[str, str]]) -> str:
     counts = ", ".join(f"{len(own)} {split}" for split, own in clips.items())
     told = [f"{clip} ({why})" for own in clips.values() for clip, why in own.items()]
     return f"{counts}: {listed(told, NAMED)}"
-
-
-def _cell(key: str, value: float | None) -> str:
-    """A metric as tables show it."""
-    return plain(100 * value) if is_share(key) and value is not None else plain(value, 3)
 
 
 def _curve(run: Run) -> Markup:

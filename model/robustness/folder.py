@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import csv
-import io
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from model.metrics import ordered
 from model.robustness.curves import Curve, Robustness
 from model.runs.files import as_json
+from pipeline.io.csv_text import csv_text
 from pipeline.io.folder import Folder
 from pipeline.io.hashing import sealed
 
@@ -18,7 +18,8 @@ POINTS, ALL = "curves.csv", "robustness.json"
 
 def write(found: Robustness, folder: Path) -> None:
     """Write POINTS and ALL, each in one step."""
-    Folder(folder).write(POINTS, _points(found).encode())
+    points = csv_text(["kind", "what", "share", "row", *keys_of(found)], _points(found))
+    Folder(folder).write(POINTS, points.encode())
     Folder(folder).write(ALL, sealed(as_json(to_json(found)), indent=2) + b"\n")
 
 
@@ -57,16 +58,12 @@ def _curve(curve: Curve, keys: list[str]) -> dict[str, Any]:
     }
 
 
-def _points(found: Robustness) -> str:
+def _points(found: Robustness) -> Iterator[list[Any]]:
     """A line a point and seed, the linear probe's among them."""
     keys = keys_of(found)
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["kind", "what", "share", "row", *keys])
     for curve in found.curves:
         for share, by_seed in curve.points.items():
             rows = dict(zip((f"seed {seed}" for seed in found.seeds), by_seed, strict=True))
             rows |= {"linear probe": curve.probe[share]} if share in curve.probe else {}
             for row, of in rows.items():
-                writer.writerow([curve.kind, curve.what, share, row, *(of[key] for key in keys)])
-    return text.getvalue()
+                yield [curve.kind, curve.what, share, row, *(of[key] for key in keys)]

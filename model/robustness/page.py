@@ -9,11 +9,10 @@ from pathlib import Path
 
 from markupsafe import Markup
 
-from model.metrics import is_share, measure, title
+from model.metrics import is_share, measure, shown, title
 from model.robustness.curves import AT_TEST, AT_TRAINING, CLIPS, LOST, Curve, Robustness
 from model.robustness.folder import keys_of
 from pipeline.html import charts, templates, write_page
-from pipeline.html.numbers import plain
 
 PAGE = "robustness.html"
 DRAWN = ("acc2", "corr", "mae", "acc3", "acc", "f1", "uar")  # the first three of those there are
@@ -50,7 +49,7 @@ def render(found: Robustness) -> str:
         },
         headings=[title(key) for key in keys],
         rows={
-            kind: [(curve.what, [_shown(key, curve.area(key)) for key in keys])
+            kind: [(curve.what, [shown(key, curve.area(key)) for key in keys])
                    for curve in found.curves if curve.kind == kind]
             for kind in kinds if kind != CLIPS
         },
@@ -70,10 +69,6 @@ def _chart(curve: Curve, key: str, references: Mapping[str, Mapping[str, float]]
         series["constant"] = [scale * constant] * len(curve.points)
     what = f", {curve.what} missing" if curve.what else ""
     return charts.lines(f"{title(key)}{what}", [100 * share for share in curve.points], series)
-
-
-def _shown(key: str, value: float) -> str:
-    return plain(100 * value) if is_share(key) else plain(value, 3)
 
 
 def _place(key: str) -> int:

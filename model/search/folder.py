@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from dataclasses import asdict
+from math import isnan
 from typing import Any
 
 import yaml
@@ -12,6 +11,7 @@ import yaml
 from model.metrics import title
 from model.runs.files import as_json
 from model.search.found import Found
+from pipeline.io.csv_text import csv_text
 from pipeline.io.folder import Folder
 from pipeline.io.hashing import sealed
 from pipeline.messages import counted
@@ -74,13 +74,16 @@ def to_json(found: Found) -> dict[str, Any]:
 
 def _trials(found: Found) -> str:
     """A line a trial."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["trial", "state", found.lead, "epochs", "seconds", *found.space, "why"])
-    for one in found.tried:
-        values = [one.values.get(name, "") for name in found.space]
-        value = "" if one.value != one.value else one.value
-        writer.writerow(
-            [one.number, one.state, value, one.epochs, round(one.seconds, 3), *values, one.why]
-        )
-    return text.getvalue()
+    rows = [
+        [
+            one.number,
+            one.state,
+            "" if isnan(one.value) else one.value,
+            one.epochs,
+            round(one.seconds, 3),
+            *(one.values.get(name, "") for name in found.space),
+            one.why,
+        ]
+        for one in found.tried
+    ]
+    return csv_text(["trial", "state", found.lead, "epochs", "seconds", *found.space, "why"], rows)

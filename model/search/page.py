@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Sequence
+from functools import partial
 from importlib.resources import files
 from itertools import accumulate
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from model.metrics import is_share, title
+from model.metrics import is_share, shown, title
 from model.search.folder import SETTINGS, source
 from model.search.found import Found
 from model.search.study import AT_RANDOM, FAILED, FINISHED, STOPPED, Tried
@@ -41,7 +42,7 @@ def render(found: Found) -> str:
         charts=[_history(found), *([_importance(found)] if found.importance else [])],
         at_random=AT_RANDOM,
         parallel=_parallel(found, finished),
-        shown=lambda value: plain(100 * value) if is_share(found.lead) else plain(value, 3),
+        shown=partial(shown, found.lead),
         names=[_short(name) for name in names],
         cells=lambda one: [_told(one.values.get(name, "–")) for name in names],
         use=shlex.join(["--model", found.preset.model, "--settings", str(found.folder / SETTINGS)]),

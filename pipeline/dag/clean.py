@@ -14,9 +14,9 @@ from pipeline.errors import UserError
 from pipeline.io import strict_json
 from pipeline.io.folder import Folder
 from pipeline.io.names import is_safe_name
-from pipeline.store.cache import current, set_current, store_url
 from pipeline.store.clips_table import ClipsTable
-from pipeline.store.layout import COMMITS
+from pipeline.store.current import current, set_current
+from pipeline.store.layout import COMMITS, store_url
 from pipeline.store.previous import ENDING
 
 STORE = re.compile(r"([0-9a-f]{8})(\.previous)?\.zarr")

@@ -17,10 +17,11 @@ from pipeline.dataset.load import Dataset
 from pipeline.io.folder import Folder
 from pipeline.messages import counted
 from pipeline.stage.result import FAILED, OK
-from pipeline.store.cache import last_known, store_url
 from pipeline.store.clip_rows import Row
 from pipeline.store.clips_table import ClipsTable
 from pipeline.store.commit import Commit, RowState
+from pipeline.store.current import last_known
+from pipeline.store.layout import store_url
 from pipeline.store.merge import merged
 from pipeline.store.store import Store
 
@@ -228,4 +229,4 @@ class _Planner:
     def _opens(self, stage: Stage) -> frozenset[str]:
         """The parts of a clip that the stage's own tasks open, for what is streamed to them too."""
         streams = (self.stages[need] for need in stage.needs if not self.stages[need].stored)
-        return stage.kind.reads.union(*(self._opens(stream) for stream in streams))
+        return stage.make().reads.union(*(self._opens(stream) for stream in streams))

@@ -14,7 +14,8 @@ from pipeline.dag.spec import Stages, validated
 from pipeline.dag.stage import extractor_class
 from pipeline.errors import UserError
 from pipeline.stage.name import require_stage_names
-from pipeline.store.cache import Cache, store_url
+from pipeline.store.cache import Cache
+from pipeline.store.layout import store_url
 from pipeline.store.store import Store
 
 Identity = Mapping[str, Any]

@@ -150,7 +150,7 @@ class Stages:
 
     def reads(self, stage: Stage) -> frozenset[str]:
         """The parts of a clip on which the stage's result depends, through all that it needs."""
-        return stage.kind.reads.union(*(self.reads(self[need]) for need in stage.needs))
+        return stage.make().reads.union(*(self.reads(self[need]) for need in stage.needs))
 
     def identities(self, chosen: Iterable[Stage]) -> dict[str, StageIdentity]:
         """The identities of stages, each given after what it needs.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from typing import Any, Protocol
 
@@ -44,6 +44,18 @@ class Stage:
         extractor.found = self._found
         return extractor
 
+    def having(self, settings: StageSettings) -> Stage:
+        """The same with other runtime settings, and the weights that were found for it."""
+        other = replace(self, settings=settings)
+        vars(other)["_found"] = self._found
+        return other
+
+    def on(self, device: str) -> Stage:
+        """The same on one of the devices that its setting may mean."""
+        if device == self.device:
+            return self
+        return self.having(self.settings.model_copy(update={"device": device}))
+
     @cached_property
     def _found(self) -> dict[Callable[..., Any], Weights | None]:
         return {}
@@ -67,14 +79,19 @@ class Stage:
         return str(getattr(self.settings, "device", "cpu"))
 
 
-def require_devices(stages: Iterable[Stage]) -> None:
-    """Compute something on each stage's device and find its engine; UserError where that fails."""
+def require_devices(stages: Iterable[Stage]) -> list[str]:
+    """The accelerators, as a person knows them, that stages compute on, each of them tried.
+
+    Raises UserError where one can't be used, or where the engine of a stage is missing.
+    """
+    found: dict[str, None] = {}
     for stage in stages:
         try:
-            device.require(stage.device)
+            found[device.described(stage.device)] = None
             engine.require(getattr(stage.settings, "engine", TORCH))
         except UserError as error:
             raise UserError(f"stage {stage.name!r}: {error}") from None
+    return [name for name in found if name != "cpu"]
 
 
 def extractor_class(stage: str, extractor: str) -> type[Extractor]:

@@ -49,7 +49,7 @@ def archive_of(path: str | Path, test: str = "") -> Adapter | None:
     """
     found = adapter_at(Path(path)) if Path(path).is_dir() else None
     if test and not found:
-        raise UserError(f"{path}: no archive that has several test splits, as {test!r} would be")
+        raise UserError(f"{path}: no test split {test!r}; only some public archives have several")
     return found.testing(test) if found and test else found
 
 

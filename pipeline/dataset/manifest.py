@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,6 +14,7 @@ from pipeline.dataset.load import Dataset
 from pipeline.dataset.target import FILE, Target
 from pipeline.errors import UserError
 from pipeline.io.atomic_write import atomic_write
+from pipeline.io.csv_text import csv_text
 
 
 def write_manifest(dataset: Dataset, path: Path) -> list[Path]:
@@ -57,11 +56,7 @@ def _table(rows: list[dict[str, str]]) -> str:
     """The rows, with a column for whatever any of them has, in the order of most of them."""
     columns = list(dict.fromkeys(column for row in rows for column in row))
     columns.sort(key=lambda column: (column == "split", column != "id"))
-    text = io.StringIO()
-    writer = csv.DictWriter(text, columns, restval="", lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return text.getvalue()
+    return csv_text(columns, ([row.get(column, "") for column in columns] for row in rows))
 
 
 def _targets(declared: tuple[Target, ...]) -> str:

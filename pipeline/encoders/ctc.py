@@ -15,6 +15,7 @@ from pipeline.encoders.layers import LAST
 from pipeline.encoders.precision import FULL, as_floats, inference
 from pipeline.encoders.random_init import random_transformer
 from pipeline.errors import UserError
+from pipeline.system.device import uploaded
 from pipeline.weights.registry import load_once
 from pipeline.weights.resolve import Weights
 
@@ -88,8 +89,9 @@ class Network:
         import torch
 
         device = self.encoder.model.device
+        given = uploaded(torch.from_numpy(states), device)
         with inference(FULL, device):
-            scores = self.head(torch.from_numpy(states).to(device))
+            scores = self.head(given)
             return np.asarray(as_floats(scores.log_softmax(dim=-1)))
 
 

@@ -105,7 +105,7 @@ def told(settings: Any, digest: str | None) -> dict[str, Any] | None:
         return None
     choice = used(settings.engine, settings.precision, device_of(settings.device))
     best = None if choice == TORCH else chosen(tried_here(digest), choice)
-    names = ("engine", "version", "processor", "difference", "rarely")
+    names = ("engine", "version", "processor", "difference")
     return {name: getattr(best, name) for name in names} if best else None
 
 

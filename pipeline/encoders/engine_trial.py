@@ -37,8 +37,7 @@ class Subject:
     name, digest: what it is, and of its weights. shapes: of the inputs that engines are tried on.
     Of several, which differ along some axis, a call may have any length there; of one, other
     numbers of rows are filled up to it. layer: of the network, whose states it gives. ids: how many
-    there are, where it takes such in place of float32. jumps: the share of rows that may differ by
-    more, as a network's own do that picks by an order in which values can all but tie.
+    there are, where it takes such in place of float32.
     """
 
     name: str
@@ -46,7 +45,6 @@ class Subject:
     shapes: tuple[tuple[int, ...], ...]
     layer: str = ""
     ids: int = 0
-    jumps: float = 0.0
 
     @property
     def free(self) -> list[int]:
@@ -76,8 +74,7 @@ class Tried:
     """What came of an engine for a network on a processor.
 
     digest: of the weights. processor: its `key`. difference: from torch, at most, as a share of the
-    largest value, or of 1 where that is more, but for the rows that may jump; rarely: with those.
-    faster: how many times. error: why it can't be used.
+    largest value, or of 1 where that is more. faster: how many times. error: why it can't be used.
     """
 
     network: str
@@ -86,15 +83,13 @@ class Tried:
     version: str
     processor: str
     difference: float = 0.0
-    rarely: float = 0.0
     faster: float = 0.0
     error: str = ""
 
     @property
     def agreement(self) -> str:
         """How near to torch it is, in words."""
-        seldom = f", {self.rarely:.0e} for single rows" if self.rarely > self.difference else ""
-        return f"within {self.difference:.0e} of it{seldom}"
+        return f"within {self.difference:.0e} of it"
 
 
 def remembered() -> list[Tried]:
@@ -127,9 +122,9 @@ def tried(
         return known
     who = (subject.name, subject.digest, engine, of, processor.key())
     try:
-        difference, rarely, faster = compared(network, subject, by_torch, engine)
+        difference, faster = compared(network, subject, by_torch, engine)
         told = f"it differs from torch by {difference:.1e}, more than {AGREEMENT:.0e}"
-        found = Tried(*who, difference, rarely, faster, "" if difference <= AGREEMENT else told)
+        found = Tried(*who, difference, faster, "" if difference <= AGREEMENT else told)
     except (OSError, MemoryError):
         raise
     except UserError as error:
@@ -166,26 +161,24 @@ def compared(
     subject: Subject,
     by_torch: Callable[[], list[ByTorch]],
     engine: str,
-) -> tuple[float, float, float]:
-    """How far an engine is from torch, without and with rows that jump, and how much faster."""
+) -> tuple[float, float]:
+    """How far an engine is from torch, as `Tried` has it, and how many times as fast."""
     if subject.free and engine in library.ONE_LENGTH:
         raise UserError("it gives wrong states where lengths differ from call to call")
     file = subject.folder / NETWORK
     if not file.exists():
         library.export(network, subject.probes()[0], subject.free, file)
-    run, faster, far = library.load(engine, file), list[float](), list[np.ndarray]()
+    run, faster, far = library.load(engine, file), list[float](), list[float]()
     for x, expected, torch_s in by_torch():
         got, engine_s = _timed(lambda x=x: run(x.numpy()))  # type: ignore[misc]
         faster.append(torch_s / engine_s)
-        far.append(np.max([_apart(*pair) for pair in zip(got, expected, strict=True)], axis=0))
-    most = [np.sort(of)[-1 - int(subject.jumps * len(of))] for of in far]
-    return float(np.max(most)), float(np.max(np.concatenate(far))), faster[0]
+        far += [_apart(*pair) for pair in zip(got, expected, strict=True)]
+    return max(far), faster[0]
 
 
-def _apart(got: np.ndarray, expected: np.ndarray) -> np.ndarray:
-    """How far each row is off, as a share of the largest value or of 1; [rows]."""
-    off = np.abs(got - expected).reshape(len(got), -1).max(axis=1)
-    return off / max(1.0, float(np.abs(expected).max()))
+def _apart(got: np.ndarray, expected: np.ndarray) -> float:
+    """How far it is off, at most, as a share of the largest value or of 1."""
+    return float(np.abs(got - expected).max() / max(1.0, float(np.abs(expected).max())))
 
 
 def _timed(work: Callable[[], Any]) -> tuple[Any, float]:

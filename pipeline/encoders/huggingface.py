@@ -17,6 +17,7 @@ from pipeline.encoders.precision import Precision, as_floats, inference
 from pipeline.errors import UserError
 from pipeline.media.waveform import RATE_HZ
 from pipeline.messages import one_line
+from pipeline.system.device import uploaded
 from pipeline.system.spans import span
 from pipeline.weights.resolve import Weights
 
@@ -173,11 +174,13 @@ def hidden_states(
     from torch.nn.utils.rnn import pad_sequence
 
     tensors = [torch.from_numpy(row) for row in rows]
-    padded = pad_sequence(tensors, batch_first=True, padding_value=padding).to(model.device)
+    padded = pad_sequence(tensors, batch_first=True, padding_value=padding)
     ones = [torch.ones(len(row), dtype=torch.long) for row in tensors]
-    is_real = pad_sequence(ones, batch_first=True).to(model.device) if mask else None
+    given = {model.main_input_name: padded}
+    if mask:
+        given["attention_mask"] = pad_sequence(ones, batch_first=True)
+    given = {name: uploaded(values, model.device) for name, values in given.items()}
     with inference(precision, model.device):
-        given = {model.main_input_name: padded, "attention_mask": is_real}
         return cast(np.ndarray, as_floats(states_of(model, layer, **given)))
 
 

@@ -13,6 +13,7 @@ from pipeline.encoders.image_network import META, Asked, Encoder
 from pipeline.encoders.precision import FULL, Precision, as_floats, inference, lowered
 from pipeline.errors import UserError
 from pipeline.messages import one_line
+from pipeline.system.device import uploaded
 from pipeline.system.spans import span
 from pipeline.weights.registry import load_once
 from pipeline.weights.resolve import Weights
@@ -98,7 +99,7 @@ def features(
     device = next(encoder.network.parameters()).device
     rows = []
     for start in range(0, len(faces), FACES):
-        x = encoder.prepared(faces[start : start + FACES]).to(device)
+        x = uploaded(encoder.prepared(faces[start : start + FACES]), device)
         with inference(precision, device):
             rows.append(as_floats(answer(encoder, x, asked)))
     return np.concatenate(rows)

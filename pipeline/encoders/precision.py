@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal
 
-from pipeline.system.device import allow_tf32
+from pipeline.system.turns import turn
 
 if TYPE_CHECKING:
     import torch
@@ -14,29 +14,21 @@ if TYPE_CHECKING:
 Precision = Literal["float32", "tf32", "bfloat16"]
 FULL: Precision = "float32"
 SHORT: Precision = "bfloat16"
+CUT: Precision = "tf32"
 
 
 @contextmanager
 def inference(precision: Precision, device: str | torch.device) -> Iterator[None]:
-    """Where a network runs forward, its products in `precision` and its sums in float32."""
+    """Where a network runs forward, in its turn: products in `precision`, sums in float32."""
     import torch
 
     kind, is_short = torch.device(device).type, precision == SHORT
-    with torch.inference_mode(), torch.autocast(kind, torch.bfloat16, is_short), tf32(precision):
+    with (
+        turn(device, tf32=precision == CUT),
+        torch.inference_mode(),
+        torch.autocast(kind, torch.bfloat16, is_short),
+    ):
         yield
-
-
-@contextmanager
-def tf32(precision: Precision) -> Iterator[None]:
-    """Where products may be in TF32, if asked, on the GPUs that know it; one task has a GPU."""
-    if precision != "tf32":
-        yield
-        return
-    allow_tf32(True)
-    try:
-        yield
-    finally:
-        allow_tf32(False)
 
 
 def lowered(network: Any, precision: Precision) -> Any:

@@ -18,7 +18,7 @@ from pipeline.encoders import engine as engines
 from pipeline.encoders.engine import Engine
 from pipeline.encoders.engine_trial import Subject
 from pipeline.encoders.face_signals import FIELDS, Group
-from pipeline.encoders.precision import FULL, SHORT, Precision, lowered, tf32
+from pipeline.encoders.precision import CUT, FULL, SHORT, Precision, inference, lowered
 from pipeline.encoders.py_feat_library import (
     MobileFaceNet,
     MultitaskModel,
@@ -30,7 +30,9 @@ from pipeline.encoders.py_feat_library import (
 from pipeline.errors import ClipError, UserError
 from pipeline.faces.chip import STRETCHED_PX
 from pipeline.messages import one_line
+from pipeline.system.device import uploaded
 from pipeline.system.spans import span
+from pipeline.system.turns import turn
 from pipeline.weights.checkpoint import read_tensors
 
 if TYPE_CHECKING:
@@ -39,9 +41,6 @@ if TYPE_CHECKING:
 # Always so many faces at once: a face's last bits then don't depend on those beside it. They
 # matter here, where landmarks are truncated to whole pixels and trees branch at thresholds.
 FACES = 32
-# A unit is told with the four most like it: where two are as like but for the last bits, one or the
-# other is, by processor and library, and that face's units differ by up to 3e-3.
-JUMPS = 1 / 16
 MODEL_INPUT = 224  # the side of the square that `Multitask` sees
 POINTS = 68
 CLASSIFIERS = {"xgb": XGBClassifier, "svm": SVMClassifier}
@@ -75,6 +74,10 @@ class Detector(Protocol):
     """Something that says how sure it is that action units are to be seen."""
 
     @property
+    def device(self) -> torch.device:
+        """Where its networks are."""
+
+    @property
     def units(self) -> tuple[int, ...]:
         """Their FACS numbers, one for each column."""
 
@@ -96,7 +99,7 @@ def judged(
     for start in range(0, len(faces), FACES):
         batch = faces[start : start + FACES]
         full = np.concatenate([batch, np.repeat(batch[-1:], FACES - len(batch), axis=0)])
-        x = torch.from_numpy(full).permute(0, 3, 1, 2).float() / 255
+        x = uploaded(torch.from_numpy(full), detector.device).permute(0, 3, 1, 2).float() / 255
         for name, values in detector.judged(x, groups).items():
             rows[name].append(values[: len(batch)])
     found = {name: np.concatenate(parts) for name, parts in rows.items()}
@@ -131,8 +134,12 @@ class Classical:
         classifier.load_weights(**parts, classifiers=each)
         return cls(landmarks, classifier, hog_layer(device), tuple(map(unit_of, names)))
 
+    @property
+    def device(self) -> torch.device:
+        return next(self.landmarks.parameters()).device
+
     def judged(self, faces: torch.Tensor, groups: Sequence[Group] = ()) -> dict[str, np.ndarray]:
-        with torch.inference_mode():
+        with inference(FULL, self.device):
             points, _ = self.landmarks(faces)
         hog, pixels = hog_inside(faces, points, self.hog)
         # In float64: how BLAS adds up depends on where memory lies, in float32 by a last bit that
@@ -175,16 +182,20 @@ class Multitask:
     def engaged(self, digest: str, engine: Engine) -> Multitask:
         """The same, computed by another engine. digest: of the weights."""
         shape = (FACES, 3, MODEL_INPUT, MODEL_INPUT)
-        of = Subject("action_units", digest, (shape,), jumps=JUMPS)
+        of = Subject("action_units", digest, (shape,))
         self.model.model = engines.engaged(self.model.model, of, engine) or self.model.model
         return self
+
+    @property
+    def device(self) -> torch.device:
+        return cast(torch.device, self.model.device)
 
     @property
     def units(self) -> tuple[int, ...]:
         return tuple(map(unit_of, self.model.au_names))
 
     def judged(self, faces: torch.Tensor, groups: Sequence[Group] = ()) -> dict[str, np.ndarray]:
-        with tf32(self.precision):
+        with turn(self.device, tf32=self.precision == CUT):
             out = self.model(faces)
         found: dict[str, np.ndarray] = {group: SIGNALS[group](out) for group in groups}
         for group, values in found.items():

@@ -15,6 +15,7 @@ from pipeline.encoders.engine import TORCH, Engine
 from pipeline.encoders.engine_trial import Subject
 from pipeline.encoders.precision import FULL, Precision, as_floats, inference, lowered
 from pipeline.encoders.random_init import random_init
+from pipeline.system.device import uploaded
 from pipeline.system.spans import span
 from pipeline.weights.checkpoint import read_tensors
 from pipeline.weights.registry import load_once
@@ -80,7 +81,7 @@ def features(
 ) -> np.ndarray:
     """uint8 rgb `faces` [n, h, w, 3] to float32 [n, 512]."""
     device = next(network.parameters()).device
-    x = torch.from_numpy(faces).to(device).permute(0, 3, 1, 2).float() / 255
+    x = uploaded(torch.from_numpy(faces), device).permute(0, 3, 1, 2).float() / 255
     if x.shape[-2:] != (input_px, input_px):
         size = (input_px, input_px)
         x = F.interpolate(x, size, mode="bilinear", align_corners=False, antialias=True)

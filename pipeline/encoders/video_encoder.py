@@ -12,6 +12,7 @@ from pipeline.encoders.layers import Layer, states_of
 from pipeline.encoders.precision import FULL, Precision, as_floats, inference, lowered
 from pipeline.encoders.random_init import random_transformer
 from pipeline.errors import UserError
+from pipeline.system.device import uploaded
 from pipeline.system.spans import span
 from pipeline.weights.registry import load_once
 from pipeline.weights.resolve import Weights
@@ -39,7 +40,7 @@ class Network:
         more than once. A time is what the network makes one token of at each place: VideoMAE two
         faces, of 16. The mean is over places.
         """
-        x = self.prepared(faces).to(self.model.device)
+        x = uploaded(self.prepared(faces), self.model.device)
         with inference(self.precision, self.model.device):
             tokens = as_floats(states_of(self.model, layer, pixel_values=x))[0]
         first, is_by_place = KINDS[self.model.config.model_type]

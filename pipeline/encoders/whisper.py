@@ -11,9 +11,11 @@ import numpy as np
 
 from pipeline.encoders import huggingface
 from pipeline.encoders.batching import batch_size
+from pipeline.encoders.precision import FULL, inference
 from pipeline.encoders.random_init import random_transformer
 from pipeline.errors import UserError
 from pipeline.media.waveform import FULL_SCALE, RATE_HZ
+from pipeline.system.device import uploaded
 from pipeline.system.process import silence
 from pipeline.weights.registry import load_once
 from pipeline.weights.resolve import Weights
@@ -83,14 +85,12 @@ class Whisper:
 
     def _texts(self, sounds: Sequence[np.ndarray], language: str | None) -> list[str]:
         """What is said in each of the sounds, none longer than a window."""
-        import torch
-
         scaled = [sound / np.float32(FULL_SCALE) for sound in sounds]
         given = self.spectra(scaled, sampling_rate=RATE_HZ, return_tensors="pt")
-        features = given.input_features.to(self.model.device)
-        with torch.inference_mode():
-            ids = self.model.generate(features, **self.way(language))
-        return [text.strip() for text in self.words(ids.cpu().numpy())]
+        features = uploaded(given.input_features, self.model.device)
+        with inference(FULL, self.model.device):
+            ids = self.model.generate(features, **self.way(language)).cpu().numpy()
+        return [text.strip() for text in self.words(ids)]
 
 
 def windows(samples: np.ndarray, longest: int) -> list[np.ndarray]:

@@ -11,6 +11,7 @@ from math import exp
 import numpy as np
 
 from pipeline.dataset.language import HAN
+from pipeline.encoders.precision import FULL, inference
 from pipeline.encoders.whisper import Whisper
 from pipeline.media.waveform import FULL_SCALE, RATE_HZ
 
@@ -39,8 +40,6 @@ def words(network: Whisper, sound: np.ndarray, language: str | None) -> list[Wor
     good to about 0.1 s. Raises UserError where the checkpoint does not say which heads align.
     Source: Radford et al. 2022; timing.py of openai/whisper.
     """
-    import torch
-
     network.require(language)
     network.require_times()
     given = network.spectra(
@@ -49,7 +48,7 @@ def words(network: Whisper, sound: np.ndarray, language: str | None) -> list[Wor
         return_tensors="pt",
         return_attention_mask=True,
     ).to(network.model.device)
-    with torch.inference_mode():
+    with inference(FULL, network.model.device):
         found = network.model.generate(
             given.input_features,
             attention_mask=given.attention_mask,

@@ -32,6 +32,7 @@ from pipeline.stage.settings import (
 )
 from pipeline.stage.words import OF_FACES, SampledExtractor
 from pipeline.system.device import Device, device_of
+from pipeline.system.threads import spread
 from pipeline.weights.resolve import Source, Weights, find
 
 if TYPE_CHECKING:
@@ -179,7 +180,7 @@ class ActionUnits(SampledExtractor):
         return None if self.settings.backend == "openface" else CLIPS
 
     def extract(self, batch: Sequence[ClipInputs]) -> Iterator[ClipResult]:
-        seen = [self._chips(inputs) for inputs in batch]
+        seen = spread(self._chips, batch)
         clips = [faces for faces in seen if not isinstance(faces, ClipError)]
         judged = iter(self._judged(clips) if clips else [])
         for inputs, faces in zip(batch, seen, strict=True):

@@ -7,26 +7,28 @@ from dataclasses import replace
 from importlib.util import find_spec
 from itertools import compress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from pydantic import Field as PydanticField
 from pydantic import model_validator
 
-from pipeline.errors import UserError
+from pipeline.dataset.clip import Clip
+from pipeline.errors import ClipError, UserError
 from pipeline.faces.align import SIZE_PX
 from pipeline.faces.clip_faces import ClipFaces
 from pipeline.faces.people import COLUMNS, choose
 from pipeline.faces.quality import Levels, Quality
 from pipeline.faces.scene_cuts import SceneCuts
-from pipeline.faces.tracker import Tracker
+from pipeline.faces.speech import Level, speech_of
+from pipeline.faces.tracker import Track, Tracker
 from pipeline.faces.windows import windows
 from pipeline.media.limits import SEARCH_LIMIT_GPX, SearchLimit
 from pipeline.stage.about import About
 from pipeline.stage.extractor import Extractor
 from pipeline.stage.field import Field
 from pipeline.stage.result import ClipInputs, ClipResult
-from pipeline.stage.settings import StageSettings, runtime
+from pipeline.stage.settings import StageSettings, runtime, unless_default
 from pipeline.stage.steps import sample_indices
 from pipeline.system.device import Device, device_of
 from pipeline.system.spans import span
@@ -38,6 +40,7 @@ if TYPE_CHECKING:
 
 WEIGHTS_ID = "facenet-pytorch/mtcnn"
 FILES = ("?net.pt",)
+SPEECH = {"speech": Field(("track",), "float64", unit="distances of the eyes", ragged=True)}
 TOGETHER = (1, 32)  # clips, on a CPU and elsewhere, where fewer than 3 kernels a frame are left
 
 
@@ -53,6 +56,10 @@ class Faces(Extractor):
 
     `track_table` has a row a track (see `people.COLUMNS`); `runner_up` is the next person's area
     as a share of what is followed. A clip whose faces lie below the levels of `doubt` is doubtful.
+
+    With `follow: speaker` both are by speech instead of area: how far the mouth moves while there
+    is sound (see `faces.speech`), which `speech` has of each track, NaN where the largest is
+    followed since nothing is heard.
     """
 
     version = 3
@@ -80,6 +87,10 @@ class Faces(Extractor):
 
         cut_ratio: float = PydanticField(2.5, gt=1)
         """A change of the picture this many times as large as those around it is a cut."""
+
+        follow: Literal["largest", "speaker"] = unless_default("largest")
+        """`speaker`: whose mouth moves furthest while there is sound, not whose face is largest;
+        keeps the faces of all tracks in memory. Without sound the largest is followed."""
 
         relink: bool = False
         """Follow a person across cuts by appearance; keeps the faces of all tracks in memory."""
@@ -110,6 +121,12 @@ class Faces(Extractor):
 
     settings: Settings
 
+    def __init__(self, settings: StageSettings, steps: int = 32) -> None:
+        super().__init__(settings, steps)
+        self._by_speech = self.settings.follow == "speaker"
+        if self._by_speech:
+            self.reads = frozenset({"video", "audio"})
+
     def writes(self) -> dict[str, Field]:
         return {
             "images": Field(("step", SIZE_PX, SIZE_PX, 3), "uint8"),
@@ -127,6 +144,7 @@ class Faces(Extractor):
             "cuts": Field((), "int32"),
             "cut_times": Field(("cut",), "float64", unit="s", ragged=True),
             **Quality.fields(),
+            **(SPEECH if self._by_speech else {}),
         }
 
     def portion(self) -> int:
@@ -146,7 +164,7 @@ class Faces(Extractor):
                 with span("detect"):
                     found = detector.detect([c.window for c in live], [c.last_seen for c in live])
                 spread(lambda pair: pair[0].follow(pair[1]), [*zip(live, found, strict=True)])
-            yield from map(self._result, clips)
+            yield from map(self._result, clips, batch[i : i + together])
 
     def _detector(self) -> KeyFrameDetector:
         # torch and the networks are loaded where faces are made, not where a run is planned.
@@ -166,16 +184,27 @@ class Faces(Extractor):
         return ClipFaces(
             frames,
             windows(frames, settings.detect_every, settings.batch_frames, cuts),
-            Tracker(settings.min_iou, settings.max_gap_s, keep=settings.relink),
+            Tracker(settings.min_iou, settings.max_gap_s, settings.relink or self._by_speech),
             SearchLimit(settings.search_limit_gpx, inputs.clip.video or ""),
         )
 
-    def _result(self, clip: ClipFaces) -> ClipResult:
+    def _speech(self, clip: Clip, tracks: Sequence[Track]) -> tuple[list[float] | None, str]:
+        """That of each track, and where there is none, why."""
+        if not self._by_speech:
+            return None, ""
+        try:
+            speech, why = speech_of(tracks, Level.of(clip)), "nothing is heard, or nothing moves"
+        except ClipError as error:
+            speech, why = None, str(error)
+        return speech, "" if speech else f"the largest face is followed: {why}"
+
+    def _result(self, clip: ClipFaces, inputs: ClipInputs) -> ClipResult:
         if clip.error is not None:
             return ClipResult.of(clip.error)
         if not clip.tracker.tracks:
             return ClipResult.missing(f"no face in {clip.without_face} frames")
-        choice = choose(clip.tracker.tracks, self.settings.relink)
+        speech, unheard = self._speech(inputs.clip, clip.tracker.tracks)
+        choice = choose(clip.tracker.tracks, self.settings.relink, speech)
         seen = choice.faces
         faces = [seen[i] for i in sample_indices(len(seen), self.steps)]
         quality = Quality.of(
@@ -200,11 +229,13 @@ class Faces(Extractor):
             "track_table": choice.summary(),
             "cuts": len(clip.tracker.cuts_s),
             "cut_times": clip.tracker.cuts_s,
+            "speech": np.full(len(choice.tracks), np.nan) if speech is None else speech,
             **vars(quality),
         }
         typed = {name: np.array(rows[name], field.dtype) for name, field in self.writes().items()}
-        doubt = quality.doubt(self.settings.doubt)
-        return ClipResult.ok(typed, len(faces), clip.frames.note, doubt)
+        doubt = quality.doubt(self.settings.doubt, speech is not None)
+        note = "; ".join(filter(None, (clip.frames.note, unheard)))
+        return ClipResult.ok(typed, len(faces), note, doubt)
 
 
 def _weights_folder() -> Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ from pydantic import Field as PydanticField
 
 from pipeline import media
 from pipeline.dataset.clip import Clip
+from pipeline.dataset.span import WHOLE
 from pipeline.errors import ClipError, MissingModalityError
 from pipeline.media.limits import CLIP_LIMIT_GPX, MOST_MPX, PICTURE_LIMIT_MPX
 from pipeline.stage.extractor import StreamingExtractor
@@ -90,8 +92,14 @@ class Frames(StreamingExtractor):
             return media.Frames(_none)
         settings = self.settings
         limits = media.PixelLimits(settings.picture_limit_mpx, settings.clip_limit_gpx)
-        cut = clip.span, clip.region
-        return media.frames(clip.video, settings.fps, settings.time_limit_s, limits, *cut)
+        left_off = self._left_off if clip.span != WHOLE else None
+        how = settings.fps, settings.time_limit_s, limits
+        return media.frames(clip.video, *how, clip.span, clip.region, left_off)
+
+    @cached_property
+    def _left_off(self) -> media.LeftOff:
+        """Spans that lie side by side are decoded in one pass."""
+        return media.LeftOff()
 
 
 def _none(*_: object) -> Iterator[media.Frame]:

@@ -14,6 +14,8 @@ import cv2
 import numpy as np
 import torch
 
+from pipeline.system.device import uploaded
+
 GREY, RANGE = 127.5, 128.0  # MTCNN's networks see (pixel − GREY) / RANGE
 
 
@@ -83,7 +85,7 @@ class IntegralImages:
             for rgb, its in zip(images, sums, strict=True):
                 cv2.integral(rgb, its)
             return cls(torch.from_numpy(sums))
-        pixels = torch.as_tensor(np.stack(images), device=device)
+        pixels = uploaded(torch.from_numpy(np.stack(images)), device)
         below = pixels.cumsum(1, dtype=torch.int32).cumsum(2, dtype=torch.int32)
         return cls(torch.nn.functional.pad(below, (0, 0, 1, 0, 1, 0)))
 

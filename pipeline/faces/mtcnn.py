@@ -19,6 +19,7 @@ from torchvision.ops import batched_nms
 from pipeline.faces.detections import NO_FACES, Detections
 from pipeline.faces.integral_image import IntegralImages, Span
 from pipeline.faces.mtcnn_networks import FIELD_PX, STRIDE, Networks, Scale
+from pipeline.system.turns import turn
 
 SAME_SCALE_IOU, SAME_FACE_IOU = 0.5, 0.7
 IMAGES_PX = (1 << 20, 1 << 25)  # through the cascade at once, on a CPU and elsewhere
@@ -63,9 +64,11 @@ class Detector:
         found: dict[int, Detections] = {}
         for some in self._blocks(images):
             integrals = IntegralImages.of([images[i] for i in some], self.networks.device)
-            boxes = self._refined(integrals, self._proposed(integrals))
-            faces = self._looked(boxes.box, *_crops(integrals, boxes, self.networks.output.side_px))
-            rows = torch.cat([faces, boxes.image[:, None]], 1).cpu().numpy()
+            with turn(self.networks.device):
+                boxes = self._refined(integrals, self._proposed(integrals))
+                crops = _crops(integrals, boxes, self.networks.output.side_px)
+                faces = self._looked(boxes.box, *crops)
+                rows = torch.cat([faces, boxes.image[:, None]], 1).cpu().numpy()
             rows = rows[rows[:, 4] > self.thresholds[2]]
             for k, i in enumerate(some):
                 found[i] = Detections.of(_distinct_by_smaller(rows[rows[:, -1] == k]))
@@ -87,7 +90,8 @@ class Detector:
         box = torch.as_tensor(
             np.concatenate([squares[i] for i in order]), device=self.networks.device
         )
-        rows = self._looked(box, *map(torch.cat, zip(*crops, strict=True))).cpu().numpy()
+        with turn(self.networks.device):
+            rows = self._looked(box, *map(torch.cat, zip(*crops, strict=True))).cpu().numpy()
         ends = np.cumsum([len(squares[i]) for i in order])
         for i, faces in zip(order, np.split(rows, ends[:-1]), strict=True):
             found[i] = Detections.of(faces)

@@ -19,8 +19,9 @@ class Choice:
     """The tracks of a clip, in the order in which they begin, and who is followed.
 
     people: the person of each track, numbered from 1, the one with the largest area first.
-    chosen: the tracks that are followed. runner_up: the summed box area of the next person (of
-    that person's largest track, where one track is followed) as a share of what is followed.
+    chosen: the tracks that are followed. runner_up: the summed box area, or speech, of the next
+    person (of that person's foremost track, where one track is followed) as a share of what is
+    followed.
     """
 
     tracks: Sequence[Track]
@@ -42,21 +43,24 @@ class Choice:
         return np.array(rows, np.float64).reshape(-1, len(COLUMNS))
 
 
-def choose(tracks: Sequence[Track], relink: bool) -> Choice:
+def choose(tracks: Sequence[Track], relink: bool, speech: Sequence[float] | None = None) -> Choice:
     """Follow what has the largest summed box area: a track; with `relink` a person, over cuts.
 
-    tracks: at least one.
+    tracks: at least one. speech: of each track; where it is given, its sum decides in place of the
+    area, and some of it is above 0.
     """
     people = told_apart(tracks)
     groups = people if relink else list(range(len(tracks)))
-    areas = {
-        group: sum(t.area_px for t, g in zip(tracks, groups, strict=True) if g == group)
+    counts = [track.area_px for track in tracks] if speech is None else speech
+    sums = {
+        group: sum(count for count, g in zip(counts, groups, strict=True) if g == group)
         for group in groups
     }
-    best = max(areas, key=lambda group: areas[group])
+    best = max(sums, key=lambda group: sums[group])
     chosen = [i for i, group in enumerate(groups) if group == best]
-    others = [areas[g] for g, p in zip(groups, people, strict=True) if p != people[chosen[0]]]
-    return Choice(tracks, people, chosen, max(others, default=0.0) / max(areas[best], 1.0))
+    others = [sums[g] for g, p in zip(groups, people, strict=True) if p != people[chosen[0]]]
+    least = 1.0 if speech is None else 0.0
+    return Choice(tracks, people, chosen, max(others, default=0.0) / max(sums[best], least))
 
 
 def told_apart(tracks: Sequence[Track]) -> list[int]:

@@ -45,7 +45,8 @@ class Levels(StageSettings):
     """Minimum share of the face's box that lies within the picture."""
 
     runner_up: float = PydanticField(0.8, ge=0)
-    """Maximum size of the next person, as a share of the one who is followed."""
+    """Maximum size of the next person, or how far that one's mouth moves while there is sound, as a
+    share of the one who is followed."""
 
     damaged: float = PydanticField(0.1, ge=0, le=1)
     """Maximum share of the frames that are damaged."""
@@ -95,8 +96,13 @@ class Quality:
     def fields(cls) -> dict[str, Field]:
         return {f.name: Field((), "float32", UNITS.get(f.name, "")) for f in fields(cls)}
 
-    def doubt(self, levels: Levels) -> str:
-        """What lies beyond its level, with both; "" where nothing does."""
+    def doubt(self, levels: Levels, by_speech: bool = False) -> str:
+        """What lies beyond its level, with both; "" where nothing does.
+
+        by_speech: whether the speaker is followed, whom a larger person leaves in no doubt.
+        """
+        what, how = ("mouth moves", "far") if by_speech else ("person", "large")
+        another = f"another {what} {{:.0%}} as {how} (at most {{:.0%}})"
         at_least = (
             (self.coverage, levels.coverage, "face in {:.0%} of the frames (at least {:.0%})"),
             (self.mean_probability, levels.probability, "mean probability {:.2f} (at least {:g})"),
@@ -107,7 +113,7 @@ class Quality:
         turned = max(self.yaw, self.pitch)
         at_most = (
             (turned, levels.turned_deg, "head turned by {:.0f}° (at most {:g}°)"),
-            (self.runner_up, levels.runner_up, "another person {:.0%} as large (at most {:.0%})"),
+            (self.runner_up, levels.runner_up, another),
             (self.damaged, levels.damaged, "{:.0%} of the pictures are damaged (at most {:.0%})"),
         )
         found = [said.format(value, level) for value, level, said in at_least if value < level]

@@ -19,9 +19,10 @@ from pipeline.stage.field import Field
 from pipeline.stage.name import require_stage_names
 from pipeline.stage.result import ClipResult
 from pipeline.stage.steps import STEPS, Sampling, to_steps
-from pipeline.store.cache import set_current, store_url
 from pipeline.store.clip_rows import Row
 from pipeline.store.clips_table import ClipsTable
+from pipeline.store.current import set_current
+from pipeline.store.layout import store_url
 from pipeline.store.provenance import provenance
 from pipeline.store.store import Store
 

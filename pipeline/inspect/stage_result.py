@@ -14,8 +14,9 @@ from pipeline.errors import ChangedError, DamagedError, UserError
 from pipeline.stage.about import About
 from pipeline.stage.field import Field
 from pipeline.stage.result import DOUBTFUL, OK, STALE
-from pipeline.store.cache import Cache, StageView
+from pipeline.store.cache import Cache
 from pipeline.store.clips_table import ClipsTable
+from pipeline.store.stage_view import StageView
 from pipeline.weights.random_weights import random_among
 
 NOT_EXTRACTED, DAMAGED = "not extracted", "damaged"

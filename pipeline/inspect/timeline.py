@@ -84,7 +84,12 @@ def quality(rows: Mapping[str, np.ndarray]) -> tuple[tuple[str, str], ...]:
             f"{of['yaw']:.0f}° yaw, {of['pitch']:.0f}° pitch, {of['roll']:.0f}° roll",
         ),
         ("Box inside the frame", f"{100 * of['inside']:.0f} %"),
-        ("Second person", f"{100 * of['runner_up']:.0f} % as large"),
+        ("Second person", f"{100 * of['runner_up']:.0f} % {_as(rows)}"),
         ("Damaged frames", f"{100 * of['damaged']:.0f} %"),
         ("Cuts", f"{of['cuts']:.0f}"),
     )
+
+
+def _as(rows: Mapping[str, np.ndarray]) -> str:
+    by_speech = np.isfinite(rows.get("speech", np.nan)).all()
+    return "of the mouth's motion while there is sound" if by_speech else "as large"

@@ -2,6 +2,7 @@
 
 from pipeline.media.audio import SoundReader, load_audio
 from pipeline.media.bounds import BeyondEndError
+from pipeline.media.left_off import LeftOff
 from pipeline.media.limits import PixelLimits, SoundLimits
 from pipeline.media.sound import Audio
 from pipeline.media.video import Frame, Frames, frames
@@ -12,6 +13,7 @@ __all__ = [
     "BeyondEndError",
     "Frame",
     "Frames",
+    "LeftOff",
     "PixelLimits",
     "SoundLimits",
     "SoundReader",

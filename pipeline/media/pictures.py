@@ -62,10 +62,14 @@ class Pictures:
         is_sought = can_seek(self.container)
         pictures = self._from_key(from_s) if is_sought else chain([first], pictures)
         for time_s, frame in pictures:
-            if time_s < begin_s:  # what was damaged before the span is none of its damage
-                self.all = self.lost = self.smeared = 0
+            if time_s < begin_s:
+                self.begin_anew()
             if time_s >= from_s:
                 yield time_s, frame
+
+    def begin_anew(self, came: int = 0) -> None:
+        """What was damaged before a span is none of its damage. came: pictures of it so far."""
+        self.all, self.lost, self.smeared = came, 0, came * self._is_smeared
 
     def _from_key(self, from_s: float) -> Iterator[Timed]:
         """The pictures from the last key frame on that is shown at `from_s` or before.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,6 +24,7 @@ from pipeline.media.container import (
     which,
 )
 from pipeline.media.interlaced import deinterlaced
+from pipeline.media.left_off import GoneThrough, LeftOff
 from pipeline.media.limits import TIME_LIMIT_S, USUAL_PIXELS, PixelLimits, TimeLimit
 from pipeline.media.pictures import SAME_S, Pictures
 from pipeline.media.rgb import Rgb
@@ -80,14 +82,15 @@ def frames(
     limits: PixelLimits = USUAL_PIXELS,
     span: Span = WHOLE,
     region: Region | None = None,
+    left_off: LeftOff | None = None,
 ) -> Frames:
     """The frames of a video, decoded as they are gone through.
 
     Zero is the first picture that is shown: what start times, edit lists and delays of streams say
     of it is `begins_s`. fps: at most so many frames a second, the first in each 1/fps; the others
     are never converted. span: those of a stretch of the file alone, where zero is the first of
-    them; decoding begins at the key frame before, and gives what decoding all gives. region: the
-    part of each picture that is given. It uses one thread.
+    them; decoding begins at the key frame before, or where another span ended (left_off), and gives
+    what decoding all gives. region: the part of each picture that is given. It uses one thread.
 
     Raises, while it is gone through, ClipError for a file that is not there, can't be opened, has
     no picture that decodes, stops before its announced end or that of the span (after its last
@@ -95,55 +98,70 @@ def frames(
     MissingModalityError for mere sound.
     """
     limit = TimeLimit("frames", time_limit_s)
-    return Frames(
-        lambda told, wanted: _decoded(told, wanted, path, fps, limit, limits, span, region)
-    )
+
+    def begin(told: Frames, wanted: Wanted) -> Iterator[Frame]:
+        told.note, told.damaged = "", 0.0
+        going_on = left_off.taken(path, span) if left_off else None
+        video = going_on or _opened(path, limit, limits, span)
+        with video.file:
+            yield from _decoded(told, wanted, video, fps, limits, span, region)
+            if left_off:
+                left_off.keep(video, span)
+
+    return Frames(begin)
+
+
+def _opened(path: str, limit: TimeLimit, limits: PixelLimits, span: Span) -> GoneThrough:
+    with ExitStack() as file:
+        container = file.enter_context(opened(path, "video", limit))
+        stream = _required(container, path, limits, span)
+        pictures, notes = Pictures(container, stream), [which(container, stream)]
+        steps = limit.within(deinterlaced(pictures.timed(span), notes.append), "video", path)
+        return GoneThrough(path, file.pop_all(), pictures, steps, notes)
 
 
 def _decoded(
     told: Frames,
     wanted: Wanted,
-    path: str,
+    video: GoneThrough,
     fps: float | None,
-    limit: TimeLimit,
     limits: PixelLimits,
     span: Span,
     region: Region | None,
 ) -> Iterator[Frame]:
-    told.note, told.damaged = "", 0.0
-    with opened(path, "video", limit) as container:
-        stream = _required(container, path, limits, span)
-        told.tell(which(container, stream))
-        pictures, rgb = Pictures(container, stream), Rgb(stream, told.tell)
-        steps = deinterlaced(pictures.timed(span), told.tell)
-        time_s, slot, pixels = None, -1, 0
-        for shown_s, frame in limit.within(steps, "video", path):
-            at_s = shown_s - pictures.zero_s
-            if has_reached(at_s, span.end_s):
-                break
-            if not has_reached(at_s, span.start_s):
-                continue
-            limits.require_picture(frame.width, frame.height, path)
-            pixels += frame.width * frame.height
-            limits.require_all(pixels, path)
-            if time_s is None:
-                told.begins_s = shown_s
-                limits.require_picture(*rgb.fit(frame), path)
-            time_s = shown_s - told.begins_s
-            if fps is not None and slot == (slot := int((time_s + CLOCK_S) * fps)):
-                continue
-            if wanted(time_s):
-                yield time_s, _part(rgb(frame), region)
-        else:
-            _require_end(pictures, span, path)
+    path, pictures = video.path, video.pictures
+    rgb = Rgb(pictures.stream, told.tell)
+    time_s, slot, pixels = None, -1, 0
+    for shown_s, frame in video:
+        at_s = shown_s - pictures.zero_s
+        if has_reached(at_s, span.end_s):
+            video.ahead = (shown_s, frame)
+            break
+        if not has_reached(at_s, span.start_s):
+            continue
+        limits.require_picture(frame.width, frame.height, path)
+        pixels += frame.width * frame.height
+        limits.require_all(pixels, path)
         if time_s is None:
-            raise ClipError(f"no picture begins within {span}: {path}")
-        damaged = pictures.lost + pictures.smeared
-        damage = f"{damaged} of {pictures.all} pictures are damaged" if damaged else ""
-        if pictures.lost > MOST_LOST * pictures.all:
-            raise ClipError(f"{damage}: {path}")
-        told.tell(damage)
-        told.damaged = damaged / pictures.all
+            told.begins_s = shown_s
+            video.tell(told.tell)
+            limits.require_picture(*rgb.fit(frame), path)
+        time_s = shown_s - told.begins_s
+        if fps is not None and slot == (slot := int((time_s + CLOCK_S) * fps)):
+            continue
+        if wanted(time_s):
+            yield time_s, _part(rgb(frame), region)
+    else:
+        _require_end(pictures, span, path)
+    if time_s is None:
+        raise ClipError(f"no picture begins within {span}: {path}")
+    video.tell(told.tell)
+    damaged = pictures.lost + pictures.smeared
+    damage = f"{damaged} of {pictures.all} pictures are damaged" if damaged else ""
+    if pictures.lost > MOST_LOST * pictures.all:
+        raise ClipError(f"{damage}: {path}")
+    told.tell(damage)
+    told.damaged = damaged / pictures.all
 
 
 def _part(picture: np.ndarray, region: Region | None) -> np.ndarray:

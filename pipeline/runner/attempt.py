@@ -6,7 +6,7 @@ import gc
 import sys
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -110,7 +110,7 @@ class Attempt:
         if len(inputs) == 1 and settings == stage.settings:
             clip = inputs[0].clip.id
             raise MemoryError(f"out of memory with one clip, {clip!r}: {error or 'RAM'}")
-        smaller, middle = replace(stage, settings=settings), -(-len(inputs) // 2)
+        smaller, middle = stage.having(settings), -(-len(inputs) // 2)
         return self._found(smaller, inputs[:middle]) + self._found(smaller, inputs[middle:])
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 
 from pipeline.dag.task import Task
 from pipeline.errors import UserError
@@ -20,12 +21,13 @@ def choose(
 ) -> Engine:
     """The plain loop, or dask on threads, on processes or on a cluster.
 
-    show: told where dask's dashboard is. Raises UserError where several are asked for.
+    show: told where dask's dashboard is, and which accelerators are used. Raises UserError where
+    several are asked for.
     """
     if sum((serial, workers is not None, scheduler is not None)) > 1:
         raise UserError("give one of --serial, --workers and --scheduler")
     if serial:
-        return run_serially
+        return partial(run_serially, show=show)
 
     def run_on_dask(tasks: Sequence[Task], stop: Stop) -> Iterable[Outcome]:
         # dask takes a second to import: only where there is something to run.

@@ -21,8 +21,10 @@ from pipeline.io.lease import Lease
 from pipeline.runner.log import RunLog
 from pipeline.runner.stop import Stop
 from pipeline.runner.types import Engine, Listener, Outcome
-from pipeline.store.cache import last_known, locate, set_current, store_url
+from pipeline.store.cache import locate
 from pipeline.store.clips_table import ClipsTable
+from pipeline.store.current import last_known, set_current
+from pipeline.store.layout import store_url
 from pipeline.store.previous import loses, previous_url
 from pipeline.store.provenance import provenance
 from pipeline.store.store import Store

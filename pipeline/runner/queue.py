@@ -13,8 +13,8 @@ class TaskQueue:
     """Gives each task once, after those that it waits for.
 
     Partitions go in their order, but a stage that others need goes ahead of them, by as many
-    partitions as there are threads: at the end of a run, when the last long tasks have begun, there
-    is other work left for the threads beside them.
+    partitions as there are tasks at once: at the end of a run, when the last long tasks have begun,
+    there is other work left for the threads beside them.
     """
 
     def __init__(self, tasks: Sequence[Task]) -> None:
@@ -32,12 +32,16 @@ class TaskQueue:
         """Whether there are tasks that are not done."""
         return self._sorter.is_active()
 
-    def take(self, threads: int = 0) -> Task | None:
-        """The task to begin next, None where none is ready. threads: that work at once."""
+    def take(self, at_once: int = 0) -> Task | None:
+        """The task to begin next, None where none is ready. at_once: tasks."""
         for id in self._sorter.get_ready():
-            partition, stage = id
-            heappush(self._ready, (partition - threads * self._height(stage), id))
+            heappush(self._ready, (self.rank(id, at_once), id))
         return self._tasks[heappop(self._ready)[1]] if self._ready else None
+
+    def rank(self, id: TaskId, at_once: int) -> int:
+        """The less, the sooner a task goes."""
+        partition, stage = id
+        return partition - at_once * self._height(stage)
 
     def done(self, id: TaskId, failed: bool = False) -> None:
         """What waits for the task may begin; where it failed, that is blocked."""

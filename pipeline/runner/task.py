@@ -28,6 +28,7 @@ from pipeline.store.store import Store
 from pipeline.system.process import one_thread_a_task
 from pipeline.system.spans import STAGE, recorded, span
 from pipeline.system.threads import at_work
+from pipeline.system.turns import assigned
 
 FORESEEN = UserError | OSError | MemoryError  # their messages are for people
 Blamed = Mapping[int, str]  # rows that met a fault of the machine, each with the reason
@@ -102,7 +103,9 @@ def _make(task: Task, traces: dict[str, str], blamed: Blamed | None) -> Commit:
             results[row] = given
         else:
             inputs[row] = given
-    results.update(Attempt(stage, inputs, traces).results(one_by_one=blamed is not None))
+    with assigned(stage.device) as device:
+        attempt = Attempt(stage.on(device), inputs, traces)
+        results.update(attempt.results(one_by_one=blamed is not None))
     results.update(_overtaken(task, results.keys() - kept))
     keys = [row.key for row in task.rows]
     with span("write"):

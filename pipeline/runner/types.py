@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -47,6 +48,12 @@ class Outcome:
     def id(self) -> TaskId:
         """The task's."""
         return self.partition, self.stage
+
+
+def devices_told(devices: Sequence[str]) -> str:
+    """A line for a person: the devices of all workers, as they are called."""
+    counted = Counter(devices)
+    return "device: " + ", ".join(f"{n} × {name}" if n > 1 else name for name, n in counted.items())
 
 
 Engine = Callable[[Sequence[Task], Stop], Iterable[Outcome]]

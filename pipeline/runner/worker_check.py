@@ -15,7 +15,7 @@ from pipeline.dag.task import Task
 from pipeline.errors import UserError
 from pipeline.io import lease
 from pipeline.io.folder import Folder
-from pipeline.store.cache import cache_of, store_url
+from pipeline.store.layout import cache_of, store_url
 from pipeline.system import libraries
 
 
@@ -60,10 +60,10 @@ class WorkerCheck:
         if why:
             raise UnfitWorkerError(f"the worker on {socket.gethostname()} {why}")
 
-    def check_devices(self) -> None:
-        """Raise UserError where the device of a stage can't be used by this process."""
+    def check_devices(self) -> list[str]:
+        """This process's accelerators that stages use; UserError where one can't be used."""
         stages = Stages(json.loads(self.spec))
-        require_devices(stages[name] for name, _ in self.stores)
+        return require_devices(stages[name] for name, _ in self.stores)
 
     def _other_versions(self, stages: Stages) -> str:
         here = dict(_versions(stages))

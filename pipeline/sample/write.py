@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 from collections import Counter
 from collections.abc import Sequence
@@ -14,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from pipeline.errors import UserError
+from pipeline.io.csv_text import csv_text
 from pipeline.io.folder import Folder
 from pipeline.media.write_mp4 import write_mp4
 from pipeline.sample import footage, voice
@@ -102,7 +101,7 @@ def write_sample(folder: Path, clips: int = CLIPS, seed: int = 0) -> None:
     # Clips of one source follow each other, so that it is decoded once.
     for script in sorted(scripts, key=lambda s: (s.excerpt.file, s.excerpt.height, s.number)):
         _film(script, folder / script.path, seed)
-    to.write(LABELS, _table(scripts).encode())
+    to.write(LABELS, csv_text(COLUMNS, (script.row for script in scripts)).encode())
 
 
 def plan(clips: int = CLIPS, seed: int = 0) -> list[Script]:
@@ -154,14 +153,6 @@ def _film(script: Script, path: Path, seed: int) -> None:
     if script.special == "silence":
         sound = np.zeros_like(sound)
     write_mp4(path, frames, FPS, None if script.special == "no sound" else sound, voice.RATE_HZ)
-
-
-def _table(scripts: Sequence[Script]) -> str:
-    text = io.StringIO()
-    rows = csv.writer(text, lineterminator="\n")
-    rows.writerow(COLUMNS)
-    rows.writerows(script.row for script in scripts)
-    return text.getvalue()
 
 
 def _is_whole(folder: Path, mark: str, scripts: Sequence[Script]) -> bool:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,6 +13,7 @@ from pipeline.dataset.ids import require_new, safe_id
 from pipeline.dataset.tables import rows
 from pipeline.errors import UserError
 from pipeline.io.atomic_write import atomic_write
+from pipeline.io.csv_text import csv_text
 from pipeline.segment.segment import Utterance
 
 COLUMNS = ("id", "file", "start", "end", "text", "label", "split", "voice", "confidence")
@@ -83,10 +82,10 @@ def write(manifest: Path, rows: Sequence[Row]) -> None:
     is_seen = [Path(row["file"]).suffix.lower() in VIDEOS for row in rows]
     parts = [part for part, used in (("video", any(is_seen)), ("audio", not all(is_seen))) if used]
     columns = [c for name in COLUMNS for c in (parts if name == "file" else [name])]
-    text = io.StringIO()
-    table = csv.DictWriter(text, columns, restval="", extrasaction="ignore", lineterminator="\n")
-    table.writeheader()
-    for row, seen in zip(rows, is_seen, strict=True):
-        table.writerow({**row, "video" if seen else "audio": row["file"]})
+    placed = [
+        {**row, "video" if seen else "audio": row["file"]}
+        for row, seen in zip(rows, is_seen, strict=True)
+    ]
+    text = csv_text(columns, ([row.get(column, "") for column in columns] for row in placed))
     with atomic_write(manifest) as part:
-        part.write_text(text.getvalue(), encoding="utf-8")
+        part.write_text(text, encoding="utf-8")

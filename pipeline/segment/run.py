@@ -23,7 +23,7 @@ Told = Callable[[Path, Sequence[Utterance] | str], None]  # of each file: what w
 class Segmented:
     """rows: of the manifest. page: where it is. failed: files of which nothing could be made.
 
-    dropped: rows that a person took out. unknown: ids that were corrected and are no more.
+    dropped: rows that a person took out. unknown: ids that were corrected and no longer exist.
     """
 
     rows: Sequence[Row]

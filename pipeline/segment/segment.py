@@ -54,6 +54,7 @@ def segment(path: str, cutting: Cutting = USUAL, hears: Hears | None = None) -> 
     late_s = heard.start_s - zero_s
     last_s = shown[1] - zero_s if shown else late_s + len(mono) / RATE_HZ
     placed = (_placed(part, said, late_s, last_s) for part in parts)
+    # What is said before the first picture or after the last is of no span.
     return [one for one in placed if one.end_s - one.start_s >= cutting.shortest_s / 2]
 
 

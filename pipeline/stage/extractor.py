@@ -29,7 +29,8 @@ class Extractor(ABC):
     version: raise it whenever results change.
     about: what pages, tables and trainings ask of its features.
     requires: the libraries of optional extras that it runs, as {module: extra}.
-    reads: the parts of a clip that it opens itself, of "video", "audio" and "text".
+    reads: the parts of a clip that it opens itself, of "video", "audio" and "text"; settings may
+        add to them.
     takes: the upstream fields it needs, checked before anything runs; of a class whose settings
         choose among them, all.
     may_take: those that it uses where a stage it needs writes them; that stage may be off.
@@ -40,7 +41,7 @@ class Extractor(ABC):
     version: ClassVar[int]
     about: ClassVar[About] = About()
     requires: ClassVar[Mapping[str, str]] = {}
-    reads: ClassVar[frozenset[str]] = frozenset()
+    reads: frozenset[str] = frozenset()
     takes: Mapping[str, Field] = {}
     may_take: ClassVar[Mapping[str, Field]] = {}
     files: ClassVar[Files] = NETWORK

@@ -96,6 +96,6 @@ class StageSettings(Bounded):
         return self.model_dump(mode="json", exclude=self.marked("runtime"))
 
     def with_smaller_batches(self) -> Self:
-        """The settings with every runtime `batch_…` halved, at least 1: for less memory."""
-        names = [name for name in self.marked("runtime") if name.startswith("batch_")]
-        return self.model_copy(update={name: max(1, getattr(self, name) // 2) for name in names})
+        """The settings with every runtime `batch_…` above 1 halved, for less memory; 0 chooses."""
+        sizes = {n: getattr(self, n) for n in self.marked("runtime") if n.startswith("batch_")}
+        return self.model_copy(update={name: size // 2 or size for name, size in sizes.items()})

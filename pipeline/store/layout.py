@@ -1,10 +1,11 @@
-"""Where in a store everything lies."""
+"""Where in a cache a store lies, and where in a store everything does."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
 
+from pipeline.errors import UserError
 from pipeline.io.names import is_safe_name
 from pipeline.stage.field import Field
 
@@ -16,6 +17,22 @@ VALUES = re.compile(r"([^/]+)/p(\d{5,})/(?:zarr\.json|c/\d+(?:/\d+)*)")
 CHUNK = re.compile(r"(.+)/c/(\d+)(?:/\d+)*")
 CHECKSUM_BYTES = 4  # the CRC-32C in which every chunk ends
 ARRAY_FILE = re.compile(r"(?:(?P<array>.+)/)?(?:zarr\.json|(?<=/)c(?:/\d{1,9})+)")
+
+
+def store_url(cache_url: str, stage: str, fingerprint: str) -> str:
+    """Where a stage's store at a fingerprint lies: different settings live side by side.
+
+    Raises UserError for what can't be a folder's name: no store lies elsewhere than in its cache.
+    """
+    for name in (stage, fingerprint):
+        if not is_safe_name(name):
+            raise UserError(f"{name!a:.60} can't be the name of a folder in {cache_url}")
+    return f"{cache_url}/{stage}/{fingerprint[:8]}.zarr"
+
+
+def cache_of(store_url: str) -> str:
+    """The URL of the cache in which a store lies."""
+    return store_url.rsplit("/", 2)[0]
 
 
 def is_file(path: object) -> bool:

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pipeline.stage.result import FAILED, MISSING, OK
-from pipeline.store.cache import Cache, StageView
+from pipeline.store.cache import Cache
+from pipeline.store.stage_view import StageView
 from pipeline.weights.random_weights import RANDOM_MARK
 
 

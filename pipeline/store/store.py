@@ -432,7 +432,7 @@ class Store:
     def damaged(self, what: str, partition: int | None = None) -> DamagedError:
         """The error for what is wrong, with the way out."""
         where = self.folder.url + ("" if partition is None else f", partition {partition}")
-        cache = self.folder.url.rsplit("/", 2)[0]
+        cache = layout.cache_of(self.folder.url)
         return DamagedError(f"{where} is damaged ({what}); run `smp verify {cache} --repair`")
 
     def _column(self, name: str, rows: slice) -> Sequence[np.ndarray]:

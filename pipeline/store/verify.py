@@ -13,11 +13,11 @@ from pipeline.io import lock
 from pipeline.io.atomic_write import PARTIAL
 from pipeline.io.folder import Folder
 from pipeline.io.hashing import of_bytes
-from pipeline.store.cache import CURRENT_FILE, current, last_known, store_url
 from pipeline.store.clips_table import FILE as CLIPS_FILE
 from pipeline.store.clips_table import ClipsTable
 from pipeline.store.commit import Commit
-from pipeline.store.layout import METADATA, commit_file
+from pipeline.store.current import CURRENT_FILE, current, last_known
+from pipeline.store.layout import METADATA, commit_file, store_url
 from pipeline.store.previous import ENDING
 from pipeline.store.store import Store
 

@@ -5,12 +5,15 @@ from __future__ import annotations
 import re
 import socket
 from functools import lru_cache
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from pydantic import AfterValidator
 
 from pipeline.errors import UserError
 from pipeline.system.spans import span
+
+if TYPE_CHECKING:
+    import torch
 
 NAMES = re.compile(r"auto|cpu|mps|(cuda|xpu)(:\d+)?")
 OUT_OF_MEMORY = (  # as torch says it; the last is oneDNN's, of an LSTM on the CPU
@@ -46,9 +49,21 @@ def device_of(setting: str) -> str:
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
+def meant(setting: str) -> list[str]:
+    """The devices that a task may be given: of `auto` every one of several, else that one."""
+    device = device_of(setting)
+    if setting != "auto" or device == "cpu":
+        return [device]
+    # Known to be there once a device was found.
+    import torch
+
+    several = range(torch.cuda.device_count())
+    return [f"{device}:{i}" for i in several] if len(several) > 1 else [device]
+
+
 @lru_cache
 def require(setting: str) -> str:
-    """The device that is meant, having computed something; UserError, one line, where it can't.
+    """The device that is meant, each having computed something; UserError, one line, where not.
 
     From then on float32 means float32 in this process, and kernels are chosen the same way always.
     """
@@ -59,14 +74,15 @@ def require(setting: str) -> str:
 
     allow_tf32(False)
     torch.backends.cudnn.benchmark, torch.backends.cudnn.deterministic = False, True
-    try:
-        torch.ones(1, device=device).add(1).item()
-    except Exception as error:  # every kind of device has its own errors
-        said = re.split(r"\.\s|\.?\n|\.$", str(error).strip())[0] or type(error).__name__
-        raise UserError(
-            f"device {device!r} can't be used on {socket.gethostname()}: {said}; set `device` to "
-            "auto or cpu, or see what `smp doctor` says of the GPU"
-        ) from None
+    for one in meant(setting):
+        try:
+            torch.ones(1, device=one).add(1).item()
+        except Exception as error:  # every kind of device has its own errors
+            said = re.split(r"\.\s|\.?\n|\.$", str(error).strip())[0] or type(error).__name__
+            raise UserError(
+                f"device {one!r} can't be used on {socket.gethostname()}: {said}; set `device` to "
+                "auto or cpu, or see what `smp doctor` says of the GPU"
+            ) from None
     return device
 
 
@@ -81,13 +97,25 @@ def allow_tf32(is_allowed: bool) -> None:
 
 
 def described(setting: str) -> str:
-    """A device as a person knows it: `cpu`, or `cuda (NVIDIA H200)`."""
-    device = require(setting)
+    """A device as a person knows it: `cpu`, or `cuda (NVIDIA H200)`; a task's, of several, all."""
+    require(setting)
+    return ", ".join(map(_described, meant(setting)))
+
+
+def _described(device: str) -> str:
     if not device.startswith("cuda"):
         return device
     import torch
 
     return f"{device} ({torch.cuda.get_device_name(device)})"
+
+
+def uploaded(tensor: torch.Tensor, device: str | torch.device) -> torch.Tensor:
+    """A tensor of the host's on a device; a CUDA device fetches it while the host goes on."""
+    import torch
+
+    is_cuda = torch.device(device).type == "cuda"
+    return (tensor.pin_memory() if is_cuda else tensor).to(device, non_blocking=is_cuda)
 
 
 def is_out_of_memory(error: BaseException) -> bool:

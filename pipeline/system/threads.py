@@ -29,6 +29,18 @@ def at_work(most: int) -> Iterator[None]:
         _leave()
 
 
+@contextmanager
+def at_rest() -> Iterator[None]:
+    """Don't count this thread as busy while it waits for others: one may help in its place."""
+    global _busy
+    _leave()
+    try:
+        yield
+    finally:
+        with _lock:
+            _busy += 1
+
+
 def spread(work: Callable[[Item], Result], items: Sequence[Item]) -> list[Result]:
     """`work` of each item, in their order, by this thread and by others that idle meanwhile.
 

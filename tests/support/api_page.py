@@ -22,7 +22,7 @@ listed here may change without notice."""
 CHAPTERS: dict[str, dict[str, list[str]]] = {
     "Reading features": {
         "pipeline": ["open_cache", "Cache"],
-        "pipeline.store.cache": ["StageView"],
+        "pipeline.store.stage_view": ["StageView"],
     },
     "Writing an extractor": {
         "pipeline": [

@@ -13,9 +13,10 @@ from pipeline.io.folder import Folder
 from pipeline.io.hashing import of_text
 from pipeline.stage.field import Field
 from pipeline.stage.result import ClipResult
-from pipeline.store.cache import set_current, store_url
 from pipeline.store.clip_rows import Row
 from pipeline.store.clips_table import ClipsTable
+from pipeline.store.current import set_current
+from pipeline.store.layout import store_url
 from pipeline.store.store import Store
 
 NAME = "talks <i>"

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from model.cli.options import chosen, of_channels
+from model.cli.options import chosen, from_runs, of_channels
+from pipeline.cli.options import trust
 from pipeline.errors import UserError
 
 if TYPE_CHECKING:
     from pipeline.formats.bundle import Bundle
     from pipeline.formats.format import Format
-    from pipeline.store.cache import Cache
+
+
+OF_RUNS = ("onnx", "torch")  # formats of a run's network
 
 
 class FormatOption(click.Option):
@@ -24,6 +26,7 @@ class FormatOption(click.Option):
         from pipeline.formats.format import writing
 
         told = [f"{name}: {_first(of.__doc__ or '')}" for name, of in writing().items()]
+        told += ["onnx, torch: the network of a run"]
         self.help = f"A format, or a module of yours with one. {'; '.join(told)}."
         return super().get_help_record(ctx)
 
@@ -36,7 +39,7 @@ def _first(text: str) -> str:
 def _formats(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
     from pipeline.formats.format import writing
 
-    return [name for name in writing() if name.startswith(incomplete)]
+    return [name for name in (*writing(), *OF_RUNS) if name.startswith(incomplete)]
 
 
 @click.command()
@@ -56,6 +59,8 @@ def _formats(ctx: click.Context, param: click.Parameter, incomplete: str) -> lis
     "--cache", "cache_root", default="cache", show_default=True, help="Folder or URL of the cache."
 )
 @click.option("--name", help="Name of the dataset in the cache.  [default: its folder's]")
+@from_runs
+@trust
 def export(
     dataset: str,
     out: Path,
@@ -63,13 +68,20 @@ def export(
     tokenizer: str | None,
     cache_root: str,
     name: str | None,
+    runs: Path,
+    is_trusted: bool,
     **stages: list[str] | None,
 ) -> None:
-    """Export cached features for other tools.
+    """Export cached features, or a trained network, for other tools.
 
     The features of DATASET are written to OUT. The stages of a modality are concatenated, as in
-    training.
+    training. With --format onnx or torch, DATASET is a run, or the dataset of which the newest run
+    is taken, and OUT holds its network, standardisation included.
     """
+    if format_name in OF_RUNS:
+        _export_run(dataset, out, format_name, runs, is_trusted)
+        return
+    from model.data.bundled import bundled
     from pipeline.formats.bundle import atomic_output
     from pipeline.formats.format import named, writing
     from pipeline.messages import counted
@@ -79,14 +91,8 @@ def export(
     if tokenizer and not form.takes_tokenizer:
         takers = ", ".join(name for name, its in known.items() if its.takes_tokenizer)
         raise UserError(f"--tokenizer goes with --format {takers}")
-    notes: list[str] = []
     cache = open_dataset(dataset, cache_root, name)
-
-    def read() -> Bundle:
-        notes.clear()
-        return _bundle(cache, _channels(cache, stages, notes), tokenizer or "", notes)
-
-    bundle = cache.steadily(read)
+    bundle, notes = cache.steadily(lambda: bundled(cache, chosen(stages), tokenizer or ""))
     if form.needs_labels:
         bundle = _labelled(bundle, form, notes)
     with atomic_output(out) as part:
@@ -98,50 +104,17 @@ def export(
     click.echo(f"{counted(len(bundle.clips), 'clip')} → {out}")
 
 
-def _channels(
-    cache: Cache, given: Mapping[str, list[str] | None], notes: list[str]
-) -> dict[str, list[str]]:
-    """Stages by modality: those that were named, else those that a training would take."""
-    from model.data.channels import available
+def _export_run(given: str, out: Path, form: str, runs: Path, is_trusted: bool) -> None:
+    from model.exported.run import export_run
+    from model.runs.run import find_run
+    from pipeline.formats.bundle import atomic_output
 
-    found = available(cache, notes, chosen(given))
-    return {modality: list(stages) for modality, stages in found.items() if stages}
-
-
-def _bundle(
-    cache: Cache, channels: Mapping[str, Sequence[str]], tokenizer: str, notes: list[str]
-) -> Bundle:
-    import numpy as np
-
-    from model.data.channels import read_modality
-    from model.data.provenance import provenance, random_stages
-    from pipeline.formats.bundle import Bundle
-    from pipeline.weights.random_weights import random_note
-
-    if not channels:
-        raise UserError(f"{cache.name}: no features to export; run `{cache.command}` first")
-    features, lengths = {}, {}
-    for modality, stages in channels.items():
-        x, n = read_modality([cache[stage] for stage in stages], np.ones(len(cache.clips), bool))
-        if partly := int(np.isnan(x).any(axis=(1, 2)).sum()):
-            notes.append(f"{modality}: {partly} clips have zeros for one of {', '.join(stages)}")
-        features[modality], lengths[modality] = np.nan_to_num(x, copy=False), n
-    made_from = provenance(cache, channels)
-    if note := random_note(random_stages(made_from)):
-        notes.append(note)
-    return Bundle(
-        name=cache.name,
-        language=cache.table.language,
-        clips=[cache.table.rows[number].clip for number in cache.table.present],
-        features=features,
-        lengths=lengths,
-        channels=channels,
-        provenance=made_from,
-        by_word=all(cache[stage].by_word for stages in channels.values() for stage in stages),
-        tokenizer=tokenizer,
-        own_tokenizers=list(_tokenizers(cache, channels.get("text", ()))),
-        targets=cache.targets,
-    )
+    run = find_run(given, runs, lambda why: click.echo(f"passed over: {why}", err=True))
+    with atomic_output(out) as part:
+        told = export_run(run, form, part, is_trusted)
+    for line in told:
+        click.echo(line)
+    click.echo(f"{run} → {out}")
 
 
 def _labelled(bundle: Bundle, form: Format, notes: list[str]) -> Bundle:
@@ -151,14 +124,3 @@ def _labelled(bundle: Bundle, form: Format, notes: list[str]) -> Bundle:
     if left := len(bundle.clips) - len(labelled.clips):
         notes.append(f"{left} of {len(bundle.clips)} clips have no label and are left out")
     return labelled
-
-
-def _tokenizers(cache: Cache, stages: Sequence[str]) -> Iterator[str]:
-    """The weights of the stages whose steps are tokens."""
-    from pipeline.dag.stage import about
-    from pipeline.weights.random_weights import RANDOM
-
-    for stage in stages:
-        id = (cache[stage].attributes.get("weights") or {}).get("id")
-        if about(cache[stage]).panel == "tokens" and id != RANDOM:
-            yield str(id)

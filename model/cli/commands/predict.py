@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from model.cli.options import from_runs
 from pipeline.cli.group import CLIPS_FAILED, OK
 from pipeline.cli.options import trust
 from pipeline.errors import UserError
@@ -35,13 +36,7 @@ NAMED = 3  # clips without the same modality; the others are counted
     " relative to the table's folder; a file may also be the end of a VIDEO's path.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print a single JSON object.")
-@click.option(
-    "--runs",
-    type=click.Path(path_type=Path, file_okay=False),
-    default="runs",
-    show_default=True,
-    help="Folder of runs, where RUN is a dataset.",
-)
+@from_runs
 @trust
 @click.option("--cache", help="Folder or URL in which to keep the features for the next time.")
 @click.option(

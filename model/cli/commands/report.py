@@ -85,11 +85,15 @@ def _context(
     if cache is None:
         loaded = load(dataset)
         found = ReportContext(name or loaded.name, dataset, options, loaded.language, loaded.clips)
+        targets = loaded.targets
     else:
         table, stages = cache.table, status(cache)
         clips = [table.rows[number].clip for number in table.present]
         found = ReportContext(table.name, dataset, options, table.language, clips, cache, stages)
+        targets = cache.targets
     trained, bad_runs = runs_of(found.name, runs)
     compared, bad_tables = experiments_of(found.name, runs)
     unreadable = [*bad_runs, *bad_tables]
-    return replace(found, runs=trained, experiments=compared, unreadable=unreadable)
+    return replace(
+        found, targets=targets, runs=trained, experiments=compared, unreadable=unreadable
+    )

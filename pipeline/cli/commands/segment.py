@@ -78,7 +78,9 @@ def segment(
     longest_s: float,
     threshold: float,
 ) -> None:
-    """Cut long videos into utterances: a manifest of spans, with nothing encoded again.
+    """Cut long videos into utterances, as a manifest of spans.
+
+    Nothing is encoded again.
 
     Speech is cut at pauses and, with --asr, at ends of sentences. DATASET.html plays each utterance
     beside its text; save corrections there as DATASET.corrections.csv and run the command again. A
@@ -103,7 +105,7 @@ def segment(
     if done.unknown:
         few = listed(done.unknown, NAMED)
         click.echo(
-            f"{counted(len(done.unknown), 'correction')} of utterances that are no more: {few}"
+            f"{counted(len(done.unknown), 'correction')} of utterances that no longer exist: {few}"
         )
     sys.exit(CLIPS_FAILED if done.failed else OK)
 

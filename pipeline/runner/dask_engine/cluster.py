@@ -75,7 +75,7 @@ def local_cluster(workers: int | None) -> LocalCluster | SpecCluster:
             n_workers=1,
             threads_per_worker=resources.cores(),
             processes=False,
-            resources={"GPU": 1} if device_of("auto") == "cuda" else {},
+            resources={"GPU": len(gpus)} if (gpus := _accelerators()) else {},
             dashboard_address=ON_LOOPBACK,
             scheduler_kwargs={"dashboard": False},
             memory_limit=0,  # no limit of dask's own
@@ -113,17 +113,26 @@ class _Nanny(Nanny):
 
 
 def worker_options(workers: int) -> list[dict[str, Any]]:
-    """Of each process: one thread; the first few have an accelerator each, as far as they go."""
+    """Of each process: one thread; the first few share out the accelerators and all the cores.
+
+    Nearly all work is theirs, then: what the others do beside them is little.
+    """
     every = {"nthreads": 1, "memory_limit": 0, "silence_logs": QUIET}
     options: list[dict[str, Any]] = [dict(every) for _ in range(workers)]
-    accelerators = _accelerators() if device_of("auto") == "cuda" else []
-    for option, accelerator in zip(options, accelerators, strict=False):
-        option |= {"resources": {"GPU": 1}, "env": {"CUDA_VISIBLE_DEVICES": accelerator}}
+    accelerators = _accelerators()
+    feeding = options[: len(accelerators)]
+    for i, option in enumerate(feeding):
+        own = accelerators[i::workers]
+        option["nthreads"] = max(1, resources.cores() // len(feeding))
+        option["resources"] = {"GPU": len(own)}
+        option["env"] = {"CUDA_VISIBLE_DEVICES": ",".join(own)}
     return options
 
 
 def _accelerators() -> list[str]:
-    """The devices that this process may use, as CUDA_VISIBLE_DEVICES names them."""
+    """The CUDA devices that this process may use, as CUDA_VISIBLE_DEVICES names them."""
+    if device_of("auto") != "cuda":
+        return []
     # torch is heavy, and known to be there only once a device was found.
     import torch
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
+from functools import cached_property
 from queue import Empty, SimpleQueue
 
 from distributed import Client, Future, KilledWorker
@@ -13,16 +14,20 @@ from distributed.comm import CommClosedError
 
 from pipeline.dag.spec import Stages
 from pipeline.dag.task import Task, TaskId
+from pipeline.faces.windows import WINDOW_PX
 from pipeline.messages import one_line
 from pipeline.runner.dask_engine.cluster import connected, dashboard
 from pipeline.runner.dask_engine.workers import LOOK_EVERY_S, Workers, check_workers, work
 from pipeline.runner.queue import TaskQueue
 from pipeline.runner.stop import Stop
-from pipeline.runner.types import Outcome
+from pipeline.runner.types import Outcome, devices_told
 from pipeline.runner.worker_check import UnfitWorkerError, WorkerCheck
+from pipeline.system import resources
 from pipeline.system.spans import span
 
 TASKS_A_THREAD = 2  # in flight: one that runs and one that waits
+TASKS_A_GPU = (8, 4, 2, 1)  # at once: one computes there, the others decode. Exact shares of one
+TASK_BYTES = 32 * 3 * WINDOW_PX  # of RAM at most: what `faces` holds of 32 clips
 SCHEDULER_LOST = (FutureCancelledError, CommClosedError)
 
 log = logging.getLogger(__name__)
@@ -32,7 +37,8 @@ class DaskEngine:
     """Runs tasks on dask and yields their outcomes as they come.
 
     workers: None for threads in this process, else that many processes; scheduler: the address of
-    a cluster that is there already; show: told once where the dashboard is, if there is one.
+    a cluster that is there already; show: told once where the dashboard is, if there is one, and
+    which devices are used, beside processors.
     Raises UserError where no scheduler answers, and where a worker does not see the cache or would
     compute something else.
     """
@@ -56,7 +62,9 @@ class DaskEngine:
             try:
                 with span("check workers"):
                     workers.look()
-                    check_workers(client, check, workers.gpu)
+                    devices = check_workers(client, check, bool(workers.gpus))
+                if devices:
+                    self.show(devices_told(devices))
                 yield from run
             except SCHEDULER_LOST:
                 yield from run.lost(f"the dask scheduler at {self.scheduler} went away")
@@ -108,18 +116,34 @@ class _Run:
         # What met a fault goes first: the machine may be unfit for all that follows.
         is_one_due = any(task.id in self._blamed for task in self._suspects)
         threads = 0 if is_one_alone or is_one_due else self._workers.threads
-        while len(self._running) < TASKS_A_THREAD * threads and (task := self._queue.take(threads)):
+        most, at_once = TASKS_A_THREAD * threads, self._at_once
+        while len(self._running) < most and (task := self._queue.take(at_once)):
             self._give_out(task)
         if self._suspects and not self._running:
             self._alone.add(self._suspects[0].id)
             self._give_out(self._suspects.pop(0))
 
+    @cached_property
+    def _tasks_a_gpu(self) -> int:
+        return tasks_a_gpu(self._workers.gpus)
+
+    @property
+    def _at_once(self) -> int:
+        """Tasks of the stages that most of the work is in."""
+        return self._workers.gpus * self._tasks_a_gpu or self._workers.threads
+
     def _give_out(self, task: Task) -> None:
         is_blocked = self._queue.is_blocked(task)
         own = (task, self._check, self._blamed.get(task.id))
         what = (Outcome.blocked, task) if is_blocked else (work, *own)
-        holds = {"GPU": 1} if task.stage in self._accelerated and self._workers.gpu else None
-        future = self._client.submit(*what, pure=False, resources=holds)
+        is_accelerated = task.stage in self._accelerated and self._workers.gpus
+        future = self._client.submit(
+            *what,
+            pure=False,
+            resources={"GPU": 1 / self._tasks_a_gpu} if is_accelerated else None,
+            # Else what is ready late, as a network on the first faces, goes behind all that waits.
+            priority=-self._queue.rank(task.id, self._at_once),
+        )
         self._running[future] = task
         future.add_done_callback(self._finished.put)
 
@@ -172,6 +196,12 @@ class _Run:
         )  # fmt: skip
         self._suspects.insert(0, task)
         return True
+
+
+def tasks_a_gpu(gpus: int) -> int:
+    """How many tasks share an accelerator, as far as memory is free; on a cluster, that of here."""
+    room = resources.free_bytes() // (max(gpus, 1) * TASK_BYTES)
+    return next((n for n in TASKS_A_GPU if n <= room), 1)
 
 
 def _killed(task: Task) -> str:

@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 
 
 class Workers:
-    """A cluster's threads and whether it has accelerators, looked up every few seconds.
+    """How many threads and accelerators a cluster has, looked up every few seconds.
 
     Where none answers for a moment, the threads that there were stand: tasks wait at the scheduler.
     """
@@ -37,7 +37,7 @@ class Workers:
         self._empty_since: float | None = None
         self._told = False
         self.threads = 0
-        self.gpu = False
+        self.gpus = 0
 
     def end(self, address: str, key: Any) -> bool:
         """End a worker's process, which its nanny replaces; whether it went.
@@ -62,10 +62,10 @@ class Workers:
         """Look again, where the last time is a while ago; say so where there are no workers."""
         if time.monotonic() - self._looked < LOOK_EVERY_S:
             return
-        threads, gpu = _counted(self._client)
+        threads, gpus = _counted(self._client)
         self._looked = time.monotonic()
         if threads:
-            self.threads, self.gpu = threads, gpu
+            self.threads, self.gpus = threads, gpus
             self._empty_since, self._told = None, False
             return
         self._empty_since = self._empty_since or self._looked
@@ -75,27 +75,28 @@ class Workers:
             self._told = True
 
 
-def _counted(client: Client) -> tuple[int, bool]:
-    """How many threads the workers have in all, and whether one declares an accelerator.
+def _counted(client: Client) -> tuple[int, int]:
+    """How many threads the workers have in all, and how many accelerators they declare.
 
     Not `client.scheduler_info()`: between asking and reading, the client's own periodic look, which
     asks for no workers, may put its answer in that one's place.
     """
 
     # Sent as code, not by name: a scheduler needs nothing of this project's.
-    def count(dask_scheduler: Scheduler) -> tuple[int, bool]:
+    def count(dask_scheduler: Scheduler) -> tuple[int, int]:
         workers = dask_scheduler.workers.values()
-        return sum(w.nthreads for w in workers), any("GPU" in w.resources for w in workers)
+        gpus = sum(w.resources.get("GPU", 0) for w in workers)
+        return sum(w.nthreads for w in workers), int(gpus)
 
-    counted: tuple[int, bool] = client.run_on_scheduler(count)
+    counted: tuple[int, int] = client.run_on_scheduler(count)
     return counted
 
 
-def check_workers(client: Client, check: WorkerCheck, gpu: bool) -> None:
+def check_workers(client: Client, check: WorkerCheck, gpu: bool) -> list[str]:
     """Ask every worker whether it can work for the run; wait for what an earlier run left there.
 
     gpu: whether workers declare accelerators; then only those are asked for devices. A worker that
-    joins later is asked before its first task.
+    joins later is asked before its first task. The devices that they use, but for processors.
     """
     told = False
     while True:
@@ -109,8 +110,8 @@ def check_workers(client: Client, check: WorkerCheck, gpu: bool) -> None:
                     f"the worker {address} can't run tasks ({reason}); start it in an environment "
                     "with the same smp-sentiment"
                 )
-        if not (left := sum(answers.values())):
-            return
+        if not (left := sum(left for left, _ in answers.values())):
+            return [device for _, devices in answers.values() for device in devices]
         if not told:
             log.warning("waiting for %d partitions that an earlier run left running", left)
         told = True
@@ -120,11 +121,12 @@ def check_workers(client: Client, check: WorkerCheck, gpu: bool) -> None:
 _working_for: list[str] = []  # in this worker process: the cache of each task that runs
 
 
-def _answer(check: WorkerCheck, gpu: bool, dask_worker: Worker) -> int:
+def _answer(check: WorkerCheck, gpu: bool, dask_worker: Worker) -> tuple[int, list[str]]:
+    """How many partitions the worker is at for the cache, and which devices it uses."""
     _checked(check)
-    if not gpu or "GPU" in dask_worker.state.total_resources:
-        check.check_devices()
-    return _working_for.count(check.cache_url)
+    is_asked = not gpu or "GPU" in dask_worker.state.total_resources
+    devices = check.check_devices() if is_asked else []
+    return _working_for.count(check.cache_url), devices
 
 
 def work(task: Task, check: WorkerCheck, blamed: Blamed | None) -> Outcome:

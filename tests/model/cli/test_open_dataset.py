@@ -8,7 +8,7 @@ import pytest
 
 from model.cli.commands.report import report
 from model.report import health
-from pipeline.store.cache import StageView
+from pipeline.store.stage_view import StageView
 from tests.conftest import Transcripts
 from tests.model.conftest import WORDS, lettered
 from tests.support.commands import smp

@@ -21,6 +21,7 @@ from model.report.page import render
 from model.runs.predictions import validated
 from model.runs.run import Run, chosen
 from pipeline.dataset.clip import Clip
+from pipeline.dataset.target import Target
 from pipeline.html.numbers import plain
 from pipeline.store.cache import open_cache
 from pipeline.store.status import Problem, StageStatus, status
@@ -67,7 +68,10 @@ def opened(browser: Browser, page: Path) -> Browser:
 
 def context_of(made: Reported) -> ReportContext:
     cache = open_cache(str(made.cache_root / NAME))
-    return ReportContext(NAME, str(made.folder), {}, "en", made.clips, cache, status(cache))
+    clips, targets = made.clips, cache.targets
+    return ReportContext(
+        NAME, str(made.folder), {}, "en", clips, cache, status(cache), targets=targets
+    )
 
 
 def text_of(page: Path) -> str:
@@ -156,6 +160,23 @@ class TestNumbers:
     def test_every_label_is_in_one_column(self) -> None:
         counts = dataset.count([-1, -0.9, -0.55, 0, 1], [-1, -0.5, 0, 0.5, 1])
         assert counts == [2, 1, 1, 0, 1]
+
+    def test_classes_and_labels_are_counted_by_split(self) -> None:
+        targets = (
+            Target(name="emotion", kind="classes", classes=("joy", "anger")),
+            Target(name="moods", kind="labels", columns=("label_sad", "label_glad"), range=(0, 3)),
+        )
+        clips = [
+            Clip("0", classes={"emotion": "joy"}, labels={"sad": 0, "glad": 2}, split="train"),
+            Clip("1", classes={"emotion": "anger"}, split="test"),
+            Clip("2", labels={"sad": 1, "glad": 0.5}, split=""),
+        ]
+        context = ReportContext("few", "few", {}, "en", clips, targets=targets)
+        emotion, moods = dataset.section(context).content["counts"]
+        assert emotion.rows == {"joy": [1, 0, 0, 1], "anger": [0, 0, 1, 1]}
+        assert moods.rows == {"sad": [0, 0, 0, 1], "glad": [1, 0, 0, 2]}
+        html = render(context)
+        assert not [said for said in ("No clip has a label", "mean score") if said in html]
 
     def test_confusion_has_the_finest_classes_of_the_scale(self) -> None:
         rows = [{"label": "-2.6", "prediction": "1.2"}, {"label": "3", "prediction": "9"}]

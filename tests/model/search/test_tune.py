@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import csv
+import fcntl
 import json
 import sys
+from contextlib import suppress
 from math import inf
 from pathlib import Path
 from typing import Any
@@ -199,6 +201,14 @@ def finished(file: Path) -> int:
     return file.read_text().count('"state":1') if file.exists() else 0
 
 
+def is_free(lock: Path) -> bool:
+    """Whether no process has hold of a folder."""
+    with lock.open("a") as file, suppress(BlockingIOError):
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return True
+    return False
+
+
 class TestCommand:
     def run(self, command: str, talks: Transcripts, runs: Path, *options: str) -> Result:
         where = ["--cache", talks.cache_root, "--runs", str(runs), "--device", "cpu"]
@@ -246,17 +256,20 @@ class TestCommand:
             assert (tmp_path / f"talks-tune-{model}-regression" / "search.html").exists()
 
     def test_a_killed_search_goes_on(self, lettered_talks: Transcripts, tmp_path: Path) -> None:
-        small = ["--model", "lf_dnn", "--trials", "3", "--epochs", "12", "--device", "cpu"]
+        small = ["--model", "lf_dnn", "--epochs", "3", "--device", "cpu"]
         where = ["--cache", lettered_talks.cache_root, "--runs", str(tmp_path)]
         command = ["tune", str(lettered_talks.folder), *where, *small]
         file = tmp_path / "talks-tune-lf_dnn-regression" / "trials.log"
-        with child(*smp(*command)) as process:
+        with child(*smp(*command, "--trials", "1000")) as process:
             wait_until(lambda: finished(file), process)
-        assert 0 < finished(file) < 3
-        done = CliRunner().invoke(main, [*command, "--json"])
+        wait_until(lambda: is_free(file.with_name(".lock")))  # its children end a moment later
+        before = finished(file)
+        assert before
+        done = CliRunner().invoke(main, [*command, "--trials", str(before + 3), "--json"])
         assert done.exit_code == 0, done.output
-        trials = json.loads(done.stdout)["trials"]
-        assert len([one for one in trials if one["state"] == FINISHED]) == 3
+        about = json.loads(done.stdout)
+        assert len(about["trials"]) >= before + 3
+        assert len(json.loads((file.parent / "search.json").read_text())["trials"]) >= before + 3
 
     @pytest.mark.parametrize("wrong", ["30", "m", "1.5h", "-3m", "3d"])
     def test_a_budget_is_a_duration(self, wrong: str) -> None:

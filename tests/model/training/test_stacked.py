@@ -110,6 +110,7 @@ def calls_of_a_step(name: str, networks: int) -> Counter[str]:
     stack = Stack(*begun(prepared, samples, every))
     optimizer = stack.optimizer(settings.lr, settings.weight_decay)
     rows = torch.zeros(networks, 8, dtype=torch.int64)
+    stack.each(partial(step_loss, prepared, settings), rows)  # makes what is kept, as positions are
     with Watched() as watched:
         stack.each(partial(step_loss, prepared, settings), rows).sum().backward()
         stack.clip_gradients(settings.clip_norm)

@@ -23,8 +23,8 @@ from pipeline.errors import UserError
 from pipeline.io.folder import Folder
 from pipeline.io.hashing import of_file
 from pipeline.stage.result import OK
-from pipeline.store.cache import set_current
 from pipeline.store.commit import Commit, RowState
+from pipeline.store.current import set_current
 
 PARTITION, CLIPS = 4, 10
 Settings = Mapping[str, Any]

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 import yaml
@@ -13,7 +13,9 @@ from pipeline.errors import UserError
 from pipeline.stage.extractor import Extractor
 from pipeline.stage.field import Field
 from pipeline.stage.result import ClipInputs, ClipResult
-from pipeline.stage.settings import StageSettings, by_content
+from pipeline.stage.settings import StageSettings, by_content, runtime
+from pipeline.system.device import Device
+from pipeline.weights.resolve import Weights
 
 LETTERS = {"extractor": "tests.support.toys.letters"}
 DOUBLED = {"extractor": "tests.support.toys.doubled", "needs": "letters"}
@@ -232,3 +234,45 @@ def test_the_default_text_model_follows_the_language() -> None:
         for language in ("en", "zh")
     }
     assert chosen == {"en": "bert-base-uncased", "zh": "bert-base-chinese"}
+
+
+# ---- other runtime settings
+
+
+class Sought(Extractor):
+    """Counts how often its weights are looked for."""
+
+    version = 1
+    looked: ClassVar[list[str]] = []
+
+    class Settings(StageSettings):
+        device: Device = runtime("auto")
+        batch_clips: int = runtime(0)
+        batch_frames: int = runtime(5)
+
+    def writes(self) -> dict[str, Field]:
+        return {"features": Field(("step", 1), "float32")}
+
+    def extract(self, batch: Sequence[ClipInputs]) -> Iterable[ClipResult]:
+        return []
+
+    def weights(self) -> Weights | None:
+        self.looked.append("once more")
+        return None
+
+
+def test_a_stage_on_one_device_has_the_weights_that_were_found_for_all() -> None:
+    stage = stages(sought={"extractor": __name__})["sought"]
+    stage.make().weights()
+    other = stage.on("cuda:1")
+    other.make().weights()
+    assert (other.device, stage.device) == ("cuda:1", "auto")
+    assert Sought.looked == ["once more"]
+
+
+def test_batches_are_halved_down_to_one_and_zero_still_means_any_size() -> None:
+    sizes, settings = [], Sought.Settings()
+    for _ in range(4):
+        settings = settings.with_smaller_batches()
+        sizes.append((settings.batch_clips, settings.batch_frames))
+    assert sizes == [(0, 2), (0, 1), (0, 1), (0, 1)]

@@ -58,4 +58,4 @@ def test_a_dataset_with_one_test_split_says_so(tmp_path: Path) -> None:
     path.write_text("id,text,label,split\na,hm,1,train\n")
     done = smp(path, "--out", tmp_path / "new.csv", "--test-split", "3")
     assert done.exit_code == 2
-    assert "no archive that has several test splits" in done.output
+    assert "only some public archives have several" in done.output

@@ -53,12 +53,12 @@ def fake(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     """Have an engine that converts to an empty file; the files, as they are made."""
     made: list[Path] = []
 
-    def compared(network: object, of: Subject, *_: object) -> tuple[float, float, float]:
+    def compared(network: object, of: Subject, *_: object) -> tuple[float, float]:
         file = of.folder / engine_trial.NETWORK
         file.parent.mkdir(parents=True, exist_ok=True)
         file.touch()
         made.append(file)
-        return 0.0, 0.0, 2.0
+        return 0.0, 2.0
 
     monkeypatch.setattr(engine_library, "installed", lambda: {"onnxruntime": "1"})
     monkeypatch.setattr(engine_trial, "compared", compared)
@@ -132,7 +132,7 @@ def test_a_store_says_which_engine_computed_it_and_how_near_to_torch(
         done = transcripts.extract(cache_root=str(transcripts.folder.parent / name))
         told = open_cache(done.cache_url)["bert"].attributes.get("engine", {})
         assert bool(told) == (name != "torch")
-    assert (told["engine"], told["rarely"]) == ("onnxruntime", told["difference"])
+    assert told["engine"] == "onnxruntime"
     assert 0 < told["difference"] <= engine_trial.AGREEMENT
 
 
@@ -174,31 +174,6 @@ def test_what_came_of_an_engine_on_another_processor_counts_for_nothing(
     engaged(network, NET, "auto")
     assert len(times) == 2
     assert len(remembered()) == 1
-
-
-def test_one_of_many_rows_may_jump_where_a_network_is_known_to() -> None:
-    class Picks(torch.nn.Module):
-        def forward(self, x: torch.Tensor) -> torch.Tensor:
-            return x.argmax(dim=1, keepdim=True).float()
-
-    def by_torch() -> list[engine_trial.ByTorch]:
-        return [engine_trial.ByTorch(torch.zeros(32, 2), [rows], 1.0)]
-
-    def of(jumps: float) -> tuple[float, float, float]:
-        return engine_trial.compared(Picks(), replace(two, jumps=jumps), by_torch, "made")
-
-    rows = np.zeros((32, 1), np.float32)
-    two = Subject("net", "d", ((32, 2),))
-    off = rows.copy()
-    off[7] = 1
-    two.folder.mkdir(parents=True)
-    (two.folder / engine_trial.NETWORK).touch()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(engine_library, "load", lambda *_: lambda x: [off])
-        assert of(0)[:2] == (1.0, 1.0)
-        assert of(1 / 16)[:2] == (0.0, 1.0)
-        off[9:12] = 1
-        assert of(1 / 16)[:2] == (1.0, 1.0)
 
 
 @pytest.mark.parametrize("name", ENGINES)

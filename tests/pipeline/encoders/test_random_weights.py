@@ -11,7 +11,8 @@ from model.data.samples import load_samples
 from pipeline import open_cache
 from pipeline.inspect.page import inspect
 from pipeline.io.folder import Folder
-from pipeline.store.cache import Cache, set_current
+from pipeline.store.cache import Cache
+from pipeline.store.current import set_current
 from pipeline.weights.random_weights import random_among, random_note
 from tests.conftest import Transcripts
 from tests.support.commands import smp

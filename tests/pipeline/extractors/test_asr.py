@@ -1,6 +1,7 @@
 """What a Whisper hears, against plain calls, on a small checkpoint in exactly the hub's layout."""
 
 import json
+import shutil
 import string
 from collections.abc import Callable
 from pathlib import Path
@@ -26,6 +27,7 @@ from pipeline import open_cache
 from pipeline.dataset.clip import Clip
 from pipeline.encoders import whisper
 from pipeline.encoders.whisper import SEARCHED, windows
+from pipeline.encoders.whisper_words import words
 from pipeline.errors import UserError
 from pipeline.extractors.asr import Asr
 from pipeline.extractors.bert import Bert
@@ -35,6 +37,8 @@ from pipeline.runner.serial import run_serially
 from pipeline.stage.result import ClipInputs, ClipResult
 from pipeline.stage.transcript import read, text_of, written
 from pipeline.store.cache import Cache
+from pipeline.weights.repository import SPEECH_TO_TEXT
+from pipeline.weights.resolve import find
 from tests.support.bad_media.making import spoken
 
 SPECIAL = [
@@ -127,6 +131,31 @@ def test_words_are_those_of_a_plain_call(small: Path, language: str | None) -> N
     assert heard(sounds(), weights=str(small), language=language) == expected
     assert all(expected)
     assert len(set(expected)) > 1, "it does listen"
+
+
+@pytest.mark.parametrize("language", ["en", "zh", None])
+def test_words_with_times_are_those_without_and_follow_each_other(
+    small: Path, tmp_path: Path, language: str | None
+) -> None:
+    timed = shutil.copytree(small, tmp_path / "timed")
+    told = json.loads((timed / "generation_config.json").read_text())
+    (timed / "generation_config.json").write_text(
+        json.dumps({**told, "alignment_heads": [[1, 0], [1, 1]]})
+    )
+    network = whisper.loaded(find(str(timed), SPEECH_TO_TEXT), "cpu")
+    for sound, text in zip(sounds(), network.heard(sounds(), language, 1), strict=True):
+        found = words(network, sound, language)
+        assert "".join(word.text for word in found).strip() == text
+        times = [time_s for word in found for time_s in (word.start_s, word.end_s)]
+        assert times == sorted(times)
+        assert 0 <= times[0] < times[-1] <= len(sound) / RATE_HZ
+        assert all(0 < word.sure <= 1 for word in found)
+
+
+def test_a_checkpoint_that_tells_no_times_is_refused_with_the_reason(small: Path) -> None:
+    network = whisper.loaded(find(str(small), SPEECH_TO_TEXT), "cpu")
+    with pytest.raises(UserError, match="no `alignment_heads`"):
+        words(network, sounds()[0], None)
 
 
 def test_the_language_is_passed_on(small: Path) -> None:

@@ -88,6 +88,11 @@ def test_a_doubt_names_the_measure_its_value_and_the_level(
     assert Quality(**{**vars(GOOD), **changed}).doubt(Levels()) == said
 
 
+def test_a_doubt_about_who_speaks_is_of_mouths_and_not_of_sizes() -> None:
+    doubt = Quality(**{**vars(GOOD), "runner_up": 0.95}).doubt(Levels(), by_speech=True)
+    assert doubt == "another mouth moves 95 % as far (at most 80 %)"
+
+
 def shown(name: str, count: int) -> list[np.ndarray]:
     return [rgb for _, rgb in islice(frames(str(FOOTAGE / name)), count)]
 

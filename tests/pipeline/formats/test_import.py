@@ -551,7 +551,7 @@ def test_every_model_trains_on_imported_features():
     splits["train"]["vision"][1] = 0
     imported(splits)
     options = ["--epochs", "1", "--batch", "16", "--seeds", "1", "--device", "cpu", "--json"]
-    told = json.loads(smp("compare", "talks.pkl", *options).stdout)
+    told = json.loads(smp("compare", "talks.pkl", "--models", "all", *options).stdout)
     assert {row.get("model") for row in told["rows"]} - {None} == set(names())
     assert told["failed"] == {}
     told = json.loads(smp("train", "talks", "--target", "T", "--epochs", "1", "--json").stdout)

@@ -23,7 +23,8 @@ from pipeline.extractors.audio import Audio
 from pipeline.extractors.frames import Frames
 from pipeline.media.limits import TimeLimit
 from pipeline.stage.result import ClipInputs, ClipResult
-from pipeline.store.cache import Cache, StageView
+from pipeline.store.cache import Cache
+from pipeline.store.stage_view import StageView
 from pipeline.store.status import status
 from tests.support.bad_media.cases import CASES, NEIGHBOURS, REFUSED, UNEVEN_S, BadClips, Case
 from tests.support.bad_media.making import good, plain

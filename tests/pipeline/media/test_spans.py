@@ -337,3 +337,48 @@ def test_spans_side_by_side_open_their_file_once(
         assert len(files) == 1
         reader.read(str(path), span=Span(0.0, 0.5))
         assert len(files) == 2
+
+
+def test_spans_that_follow_each_other_are_seen_in_one_pass_and_are_the_same(path: Path) -> None:
+    bounds = [0.3, 0.8, 1.0, 1.04, 2.345678, 3.9]
+    spans = [*(Span(*pair) for pair in pairwise(bounds)), Span(1.2, 2.0), Span(1.9, inf), Span(3)]
+    left_off = media.LeftOff()
+    for span in spans:
+        going_on = media.frames(str(path), span=span, left_off=left_off)
+        found, alone = list(going_on), media.frames(str(path), span=span)
+        times, images = zip(*alone, strict=True)
+        assert [time_s for time_s, _ in found] == pytest.approx(list(times), abs=1e-9)
+        np.testing.assert_array_equal([rgb for _, rgb in found], images)
+        assert going_on.begins_s == pytest.approx(alone.begins_s, abs=1e-9)
+        assert (going_on.note, going_on.damaged) == (alone.note, alone.damaged)
+
+
+def test_spans_side_by_side_are_decoded_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, came, timed = made(tmp_path, "h264 mp4"), list[float](), Pictures._time_s
+
+    def noted(*given: Any) -> float:
+        came.append(timed(*given))
+        return came[-1]
+
+    monkeypatch.setattr(Pictures, "_time_s", noted)
+    stage = Frames(Frames.Settings())
+    clips = [Clip(str(n), str(path), start_s=n + 0.2, end_s=n + 1.2) for n in range(3)]
+    for inputs in map(ClipInputs, clips):  # as a task streams them
+        assert len(list(stage.stream(inputs)["frames"])) == FPS
+    assert len(came) < 3 * FPS + 12
+
+
+def test_spans_gone_through_at_once_do_not_mix(tmp_path: Path) -> None:
+    path, left_off = made(tmp_path, "open groups mp4"), media.LeftOff()
+    spans = [Span(n / 2, n / 2 + 0.5) for n in range(8)]
+    for some in (spans[:4], spans[4:]):
+        passes = [media.frames(str(path), span=span, left_off=left_off) for span in some]
+        together = list(zip(*passes, strict=False))
+        assert len(together) >= 12
+        for number, span in enumerate(some):
+            alone = list(media.frames(str(path), span=span))
+            for (time_s, rgb), row in zip(alone, together, strict=False):
+                assert row[number][0] == pytest.approx(time_s)
+                np.testing.assert_array_equal(row[number][1], rgb)

@@ -22,7 +22,7 @@ from pipeline.runner.dask_engine.workers import LOOK_EVERY_S, Workers, _answer
 from pipeline.runner.serial import run_serially
 from pipeline.runner.task import execute
 from pipeline.runner.worker_check import UnfitWorkerError, WorkerCheck
-from pipeline.store.cache import store_url
+from pipeline.store.layout import store_url
 from pipeline.store.store import Store
 from tests.conftest import Transcripts
 from tests.support.paths import ROOT
@@ -420,20 +420,24 @@ def test_only_workers_that_declare_an_accelerator_are_asked_for_devices_where_so
     for declared, gpu, asked in (({}, False, True), ({}, True, False), ({"GPU": 1.0}, True, True)):
         worker = SimpleNamespace(state=SimpleNamespace(total_resources=declared))
         with pytest.raises(UserError) if asked else nullcontext():
-            assert _answer(here, gpu, worker) == 0
+            assert _answer(here, gpu, worker) == (0, [])
 
 
 # ---- accelerators -------------------------------------------------------------------------------
 
 
-def test_of_several_processes_as_many_declare_an_accelerator_as_there_are(
-    monkeypatch: pytest.MonkeyPatch,
+@pytest.mark.parametrize(
+    ("workers", "visible", "threads"),
+    [(3, ["2", "5", None], [8, 8, 1]), (2, ["2", "5"], [8, 8]), (1, ["2,5"], [16])],
+)
+def test_processes_share_out_the_accelerators_and_with_them_the_cores(
+    monkeypatch: pytest.MonkeyPatch, workers: int, visible: list[str | None], threads: list[int]
 ) -> None:
     monkeypatch.setattr(f"{ROOM}.cluster.device_of", lambda setting: "cuda")
+    monkeypatch.setattr(f"{ROOM}.cluster.resources.cores", lambda: 16)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "2,5")
-    options = worker_options(3)
-    assert [o.get("resources") for o in options] == [{"GPU": 1}, {"GPU": 1}, None]
-    assert [o.get("env") for o in options[:2]] == [
-        {"CUDA_VISIBLE_DEVICES": "2"},
-        {"CUDA_VISIBLE_DEVICES": "5"},
-    ]
+    options = worker_options(workers)
+    assert [o.get("env", {}).get("CUDA_VISIBLE_DEVICES") for o in options] == visible
+    declared = [{"GPU": len(own.split(","))} if own else None for own in visible]
+    assert [o.get("resources") for o in options] == declared
+    assert [o["nthreads"] for o in options] == threads

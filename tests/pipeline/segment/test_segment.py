@@ -198,7 +198,7 @@ def test_corrections_are_read_back_and_a_bad_one_is_told_with_its_line(talks: Ta
     )
     done = talks.smp()
     assert "1 dropped" in done.output
-    assert "1 correction of utterances that are no more: gone/1" in done.output
+    assert "1 correction of utterances that no longer exist: gone/1" in done.output
     now = talks.rows()
     assert [row["id"] for row in now] == [first["id"], *(row["id"] for row in rest)]
     assert (now[0]["start"], now[0]["end"], now[0]["text"]) == ("0.25", "2.5", 'Well, "yes".')

@@ -11,8 +11,10 @@ from pipeline.errors import DamagedError, UserError
 from pipeline.io.folder import Folder
 from pipeline.io.hashing import sealed, unsealed
 from pipeline.io.names import is_safe_name
-from pipeline.store.cache import last_known, open_cache, store_url
+from pipeline.store.cache import open_cache
 from pipeline.store.commit import Commit
+from pipeline.store.current import last_known
+from pipeline.store.layout import store_url
 from pipeline.store.verify import verify
 from tests.conftest import Transcripts
 

@@ -1,0 +1,1 @@
+"""Runs and features for others: a folder or a hub repository, each with its card."""
