@@ -5,18 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-import torch
 from torch import Tensor
 
-from model.data.batch import Batch, drop_features, real_steps
+from model.data.batch import Batch, drop_features
 from model.data.samples import Samples
-from model.data.scaler import LIMIT, Scaler
+from model.data.scaler import Scaler
 from model.finetune.encoder import Encoder
 from model.finetune.settings import FineTune
 from model.finetune.text_stage import text_stage
 from model.network import Criterion, Network, Optimizer
 from model.step.adam import Adam
 from pipeline.errors import UserError
+
+TEXT = ("text_mean", "text_std")
 
 
 class FineTuned(Network):
@@ -29,8 +30,7 @@ class FineTuned(Network):
     def __init__(self, model: Network, encoder: Encoder, feature_dropout: float = 0.0) -> None:
         super().__init__(model.widths, model.outputs, model.settings)
         self.model, self.encoder, self._dropout = model, encoder, feature_dropout
-        self.register_buffer("mean", torch.zeros(self.widths["text"]))
-        self.register_buffer("std", torch.ones(self.widths["text"]))
+        self.scaler = Scaler({"text": self.widths["text"]})
 
     def forward(self, batch: Batch) -> Tensor:
         y: Tensor = self.model(self._encoded(batch))
@@ -49,10 +49,8 @@ class FineTuned(Network):
 
     def _encoded(self, batch: Batch) -> Batch:
         assert batch.tokens is not None
-        steps = batch.features["text"].shape[1]
-        states = self.encoder(batch.tokens)[:, :steps]
-        x = ((states - self.mean) / self.std).clamp(-LIMIT, LIMIT)
-        x = x.where(real_steps(batch.lengths["text"], steps)[..., None], 0.0)
+        states = self.encoder(batch.tokens)[:, : batch.features["text"].shape[1]]
+        x = self.scaler.standardised("text", states, batch.lengths["text"])
         if self.training:
             x = drop_features(Batch({"text": x}, {}), self._dropout).features["text"]
         return replace(batch, features={**batch.features, "text": x})
@@ -75,6 +73,5 @@ def fine_tuned(
         raise UserError("fine-tuning is done by `smp train`: it reads the texts, others don't")
     stage = text_stage(samples.channels, samples.provenance.get("extraction"))
     network = FineTuned(model, Encoder(stage, settings), feature_dropout)
-    for name in ("mean", "std"):
-        network.get_buffer(name).copy_(scaler.get_buffer(f"text_{name}"))
+    network.scaler.load_state_dict({name: scaler.get_buffer(name) for name in TEXT})
     return network

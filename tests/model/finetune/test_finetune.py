@@ -16,6 +16,7 @@ import torch
 from safetensors import safe_open
 
 from model.data.samples import Samples, load_samples
+from model.exported.run import export_run
 from model.finetune.network import FineTuned
 from model.finetune.settings import FineTune
 from model.finetune.text_stage import tokens_of, with_tokens
@@ -161,6 +162,8 @@ def test_a_run_rebuilds_its_encoder_and_predicts_new_clips_as_training_did(
     said = [one.score or 0.0 for one in model(clips)]
     assert said == pytest.approx([recorded[clip.id] for clip in clips], abs=1e-4)
     assert np.std(said) > 0
+    with pytest.raises(UserError, match="can't be exported"):
+        export_run(run, "torch", tmp_path / "program")
 
 
 def test_other_weights_than_those_that_training_began_with_are_refused_by_name(
