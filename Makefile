@@ -48,8 +48,8 @@ test-hostile: env
 lowest: env
 	$(BIN)/python -m venv .venv-lowest
 	$(UV) compile --quiet --no-header --no-annotate --no-emit-index-url --python $(BIN)/python \
-		--resolution lowest-direct --extra chinese --extra dashboard --extra onnx --extra openvino \
-		--extra opensmile --extra parquet --extra prosody --extra s3 --extra sentencepiece \
+		--resolution lowest-direct --extra chinese --extra dashboard --extra finetune --extra onnx \
+		--extra openvino --extra opensmile --extra parquet --extra prosody --extra s3 --extra sentencepiece \
 		--extra tensorboard --extra tune --output-file .venv-lowest/lowest.txt pyproject.toml
 	$(UV) install --quiet --python .venv-lowest/bin/python --constraint .venv-lowest/lowest.txt \
 		--editable '.[dev]'

@@ -47,6 +47,7 @@ SUITE: dict[str, list[str]] = {
     "small": [],
     "checked_reads": [],
     "mosi_text": [],
+    "finetune": [],
 }
 PACKAGES = ("torch", "dask", "zarr", "opencv-python", "transformers")
 HEAD = """# Results

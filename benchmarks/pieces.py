@@ -29,7 +29,7 @@ WITHOUT = {  # what is put where the piece is
         lambda self, x: F.dropout(x, self.p, self.training),
     ),
     "adam": (
-        "model.training.loop.Adam",
+        "model.network.Adam",
         lambda given, lr, decay: torch.optim.Adam(given, lr, weight_decay=decay, fused=True),
     ),
     "memory": ("model.training.loop.keep_freed_memory", lambda: None),

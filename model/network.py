@@ -4,17 +4,24 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Protocol
 
 from pydantic import ConfigDict
 from torch import Tensor, nn
 
 from model.data.batch import Batch
+from model.step.adam import Adam
 from pipeline.stage.about import MODALITIES
 from pipeline.stage.bounded import Bounded
 
 Criterion = Callable[[Tensor, Tensor], Tensor]
 """The error of outputs against the targets of the same clips, its mean over them."""
+
+
+class Optimizer(Protocol):
+    """What moves weights against their gradients."""
+
+    def step(self) -> None: ...
 
 
 class NetworkSettings(Bounded):
@@ -61,3 +68,7 @@ class Network(nn.Module):
         clips' places among those to train on. Epochs are chosen by the criterion alone.
         """
         return criterion(self(batch), targets)
+
+    def optimizer(self, lr: float, weight_decay: float) -> Optimizer:
+        """What a training moves the weights with."""
+        return Adam(self.parameters(), lr, weight_decay)

@@ -19,8 +19,8 @@ ROOMS: dict[str, list[str]] = {
     ],
     "model": [
         "metrics", "step", "data", "objectives", "network", "layers", "networks", "registry",
-        "training", "testing", "runs", "inference", "demo", "exported", "experiments", "publish",
-        "search", "robustness", "report", "cli",
+        "finetune", "training", "testing", "runs", "inference", "demo", "exported", "experiments",
+        "publish", "search", "robustness", "report", "cli",
     ],
 }  # fmt: skip
 ONLY: dict[str, str | tuple[str, ...]] = {  # who may import what

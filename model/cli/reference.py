@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from model.cli.options import TRAINING
+from model.finetune.settings import FineTune
 from model.metrics import SCALES
 from model.network import NetworkSettings
 from model.networks import names
@@ -38,8 +39,10 @@ def training() -> str:
     """The settings of a training."""
     rows = described(TrainSettings)
     for row, name in zip(rows, TrainSettings.model_fields, strict=True):
-        is_option = name in (*TRAINING, "model", "seed")
+        is_option = name in (*TRAINING, "model", "seed", "finetune")
         row.insert(1, f"`--{name.replace('_', '-')}`" if is_option else "")
+    for name, *row in described(FineTune):
+        rows.append([f"`finetune.{name.strip('`')}`", "", *row])
     return table(["setting", "option", "type", "default", "meaning"], rows)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -19,10 +19,13 @@ class Batch:
     features: `visual`, `audio`, `text`, each float32 [n, steps, width]. Steps from the length on
     are padding and may hold anything. A NaN within it stands for a value that the clip lacks.
     lengths: int64 [n] each, the number of real steps, 0 for a clip without that modality.
+    tokens: int64 [n, most], the texts as ids of the encoder that is trained with the model, -1
+    beyond their ends; None where features alone are read.
     """
 
     features: Mapping[str, Tensor]
     lengths: Mapping[str, Tensor]
+    tokens: Tensor | None = None
 
     def __len__(self) -> int:
         return len(next(iter(self.lengths.values())))
@@ -42,6 +45,7 @@ class Batch:
         return Batch(
             {m: x[index] for m, x in self.features.items()},
             {m: n[index] for m, n in self.lengths.items()},
+            None if self.tokens is None else self.tokens[index],
         )
 
     def to(self, device: torch.device | str) -> Batch:
@@ -49,6 +53,7 @@ class Batch:
         return Batch(
             {m: x.to(device) for m, x in self.features.items()},
             {m: n.to(device) for m, n in self.lengths.items()},
+            None if self.tokens is None else self.tokens.to(device),
         )
 
 
@@ -68,4 +73,4 @@ def drop_features(batch: Batch, share: float) -> Batch:
     kept = {
         m: dropout(x.new_ones(len(x), 1, x.shape[-1]), share) for m, x in batch.features.items()
     }
-    return Batch({m: x * kept[m] for m, x in batch.features.items()}, batch.lengths)
+    return replace(batch, features={m: x * kept[m] for m, x in batch.features.items()})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
@@ -40,7 +41,7 @@ class Scaler(nn.Module):
         Steps that are padding in every clip are left out, of which a model would make nothing.
         """
         steps = max(1, *(int(n.max()) for n in batch.lengths.values()))
-        return Batch({m: self._scaled(m, batch, steps) for m in self.modalities}, batch.lengths)
+        return replace(batch, features={m: self._scaled(m, batch, steps) for m in self.modalities})
 
     def _scaled(self, m: str, batch: Batch, steps: int) -> Tensor:
         x, lengths = batch.features[m][:, :steps], batch.lengths[m]

@@ -9,6 +9,7 @@ from model.exported import onnx
 from model.exported.graph import Graph
 from model.runs.files import PROVENANCE, SETTINGS, read_json, understood
 from model.runs.load import load_model
+from pipeline.errors import UserError
 from pipeline.stage.steps import STEPS
 
 Write = Callable[[Graph, Path, Mapping[str, object]], str]
@@ -33,6 +34,8 @@ def export_run(run: Path, form: str, path: Path, trust: bool = False) -> list[st
     settings, provenance = read_json(run, SETTINGS), read_json(run, PROVENANCE)
     with understood(run, SETTINGS):
         data, model = settings["data"], settings["model"]["name"]
+        if "finetune" in settings["model"]:
+            raise UserError(f"{run} can't be exported: it reads texts by an encoder of its own")
         about = {"model": model, "channels": data["channels"], "target": data["target"]}
     with understood(run, PROVENANCE):
         steps = int((provenance.get("extraction") or {}).get("steps") or STEPS)

@@ -10,11 +10,14 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from model.data.batch import Batch
 from model.data.channels import read_modality
 from model.data.left_out import NOTHING, at_source
 from model.data.provenance import random_stages
+from model.finetune.network import FineTuned
+from model.finetune.text_stage import tokens_of
 from model.objectives.objective import Validated
 from model.objectives.prediction import Prediction
 from model.runs import seal
@@ -53,7 +56,7 @@ class TrainedModel:
         """
         self.run = Path(run)
         is_own = trust or is_listed(self.run)
-        self.predictor = load_model(self.run, is_own)
+        self.predictor = load_model(self.run, is_own, weights)
         self.provenance = read_json(self.run, PROVENANCE)
         settings = read_json(self.run, SETTINGS)
         with understood(self.run, SETTINGS):
@@ -139,9 +142,15 @@ class TrainedModel:
             features[modality], lengths[modality] = (torch.from_numpy(a[order]) for a in (x, n))
         views = [cache[stage.name] for stage in self.stages if stage.stored]
         states = [{v.name: (v.states[n], v.reasons[n]) for v in views} for n in order]
-        batch = Batch(features, lengths)
+        batch = Batch(features, lengths, self._tokens(cache, ids))
         pairs = zip(states, batch.has_any.tolist(), strict=True)
         return batch, [self._unsaid(of_clip, has_any) for of_clip, has_any in pairs]
+
+    def _tokens(self, cache: Cache, ids: Sequence[str]) -> Tensor | None:
+        """What an encoder reads that was trained with the model."""
+        if not isinstance(self.predictor.network, FineTuned):
+            return None
+        return tokens_of(self.stages[self.channels["text"][0]], cache, ids)
 
     def _unsaid(self, states: Mapping[str, tuple[str, str]], has_any: bool) -> Prediction:
         """What is missing of a clip, and why nothing can be predicted if so, by stage states."""

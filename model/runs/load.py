@@ -15,10 +15,22 @@ from torch.nn.modules.module import register_module_parameter_registration_hook
 
 from model.data.channels import VERSION
 from model.data.scaler import Scaler
+from model.finetune.encoder import Encoder
+from model.finetune.network import FineTuned
+from model.finetune.settings import FineTune
+from model.finetune.text_stage import text_stage
 from model.objectives.choose import recorded
 from model.objectives.objective import Objective
 from model.registry import build
-from model.runs.files import SETTINGS, WEIGHTS, checked, read_json, understood, unreadable
+from model.runs.files import (
+    PROVENANCE,
+    SETTINGS,
+    WEIGHTS,
+    checked,
+    read_json,
+    understood,
+    unreadable,
+)
 from model.runs.seal import WAY_OUT
 from model.training.predictor import Predictor
 from pipeline.dag.trust import is_listed
@@ -31,10 +43,13 @@ UNREADABLE = (  # what reading weights, and building what they say they are of, 
 )  # fmt: skip
 
 
-def load_model(run: Path, trust: bool = False) -> Predictor:
+def load_model(
+    run: Path, trust: bool = False, weights: Mapping[str, str] | None = None
+) -> Predictor:
     """The model of a run folder, on the CPU, ready to predict.
 
-    trust: it may be a model of a module outside the package.
+    trust: it may be a model of a module outside the package. weights: where those of the stage that
+    was fine-tuned are, if they lie elsewhere than they did.
     Raises UserError where that isn't trusted, where the folder has no readable weights, or those of
     another version, or where the features that it was trained on would be put together otherwise
     now; DamagedError where its weights are not those that were written, or no finite numbers.
@@ -48,6 +63,8 @@ def load_model(run: Path, trust: bool = False) -> Predictor:
         state = load_file(path)
         with _at_most(sum(tensor.numel() for tensor in state.values())):
             network = build(spec["name"], spec["widths"], spec["outputs"], spec["settings"])
+        if "finetune" in spec:
+            network = FineTuned(network, _encoder(run, FineTune(**spec["finetune"]), weights))
         predictor = Predictor(Scaler(spec["widths"]), network, objective)
         wanted = predictor.state_dict()
         if _shapes(state) != _shapes(wanted):
@@ -61,6 +78,14 @@ def load_model(run: Path, trust: bool = False) -> Predictor:
             raise DamagedError(f"{path}: {name} holds what is no finite number; {WAY_OUT}")
     predictor.load_state_dict(state)
     return predictor.eval()
+
+
+def _encoder(run: Path, settings: FineTune, weights: Mapping[str, str] | None) -> Encoder:
+    """That of the stage which made the text, with the weights from which training went on."""
+    data, provenance = read_json(run, SETTINGS)["data"], read_json(run, PROVENANCE)
+    return Encoder(
+        text_stage(data["channels"], provenance["extraction"], weights, str(run)), settings
+    )
 
 
 def _require_own(run: Path, model: str, trust: bool) -> None:

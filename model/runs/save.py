@@ -71,6 +71,7 @@ def _write(
         "widths": network.widths,
         "outputs": network.outputs,
         "settings": network.settings.model_dump(),
+        **({"finetune": settings.finetune.model_dump()} if settings.finetune else {}),
     }
     data = {
         "target": samples.target,

@@ -24,6 +24,8 @@ class Adam:
     def step(self) -> None:
         """Move each parameter that has a gradient."""
         with_gradient = [(p, p.grad, *state) for p, *state in self._state if p.grad is not None]
+        if not with_gradient:
+            return
         parameters, gradients, means, squares, steps = map(list, zip(*with_gradient, strict=True))
         adam(
             parameters,

@@ -16,12 +16,12 @@ from torch.nn.utils import clip_grad_norm_
 from model.data.batch import Batch, drop_features
 from model.data.samples import Samples
 from model.data.scaler import Scaler
+from model.finetune.network import fine_tuned
 from model.metrics import Metrics
 from model.network import Network
 from model.objectives.choose import objective_of
 from model.objectives.objective import Objective
 from model.registry import build
-from model.step.adam import Adam
 from model.step.memory import keep_freed_memory
 from model.step.threads import one_thread
 from model.training.predictor import Predictor, in_chunks
@@ -145,7 +145,7 @@ def step_loss(
 def _fit(network: Network, prepared: Prepared, settings: TrainSettings, on_epoch: OnEpoch) -> Curve:
     """The loop; leaves the best epoch's weights in `network`."""
     clips, device, loss_of = len(prepared.inputs), prepared.targets.device, prepared.objective.loss
-    optimizer = Adam(network.parameters(), settings.lr, settings.weight_decay)
+    optimizer = network.optimizer(settings.lr, settings.weight_decay)
     order = torch.Generator().manual_seed(settings.seed)
     best, best_loss = deepcopy(network.state_dict()), inf
     curve: Curve = []
@@ -221,5 +221,10 @@ def in_columns(predictions: np.ndarray) -> np.ndarray:
 
 
 def untrained(prepared: Prepared, samples: Samples, settings: TrainSettings) -> Network:
-    """The model, freshly initialised from torch's generator."""
-    return build(settings.model, samples.batch.widths, prepared.objective.outputs, settings.network)
+    """The model, freshly initialised from torch's generator, with the encoder that is to learn."""
+    widths, outputs = samples.batch.widths, prepared.objective.outputs
+    network = build(settings.model, widths, outputs, settings.network)
+    if not settings.finetune:
+        return network
+    scaler, dropout = prepared.scaler, settings.feature_dropout
+    return fine_tuned(network, samples, scaler, settings.finetune, dropout)

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 from pydantic import ConfigDict, Field
 
+from model.finetune.settings import FineTune
 from model.objectives.choose import Task
 from pipeline.stage.bounded import Bounded
 
@@ -49,6 +50,9 @@ class TrainSettings(Bounded):
 
     patience: int | None = Field(None, ge=1)
     """Epochs without improvement of the validation loss before stopping; null: never stop."""
+
+    finetune: FineTune | None = None
+    """How the text encoder is trained with the model; null: features stay as cached."""
 
     seed: int = Field(0, ge=0, lt=2**63)
     """Random seed; the same seed gives the same numbers."""

@@ -85,7 +85,10 @@ def _type(field: Mapping[str, Any], schema: Mapping[str, Any]) -> str:
     if "$ref" in field:
         parts = schema["$defs"][field["$ref"].rpartition("/")[2]]["properties"]
         kinds = {_type(part, schema) for part in parts.values()}
-        return f"{', '.join(sorted(kinds))} each for {', '.join(f'`{name}`' for name in parts)}"
+        names = ", ".join(f"`{name}`" for name in parts)
+        if len({kind.partition(",")[0] for kind in kinds}) > 1:
+            return WORDS["object"]
+        return f"{', '.join(sorted(kinds))} each for {names}"
     if field.get("type") == "array":
         items = field.get("prefixItems") or [field.get("items", {})]
         count = f"{len(items)} of " if "prefixItems" in field else "list of "

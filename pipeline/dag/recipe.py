@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict
@@ -70,6 +70,14 @@ class Recipe:
                     stages[stage] = _recorded(cache, stage, identity)
         shape = next(iter(attributes.values()))
         return cls(shape["partition"], shape["steps"], stages)
+
+    def only(self, name: str) -> Recipe:
+        """That stage alone, with all that it needs."""
+        wanted = {name}
+        for stage in reversed(list(self.stages)):
+            if stage in wanted:
+                wanted |= self.stages[stage]["needs"].keys()
+        return replace(self, stages={n: s for n, s in self.stages.items() if n in wanted})
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> Recipe:

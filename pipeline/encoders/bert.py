@@ -76,7 +76,7 @@ def loaded(
     of_engine = None if engine == TORCH else layer
 
     def build() -> Network:
-        model, tokenizer = _random(device) if weights.random else _checkpoint(weights, device)
+        model, tokenizer = fresh(weights, device)
         packs = packing.made_for(model)
         ids = model.get_input_embeddings().num_embeddings
         subject = Subject("bert", weights.digest, TRIED, str(layer), ids)
@@ -88,6 +88,11 @@ def loaded(
         return Network(model, tokenizer, precision, rows)
 
     return load_once(("bert", weights.digest, device, precision, engine, of_engine), build)
+
+
+def fresh(weights: Weights, device: str) -> tuple[Any, Tokenizer]:
+    """A network of its own, which nobody else computes with, and its tokenizer."""
+    return _random(device) if weights.random else _checkpoint(weights, device)
 
 
 def _checkpoint(weights: Weights, device: str) -> tuple[Any, Tokenizer]:

@@ -174,8 +174,12 @@ def spelled(weights: Weights, text: str) -> list[str]:
 
     Raises MissingModalityError where the text says nothing.
     """
-    tokenizer = HashedWords() if weights.random else CheckpointTokenizer(weights)
-    return tokenizer.spelled(whole_characters(text))
+    return tokenizer_of(weights).spelled(whole_characters(text))
+
+
+def tokenizer_of(weights: Weights) -> Tokenizer:
+    """The tokenizer that goes with these weights."""
+    return HashedWords() if weights.random else CheckpointTokenizer(weights)
 
 
 def _words(text: str) -> list[str]:

@@ -28,6 +28,11 @@ IN_RUN = ""  # no folder was named: events go to the run's
 @of_model("train")
 @click.option("--seed", default=0, show_default=True, help="The same seed gives the same numbers.")
 @click.option(
+    "--finetune",
+    type=click.Choice(["text"]),
+    help="Train the text encoder too; its settings are `finetune` in `smp settings training`.",
+)
+@click.option(
     "--tensorboard",
     type=click.Path(file_okay=False),
     metavar="[FOLDER]",
@@ -38,7 +43,13 @@ IN_RUN = ""  # no folder was named: events go to the run's
 @of_training
 @of_data
 def train(
-    dataset: str, model: str, seed: int, tensorboard: str | None, as_json: bool, **options: Any
+    dataset: str,
+    model: str,
+    seed: int,
+    finetune: str | None,
+    tensorboard: str | None,
+    as_json: bool,
+    **options: Any,
 ) -> None:
     """Train a model on the cached features of a dataset.
 
@@ -50,7 +61,9 @@ def train(
     Each training writes a new folder, RUNS/<dataset>-<model>-seed<seed>, with -2, -3 … appended
     where that exists.
     """
+    from model.finetune.text_stage import with_tokens
     from model.runs.save import require_writable, save_run
+    from model.training.given import merged
     from model.training.presets import preset as find_preset
     from model.training.probe import linear_probes
     from model.training.tensorboard import replay, require_tensorboard
@@ -59,9 +72,11 @@ def train(
     if tensorboard is not None:
         require_tensorboard()
     require_writable(Path(options["runs"]))
-    _, samples = open_dataset(dataset, options)
+    cache, samples = open_dataset(dataset, options)
     preset = find_preset(model, samples.scale.name, options["preset"])
-    settings = preset.with_options({**given(options), "seed": seed})
+    own = {"seed": seed, **({"finetune": {"of": finetune}} if finetune else {})}
+    settings = preset.with_options(merged(given(options), own))
+    samples = with_tokens(samples, cache) if settings.finetune else samples
     if not as_json:
         _print_samples(samples)
         click.echo(f"{model}: {preset.told(settings)}")

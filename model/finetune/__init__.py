@@ -1,0 +1,1 @@
+"""Training the encoder behind a modality together with the model."""
