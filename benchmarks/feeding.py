@@ -93,7 +93,7 @@ def run(height: int, partitions: int, tasks: int) -> tuple[float, float, float]:
 
 
 @click.command()
-@click.option("--partitions", default=20, show_default=True)
+@click.option("--partitions", default=32, show_default=True)
 @click.option("--tasks", "several", default=[1, 8], multiple=True, show_default=True)
 @click.option("--height", "heights", default=list(CORE_MS), multiple=True, show_default=True)
 def main(partitions: int, several: tuple[int, ...], heights: tuple[int, ...]) -> None:

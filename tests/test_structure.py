@@ -19,7 +19,7 @@ ROOMS: dict[str, list[str]] = {
     ],
     "model": [
         "metrics", "step", "data", "objectives", "network", "layers", "networks", "registry",
-        "finetune", "training", "testing", "runs", "inference", "exported", "experiments",
+        "finetune", "training", "testing", "runs", "inference", "demo", "exported", "experiments",
         "publish", "search", "robustness", "report", "cli",
     ],
 }  # fmt: skip
@@ -28,6 +28,7 @@ ONLY: dict[str, str | tuple[str, ...]] = {  # who may import what
     "dask": "pipeline.runner.dask_engine",
     "distributed": "pipeline.runner.dask_engine",
     "zarr": "pipeline.store",
+    "gradio": "model.demo.serve",
     "jinja2": ("pipeline.html", "model.publish.card"),
     "optuna": "model.search.study",
     "click": ("pipeline.cli", "model.cli", "pipeline.__main__"),

@@ -16,8 +16,10 @@ from pipeline.cli.console import Terminal, print_whole
 def print_table(
     title: str, columns: Sequence[str], sections: Sequence[Sequence[Sequence[str | Text]]]
 ) -> None:
-    """Sections of rows of cells, a line between them; never narrower than what it holds."""
-    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    """Sections of rows of cells, a line between them; never narrower than what it holds,
+    though its title may be wider."""
+    whole = Text(title, "table.title", no_wrap=True, overflow="ignore")
+    table = Table(title=whole, title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
     for number, column in enumerate(columns):
         table.add_column(column, justify="right" if number else "left", no_wrap=True)
     for rows in sections:

@@ -85,6 +85,27 @@ of_channels = _together(
 """Which stages are a modality, comma-separated: what stands for it, side by side."""
 
 
+of_cache = _together(
+    click.option(
+        "--cache",
+        "cache_root",
+        default="cache",
+        show_default=True,
+        help="Folder or URL of the cache.",
+    ),
+    click.option("--name", help="Name of the dataset in the cache.  [default: its folder's]"),
+)
+"""Where a dataset's features are."""
+
+
+def of_model(done: str) -> Callable[[Command], Command]:
+    """Which model a command is for. done: what it does, as `train`."""
+    told = f"Model to {done}, or a module of yours with one."
+    return click.option(
+        "--model", default="smp", show_default=True, shell_complete=completion.model, help=told
+    )
+
+
 of_data = _together(
     click.option(
         "--target",
@@ -101,8 +122,7 @@ of_data = _together(
         show_default=True,
         help="Range of scores that declare none, and their metrics: ±3 (mosi) or ±1 (sims).",
     ),
-    click.option("--cache", default="cache", show_default=True, help="Folder or URL of the cache."),
-    click.option("--name", help="Name of the dataset in the cache.  [default: its folder's]"),
+    of_cache,
     click.option("--runs", default="runs", show_default=True, help="Folder for results."),
 )
 """Which features and scores are read."""
@@ -116,6 +136,15 @@ from_runs = click.option(
     help="Folder of runs, where RUN is a dataset.",
 )
 """Where the newest run of a dataset is looked for."""
+
+new_weights = click.option(
+    "--weights",
+    "weights",
+    multiple=True,
+    metavar="STAGE=WHERE",
+    help="New location of a stage's weights. They must be the same weights.",
+)
+"""Where weights are, for those that lie elsewhere than when the model was trained."""
 
 of_training = _together(
     click.option(
@@ -193,7 +222,7 @@ def open_dataset(dataset: str, options: Mapping[str, Any]) -> tuple[Cache, Sampl
     from model.data.samples import load_samples
     from pipeline.store.dataset_cache import open_dataset as opened
 
-    cache = opened(dataset, options["cache"], options["name"])
+    cache = opened(dataset, options["cache_root"], options["name"])
     about = {key: options[key] for key in ("target", "scale")}
     asked = chosen(options)
     return cache, cache.steadily(lambda: load_samples(cache, chosen=asked, **about))

@@ -32,7 +32,8 @@ def wanted(cache: Cache, name: str, scale: str = "auto") -> tuple[Target, ...]:
         raise UserError(f"{cache.name}: no clip has a label")
     if name not in ("", ALL, *known):
         there = [known_name for known_name in known if known_name != LABEL]
-        raise UserError(f"{cache.name}: no labels for {name!r}; there are {there or 'none'}")
+        listed = ", ".join(there) or "none"
+        raise UserError(f"{cache.name}: no labels for {name!r}; there are {listed}")
     chosen = list(known.values()) if name == ALL else [known[name or next(iter(known))]]
     return tuple(_ranged(cache, target, scale) for target in chosen)
 

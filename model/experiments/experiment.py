@@ -37,10 +37,7 @@ SELECTION = (
     "The model and the epoch of each training were selected on the validation split alone; the "
     "test split was read once per training, after that."
 )
-REFERENCES = (
-    "majority class, median score: the best that any single answer for all clips reaches "
-    "on these test labels."
-)
+REFERENCES = "{}: the best that any single answer for all clips reaches on these test labels."
 PROBES = (
     "linear probe: ridge (for classes: logistic) regression on the mean and deviation of each "
     "clip's steps, its penalty chosen on validation. A model that is no better learnt no more."
@@ -121,10 +118,10 @@ def _table(experiment: Experiment, samples: Samples, outcomes: Sequence[EntryOut
     of_probes = _rows({name: probe.metrics for name, probe in probes.items()}, PROBE)
     references = _rows(first.references, REFERENCE)
     clips = samples.table()["test"]["clips"]
-    of = "scores of " * bool(task_of(samples, settings)) + f"{samples.target} alone"
-    scored = f", {of}" if samples.target else ""
+    of = "scores of " * bool(task_of(samples, settings)) + samples.target
+    told = f" for {of}" if samples.target else ""
     table = Table(
-        title=f"{samples.name}{scored}: {experiment.title}; {clips} test clips; numbers × 100",
+        title=f"{samples.name}: {experiment.title}{told}; {clips} test clips; numbers × 100",
         columns=ordered(first.test),
         rows=[*rows, *of_probes, *references, *experiment.published],
     )
@@ -137,7 +134,7 @@ def _table(experiment: Experiment, samples: Samples, outcomes: Sequence[EntryOut
         SELECTION,
         _spread(list(done[0].results)),
         PROBES,
-        REFERENCES,
+        REFERENCES.format(", ".join(first.references)),
         SIGNIFICANCE,
         *(
             [MARKED_NO_BETTER.format(title(table.lead).removesuffix(" ↓"))]

@@ -39,22 +39,22 @@ class Gru(nn.GRU):
     """torch's GRU of one layer, as `Lstm` is its LSTM."""
 
     def __init__(self, width: int, hidden: int) -> None:
-        super().__init__(width, hidden, batch_first=True)
+        super().__init__(width, hidden)
 
     def forward(self, x: Tensor) -> Tensor:  # type: ignore[override]
         """x [n, steps, width] to the states [n, steps, hidden]."""
         if not is_stacked():
-            found: Tensor = super().forward(x)[0]
-            return found
+            states: Tensor = super().forward(x.transpose(0, 1))[0]
+            return states.transpose(0, 1)
         w_input, w_state, b_input, b_state = self.all_weights[0]
-        h, states = x.new_zeros(len(x), self.hidden_size), []
+        h, found = x.new_zeros(len(x), self.hidden_size), []
         for read in F.linear(x, w_input, b_input).unbind(1):
             reset, update, new = read.chunk(3, dim=-1)
             of_reset, of_update, of_new = F.linear(h, w_state, b_state).chunk(3, dim=-1)
             new = (new + (reset + of_reset).sigmoid() * of_new).tanh()
             h = new + (update + of_update).sigmoid() * (h - new)
-            states.append(h)
-        return torch.stack(states, dim=1)
+            found.append(h)
+        return torch.stack(found, dim=1)
 
 
 class BiLstm(nn.Module):

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import os
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
@@ -13,22 +12,20 @@ from typing import Any
 from pipeline.checks import published
 from pipeline.checks.clip import CheckedClip, Issue, check_clip
 from pipeline.checks.strays import strays
+from pipeline.checks.twins import twins
 from pipeline.dataset.clip import LABEL, SPLITS, Clip
 from pipeline.dataset.ids import DuplicateIdError
 from pipeline.dataset.layouts import NAMED, archive_of, entries, is_label, name_of, table_of
 from pipeline.dataset.load import declared_by
-from pipeline.dataset.region import Region
 from pipeline.dataset.tables import rows
 from pipeline.dataset.target import FILE, within
 from pipeline.errors import UserError
-from pipeline.io.file_digests import UNREADABLE, FileDigests
 from pipeline.messages import listed, printable
 from pipeline.system import resources
 
 LIMIT, NARROW_LIMIT = 3.0, 1.0  # of scores: CMU-MOSI's and CH-SIMS's
 MOSTLY = 0.9  # of the scores within ±1: the others are then taken for slips
 SIGNS = {"negative": -1, "neutral": 0, "positive": 1}
-TOUCHING_S = 0.1  # by which spans side by side may overlap
 
 Progress = Callable[[int, int], None]
 
@@ -92,7 +89,7 @@ def check(
     issues += [issue for one in checked for issue in one.issues]
     issues += _of_scores(clips, {column for target in declared for column in target.columns})
     issues += _of_splits(clips)
-    issues += _twins(clips)
+    issues += twins(clips)
     issues += strays(clips, table.parent, archive.extras if archive else {})
     issues += published.differences(archive, checked) if archive else ()
     told = (replace(i, where=printable(i.where), what=printable(i.what)) for i in issues)
@@ -171,42 +168,6 @@ def _of_splits(clips: Sequence[Clip]) -> Iterator[Issue]:
     for split in SPLITS:
         if clips and not labelled[split]:
             yield Issue("empty split", split, "no labelled clip; training needs one in each")
-
-
-def _twins(clips: Iterable[Clip]) -> Iterator[Issue]:
-    """Clips whose video, or else whose sound, is another's byte for byte, in whole or in part.
-
-    Only files of the same size are read.
-    """
-    by_size: dict[int, list[Clip]] = defaultdict(list)
-    for clip in clips:
-        place = clip.video or clip.audio
-        if place and os.path.isfile(place) and (size := os.path.getsize(place)):
-            by_size[size].append(clip)
-    by_content: dict[tuple[str, Region | None], list[Clip]] = defaultdict(list)
-    with FileDigests() as digests:
-        for alike in by_size.values():
-            for clip in alike if len(alike) > 1 else ():
-                content = digests.see(clip.video or clip.audio or "").digest
-                if content and content != UNREADABLE:
-                    by_content[content, clip.region].append(clip)
-    for alike in by_content.values():
-        for first, clip in _overlapping(alike):
-            is_leak = clip.split != first.split
-            splits = f" ({first.split}; this is {clip.split})" if is_leak else ""
-            kind = "leakage" if is_leak else "same content"
-            shared = "the same content as" if clip.span == first.span else "overlaps with"
-            yield Issue(kind, clip.id, f"{shared} {first.id}{splits}")
-
-
-def _overlapping(clips: Sequence[Clip]) -> Iterator[tuple[Clip, Clip]]:
-    """Each clip of one file that begins within another, and that which goes on longest."""
-    first: Clip | None = None
-    for clip in sorted(clips, key=lambda clip: clip.span.start_s):
-        if first and clip.span.start_s < first.span.end_s - TOUCHING_S:
-            yield first, clip
-        if first is None or clip.span.end_s > first.span.end_s:
-            first = clip
 
 
 def _counted(clips: Sequence[CheckedClip]) -> dict[str, Counts]:

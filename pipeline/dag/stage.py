@@ -87,7 +87,8 @@ def require_devices(stages: Iterable[Stage]) -> list[str]:
     found: dict[str, None] = {}
     for stage in stages:
         try:
-            found[device.described(stage.device)] = None
+            device.require(stage.device)
+            found |= dict.fromkeys(map(device.described, device.meant(stage.device)))
             engine.require(getattr(stage.settings, "engine", TORCH))
         except UserError as error:
             raise UserError(f"stage {stage.name!r}: {error}") from None

@@ -28,7 +28,7 @@ def named(where: str, row: Mapping[Any, Any]) -> dict[str, Region]:
             raise ValueError
     except ValueError as error:
         wanted = "left, right, or where it begins and ends as shares of the width: 0.25,0.75"
-        raise UserError(f"{where}: region {quoted(text)}: expected {wanted}") from error
+        raise UserError(f"{where}: region {quoted(text)} is none; write {wanted}") from error
     return {COLUMN: (begin, end)}
 
 

@@ -16,6 +16,7 @@ import torch
 
 from pipeline.system.device import uploaded
 
+Pictures = Sequence[np.ndarray] | torch.Tensor  # rgb, uint8 [height, width, 3] each, of one size
 GREY, RANGE = 127.5, 128.0  # MTCNN's networks see (pixel − GREY) / RANGE
 
 
@@ -77,17 +78,17 @@ class IntegralImages:
     sums: torch.Tensor
 
     @classmethod
-    def of(cls, images: Sequence[np.ndarray], device: str) -> IntegralImages:
-        """Of rgb images, uint8 [height, width, 3] each."""
-        if device == "cpu":  # where OpenCV sums an image many times as fast as torch does
-            height, width, colours = images[0].shape
-            sums = np.empty((len(images), height + 1, width + 1, colours), np.int32)
-            for rgb, its in zip(images, sums, strict=True):
-                cv2.integral(rgb, its)
-            return cls(torch.from_numpy(sums))
-        pixels = uploaded(torch.from_numpy(np.stack(images)), device)
-        below = pixels.cumsum(1, dtype=torch.int32).cumsum(2, dtype=torch.int32)
-        return cls(torch.nn.functional.pad(below, (0, 0, 1, 0, 1, 0)))
+    def of(cls, pictures: Pictures) -> IntegralImages:
+        """Of pictures where they are."""
+        if isinstance(pictures, torch.Tensor):
+            below = pictures.cumsum(1, dtype=torch.int32).cumsum(2, dtype=torch.int32)
+            return cls(torch.nn.functional.pad(below, (0, 0, 1, 0, 1, 0)))
+        # OpenCV sums an image many times as fast on a CPU as torch does.
+        height, width, colours = pictures[0].shape
+        sums = np.empty((len(pictures), height + 1, width + 1, colours), np.int32)
+        for rgb, its in zip(pictures, sums, strict=True):
+            cv2.integral(rgb, its)
+        return cls(torch.from_numpy(sums))
 
     @property
     def size(self) -> tuple[int, int]:
@@ -116,6 +117,11 @@ class IntegralImages:
         sums = at(rows.end, columns.end).sub_(at(rows.end, columns.first))
         sums = sums.sub_(at(rows.first, columns.end)).add_(at(rows.first, columns.first))
         return _means(sums, rows.share, columns.share)
+
+
+def brought(images: Sequence[np.ndarray], device: str) -> Pictures:
+    """Pictures to where they are summed: the bytes alone, an eighth of what sums then take."""
+    return images if device == "cpu" else uploaded(torch.from_numpy(np.stack(images)), device)
 
 
 def _means(sums: torch.Tensor, rows: torch.Tensor, columns: torch.Tensor) -> torch.Tensor:

@@ -17,7 +17,7 @@ import torch
 from torchvision.ops import batched_nms
 
 from pipeline.faces.detections import NO_FACES, Detections
-from pipeline.faces.integral_image import IntegralImages, Span
+from pipeline.faces.integral_image import IntegralImages, Pictures, Span, brought
 from pipeline.faces.mtcnn_networks import FIELD_PX, STRIDE, Networks, Scale
 from pipeline.system.turns import turn
 
@@ -63,8 +63,9 @@ class Detector:
         """The faces of each of the rgb images, uint8 [height, width, 3]."""
         found: dict[int, Detections] = {}
         for some in self._blocks(images):
-            integrals = IntegralImages.of([images[i] for i in some], self.networks.device)
+            pictures = brought([images[i] for i in some], self.networks.device)
             with turn(self.networks.device):
+                integrals = IntegralImages.of(pictures)
                 boxes = self._refined(integrals, self._proposed(integrals))
                 crops = _crops(integrals, boxes, self.networks.output.side_px)
                 faces = self._looked(boxes.box, *crops)
@@ -86,35 +87,36 @@ class Detector:
             return found
         blocks = [[shown[k] for k in b] for b in self._blocks([images[i] for i in shown])]
         order = [i for block in blocks for i in block]
-        crops = [self._under([images[i] for i in b], [squares[i] for i in b]) for b in blocks]
+        parts = [self._around([images[i] for i in b], [squares[i] for i in b]) for b in blocks]
         box = torch.as_tensor(
             np.concatenate([squares[i] for i in order]), device=self.networks.device
         )
         with turn(self.networks.device):
+            side_px = self.networks.output.side_px
+            crops = [_crops(IntegralImages.of(part), at, side_px) for part, at in parts]
             rows = self._looked(box, *map(torch.cat, zip(*crops, strict=True))).cpu().numpy()
         ends = np.cumsum([len(squares[i]) for i in order])
         for i, faces in zip(order, np.split(rows, ends[:-1]), strict=True):
             found[i] = Detections.of(faces)
         return found
 
-    def _under(
+    def _around(
         self, images: Sequence[np.ndarray], squares: Sequence[np.ndarray]
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """What lies under the squares of images of one size, and whether there is anything."""
+    ) -> tuple[Pictures, Boxes]:
+        """The part of images of one size that all squares lie in, and the squares in that."""
         device = self.networks.device
         box = np.concatenate(squares)
-        # Only what the squares cover is summed: faces are small, and stay where they are.
+        # Only what the squares cover is taken: faces are small, and stay where they are.
         size = images[0].shape[1::-1]
         left, top = np.clip(np.floor(box[:, :2].min(0)).astype(int) - 1, 0, np.subtract(size, 1))
         right, bottom = np.clip(
             np.ceil(box[:, 2:].max(0)).astype(int) + 1, (left + 1, top + 1), size
         )
-        integrals = IntegralImages.of([rgb[top:bottom, left:right] for rgb in images], device)
+        pictures = brought([rgb[top:bottom, left:right] for rgb in images], device)
         shift = np.array((left, top, left, top), np.float32)
         moved = torch.as_tensor(box - shift, device=device)
         image = np.repeat(np.arange(len(images)), [len(some) for some in squares])
-        found = Boxes(moved, moved[:, 0], torch.as_tensor(image, device=device))
-        return _crops(integrals, found, self.networks.output.side_px)
+        return pictures, Boxes(moved, moved[:, 0], torch.as_tensor(image, device=device))
 
     def _blocks(self, images: Sequence[np.ndarray]) -> Iterator[list[int]]:
         """Which images go through together: some of one size, all of them in the end."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -40,18 +41,24 @@ class Level:
 
     def at(self, times_s: np.ndarray) -> np.ndarray:
         """The root mean square of the 0.2 s around each time, 0..1; 0 beyond the sound."""
-        energy = np.cumsum(np.r_[0.0, np.square(self.samples, dtype=np.float64)])
-        most = max(float((energy[WINDOW:] - energy[:-WINDOW]).max(initial=0)), WINDOW * SILENCE**2)
+        energy, most = self._energy
         middle = np.rint(times_s * RATE_HZ).astype(int)
         begin, end = (np.clip(middle + way * WINDOW // 2, 0, len(energy) - 1) for way in (-1, 1))
         return np.sqrt(np.minimum((energy[end] - energy[begin]) / most, 1))
+
+    @cached_property
+    def _energy(self) -> tuple[np.ndarray, float]:
+        """That of all samples before each, and the most of a window."""
+        energy = np.cumsum(np.r_[0.0, np.square(self.samples, dtype=np.float64)])
+        most = float((energy[WINDOW:] - energy[:-WINDOW]).max(initial=0))
+        return energy, max(most, WINDOW * SILENCE**2)
 
 
 def heard_motion(track: Track, level: Level) -> float:
     """How far the mouth moves from picture to picture, each step times the sound's level then.
 
-    The correlation of both, for which a talker need not be lively, tells no better than chance on
-    clips of a few seconds (`benchmarks.speaker`).
+    The correlation of both, for which a talker need not be lively, tells hardly better than chance
+    on clips of a few seconds (`benchmarks.speaker`).
     """
     times_s, moves = motion(track)
     return float(moves @ level.at(times_s))

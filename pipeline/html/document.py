@@ -20,8 +20,8 @@ from pipeline.messages import unturned
 FRAME = files("pipeline.html")
 
 
-def templates(folder: Traversable) -> Environment:
-    """The templates in `folder`, which may extend `frame.html` and import from `parts.html`.
+def templates(*folders: Traversable) -> Environment:
+    """The templates in `folders`, which may extend `frame.html` and import from `parts.html`.
 
     Everything that a template prints is escaped, but for `Markup`, and what would turn the text
     around shows as an escape; a name that it was not given is an error. `frame.html` has the blocks
@@ -29,16 +29,16 @@ def templates(folder: Traversable) -> Environment:
     own, and `policy` for what it may load beside itself.
     Filters: `grouped` (12,345) and `plain` (0.12, –).
     """
-    folders = (folder, FRAME)
+    found_in = (*folders, FRAME)
     made = Environment(
-        loader=FunctionLoader(partial(_text, folders)),
+        loader=FunctionLoader(partial(_text, found_in)),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
         finalize=_finalized,
     )
-    made.globals["source"] = partial(_source, folders)
+    made.globals["source"] = partial(_source, found_in)
     made.filters.update(grouped=grouped, plain=plain)
     return made
 

@@ -29,8 +29,8 @@ class Axis:
     def height(self, value: object) -> float:
         """How far up a value lies, 0 to 1."""
         if self.choices:
-            last = max(1, len(self.choices) - 1)
-            return list(self.choices).index(value) / last if len(self.choices) > 1 else 0.5
+            last = len(self.choices) - 1
+            return list(self.choices).index(value) / last if last else 0.5
         scaled: Callable[[float], float] = log if self.is_log else float
         low, high, own = (scaled(float(v)) for v in (*self.ends, value))  # type: ignore[arg-type]
         share = min(1.0, max(0.0, (own - low) / (high - low))) if high > low else 0.5

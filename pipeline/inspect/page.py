@@ -87,11 +87,8 @@ def inspect(
     at_s: when the face is that is shown in its frame. identities: of the stages to look at, by
     default those that were extracted last. Raises UserError where the cache has no such clip.
     """
-    number = row_number(cache.table, id)
-    row = cache.table.rows[number]
-    found = cache.steadily(lambda: results_of(cache, number, identities))
-    beside = Beside(found, row, at_s)
-    sections = [StageSection(f, _title(f), _panel(f, beside), provenance(f, row)) for f in found]
+    row, sections = sections_of(cache, id, at_s, identities)
+    found = [section.result for section in sections]
     return (
         templates(files("pipeline.inspect"))
         .get_template("inspect.html")
@@ -108,6 +105,20 @@ def inspect(
             has_notes=any(f.reason or f.doubt or f.stale for f in found),
         )
     )
+
+
+def sections_of(
+    cache: Cache,
+    id: str,
+    at_s: float | None = None,
+    identities: Mapping[str, Mapping[str, Any]] | None = None,
+) -> tuple[Row, list[StageSection]]:
+    """The clip as the cache has it, and a section for each stage; arguments as in `inspect`."""
+    number = row_number(cache.table, id)
+    row = cache.table.rows[number]
+    found = cache.steadily(lambda: results_of(cache, number, identities))
+    beside = Beside(found, row, at_s)
+    return row, [StageSection(f, _title(f), _panel(f, beside), provenance(f, row)) for f in found]
 
 
 def _title(result: StageResult) -> str:

@@ -97,12 +97,8 @@ def allow_tf32(is_allowed: bool) -> None:
 
 
 def described(setting: str) -> str:
-    """A device as a person knows it: `cpu`, or `cuda (NVIDIA H200)`; a task's, of several, all."""
-    require(setting)
-    return ", ".join(map(_described, meant(setting)))
-
-
-def _described(device: str) -> str:
+    """A device as a person knows it: `cpu`, or `cuda (NVIDIA H200)`."""
+    device = require(setting)
     if not device.startswith("cuda"):
         return device
     import torch

@@ -36,7 +36,7 @@ def assigned(setting: str) -> Iterator[str]:
 def turn(device: str | torch.device, tf32: bool = False) -> Iterator[None]:
     """Within, an accelerator computes for this thread alone, and others decode; a CPU has no turns.
 
-    What has to be computed at once is in its memory once, then. tf32: whether NVIDIA's GPUs may cut
+    So what a pass computes on its way is in its memory once. tf32: whether NVIDIA's GPUs may cut
     float32 to 10 bits meanwhile; as that is of the whole process, no other of them computes.
     """
     if (name := str(device)) == "cpu":

@@ -151,8 +151,26 @@ def _lstm_cell_backward(dh: Any, dc: Any, c: Any, cell: Any, gates: Any, has_bia
     return d, dc * f, d.sum(0) if has_bias else None
 
 
-INSTEAD = {
-    "_thnn_fused_lstm_cell": _lstm_cell,  # which a CPU has not
+def _gru_cell(x: Any, h: Any, before: Any, bias_x: Any = None, bias_h: Any = None) -> Any:
+    x, h = (gates if b is None else gates + b for gates, b in ((x, bias_x), (h, bias_h)))
+    (r, z, n), (of_r, of_z, of_n) = x.chunk(3, 1), h.chunk(3, 1)
+    r, z = (r + of_r).sigmoid(), (z + of_z).sigmoid()
+    n = (n + r * of_n).tanh()
+    return n + z * (before - n), torch.cat([r, z, n, before, of_n], 1)
+
+
+def _gru_cell_backward(d: Any, kept: Any, has_bias: bool) -> Any:
+    r, z, n, before, of_n = kept.chunk(5, 1)
+    slope = d * (1 - z) * (1 - n * n)
+    both = slope * of_n * r * (1 - r), d * (before - n) * z * (1 - z)
+    of_x, of_h = torch.cat([*both, slope], 1), torch.cat([*both, slope * r], 1)
+    return of_x, of_h, d * z, *((of_x.sum(0), of_h.sum(0)) if has_bias else (None, None))
+
+
+INSTEAD = {  # of ops which a CPU has not
+    "_thnn_fused_lstm_cell": _lstm_cell,
     "_thnn_fused_lstm_cell_backward_impl": _lstm_cell_backward,
+    "_thnn_fused_gru_cell": _gru_cell,
+    "_thnn_fused_gru_cell_backward": _gru_cell_backward,
 }
 _library = torch.library.Library("_", "IMPL")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from model.cli.options import chosen, from_runs, of_channels
+from model.cli.options import chosen, from_runs, of_cache, of_channels
 from pipeline.cli.options import trust
 from pipeline.errors import UserError
 
@@ -55,10 +55,7 @@ def _formats(ctx: click.Context, param: click.Parameter, incomplete: str) -> lis
 )
 @of_channels
 @click.option("--tokenizer", help="mmsa: BERT that makes `text_bert`.  [default: the stage's]")
-@click.option(
-    "--cache", "cache_root", default="cache", show_default=True, help="Folder or URL of the cache."
-)
-@click.option("--name", help="Name of the dataset in the cache.  [default: its folder's]")
+@of_cache
 @from_runs
 @trust
 def export(

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from model.cli.options import from_runs
+from model.cli import timeline as over_time
+from model.cli.options import from_runs, new_weights
 from pipeline.cli.group import CLIPS_FAILED, OK
 from pipeline.cli.options import trust
 from pipeline.errors import UserError
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from model.objectives.prediction import Prediction
     from pipeline.dataset.clip import Clip
 
+ALWAYS = ("clip", "missing")  # columns that are shown with nothing in them
 NAMED = 3  # clips without the same modality; the others are counted
 
 
@@ -36,22 +38,21 @@ NAMED = 3  # clips without the same modality; the others are counted
     " relative to the table's folder; a file may also be the end of a VIDEO's path.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print a single JSON object.")
+@over_time.options
 @from_runs
 @trust
 @click.option("--cache", help="Folder or URL in which to keep the features for the next time.")
-@click.option(
-    "--weights",
-    "weights",
-    multiple=True,
-    metavar="STAGE=WHERE",
-    help="New location of a stage's weights. They must be the same weights.",
-)
+@new_weights
 def predict(
     run: str,
     videos: tuple[str, ...],
     text: str | None,
     table: Path | None,
     as_json: bool,
+    is_segmented: bool,
+    asr: str | None,
+    language: str | None,
+    page: Path | None,
     runs: Path,
     is_trusted: bool,
     cache: str | None,
@@ -64,49 +65,33 @@ def predict(
     that the model was trained on. Features are made as they were for that dataset: by the same
     stages, settings and weights.
 
+    With --segment one long VIDEO is cut into utterances, as `smp segment` does, and each of them is
+    predicted: a timeline, and a page that plays the video beside the curve of its scores.
+
     Exit code 1 if a clip can't be read or has nothing to go by; the others are predicted.
     """
-    from model.inference.predict import TrainedModel
-    from model.runs.run import find_run
+    from model.cli.trained import opened
     from pipeline.cli.console import Terminal
     from pipeline.cli.progress import display
     from pipeline.runner.new_clips import NAME
 
     console = Terminal(stderr=True)
-    folder = find_run(run, runs, lambda why: click.echo(f"passed over: {why}", err=True))
-    if str(folder) != run.rstrip("/"):
-        _require_trained_on(run, folder)
-        click.echo(f"newest run of {run}: {folder}", err=True)
-    model = TrainedModel(folder, _by_stage(weights), is_trusted)
-    if not model.is_sealed:
-        click.echo(f"note: {folder} was made before runs were sealed; not checked", err=True)
+    model = opened(run, runs, weights, is_trusted)
+    kept = f"{cache.rstrip('/')}/{NAME}" if cache else None
+    if is_segmented:
+        video = over_time.require_one(videos, text, table)
+        sys.exit(over_time.predict(model, video, asr, language, kept, page, as_json))
+    if asr or language or page:
+        raise UserError("--asr, --language and --page go with --segment")
     clips = _clips(model, videos, text, table)
     with display(console) as listener:
         shown = listener if console.is_terminal else None
-        found = model(clips, f"{cache.rstrip('/')}/{NAME}" if cache else None, shown)
+        found = model(clips, kept, shown)
     if as_json:
         click.echo(json.dumps(_summary(model, found), ensure_ascii=False))
     else:
         _print(model, found)
     sys.exit(CLIPS_FAILED if any(one.error for one in found) else OK)
-
-
-def _require_trained_on(dataset: str, folder: Path) -> None:
-    """Raise UserError where the run is of another dataset that bears the same name."""
-    from model.runs.files import PROVENANCE, read_json
-    from pipeline.io.folder import Folder
-    from pipeline.store.clips_table import ClipsTable
-    from pipeline.store.dataset_cache import is_of
-
-    provenance = read_json(folder, PROVENANCE)
-    cache = provenance.get("cache")
-    known = ClipsTable.read(Folder(cache)) if cache else None
-    root = provenance.get("root") or (known.root if known else None)
-    if not is_of(dataset, root, known):
-        raise UserError(
-            f"the newest run of that name, {folder}, was trained on {root} and not on {dataset}; "
-            f"give the folder of a run, or train on {dataset}"
-        )
 
 
 def _clips(
@@ -124,13 +109,6 @@ def _clips(
     return with_table(clips, table) if table else clips
 
 
-def _by_stage(weights: Sequence[str]) -> dict[str, str]:
-    for one in weights:
-        if "=" not in one:
-            raise UserError(f"--weights {one}: expected STAGE=WHERE, as in resnet18=affectnet.pth")
-    return dict(one.split("=", 1) for one in weights)
-
-
 def _summary(model: TrainedModel, found: Sequence[Prediction]) -> dict[str, Any]:
     return {
         "run": str(model.run),
@@ -143,15 +121,24 @@ def _summary(model: TrainedModel, found: Sequence[Prediction]) -> dict[str, Any]
 
 def _print(model: TrainedModel, found: Sequence[Prediction]) -> None:
     from model.cli.console import print_table
+    from model.metrics import of_what
     from pipeline.messages import counted, listed
     from pipeline.weights.random_weights import RANDOM_MARK, random_note
 
     said = [one for one in found if not one.error]
     mark = f" {RANDOM_MARK}" if model.random_stages else ""
-    cells = [[one.clip, *_cells(one)] for one in said]
-    if cells:
-        columns = ["clip", f"score{mark}", "class", "confidence", "missing"]
-        print_table(f"{model.run}: {counted(len(said), 'clip')}", columns, [cells])
+    first = of_what(model.predictor.objective.lead)  # of several targets
+    rows = [
+        [one.clip, name, *_cells(replace(part, missing=one.missing))]
+        for one in said
+        for name, part in {first: one, **one.others}.items()
+    ]
+    if rows:
+        columns = ["clip", "target", "score", "class", "confidence", "missing"]
+        used = [n for n, name in enumerate(columns) if name in ALWAYS or _is_used(rows, n)]
+        cells = [[row[n] for n in used] for row in rows]
+        title = f"{model.run}{mark}: {counted(len(said), 'clip')}"
+        print_table(title, [columns[n] for n in used], [cells])
     for (what, why), clips in _missing(said).items():
         click.echo(f"no {what}, {why}: {listed(clips, NAMED)}")
     if note := random_note(model.random_stages):
@@ -171,6 +158,11 @@ def _missing(said: Sequence[Prediction]) -> dict[tuple[str, str], list[str]]:
     return clips
 
 
+def _is_used(rows: Sequence[Sequence[str]], column: int) -> bool:
+    return any(row[column] not in ("", "–") for row in rows)
+
+
 def _cells(one: Prediction) -> list[str]:
     score = "–" if one.score is None else f"{one.score:+.3f}"
-    return [score, str(one.sentiment), f"{one.confidence:.2f}", ", ".join(one.missing) or "–"]
+    sure = "–" if one.confidence is None else f"{one.confidence:.2f}"
+    return [score, one.sentiment or "–", sure, ", ".join(one.missing) or "–"]

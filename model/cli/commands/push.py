@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from model.cli.options import chosen, from_runs, of_channels
+from model.cli.options import chosen, from_runs, of_cache, of_channels
 
 
 @click.command()
@@ -20,10 +20,7 @@ from model.cli.options import chosen, from_runs, of_channels
 @click.option("--without-text", is_flag=True, help="Leave the transcripts out of the features.")
 @of_channels
 @from_runs
-@click.option(
-    "--cache", "cache_root", default="cache", show_default=True, help="Folder or URL of the cache."
-)
-@click.option("--name", help="Name of the dataset in the cache.  [default: its folder's]")
+@of_cache
 def push(
     what: str,
     where: str,

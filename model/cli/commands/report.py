@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from model.cli.options import of_cache
 from pipeline.cli.group import CLIPS_FAILED
 
 if TYPE_CHECKING:
@@ -19,8 +20,7 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("dataset")
-@click.option("--cache", default="cache", show_default=True, help="Folder or URL of the cache.")
-@click.option("--name", help="Name of the dataset in the cache.  [default: its folder's]")
+@of_cache
 @click.option(
     "--runs",
     type=click.Path(path_type=Path, file_okay=False),
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 )
 @click.option("--open", "show", is_flag=True, help="Open the report in the browser.")
 def report(
-    dataset: str, cache: str, name: str | None, runs: Path, output: Path | None, show: bool
+    dataset: str, cache_root: str, name: str | None, runs: Path, output: Path | None, show: bool
 ) -> None:
     """Write an HTML report on a dataset and its results.
 
@@ -52,7 +52,7 @@ def report(
     from pipeline.html import write_page
     from pipeline.store.dataset_cache import open_dataset
 
-    given = {"cache": (cache, "cache"), "name": (name, None), "runs": (str(runs), "runs")}
+    given = {"cache": (cache_root, "cache"), "name": (name, None), "runs": (str(runs), "runs")}
     options = {key: str(value) for key, (value, default) in given.items() if value != default}
 
     def made(opened: Cache | None) -> tuple[ReportContext, str]:
@@ -60,7 +60,7 @@ def report(
         return context, render(context)
 
     try:
-        opened = open_dataset(dataset, cache, name, partly=True)
+        opened = open_dataset(dataset, cache_root, name, partly=True)
     except UnfinishedError:
         context, page = made(None)
     else:

@@ -8,20 +8,13 @@ from typing import Any
 
 import click
 
-from model.cli import completion
-from model.cli.options import given, of_data, of_training, open_dataset
+from model.cli.options import given, of_data, of_model, of_training, open_dataset
 from pipeline.cli.group import Names
 
 
 @click.command()
 @click.argument("dataset", type=click.Path())
-@click.option(
-    "--model",
-    default="smp",
-    show_default=True,
-    shell_complete=completion.model,
-    help="Model to measure, or a module of yours with one.",
-)
+@of_model("measure")
 @click.option(
     "--curves",
     type=Names(),
@@ -46,7 +39,7 @@ from pipeline.cli.group import Names
 def robustness(
     dataset: str, model: str, curves: list[str], seeds: int, out: Path | None, **options: Any
 ) -> None:
-    """Measure how a model's score falls with fewer clips and with what clips lack.
+    """Measure how results fall with fewer clips and modalities.
 
     clips: the score over the share of training clips, beside the linear probe's. test: over the
     share of test clips that lack a modality, and of steps that are missing. training: the same,

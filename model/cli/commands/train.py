@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from model.cli import completion
-from model.cli.options import given, of_data, of_training, open_dataset
+from model.cli.options import given, of_data, of_model, of_training, open_dataset
 
 if TYPE_CHECKING:
     from model.data.samples import Samples
@@ -26,13 +25,7 @@ IN_RUN = ""  # no folder was named: events go to the run's
 
 @click.command()
 @click.argument("dataset", type=click.Path())
-@click.option(
-    "--model",
-    default="smp",
-    show_default=True,
-    shell_complete=completion.model,
-    help="Model to train, or a module of yours with one.",
-)
+@of_model("train")
 @click.option("--seed", default=0, show_default=True, help="The same seed gives the same numbers.")
 @click.option(
     "--finetune",
@@ -86,7 +79,7 @@ def train(
     samples = with_tokens(samples, cache) if settings.finetune else samples
     if not as_json:
         _print_samples(samples)
-        click.echo(f"{model}: {preset.told(settings)} ({preset.source})")
+        click.echo(f"{model}: {preset.told(settings)}")
         if (device := described(settings.device)) != "cpu":
             click.echo(f"device: {device}")
     trained = _train(samples, settings, tensorboard)

@@ -8,19 +8,12 @@ from typing import Any
 
 import click
 
-from model.cli import completion
-from model.cli.options import given, of_data, of_search, of_training, open_dataset
+from model.cli.options import given, of_data, of_model, of_search, of_training, open_dataset
 
 
 @click.command()
 @click.argument("dataset", type=click.Path())
-@click.option(
-    "--model",
-    default="smp",
-    show_default=True,
-    shell_complete=completion.model,
-    help="Model to tune, or a module of yours with one.",
-)
+@of_model("tune")
 @click.option("--seed", default=0, show_default=True, help="Of every trial.")
 @of_search
 @click.option(
@@ -31,7 +24,7 @@ from model.cli.options import given, of_data, of_search, of_training, open_datas
 @of_training
 @of_data
 def tune(dataset: str, model: str, seed: int, out: Path | None, **options: Any) -> None:
-    """Search for a model's best settings on the validation split of a dataset.
+    """Search for a model's best settings on validation.
 
     The first trial has the preset's settings, the others what the trials before suggest, within the
     `space` in the model's YAML file; settings given here stay as they are. A trial that falls

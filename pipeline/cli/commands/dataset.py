@@ -64,7 +64,7 @@ def check(path: Path, decode: bool, show_all: bool, as_json: bool) -> None:
     help="What to test on: a session of IEMOCAP, 1 to 5, or a test set of MER2023 or MER2024.",
 )  # fmt: skip
 def manifest(path: Path, out: Path, test_split: str) -> None:
-    """Write any dataset as a manifest, to correct splits or labels by hand.
+    """Write a manifest, to correct splits or labels by hand.
 
     `smp extract` and `smp train` take the manifest as they take DATASET. What can be predicted is
     written beside it, to targets.yaml.
@@ -73,7 +73,7 @@ def manifest(path: Path, out: Path, test_split: str) -> None:
     from pipeline.dataset.manifest import write_manifest
 
     if out.suffix != ".csv":
-        raise click.UsageError(f"{out}: a manifest that is written ends in .csv")
+        raise click.UsageError(f"{out}: give a manifest that ends in .csv")
     told = load(path, test_split)
     for place in write_manifest(told, out):
         click.echo(f"{place}: written")

@@ -94,7 +94,7 @@ def segment(
     if 2 * shortest_s > longest_s:
         raise click.UsageError("--longest must be at least twice --shortest")
     cutting = Cutting(threshold, pause_s, shortest_s, longest_s)
-    hears, hears_with = _listening(asr, language, device) if asr else (None, ())
+    hears, hears_with = listening(asr, language, device) if asr else (None, ())
     done = run(videos, out, cutting, hears, hears_with, _tell)
     seconds = sum(float(row["end"]) - float(row["start"]) for row in done.rows)
     dropped = f", {done.dropped} dropped" if done.dropped else ""
@@ -110,9 +110,9 @@ def segment(
     sys.exit(CLIPS_FAILED if done.failed else OK)
 
 
-def _listening(weights: str, language: str | None, device: str) -> tuple[Hears, Sequence[str]]:
+def listening(weights: str, language: str | None, device: str) -> tuple[Hears, Sequence[str]]:
     """What tells words, and what it depends on."""
-    from pipeline.segment.segment import listening
+    from pipeline.segment import segment
     from pipeline.system.device import device_of
     from pipeline.weights.random_weights import RANDOM, random_note
     from pipeline.weights.repository import SPEECH_TO_TEXT
@@ -121,7 +121,7 @@ def _listening(weights: str, language: str | None, device: str) -> tuple[Hears, 
     found = find(weights, SPEECH_TO_TEXT)
     if found.id == RANDOM:
         click.echo(random_note(["--asr"]), err=True)
-    return listening(found, language, device_of(device)), (found.digest, language or "")
+    return segment.listening(found, language, device_of(device)), (found.digest, language or "")
 
 
 def _tell(path: Path, what: Sequence[Utterance] | str) -> None:

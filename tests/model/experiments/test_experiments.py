@@ -488,7 +488,7 @@ class TestAblations:
     def test_a_modalitys_own_scores_are_a_target(self, tmp_path):
         report = self.conducted("modalities", some_cache("bert"), tmp_path, target="T")
         assert report.folder.name == "made-ablate-modalities-regression-T"
-        assert "scores of T alone" in report.table.title
+        assert " for scores of T;" in report.table.title
         plain = self.conducted("modalities", some_cache("bert"), tmp_path)
         assert plain.outcomes[0].trained == [0], "other labels are another training"
 

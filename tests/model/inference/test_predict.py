@@ -36,7 +36,9 @@ from pipeline.runner.serial import run_serially
 from pipeline.runner.types import Outcome
 from pipeline.sample.write import FEWEST, SPECIAL, write_sample
 from tests.support import feature_files
+from tests.support.paths import SHARED
 
+TALKING = SHARED / "talking_a.mp4"
 PARTITION = 8  # so that a call has several
 Run = SimpleNamespace
 
@@ -483,3 +485,30 @@ class TestGiven:
         path.write_text(table)
         with pytest.raises(UserError, match=told):
             with_table(clips_of([str(videos)], dict), path)
+
+
+@pytest.mark.skipif(not TALKING.exists(), reason="the real clips are not here")
+def test_a_long_video_is_cut_and_predicted_utterance_by_utterance(predict, run, tmp_path):
+    where = tmp_path / "page.html"
+    cut = ["--segment", "--page", str(where), "--cache", str(tmp_path / "cache")]
+    done = predict(str(TALKING), *cut)
+    assert done.code == 0
+    assert f"to see and hear it: {where}" in done.out
+    assert "no text in 2 of 2: empty text" in done.out
+    again = CliRunner().invoke(main, ["predict", str(run), str(TALKING), *cut, "--json"])
+    first, last = json.loads(again.stdout)["spans"]
+    assert 0 <= first["start_s"] < first["end_s"] <= last["start_s"] < last["end_s"] <= 8
+    assert first["score"] != last["score"]
+    assert first["missing"].keys() == {"text"}
+    html = where.read_text()
+    assert html.count("<li data-start=") == 2
+    assert html.count('<img src="data:image/jpeg') == 2
+
+
+def test_one_video_is_cut_and_its_texts_are_a_whispers(predict, tmp_path):
+    assert "--segment goes with one VIDEO" in predict("a.mp4", "b.mp4", "--segment").err
+    assert "go with --segment" in predict("a.mp4", "--asr", "random").err
+    (bad := tmp_path / "bad.mp4").write_bytes(b"nothing")
+    done = predict(str(bad), "--segment")
+    assert done.code == 1
+    assert f"{bad}: failed, " in done.err

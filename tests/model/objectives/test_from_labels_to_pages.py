@@ -86,10 +86,14 @@ def test_a_target_is_trained_measured_and_predicted(talks: Path, target: str) ->
     assert any("linear probe" in row for row in told["references"])
     run = Run.read(Path(told["run"]))
     assert run.target == (target or "emotion")
-    listed = CliRunner().invoke(
-        main, ["predict", told["run"], str(talks / "talks.csv"), "--trust", "--json"]
-    )
+    predict = ["predict", told["run"], str(talks / "talks.csv"), "--trust"]
+    listed = CliRunner().invoke(main, [*predict, "--json"])
     assert listed.exit_code == 0, listed.output
+    shown = CliRunner().invoke(main, predict)
+    assert shown.exit_code == 0, shown.output
+    columns = shown.stdout.splitlines()[2].split()
+    assert ("score" in columns) == (target in ("valence", "all"))
+    assert ("target" in columns) == (target == "all")
     said = json.loads(listed.stdout)["predictions"][0]
     if target == "valence":
         assert isinstance(said["score"], float)

@@ -73,6 +73,7 @@ RESULT: dict[str, dict[str, Settings]] = {
     "frames": {"fps": {"fps": 5}},
     "faces": {
         "detect_every": {"detect_every": 1},
+        "follow": {"follow": "speaker"},
         "min_face_px": {"min_face_px": 60},
         "thresholds": {"thresholds": [0.6, 0.7, 0.8]},
         "factor": {"factor": 0.8},

@@ -25,7 +25,7 @@ def test_it_is_a_half_or_two_shares_of_the_width(tmp_path: Path, text: str, told
 
 @pytest.mark.parametrize("text", ["middle", "0.5", "0.75,0.25", "0,2", "nan,1", "0,0.5,1"])
 def test_what_is_no_part_is_refused_with_its_line(tmp_path: Path, text: str) -> None:
-    with pytest.raises(UserError, match=r"table.csv:2: region .*: expected left, right, or"):
+    with pytest.raises(UserError, match=r"table.csv:2: region .* is none; write left, right, or"):
         region(tmp_path, text)
 
 

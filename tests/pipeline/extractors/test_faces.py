@@ -160,7 +160,7 @@ def test_pictures_without_room_for_a_face_are_no_error(size, min_face_px):
 
 def test_boxes_outside_the_picture_show_nothing():
     box = torch.tensor([[-90.0, -90, -50, -50], [5, 5, 25, 25], [300, 5, 340, 45]])
-    pictures = IntegralImages.of([np.full((40, 60, 3), 200, np.uint8)], "cpu")
+    pictures = IntegralImages.of([np.full((40, 60, 3), 200, np.uint8)])
     found = Boxes(box, torch.ones(3), torch.zeros(3, dtype=torch.int64))
     crops, inside = _crops(pictures, found, 24)
     assert crops.shape == (3, 3, 24, 24)
@@ -172,7 +172,7 @@ def test_integral_images_resize_as_torch_does_by_area(size):
     rng = np.random.default_rng(0)
     pictures = rng.integers(0, 256, (2, 420, 250, 3), np.uint8)
     pixels = (torch.as_tensor(pictures).permute(0, 3, 1, 2).float() - 127.5) / 128
-    integrals = IntegralImages.of(list(pictures), "cpu")
+    integrals = IntegralImages.of(list(pictures))
     rows, columns = (
         Span.of(torch.arange(n), n, whole) for n, whole in zip(size, (420, 250), strict=True)
     )
@@ -194,7 +194,7 @@ def test_the_proposal_network_is_facenet_pytorch_s(size):
     pixels = (torch.as_tensor(picture).permute(2, 0, 1).float() - 127.5) / 128
     scale = Scale(1.0, *size)
     with torch.inference_mode():
-        found = ProposalNetwork("cpu")(IntegralImages.of([picture], "cpu"), [scale])
+        found = ProposalNetwork("cpu")(IntegralImages.of([picture]), [scale])
         corrections, probabilities = PNet()(pixels[None])
     assert (scale.rows, scale.columns) == probabilities.shape[2:]
     torch.testing.assert_close(

@@ -11,6 +11,7 @@ from pipeline.extractors.faces import Faces
 from pipeline.faces.people import choose
 from pipeline.faces.speech import Level, heard_motion
 from pipeline.faces.tracker import Face, Track
+from pipeline.inspect.timeline import quality
 from pipeline.media import Frames
 from pipeline.media.waveform import RATE_HZ
 from pipeline.media.write_mp4 import write_mp4
@@ -111,6 +112,9 @@ def test_the_speaker_is_followed_where_there_is_sound_and_else_the_largest(tmp_p
     assert not is_right(silent)
     assert silent.reason.startswith("the largest face is followed: no sound")
     assert np.isnan(silent.rows["speech"]).all()
+    told = [dict(quality(result.rows))["Second person"] for result in (heard, silent)]
+    assert told[0] == "0 % of the mouth's motion while there is sound"
+    assert told[1].endswith(" % as large")
 
 
 def test_the_default_is_the_fingerprint_of_before_and_the_speaker_depends_on_the_sound() -> None:
