@@ -44,6 +44,5 @@ def export_run(run: Path, form: str, path: Path, trust: bool = False) -> list[st
     widths = graph.predictor.network.widths
     takes = [f"{m} float32 [clips, {steps}, {width}]" for m, width in widths.items()]
     lengths = ", ".join(f"{m}_lengths" for m in widths)
-    outputs = graph.predictor.network.outputs
-    gives = "a score" if outputs == 1 else f"{outputs} logits"
-    return [told, f"takes {', '.join(takes)} and {lengths} int64 [clips]; gives {gives} a clip"]
+    gives = f"outputs float32 [clips, {graph.predictor.network.outputs}]: scores, or logits"
+    return [told, f"takes {', '.join(takes)} and {lengths} int64 [clips]; gives {gives}"]

@@ -54,5 +54,5 @@ def push(
         at = push_features(bundle, where, licence, private, not without_text)
     else:
         run = find_run(what, runs, lambda why: click.echo(f"passed over: {why}", err=True))
-        at = push_run(run, where, licence, private)
+        at, what = push_run(run, where, licence, private), str(run)
     click.echo(f"{what} → {at}")

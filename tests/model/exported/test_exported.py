@@ -78,7 +78,7 @@ def test_a_runs_network_is_exported_with_its_standardisation(
 ) -> None:
     told, shapes = export_run(made.run, "torch", tmp_path / "net.pt2")
     assert "torch.export.load" in told
-    assert shapes.endswith("gives a score a clip")
+    assert shapes.endswith("gives outputs float32 [clips, 1]: scores, or logits")
     predictor = load_model(made.run)
     [x, n] = Graph(predictor).example(4)
     scores = torch.export.load(tmp_path / "net.pt2").module()(x, n)
