@@ -152,7 +152,7 @@ def test_every_step_is_taken_with_gradients_of_the_given_norm_at_most(monkeypatc
             norms.append(float(torch.cat(gradients).norm()))
             super().step()
 
-    monkeypatch.setattr(loop, "Adam", Watching)
+    monkeypatch.setattr("model.network.Adam", Watching)
     train(some_samples(), QUICK.model_copy(update={"clip_norm": 0.01}))
     assert len(norms) == QUICK.epochs * 5, "36 clips, 8 at a time"
     assert max(norms) == pytest.approx(0.01, rel=1e-3)
