@@ -6,14 +6,13 @@ from dataclasses import asdict
 from math import isnan
 from typing import Any
 
-import yaml
-
 from model.metrics import title
 from model.runs.files import as_json
 from model.search.found import Found
 from pipeline.io.csv_text import csv_text
 from pipeline.io.folder import Folder
 from pipeline.io.hashing import sealed
+from pipeline.io.yaml_file import written
 from pipeline.messages import counted
 
 SETTINGS, TRIALS, ALL = "settings.yaml", "trials.csv", "search.json"
@@ -23,7 +22,7 @@ OPTIONS = ("model", "seed", "device")  # of the commands that take the file
 def write(found: Found) -> None:
     """Write SETTINGS, TRIALS and ALL into the search's folder, each in one step."""
     folder = Folder(found.folder)
-    text = yaml.safe_dump(settings_of(found), sort_keys=False, allow_unicode=True)
+    text = written(settings_of(found))
     folder.write(SETTINGS, f"# {source(found)}\n{text}".encode())
     folder.write(TRIALS, _trials(found).encode())
     folder.write(ALL, sealed(as_json(to_json(found)), indent=2) + b"\n")

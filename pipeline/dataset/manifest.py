@@ -6,8 +6,6 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-import yaml
-
 from pipeline.dataset import region, span
 from pipeline.dataset.clip import MEDIA, Clip
 from pipeline.dataset.load import Dataset
@@ -15,6 +13,7 @@ from pipeline.dataset.target import FILE, Target
 from pipeline.errors import UserError
 from pipeline.io.atomic_write import atomic_write
 from pipeline.io.csv_text import csv_text
+from pipeline.io.yaml_file import written
 
 
 def write_manifest(dataset: Dataset, path: Path) -> list[Path]:
@@ -64,7 +63,7 @@ def _targets(declared: tuple[Target, ...]) -> str:
         target.name: target.model_dump(mode="json", exclude={"name"}, exclude_defaults=True)
         for target in declared
     }
-    return yaml.safe_dump(dict(told), sort_keys=False, allow_unicode=True)
+    return written(dict(told))
 
 
 def _holds(path: Path, text: str) -> bool:

@@ -52,6 +52,11 @@ def parsed(content: bytes, where: str) -> Any:
     raise UserError(f"{where}, line {line + 1}: {what}")
 
 
+def written(content: Any) -> str:
+    """As YAML that `parsed` reads, in the order it has."""
+    return yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
+
+
 class _Refused(yaml.MarkedYAMLError):
     """YAML, but not as it is read here."""
 

@@ -28,6 +28,7 @@ BY_OTHERS = {
     "bokeh": "dask, for its dashboard",
     "dask": "brings distributed",
     "onnx": "torch.onnx",
+    "onnxscript": "torch.onnx",
     "s3fs": "fsspec, for s3://",
     "tensorboard": "torch.utils.tensorboard",
     "flask": "moto's server",

@@ -187,6 +187,11 @@ class TestResuming:
             *(f"model.step.{n}" for n in ("adam", "dropout", "memory", "streams", "threads")),
             *("model.objectives", "model.step.together"),
             *("model.training.loop", "model.training.predictor", "model.training.settings"),
+            *(
+                f"model.finetune.{name}"
+                for name in ("encoder", "network", "settings", "text_stage")
+            ),
+            "pipeline.stage.steps",
         }
 
     def test_a_result_survives_its_record_to_the_bit(self, tmp_path):
