@@ -16,7 +16,8 @@ from pipeline.io.atomic_write import atomic_write
 from pipeline.io.csv_text import csv_text
 from pipeline.segment.segment import Utterance
 
-COLUMNS = ("id", "file", "start", "end", "text", "label", "split", "voice", "confidence")
+COLUMNS = ("id", "file", "start", "end", "text", "label", "split", "voice", "confidence", "speaker")
+SPEAKER = COLUMNS[-1]  # which is told only where somebody knows who speaks
 KEEP, DROPPED = "keep", {"0", "no", "false"}
 SPLIT = "train"  # until a person says otherwise
 
@@ -74,6 +75,7 @@ def rows_of(path: Path, found: Sequence[Utterance], folder: Path) -> Iterator[Ro
             "split": SPLIT,
             "voice": f"{one.voice:.3f}",
             "confidence": "" if one.sure is None else f"{one.sure:.3f}",
+            **({SPEAKER: one.speaker} if one.speaker else {}),
         }
 
 
@@ -81,7 +83,8 @@ def write(manifest: Path, rows: Sequence[Row]) -> None:
     """The manifest, in one step."""
     is_seen = [Path(row["file"]).suffix.lower() in VIDEOS for row in rows]
     parts = [part for part, used in (("video", any(is_seen)), ("audio", not all(is_seen))) if used]
-    columns = [c for name in COLUMNS for c in (parts if name == "file" else [name])]
+    known = [name for name in COLUMNS if name != SPEAKER or any(SPEAKER in row for row in rows)]
+    columns = [c for name in known for c in (parts if name == "file" else [name])]
     placed = [
         {**row, "video" if seen else "audio": row["file"]}
         for row, seen in zip(rows, is_seen, strict=True)

@@ -12,6 +12,7 @@ from pipeline import media
 from pipeline.encoders import whisper
 from pipeline.encoders.whisper_words import Word, words
 from pipeline.media.waveform import RATE_HZ, normalised, resampled
+from pipeline.segment.turns import Turn, changes_s, speaker_in
 from pipeline.segment.utterances import Cutting, Stretch, utterances
 from pipeline.segment.voice import WINDOW_S, voice
 from pipeline.weights.resolve import Weights
@@ -28,7 +29,7 @@ class Utterance:
     """A span of a file, in seconds on its clock, and what is said in it.
 
     voice: how sure it is that there is speech, 0..1. sure: how sure the words are, the geometric
-    mean of their probabilities, None where nobody listened.
+    mean of their probabilities, None where nobody listened. speaker: who says it, where known.
     """
 
     start_s: float
@@ -36,13 +37,20 @@ class Utterance:
     text: str
     voice: float
     sure: float | None = None
+    speaker: str = ""
 
 
-def segment(path: str, cutting: Cutting = USUAL, hears: Hears | None = None) -> list[Utterance]:
+def segment(
+    path: str,
+    cutting: Cutting = USUAL,
+    hears: Hears | None = None,
+    turns: Sequence[Turn] = (),
+) -> list[Utterance]:
     """The utterances of a file, in order. Raises ClipError for one without sound, or a bad one.
 
-    hears: tells the words; by default they are not told. Times count from the first picture shown,
-    or from the first sample where there is no picture, as those of spans do.
+    hears: tells the words; by default they are not told. turns: who speaks when; it is cut where
+    another begins. Times count from the first picture shown, or from the first sample where there
+    is no picture, as those of spans do.
     """
     heard = media.load_audio(path)
     shown = media.video_span(path)
@@ -50,10 +58,10 @@ def segment(path: str, cutting: Cutting = USUAL, hears: Hears | None = None) -> 
     mono = resampled(heard.samples.mean(axis=0), heard.rate_hz)
     sure = voice(mono)
     said = _said(mono, sure, cutting, hears) if hears else []
-    parts = utterances(sure, cutting, _ends_s(said, sure))
+    parts = utterances(sure, cutting, sorted([*_ends_s(said, sure), *changes_s(turns)]))
     late_s = heard.start_s - zero_s
     last_s = shown[1] - zero_s if shown else late_s + len(mono) / RATE_HZ
-    placed = (_placed(part, said, late_s, last_s) for part in parts)
+    placed = (_placed(part, said, turns, late_s, last_s) for part in parts)
     # What is said before the first picture or after the last is of no span.
     return [one for one in placed if one.end_s - one.start_s >= cutting.shortest_s / 2]
 
@@ -93,7 +101,9 @@ def _ends_s(said: Sequence[Word], sure: np.ndarray) -> list[float]:
     return found
 
 
-def _placed(part: Stretch, said: Sequence[Word], late_s: float, last_s: float) -> Utterance:
+def _placed(
+    part: Stretch, said: Sequence[Word], turns: Sequence[Turn], late_s: float, last_s: float
+) -> Utterance:
     """The utterance on the clock of the file, with the words whose middles are in it."""
     own = [w for w in said if part.start_s <= (w.start_s + w.end_s) / 2 < part.end_s]
     logs = [log(max(word.sure, 1e-9)) for word in own]
@@ -103,4 +113,5 @@ def _placed(part: Stretch, said: Sequence[Word], late_s: float, last_s: float) -
         "".join(word.text for word in own).strip(),
         round(part.voice, 3),
         round(exp(sum(logs) / len(logs)), 3) if logs else None,
+        speaker_in(turns, part.start_s, part.end_s),
     )

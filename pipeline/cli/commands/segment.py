@@ -37,6 +37,12 @@ NAMED = 3
 )
 @click.option("--device", default="auto", show_default=True, help="Of the Whisper.")
 @click.option(
+    "--turns",
+    metavar="FOLDER",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    help="Who speaks when, by any diarisation program: NAME.rttm for each video.",
+)
+@click.option(
     "--pause",
     "pause_s",
     default=0.5,
@@ -73,6 +79,7 @@ def segment(
     asr: str | None,
     language: str | None,
     device: str,
+    turns: Path | None,
     pause_s: float,
     shortest_s: float,
     longest_s: float,
@@ -95,7 +102,7 @@ def segment(
         raise click.UsageError("--longest must be at least twice --shortest")
     cutting = Cutting(threshold, pause_s, shortest_s, longest_s)
     hears, hears_with = listening(asr, language, device) if asr else (None, ())
-    done = run(videos, out, cutting, hears, hears_with, _tell)
+    done = run(videos, out, cutting, hears, hears_with, turns, _tell)
     seconds = sum(float(row["end"]) - float(row["start"]) for row in done.rows)
     dropped = f", {done.dropped} dropped" if done.dropped else ""
     click.echo(

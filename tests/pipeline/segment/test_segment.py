@@ -15,6 +15,7 @@ from pipeline import dataset, media
 from pipeline.encoders.whisper_words import Word, _words
 from pipeline.media.waveform import RATE_HZ, resampled
 from pipeline.segment.segment import Utterance, segment
+from pipeline.segment.turns import Turn, changes_s, speaker_in
 from pipeline.segment.utterances import Cutting, utterances
 from pipeline.segment.voice import WINDOW_S, voice
 from tests.support.browser import Browser
@@ -187,6 +188,40 @@ def test_what_was_looked_at_is_not_looked_at_again(
     assert talks.out.read_bytes() == before
     talks.smp("--pause", "0.2")
     assert len(calls) == 1
+
+
+@needs_real
+def test_an_utterance_ends_where_another_begins_to_speak_and_says_who_does(talks: Talks) -> None:
+    folder = talks.folder / "turns"
+    folder.mkdir()
+    missing = talks.smp("--turns", str(folder))
+    assert missing.exit_code == 2
+    assert "evening.rttm can't be read" in missing.output
+    turns = folder / "evening.rttm"
+    line = "SPEAKER evening 1 {} {} <NA> <NA> {} <NA> <NA>\n"
+    turns.write_text(line.format(0, 2.9, "anna") + "LEXEME x\n" + line.format(3.1, 60, "ben"))
+    assert talks.smp("--turns", str(folder)).exit_code == 0
+    rows = talks.rows()
+    assert (rows[0]["speaker"], rows[0]["end"]) == ("anna", "3.000")
+    assert {row["speaker"] for row in rows[1:]} == {"ben"}
+    turns.write_text(line.format(0, 60, "anna"))
+    talks.smp("--turns", str(folder))  # other turns: it is looked at again
+    assert {row["speaker"] for row in talks.rows()} == {"anna"}
+    talks.smp()
+    assert "speaker" not in talks.rows()[0]
+    turns.write_text("\nSPEAKER evening 1 3 -1 <NA> <NA> anna\n")
+    bad = talks.smp("--turns", str(folder))
+    assert bad.exit_code == 2
+    assert "evening.rttm:2: expected SPEAKER, file, channel, start" in bad.output
+
+
+def test_who_speaks_longest_says_a_span() -> None:
+    turns = [Turn(0, 4, "a"), Turn(3, 6, "b"), Turn(8, 9, "a")]
+    assert changes_s(turns) == [3.5, 7.0]
+    assert [speaker_in(turns, *span) for span in ((0, 4.5), (3, 7), (6, 8), (7, 9))] == [
+        "a", "b", "", "a",
+    ]  # fmt: skip
+    assert speaker_in([], 0, 1) == ""
 
 
 @needs_real
