@@ -44,8 +44,8 @@ def send(folder: Path, where: str, kind: Kind, private: bool) -> str:
     return str(url)
 
 
-def fetch(where: str, kind: Kind) -> Path:
-    """A folder that holds what was sent there; it may be the hub client's own, not to be changed.
+def fetch(where: str) -> Path:
+    """A folder with the model that was sent there; the hub client's own is not to be changed.
 
     Raises UserError where there is nothing.
     """
@@ -56,6 +56,6 @@ def fetch(where: str, kind: Kind) -> Path:
     from huggingface_hub import snapshot_download
 
     try:
-        return Path(snapshot_download(where, repo_type=kind))
+        return Path(snapshot_download(where))
     except Exception as error:  # the hub's client raises many kinds
         raise UserError(f"{where} can't be fetched from the hub: {one_line(error)}") from error

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -18,9 +17,9 @@ from model.runs.files import (
     PROVENANCE,
     SETTINGS,
     WEIGHTS,
-    as_json,
     checked,
-)  # fmt: skip
+    write_json,
+)
 from model.runs.load import load_model
 from model.runs.run import Run
 from pipeline.dataset.ids import safe_id
@@ -44,8 +43,7 @@ def push_run(folder: Path, where: str, licence: str = "", private: bool = False)
         for name in FILES:
             shutil.copyfile(checked(folder, name), part / name)
         told = {**run.provenance, **{key: "" for key in LOCAL if key in run.provenance}}
-        text = json.dumps(as_json({**told, "sealed": True}), indent=2, ensure_ascii=False)
-        (part / PROVENANCE).write_text(text + "\n", encoding="utf-8")
+        write_json(part, PROVENANCE, {**told, "sealed": True})
         (part / CARD).write_text(run_card(run, where, licence), encoding="utf-8")
         seal.write(part)
         return send(part, where, "model", private)
@@ -56,12 +54,11 @@ def pull_run(where: str, runs: Path) -> Path:
 
     Only the files of a run and its card are taken, and nothing in them is executed.
     """
-    found = fetch(where, "model")
+    found = fetch(where)
     if not seal.is_sealed(found):
         raise UserError(f"{where} holds no run that `smp push` sent: it has no {seal.SEAL}")
     run = Run.read(found)
-    name = f"{run.dataset}-{run.model}-seed{int(run.settings['train']['seed'])}"
-    target = runs / safe_id(where, name, parts=1)
+    target = runs / safe_id(where, run.first_name, parts=1)
     with atomic_output(target) as part:
         part.mkdir()
         for name in (*FILES, PROVENANCE, CARD, seal.SEAL):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from math import isfinite
@@ -66,6 +67,17 @@ def read_rows(run: Path, name: str) -> list[dict[str, str]]:
 def unreadable(run: Path, name: str, error: Exception) -> UserError:
     """What to raise where a file of a run folder can't be read."""
     return UserError(f"{run} is no run folder: can't read {name} ({one_line(error)})")
+
+
+def folder_name(dataset: str, model: str, seed: int) -> str:
+    """What a run's folder is called where there is none of that name yet."""
+    return f"{dataset}-{model}-seed{seed}"
+
+
+def write_json(run: Path, name: str, value: Any) -> None:
+    """A file of a run folder, as `read_json` reads it."""
+    text = json.dumps(as_json(value), indent=2, ensure_ascii=False, allow_nan=False)
+    (run / name).write_text(text + "\n", encoding="utf-8")
 
 
 def as_json(value: Any) -> Any:

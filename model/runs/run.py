@@ -13,7 +13,7 @@ from model.metrics import Metrics, sign
 from model.objectives.choose import recorded
 from model.objectives.objective import Objective
 from model.runs import files, seal
-from model.runs.files import METRICS, PROVENANCE, SETTINGS, WEIGHTS, from_json
+from model.runs.files import METRICS, PROVENANCE, SETTINGS, WEIGHTS, folder_name, from_json
 from model.runs.predictions import is_whole
 from pipeline.dataset.layouts import name_of
 from pipeline.errors import UserError
@@ -69,6 +69,11 @@ class Run:
     def name(self) -> str:
         """The name of its folder."""
         return self.folder.name
+
+    @property
+    def first_name(self) -> str:
+        """What its folder is called where there is no other of its dataset, model and seed."""
+        return folder_name(self.dataset, self.model, int(self.settings["train"]["seed"]))
 
     @property
     def is_sealed(self) -> bool:

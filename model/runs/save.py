@@ -20,7 +20,16 @@ from model.data import left_out
 from model.data.channels import VERSION
 from model.data.samples import Samples
 from model.runs import predictions, seal
-from model.runs.files import CURVE, METRICS, PREDICTIONS, PROVENANCE, SETTINGS, WEIGHTS, as_json
+from model.runs.files import (
+    CURVE,
+    METRICS,
+    PREDICTIONS,
+    PROVENANCE,
+    SETTINGS,
+    WEIGHTS,
+    folder_name,
+    write_json,
+)
 from model.training.loop import Trained
 from model.training.presets import Preset
 from model.training.settings import TrainSettings
@@ -51,8 +60,8 @@ def save_run(
 
 
 def name_of(samples: Samples, settings: TrainSettings) -> str:
-    """What a run's folder is called where there is none of that name yet."""
-    return f"{samples.name}-{settings.model}-seed{settings.seed}"
+    """What the folder of a training is called where there is none of that name yet."""
+    return folder_name(samples.name, settings.model, settings.seed)
 
 
 def require_writable(runs: Path) -> None:
@@ -83,9 +92,9 @@ def _write(
     origin = {"preset": preset.to_json(settings)} if preset else {}
     used = {"train": settings.model_dump(), **origin, "data": data, "model": spec}
     libraries = {name: version(name) for name in ("torch", "numpy")}
-    _write_json(folder / SETTINGS, used)
-    _write_json(folder / METRICS, _metrics(trained, samples))
-    _write_json(folder / PROVENANCE, {**samples.provenance, "libraries": libraries, "sealed": True})
+    write_json(folder, SETTINGS, used)
+    write_json(folder, METRICS, _metrics(trained, samples))
+    write_json(folder, PROVENANCE, {**samples.provenance, "libraries": libraries, "sealed": True})
     _write_csv(folder / CURVE, trained.curve[0], (list(row.values()) for row in trained.curve))
     rows = predictions.rows(trained, samples)
     _write_csv(folder / PREDICTIONS, predictions.columns(trained), rows)
@@ -123,11 +132,6 @@ def _publish(part: Path, wanted: Path) -> Path:
             continue
         sync(target.parent)
         return target
-
-
-def _write_json(path: Path, value: Any) -> None:
-    text = json.dumps(as_json(value), indent=2, ensure_ascii=False, allow_nan=False)
-    path.write_text(text + "\n", encoding="utf-8")
 
 
 def _write_csv(path: Path, columns: Iterable[str], rows: Iterable[Sequence[Any]]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +64,14 @@ def test_the_card_has_the_numbers_their_intervals_and_the_command(
     assert f"| MAE ↓ | {run.results['mae']:.3f} |" in card
     assert "smp train talks --model lf_dnn --preset toolkit --epochs 2 --seed 0" in card
     assert "linear probe" in card
+
+
+def test_the_card_names_the_folder_that_a_pull_makes(made: Published, tmp_path: Path) -> None:
+    another = shutil.copytree(made.run, tmp_path / f"{made.run.name}-2")
+    smp("push", another, tmp_path / "out")
+    smp("pull", tmp_path / "out", "--runs", tmp_path / "runs")
+    [pulled] = (tmp_path / "runs").iterdir()
+    assert f"smp predict runs/{pulled.name} " in (tmp_path / "out/README.md").read_text()
 
 
 def test_a_damaged_run_is_neither_pushed_nor_pulled(made: Published, tmp_path: Path) -> None:
