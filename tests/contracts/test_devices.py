@@ -15,7 +15,7 @@ WAITS = {  # of the host for the device, at most, for all the clips of the contr
     "Faces": 10,  # a window of all clips: 9 for the cascade, 1 for the look
     "Resnet18": 2,  # one a batch of 4 faces
     "Resnet18ByWord": 2,
-    "ActionUnits multitask": 9,  # py-feat's own, a download an output
+    "ActionUnits multitask": 1,  # of all outputs of the 7 faces
     "ActionUnits xgb": 4,
     "Alignment": 6,  # one a clip, as in wav2vec2
     "Asr": 33,  # whether speech goes on, token by token
