@@ -27,6 +27,9 @@ WAITS = {  # of the host for the device, at most, for all the clips of the contr
 }
 
 
+KEPT_ALONE = ("Bert", "ImageEncoder", "Resnet18", "Wav2vec2")  # come back from the device
+
+
 @pytest.fixture(scope="module")
 def found() -> dict[str, Any]:
     """What `pretended` finds: torch can have one such device a process, for good."""
@@ -50,6 +53,13 @@ def test_every_extractor_gives_the_cpus_numbers_within_its_waits(found: dict[str
     assert not {name: case["error"] for name, case in of.items() if "error" in case}
     assert {name: case["off"] for name, case in of.items() if case["off"] > CLOSE} == {}
     assert {name: case["waits"] for name, case in of.items() if case["waits"] > WAITS[name]} == {}
+
+
+def test_only_what_is_kept_comes_back(found: dict[str, Any]) -> None:
+    of = found["extractors"]
+    assert {name: of[name]["back"] - of[name]["kept"] for name in KEPT_ALONE} == dict.fromkeys(
+        KEPT_ALONE, 0
+    )
 
 
 @pytest.mark.parametrize("manner", ["models", "stacks"])
