@@ -36,14 +36,14 @@ def by_length(
 
 
 def in_batches(
-    forward: Callable[[list[np.ndarray]], Iterable[np.ndarray]],
-    rows: Sequence[np.ndarray],
+    forward: Callable[[list[int]], Iterable[np.ndarray]],
+    lengths: Sequence[int],
     most: int,
     most_in_all: int,
     equal: bool = False,
 ) -> list[np.ndarray]:
-    """What `forward` makes of each row, which it is given `by_length`."""
+    """What `forward` makes of each row, whose indices it is given `by_length`."""
     found: dict[int, np.ndarray] = {}
-    for indices in by_length([len(row) for row in rows], most, most_in_all, equal):
-        found.update(zip(indices, forward([rows[i] for i in indices]), strict=True))
-    return [found[i] for i in range(len(rows))]
+    for indices in by_length(lengths, most, most_in_all, equal):
+        found.update(zip(indices, forward(indices), strict=True))
+    return [found[i] for i in range(len(lengths))]

@@ -14,6 +14,7 @@ from pipeline.encoders.batching import batch_size, in_batches
 from pipeline.encoders.engine import TORCH, Engine
 from pipeline.encoders.engine_states import OneByOne
 from pipeline.encoders.engine_trial import Subject
+from pipeline.encoders.huggingface import Kept, Row
 from pipeline.encoders.layers import LAST, Layer
 from pipeline.encoders.precision import Precision, lowered
 from pipeline.encoders.random_init import random_transformer
@@ -41,24 +42,29 @@ class Network:
     rows: tuple[int, ...]
     alone: OneByOne | None = None
 
-    def states(self, texts: Sequence[Tokens], layer: Layer, most: int) -> list[np.ndarray]:
-        """The hidden states of each text at `layer`, float32 [tokens, width].
+    def states(
+        self, texts: Sequence[Tokens], layer: Layer, most: int, kept: Kept = np.arange
+    ) -> list[np.ndarray]:
+        """The hidden states that are `kept` of each text at `layer`, float32 [kept, width].
 
         most: texts a batch, on an accelerator.
         """
-        rows = [np.array(text.ids) for text in texts]
-        if self.alone:
-            return [self.alone(row) for row in rows]
-        if self.rows:
-            return packing.states(self.model, rows, self.rows, self.precision, layer)
+        ids = [np.array(text.ids) for text in texts]
+        if self.alone or self.rows:
+            every = map(self.alone, ids) if self.alone else self._packed(ids, layer)
+            return [states[kept(len(states))] for states in every]
+        rows = [Row(own, len(own), kept) for own in ids]
         padding = getattr(self.model.config, "pad_token_id", None) or 0
 
-        def forward(ids: Sequence[np.ndarray]) -> list[np.ndarray]:
-            hidden = huggingface.hidden_states(self.model, ids, self.precision, layer, padding)
-            return [of[: len(row)] for of, row in zip(hidden, ids, strict=True)]
+        def forward(indices: Sequence[int]) -> list[np.ndarray]:
+            together = [rows[i] for i in indices]
+            return huggingface.hidden_states(self.model, together, self.precision, layer, padding)
 
         size = batch_size(most, self.model.device.type)
-        return in_batches(forward, rows, size, BATCH_TOKENS)
+        return in_batches(forward, [len(own) for own in ids], size, BATCH_TOKENS)
+
+    def _packed(self, ids: Sequence[np.ndarray], layer: Layer) -> list[np.ndarray]:
+        return packing.states(self.model, ids, self.rows, self.precision, layer)
 
 
 def loaded(

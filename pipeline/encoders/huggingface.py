@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -26,6 +26,19 @@ NEEDS_CODE = (
     "that needs none"
 )
 loading = threading.RLock()  # loading sets process-wide defaults for its duration
+Kept = Callable[[int], np.ndarray]
+"""Which of so many states are kept: their indices."""
+
+
+class Row(NamedTuple):
+    """What a network is given of a text or sound, [n] or [n, width].
+
+    states: how many of its states are not of padding, at most. kept: which of them are asked for.
+    """
+
+    given: np.ndarray
+    states: int
+    kept: Kept
 
 
 def config(weights: Weights, *kinds: str) -> dict[str, Any]:
@@ -160,20 +173,20 @@ def named(class_name: str) -> Any:
 @span("network")
 def hidden_states(
     model: Any,
-    rows: Sequence[np.ndarray],
+    rows: Sequence[Row],
     precision: Precision,
     layer: Layer = LAST,
     padding: int = 0,
     mask: bool = True,
-) -> np.ndarray:
-    """float32 [rows, length, width] at `layer`; beyond a row's own length they mean nothing.
+) -> list[np.ndarray]:
+    """The states that are kept of each row, float32 [kept, width] at `layer`, from one padded pass.
 
-    mask: whether the network is told what is padding.
+    Only they leave the device. mask: whether the network is told what is padding.
     """
     import torch
     from torch.nn.utils.rnn import pad_sequence
 
-    tensors = [torch.from_numpy(row) for row in rows]
+    tensors = [torch.from_numpy(row.given) for row in rows]
     padded = pad_sequence(tensors, batch_first=True, padding_value=padding)
     ones = [torch.ones(len(row), dtype=torch.long) for row in tensors]
     given = {model.main_input_name: padded}
@@ -181,7 +194,13 @@ def hidden_states(
         given["attention_mask"] = pad_sequence(ones, batch_first=True)
     given = {name: uploaded(values, model.device) for name, values in given.items()}
     with inference(precision, model.device):
-        return cast(np.ndarray, as_floats(states_of(model, layer, **given)))
+        states = states_of(model, layer, **given)
+        length = states.shape[1]
+        kept = [row.kept(min(row.states, length)) for row in rows]
+        places = np.concatenate([n * length + own for n, own in enumerate(kept)])
+        at = uploaded(torch.from_numpy(places), model.device)
+        found = as_floats(states.flatten(0, 1).index_select(0, at))
+    return np.split(found, np.cumsum([len(own) for own in kept[:-1]]))
 
 
 @contextmanager

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, cast
@@ -18,11 +18,18 @@ from pipeline.encoders import engine as engines
 from pipeline.encoders.engine import Engine
 from pipeline.encoders.engine_trial import Subject
 from pipeline.encoders.face_signals import FIELDS, Group
-from pipeline.encoders.precision import CUT, FULL, SHORT, Precision, inference, lowered
+from pipeline.encoders.precision import (
+    CUT,
+    FULL,
+    SHORT,
+    Precision,
+    as_floats,
+    inference,
+    lowered,
+)
 from pipeline.encoders.py_feat_library import (
     MobileFaceNet,
     MultitaskModel,
-    MultitaskOutput,
     SVMClassifier,
     XGBClassifier,
     extract_hog_features_batched,
@@ -56,17 +63,16 @@ PARTS = tuple(
 )
 
 
-# By group, with the signs of py-feat's `Detectorv2`: the network itself looks down, and its tilt
-# and turn come in another order.
-SIGNALS: dict[str, Callable[[MultitaskOutput], np.ndarray]] = {
-    "gaze": lambda out: out.gaze[:, [1, 0]] * np.array([-1, 1], np.float32),
-    "pose": lambda out: (
-        out.pose[:, [0, 2, 1, 3, 4, 5]] * np.array([-1, -1, 1, 1, 1, 1], np.float32)
-    ),
-    "emotions": lambda out: out.emotion,
-    "affect": lambda out: np.stack([out.valence, out.arousal], axis=1),
-    "blendshapes": lambda out: out.blendshapes,
-    "mesh": lambda out: out.mesh478.reshape(len(out.mesh478), -1),
+# Which of the network's outputs the units and each group are.
+OUTPUTS = {
+    "units": "p_au", "gaze": "gaze", "pose": "pose", "emotions": "emotion_logits", "affect": "va",
+    "blendshapes": "blendshapes", "mesh": "mesh",
+}  # fmt: skip
+# Columns and signs of py-feat's `Detectorv2`: the network itself looks down, and its tilt and turn
+# come in another order.
+TURNED = {
+    "gaze": ([1, 0], np.array([-1, 1], np.float32)),
+    "pose": ([0, 2, 1, 3, 4, 5], np.array([-1, -1, 1, 1, 1, 1], np.float32)),
 }
 
 
@@ -171,8 +177,7 @@ class Multitask:
             raise UserError(f"{path} is no .safetensors file, and no other is loaded for multitask")
         try:
             with torch.random.fork_rng(devices=[]):
-                amp = precision == SHORT
-                model = MultitaskModel(device=device, weights_path=str(path), amp=amp)
+                model = MultitaskModel(device=device, weights_path=str(path))
         except Exception as error:  # py-feat and safetensors raise many kinds on a foreign file
             reason = one_line(error)[:300]
             raise UserError(f"{path} is no multitask checkpoint of py-feat's: {reason}") from error
@@ -195,14 +200,29 @@ class Multitask:
         return tuple(map(unit_of, self.model.au_names))
 
     def judged(self, faces: torch.Tensor, groups: Sequence[Group] = ()) -> dict[str, np.ndarray]:
-        with turn(self.device, tf32=self.precision == CUT):
-            out = self.model(faces)
-        found: dict[str, np.ndarray] = {group: SIGNALS[group](out) for group in groups}
-        for group, values in found.items():
-            if values.shape[1] != FIELDS[group].width or np.isnan(values).all():
-                raise UserError(f"these weights of py-feat's have no such {group}; use those of "
-                                "its releases, or leave that out of `signals`")  # fmt: skip
-        return {"units": out.au, **found}
+        parts: dict[str, int | None] = {"units": len(self.units)}
+        parts |= {group: FIELDS[group].width for group in groups}
+        with turn(self.device, tf32=self.precision == CUT), torch.inference_mode():
+            x = self.model.preprocess(faces)
+            with torch.autocast(self.device.type, torch.bfloat16, self.precision == SHORT):
+                out = self.model.model(x)
+            columns = [_columns(out, part, width) for part, width in parts.items()]
+            rows = as_floats(torch.cat(columns, dim=1))  # one copy from the device
+        ends = np.cumsum([of.shape[1] for of in columns])
+        found = dict(zip(parts, np.split(rows, ends[:-1], axis=1), strict=True))
+        for part in TURNED.keys() & found.keys():
+            places, signs = TURNED[part]
+            found[part] = found[part][:, places] * signs
+        return found
+
+
+def _columns(out: Mapping[str, torch.Tensor | None], part: str, width: int | None) -> torch.Tensor:
+    """The output that is `part`, float32 [n, width]; UserError where the network has no such."""
+    values = out.get(OUTPUTS[part])
+    if values is None or values[0].numel() != width:
+        raise UserError(f"these weights of py-feat's have no such {part}; use those of "
+                        "its releases, or leave that out of `signals`")  # fmt: skip
+    return (values.softmax(dim=-1) if part == "emotions" else values).float().flatten(1)
 
 
 def unit_of(name: str) -> int:

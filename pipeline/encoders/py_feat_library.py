@@ -64,7 +64,7 @@ _without_init()
 with _torchcodec():
     from feat.au_detectors.StatLearning.SL_test import SVMClassifier, XGBClassifier
     from feat.landmark_detectors.mobilefacenet_test import MobileFaceNet
-    from feat.multitask.inference import MultitaskModel, MultitaskOutput
+    from feat.multitask.inference import MultitaskModel
     from feat.multitask.model_v2 import MEGraphAUv2, ModelV2Config
     from feat.utils.face_mask import extract_hog_features_batched
 
@@ -73,7 +73,6 @@ __all__ = [
     "MobileFaceNet",
     "ModelV2Config",
     "MultitaskModel",
-    "MultitaskOutput",
     "SVMClassifier",
     "XGBClassifier",
     "extract_hog_features_batched",

@@ -16,6 +16,7 @@ from pipeline.encoders.engine import TORCH, Engine
 from pipeline.encoders.engine_states import OneByOne
 from pipeline.encoders.engine_trial import Subject
 from pipeline.encoders.front_ends import FrontEnd, MelFrames, MelWindows, Waveform
+from pipeline.encoders.huggingface import Kept, Row
 from pipeline.encoders.layers import LAST, Layer
 from pipeline.encoders.precision import FULL, Precision, lowered
 from pipeline.encoders.random_init import random_transformer
@@ -51,32 +52,41 @@ class Network:
     alone: OneByOne | None = None
 
     def states(
-        self, sounds: Sequence[np.ndarray], window: int, layer: Layer, most: int
+        self,
+        sounds: Sequence[np.ndarray],
+        window: int,
+        layer: Layer,
+        most: int,
+        kept: Kept = np.arange,
     ) -> list[np.ndarray]:
-        """All states of each of the int16 sounds [n] at `layer`, float32 [states, width].
+        """States of each of the int16 sounds [n] at `layer`, float32 [states, width].
 
         window: the most samples that are attended to at once. most: windows a batch, on an
-        accelerator.
+        accelerator. kept: which states of a sound of one window are asked for; of others all come.
         """
         split = [self.front.parts(sound, window) for sound in sounds]
-        every = [part for parts in split for part in parts]
+        rows = [
+            Row(part.row, part.states, kept if len(parts) == 1 else np.arange)
+            for parts in split
+            for part in parts
+        ]
 
-        def forward(rows: list[np.ndarray]) -> Sequence[np.ndarray]:
-            return self.forward(rows, layer)
+        def forward(indices: Sequence[int]) -> list[np.ndarray]:
+            return self.forward([rows[i] for i in indices], layer)
 
-        rows, room = [part.row for part in every], BATCH_SAMPLES // self.front.samples
+        room = BATCH_SAMPLES // self.front.samples
         size = 1 if self.alone else batch_size(most, self.model.device.type)
         equal = not self.front.masks
-        hidden = zip(in_batches(forward, rows, size, room, equal), every, strict=True)
-        kept = (states[: part.states] for states, part in hidden)
-        return [np.concatenate([next(kept) for _ in parts]) for parts in split]
+        found = iter(in_batches(forward, [len(row.given) for row in rows], size, room, equal))
+        return [np.concatenate([next(found) for _ in parts]) for parts in split]
 
-    def forward(self, rows: Sequence[np.ndarray], layer: Layer = LAST) -> Sequence[np.ndarray]:
-        """The states of each row, from one padded batch."""
+    def forward(self, rows: Sequence[Row], layer: Layer) -> list[np.ndarray]:
+        """The states that are kept of each row, from one padded batch."""
         if self.alone:
-            return [self.alone(row) for row in rows]
+            every = [(row, self.alone(row.given)) for row in rows]
+            return [states[row.kept(min(row.states, len(states)))] for row, states in every]
         mask = self.front.masks
-        return [*huggingface.hidden_states(self.model, rows, self.precision, layer, mask=mask)]
+        return huggingface.hidden_states(self.model, rows, self.precision, layer, mask=mask)
 
 
 def loaded(

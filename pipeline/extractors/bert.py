@@ -100,7 +100,7 @@ class Bert(SampledExtractor):
         network = bert.loaded(self.weights(), device, precision, settings.engine, settings.layer)
         texts = [_tokens(network.tokenizer, inputs) for inputs in batch]
         told = [text for text in texts if isinstance(text, Tokens)]
-        states = iter(network.states(told, settings.layer, settings.batch_size))
+        states = iter(network.states(told, settings.layer, settings.batch_size, self.kept))
         for inputs, text in zip(batch, texts, strict=True):
             if isinstance(text, ClipError):
                 yield ClipResult.of(text)

@@ -99,7 +99,8 @@ class Wav2vec2(SampledExtractor):
         )
         sounds = [inputs.rows["samples"] for inputs in batch]
         window = round(settings.window_s * RATE_HZ)
-        found = network.states(sounds, window, settings.layer, settings.batch_size)
+        how = settings.layer, settings.batch_size
+        found = network.states(sounds, window, *how, self.kept)
         for inputs, frames in zip(batch, found, strict=True):
             heard_s = parts_s(len(frames), len(inputs.rows["samples"]))
             rows = self.in_steps(frames, inputs, heard_s + inputs.rows.get("late_s", 0.0))

@@ -39,6 +39,10 @@ class SampledExtractor(Extractor):
         if self.sampling == "words":
             self.takes = {**self.takes, **self.with_words}
 
+    def kept(self, rows: int) -> np.ndarray:
+        """Indices of those of so many rows that steps are made of; `in_steps` takes them alone."""
+        return sample_indices(rows, self.steps if self.sampling == "uniform" else rows)
+
     def in_steps(self, rows: np.ndarray, inputs: ClipInputs, at: np.ndarray | None) -> np.ndarray:
         """At most `steps` of the rows [n, ...], or of the means of those of a word.
 

@@ -1,7 +1,8 @@
 """Every extractor and model with a device, on a pretended one and on the CPU: a JSON object.
 
-By name: `off`, how far its numbers are from the CPU's, and `waits`, how often the host would wait
-for the device, once networks are there. Run by `test_devices`, in a process of its own.
+By name: `off`, how far its numbers are from the CPU's, and once networks are there `waits`, how
+often the host would wait for the device, and `back`, the bytes that it copies from there, where
+`kept` are those of the features. Run by `test_devices`, in a process of its own.
 """
 
 from __future__ import annotations
@@ -81,18 +82,20 @@ def _extractor(extractor: Extractor, clips: Callable[[], Sequence[ClipInputs]]) 
     truth = list(here.extract(clips()))
     list(there.extract(clips()))  # which loads its networks
     pretend_device.counts.clear()
-    off = 0.0
+    off, kept = 0.0, 0
     for one, other in zip(truth, there.extract(clips()), strict=True):
         assert (one.state, one.length) == (other.state, other.length)
         for field, row in one.rows.items():
             difference = np.asarray(row, float) - np.asarray(other.rows[field], float)
             off = max(off, float(np.abs(difference).max(initial=0)))
-    return {"off": off, **_counted()}
+        kept += np.asarray(one.rows.get("features", ())).nbytes
+    return {"off": off, "kept": kept, **_counted()}
 
 
 def _counted() -> Found:
     counts = pretend_device.counts
-    return {"waits": pretend_device.waits(), "kernels": counts["kernel"]}
+    back = counts[pretend_device.BYTES]
+    return {"waits": pretend_device.waits(), "kernels": counts["kernel"], "back": back}
 
 
 def models() -> dict[str, Found]:

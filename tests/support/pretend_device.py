@@ -22,8 +22,9 @@ SCALARS = {"_local_scalar_dense", "equal"}
 OF_UNKNOWN_SIZE = {"nonzero", "masked_select", "_unique2", "nms"}
 INDEXING = {"index", "index_put", "index_put_", "_index_put_impl_"}
 DOWN = f"{NAME} to cpu"
+BYTES = "bytes to cpu"
 counts: Counter[str] = Counter()
-"""Kernels, copies by direction, and what else makes the host wait, each by its name."""
+"""Kernels, copies by direction, what else makes the host wait, each by its name; and `BYTES`."""
 
 
 def waits() -> int:
@@ -125,7 +126,9 @@ def _count(name: str, args: Any, tensors: list[torch.Tensor], to: Any) -> None:
     if name in ("copy_", "_to_copy"):
         target = args[0].device if name == "copy_" else torch.device(to or args[0].device)
         source = tensors[-1].device.type
-        counts["kernel" if source == target.type else f"{source} to {target.type}"] += 1
+        copied = f"{source} to {target.type}"
+        counts["kernel" if source == target.type else copied] += 1
+        counts[BYTES] += tensors[-1].nbytes if copied == DOWN else 0
         return
     foreign = [x for x in tensors if not isinstance(x, Pretended) and x.dim()]
     if foreign and len(foreign) < len(tensors) and name not in INDEXING:

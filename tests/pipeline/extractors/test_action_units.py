@@ -147,13 +147,13 @@ def test_signals_are_py_feats_own_from_the_one_pass(
     }
     plain = from_release("multitask", released).fields(faces)
     passes: list[int] = []
-    forward = MultitaskModel.__call__
+    prepare = MultitaskModel.preprocess
 
     def counted(self: Any, x: torch.Tensor) -> Any:
         passes.append(len(x))
-        return forward(self, x)
+        return prepare(self, x)
 
-    monkeypatch.setattr(MultitaskModel, "__call__", counted)
+    monkeypatch.setattr(MultitaskModel, "preprocess", counted)
     path = str(released / HUB["multitask"][0])
     stage = make("multitask", weights=path, signals=list(reversed(theirs)))
     found = stage.fields(faces)
@@ -170,7 +170,7 @@ def test_signals_that_weights_do_not_have_are_one_clear_line(
 ) -> None:
     from pipeline.encoders import py_feat
 
-    monkeypatch.setitem(py_feat.SIGNALS, "emotions", lambda out: out.emotion[:, :5])
+    monkeypatch.setitem(py_feat.OUTPUTS, "emotions", "va")  # two values, not seven
     with pytest.raises(UserError, match="no such emotions.*`signals`"):
         random("multitask", signals=["emotions"]).fields(cropped_faces(square))
 

@@ -138,9 +138,9 @@ def test_only_equal_lengths_share_a_batch_under_group_norm(tmp_path, monkeypatch
     sizes: list[set[int]] = []
     forward = Network.forward
 
-    def watched(network, sounds, layer):
-        sizes.append({len(sound) for sound in sounds})
-        return forward(network, sounds, layer)
+    def watched(network, rows, layer):
+        sizes.append({len(row.given) for row in rows})
+        return forward(network, rows, layer)
 
     monkeypatch.setattr(Network, "forward", watched)
     features(SOUNDS, weights=str(checkpoint(tmp_path / "group", "group")))
@@ -157,6 +157,17 @@ def test_long_frames_are_sampled_to_the_steps(folder):
     np.testing.assert_array_equal(features(SOUNDS[:1], weights=str(folder))[0], every[chosen])
     mean = features(SOUNDS[:1], weights=str(folder), sampling="mean")[0]
     np.testing.assert_allclose(mean.mean(0), every.mean(0), atol=1e-5)
+
+
+def test_states_that_are_kept_are_those_of_all_and_of_several_windows_all_are(folder, accelerated):
+    network = loaded(Wav2vec2(Wav2vec2.Settings(weights=str(folder))).weights(), "cpu")
+    every, some = (
+        network.states(SOUNDS, 20_000, "last", 4, *kept)
+        for kept in ([], [lambda states: np.arange(0, states, 3)])
+    )
+    assert [len(rows) for rows in every if len(rows) > 62] == [75]  # of 24,321 samples
+    for rows, kept in zip(every, some, strict=True):
+        np.testing.assert_array_equal(kept, rows if len(rows) > 62 else rows[::3])
 
 
 @pytest.mark.parametrize("n", [1, 399])
