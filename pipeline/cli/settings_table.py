@@ -84,11 +84,10 @@ def _type(field: Mapping[str, Any], schema: Mapping[str, Any]) -> str:
         return ", ".join(f"`{value}`" for value in field.get("enum") or [field["const"]])
     if "$ref" in field:
         parts = schema["$defs"][field["$ref"].rpartition("/")[2]]["properties"]
-        kinds = {_type(part, schema) for part in parts.values()}
-        names = ", ".join(f"`{name}`" for name in parts)
-        if len({kind.partition(",")[0] for kind in kinds}) > 1:
-            return WORDS["object"]
-        return f"{', '.join(sorted(kinds))} each for {names}"
+        kinds = {f"`{name}`": _type(part, schema) for name, part in parts.items()}
+        if len(set(kinds.values())) == 1:
+            return f"{next(iter(kinds.values()))} each for {', '.join(kinds)}"
+        return "; ".join(f"{name}: {kind}" for name, kind in kinds.items())
     if field.get("type") == "array":
         items = field.get("prefixItems") or [field.get("items", {})]
         count = f"{len(items)} of " if "prefixItems" in field else "list of "

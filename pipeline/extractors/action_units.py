@@ -17,6 +17,7 @@ from pipeline.encoders.face_signals import FIELDS, Group
 from pipeline.encoders.openface_columns import AUS
 from pipeline.encoders.precision import Precision
 from pipeline.errors import ClipError
+from pipeline.faces.augment import BLURS, COVERS, AugmentedFrames
 from pipeline.faces.chip import Crop, chips, square, stretched
 from pipeline.io.hashing import of_json
 from pipeline.stage.about import About
@@ -91,6 +92,7 @@ class ActionUnits(SampledExtractor):
         "times": Field(("step",), "float64", unit="s"),
         "boxes": Field(("step", 4), "float32", unit="px"),
     }
+    may_take = COVERS | BLURS  # what `faces` with `augment` tells
     with_words = OF_FACES
 
     class Settings(StageSettings):
@@ -197,7 +199,8 @@ class ActionUnits(SampledExtractor):
     def _chips(self, inputs: ClipInputs) -> np.ndarray | ClipError:
         rows = inputs.rows
         try:
-            return chips(rows["frames"], rows["times"], rows["boxes"], CROP[self.settings.backend])
+            frames = AugmentedFrames(rows["frames"].begin, rows=rows)
+            return chips(frames, rows["times"], rows["boxes"], CROP[self.settings.backend])
         except ClipError as error:
             return error
 

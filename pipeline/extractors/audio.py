@@ -8,19 +8,38 @@ from typing import Literal
 
 import numpy as np
 from pydantic import Field as PydanticField
+from pydantic import model_validator
 
 from pipeline import media
 from pipeline.dataset.clip import Clip
 from pipeline.errors import ClipError, MissingModalityError
+from pipeline.io.hashing import seed_of
 from pipeline.media.limits import SOUND_LIMIT_GB, SOUND_LIMIT_S
+from pipeline.media.noise import Kind, noisy
 from pipeline.media.waveform import RATE_HZ, SILENCE, normalised, placed, resampled
 from pipeline.stage.about import About
 from pipeline.stage.extractor import Extractor
 from pipeline.stage.field import SAMPLES, Field
 from pipeline.stage.result import ClipInputs, ClipResult
-from pipeline.stage.settings import StageSettings, runtime, time_limit
+from pipeline.stage.settings import StageSettings, runtime, time_limit, unless_default
 
 CLIPS = 8  # that a thread takes at once
+
+
+class Augment(StageSettings):
+    """What is added to a clip's sound; nothing by default."""
+
+    snr_db: float | None = PydanticField(None, ge=-60, le=60)
+    """Mean square of the sound over that of the noise, in dB; null for no noise."""
+
+    noise: Kind = "white"
+    """See `media.noise`."""
+
+    @model_validator(mode="after")
+    def _meant(self) -> Augment:
+        if self.snr_db is None and self.noise != "white":
+            raise ValueError("noise does nothing without snr_db")
+        return self
 
 
 class Audio(Extractor):
@@ -47,6 +66,13 @@ class Audio(Extractor):
         and audio steps cover the same time: sound is trimmed, or padded with silence. A separate
         audio file is taken to begin with the picture; where its video can't be read it is kept
         whole, with a note. `sound` keeps all of the sound as it is."""
+
+        augment: Augment = unless_default(Augment())
+        """`{snr_db: 10, noise: pink}`: noise over all of the clip, so many dB (−60 to 60) below the
+        sound in power, for experiments. `white` (the default), `pink` (3 dB less an octave) or
+        `speech_shaped` (the clip's own spectrum, phases at random); drawn by the clip's id. The
+        sound's power is its mean square without silence before and after it; a silent clip stays
+        silent. The peak of both together is brought to `level_dbfs`, so that nothing clips."""
 
         time_limit_s: float = time_limit()
 
@@ -97,8 +123,11 @@ class Audio(Extractor):
                 mono = placed(mono, late_s, shown[1] - shown[0])
                 begins_s, late_s = begins_s - late_s, 0.0
         peak = float(np.abs(mono).max())
+        augment = settings.augment
+        if augment.snr_db is not None:
+            mono = noisy(mono, augment.snr_db, augment.noise, seed_of(clip.id))
         rows = {
-            "samples": normalised(mono, self.settings.level_dbfs),
+            "samples": normalised(mono, settings.level_dbfs),
             "duration_s": len(mono) / RATE_HZ,
             "peak_dbfs": 20 * log10(max(peak, SILENCE)),
             "begins_s": begins_s,

@@ -16,6 +16,7 @@ from pydantic import model_validator
 from pipeline.dataset.clip import Clip
 from pipeline.errors import ClipError, UserError
 from pipeline.faces.align import SIZE_PX
+from pipeline.faces.augment import Augment
 from pipeline.faces.clip_faces import ClipFaces
 from pipeline.faces.people import COLUMNS, choose
 from pipeline.faces.quality import Levels, Quality
@@ -95,6 +96,13 @@ class Faces(Extractor):
         relink: bool = False
         """Follow a person across cuts by appearance; keeps the faces of all tracks in memory."""
 
+        augment: Augment = unless_default(Augment())
+        """`{blur_px: 4}`: a Gaussian blur of that standard deviation, in pixels of the aligned face
+        of 112. `{occluded: 0.3}`: a grey square over that share of the aligned face, its place
+        drawn by the clip's id, the same in all steps. For experiments: `action_units` sees the same
+        done to the frames; faces are found and followed in clean ones, and the quality that is
+        stored is that of the worse faces."""
+
         doubt: Levels = runtime(Levels())
         """Levels beyond which a clip is doubtful; checked when it is extracted, not later."""
 
@@ -145,6 +153,7 @@ class Faces(Extractor):
             "cut_times": Field(("cut",), "float64", unit="s", ragged=True),
             **Quality.fields(),
             **(SPEECH if self._by_speech else {}),
+            **self.settings.augment.fields(),
         }
 
     def portion(self) -> int:
@@ -206,7 +215,8 @@ class Faces(Extractor):
         speech, unheard = self._speech(inputs.clip, clip.tracker.tracks)
         choice = choose(clip.tracker.tracks, self.settings.relink, speech)
         seen = choice.faces
-        faces = [seen[i] for i in sample_indices(len(seen), self.steps)]
+        sampled = [seen[i] for i in sample_indices(len(seen), self.steps)]
+        faces, augmented = self.settings.augment.of(sampled, inputs.clip.id)
         quality = Quality.of(
             faces,
             mean_probability=float(np.mean([face.probability for face in seen])),
@@ -231,6 +241,7 @@ class Faces(Extractor):
             "cut_times": clip.tracker.cuts_s,
             "speech": np.full(len(choice.tracks), np.nan) if speech is None else speech,
             **vars(quality),
+            **augmented,
         }
         typed = {name: np.array(rows[name], field.dtype) for name, field in self.writes().items()}
         doubt = quality.doubt(self.settings.doubt, speech is not None)

@@ -22,6 +22,11 @@ def of_text(text: str) -> str:
     return of_bytes(text.encode("utf-8", "surrogatepass"))
 
 
+def seed_of(text: str) -> int:
+    """A seed for random numbers that are to depend on a text alone, as a clip's on its id."""
+    return int(of_text(text), 16)
+
+
 def of_json(value: Any) -> str:
     """SHA-256 (hex) of a JSON value, whatever the order of its keys."""
     return of_text(json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False))

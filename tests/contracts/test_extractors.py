@@ -84,6 +84,11 @@ class TestAudio(OfFiles):
         return [ClipInputs(Clip(file, audio=file)) for file in files]
 
 
+class TestNoisyAudio(TestAudio):
+    def extractor(self) -> Extractor:
+        return Audio(Audio.Settings(augment={"snr_db": 5, "noise": "pink"}))
+
+
 class TestFrames(OfFiles):
     rtol = atol = 0
 
@@ -111,6 +116,12 @@ class TestFaces(TestFrames):
     def at_other_speed(self) -> StageSettings:
         # Its meaning says so: with several clips at once faces differ by rounding.
         return super().at_other_speed().model_copy(update={"batch_clips": 1})
+
+
+class TestWorseFaces(TestFaces):
+    def extractor(self) -> Extractor:
+        worse = {"blur_px": 2, "occluded": 0.3}
+        return Faces(Faces.Settings(device="cpu", augment=worse))
 
 
 def _streamed(inputs: ClipInputs) -> ClipInputs:
@@ -158,6 +169,22 @@ class TestActionUnits(OfFaces):
 
     def extractor(self) -> Extractor:
         return ActionUnits(self.settings)
+
+
+class TestActionUnitsOfWorseFaces(OfFaces):
+    def extractor(self) -> Extractor:
+        return ActionUnits(ActionUnits.Settings(**RANDOM))
+
+    def clips(self) -> list[ClipInputs]:
+        return [_worse(clip) for clip in super().clips()]
+
+
+def _worse(inputs: ClipInputs) -> ClipInputs:
+    """As `faces` hands a clip on that it has blurred and covered."""
+    boxes = inputs.rows["boxes"]
+    covers = boxes[:, [[0, 1], [2, 1], [2, 3], [0, 3]]] * np.float32(0.9)
+    blurs = np.ones(len(boxes), np.float32)
+    return ClipInputs(inputs.clip, {**inputs.rows, "covers": covers, "blurs": blurs})
 
 
 class TestOpensmile(OfSound):
