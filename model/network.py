@@ -43,12 +43,14 @@ class Network(nn.Module):
         """No settings."""
 
     settings: Any
+    alone: nn.Module | None
 
     def __init__(self, widths: Mapping[str, int], outputs: int, settings: Any) -> None:
         super().__init__()
         self.widths = {m: widths[m] for m in MODALITIES if widths.get(m)}
         self.outputs = outputs
         self.settings = settings
+        self.alone = None
 
     @abstractmethod
     def forward(self, batch: Batch) -> Tensor:
@@ -68,6 +70,21 @@ class Network(nn.Module):
         clips' places among those to train on. Epochs are chosen by the criterion alone.
         """
         return criterion(self(batch), targets)
+
+    @property
+    def vectors(self) -> Mapping[str, int]:
+        """Widths of the vectors, one of each modality by itself, that the model fuses.
+
+        None by default. A model that tells them gives them to `beside`, with all that it puts out.
+        """
+        return {}
+
+    def beside(self, y: Tensor, vectors: Mapping[str, Tensor]) -> Tensor:
+        """What all modalities say, y, with what each says by itself where a training wants that.
+
+        vectors: [n, width], by modality. `alone` is what reads them (`model.layers.alone`).
+        """
+        return y if self.alone is None else self.alone(y, vectors)
 
     def optimizer(self, lr: float, weight_decay: float) -> Optimizer:
         """What a training moves the weights with."""

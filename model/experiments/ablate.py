@@ -12,6 +12,7 @@ from model.data.truth import scored
 from model.experiments.experiment import Experiment, name_of, task_of
 from model.experiments.published import published
 from model.experiments.trainings import Entry
+from model.objectives.single_modality import LETTERS
 from model.training.given import merged
 from model.training.presets import preset
 from pipeline.dag.stage import built_in, default_channels, extractor_class
@@ -19,8 +20,6 @@ from pipeline.errors import UserError
 from pipeline.store.cache import Cache
 
 Channels = Mapping[str, Sequence[str]]
-
-LETTERS = {"T": "text", "A": "audio", "V": "visual"}
 
 
 @dataclass(frozen=True)

@@ -63,10 +63,15 @@ class LateFusion(Network):
     def fuse(self, embeddings: Sequence[Tensor]) -> Tensor:
         """z of each modality, [n, size] each, to one vector a clip."""
 
+    @property
+    def vectors(self) -> Mapping[str, int]:
+        """z of each modality."""
+        return {m: embedding_size(m, self.settings) for m in self.widths}
+
     def forward(self, batch: Batch) -> Tensor:
         """Standardised features to [n, outputs]: a score, or a logit a class."""
-        y: Tensor = self.classifier(self.fuse(embedded(batch, self.embeddings)))
-        return y
+        z = embedded(batch, self.embeddings)
+        return self.beside(self.classifier(self.fuse([*z.values()])), z)
 
 
 def embedding_size(modality: str, settings: EmbeddingSettings) -> int:
@@ -87,9 +92,9 @@ def embeddings(widths: Mapping[str, int], settings: EmbeddingSettings) -> nn.Mod
     )
 
 
-def embedded(batch: Batch, nets: nn.ModuleDict) -> list[Tensor]:
+def embedded(batch: Batch, nets: nn.ModuleDict) -> dict[str, Tensor]:
     """z of each modality, [n, size] each; zeros where a clip lacks it."""
-    return [net(batch.features[m], batch.lengths[m]) for m, net in nets.items()]
+    return {m: net(batch.features[m], batch.lengths[m]) for m, net in nets.items()}
 
 
 class MeanEmbedding(nn.Module):

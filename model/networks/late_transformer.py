@@ -51,11 +51,16 @@ class LateTransformer(Network):
         self.dropout = Dropout(settings.dropout)
         self.classifier = nn.Linear(settings.width * len(encoders), outputs)
 
+    @property
+    def vectors(self) -> Mapping[str, int]:
+        """h of each modality."""
+        return dict.fromkeys(self.widths, self.settings.width)
+
     def forward(self, batch: Batch) -> Tensor:
         """Standardised features to [n, outputs]: a score, or a logit a class."""
-        h = [net(batch.features[m], batch.lengths[m]) for m, net in self.encoders.items()]
-        y: Tensor = self.classifier(self.dropout(torch.cat(h, dim=-1)))
-        return y
+        h = {m: net(batch.features[m], batch.lengths[m]) for m, net in self.encoders.items()}
+        y = self.classifier(self.dropout(torch.cat([*h.values()], dim=-1)))
+        return self.beside(y, h)
 
 
 class Encoder(nn.Module):

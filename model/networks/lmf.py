@@ -54,9 +54,14 @@ class Lmf(Network):
         self.weights = nn.Parameter(nn.init.xavier_normal_(torch.empty(1, settings.rank)))
         self.bias = nn.Parameter(torch.zeros(outputs))
 
+    @property
+    def vectors(self) -> Mapping[str, int]:
+        """z of each modality."""
+        return {m: embedding_size(m, self.settings) for m in self.widths}
+
     def forward(self, batch: Batch) -> Tensor:
         """Standardised features to [n, outputs]: a score, or a logit a class."""
-        z = zip(self.widths, embedded(batch, self.embeddings), strict=True)
-        factors = [F.pad(own, (0, 1), value=1.0) @ self.factors[m] for m, own in z]
+        z = embedded(batch, self.embeddings)
+        factors = [F.pad(own, (0, 1), value=1.0) @ self.factors[m] for m, own in z.items()]
         p = torch.stack(factors).prod(0)  # [r, n, outputs]
-        return torch.tensordot(self.weights[0], p, dims=1) + self.bias
+        return self.beside(torch.tensordot(self.weights[0], p, dims=1) + self.bias, z)

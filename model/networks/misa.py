@@ -103,6 +103,11 @@ class Misa(Network):
         rows = 2 * len(self.widths)
         self.classifier = FeedForward(rows * d, rows * d // 2, outputs, s.dropout)
 
+    @property
+    def vectors(self) -> Mapping[str, int]:
+        """u of each modality."""
+        return dict.fromkeys(self.widths, self.settings.width)
+
     def forward(self, batch: Batch) -> Tensor:
         """Standardised features to [n, outputs]: a score, or a logit a class."""
         return self._fused(self._parts(batch))
@@ -132,7 +137,7 @@ class Misa(Network):
         rows = self.norms[0](rows + attended)
         rows = self.norms[1](rows + self.dropout(self.feedforward(rows)))
         y: Tensor = self.classifier(rows.where(given[..., None], 0.0).flatten(1))
-        return y
+        return self.beside(y, parts.utterance)
 
     def _distances(self, parts: Parts) -> Tensor:
         shared, given = parts.shared, parts.given

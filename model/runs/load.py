@@ -62,7 +62,8 @@ def load_model(
         _require_own(run, spec["name"], trust)
         state = load_file(path)
         with _at_most(sum(tensor.numel() for tensor in state.values())):
-            network = build(spec["name"], spec["widths"], spec["outputs"], spec["settings"])
+            of = spec["widths"], spec["outputs"], spec["settings"], spec.get("alone", {})
+            network = build(spec["name"], *of)
         if "finetune" in spec:
             network = FineTuned(network, _encoder(run, FineTune(**spec["finetune"]), weights))
         predictor = Predictor(Scaler(spec["widths"]), network, objective)

@@ -19,6 +19,7 @@ from safetensors.torch import save_file
 from model.data import left_out
 from model.data.channels import VERSION
 from model.data.samples import Samples
+from model.objectives.single_modality import of_single_modalities
 from model.runs import predictions, seal
 from model.runs.files import (
     CURVE,
@@ -74,12 +75,14 @@ def require_writable(runs: Path) -> None:
 def _write(
     folder: Path, trained: Trained, samples: Samples, settings: TrainSettings, preset: Preset | None
 ) -> None:
-    network = trained.predictor.network
+    network, objective = trained.predictor.network, trained.predictor.objective
+    alone = of_single_modalities(objective) if settings.own_vectors else {}
     spec = {  # what rebuilds the network; it travels inside the weights file
         "name": settings.model,
         "widths": network.widths,
         "outputs": network.outputs,
         "settings": network.settings.model_dump(),
+        **({"alone": alone} if alone else {}),
         **({"finetune": settings.finetune.model_dump()} if settings.finetune else {}),
     }
     data = {

@@ -21,6 +21,7 @@ from model.metrics import Metrics
 from model.network import Network
 from model.objectives.choose import objective_of
 from model.objectives.objective import Objective
+from model.objectives.single_modality import of_single_modalities
 from model.registry import build
 from model.step.memory import keep_freed_memory
 from model.step.threads import one_thread
@@ -222,8 +223,9 @@ def in_columns(predictions: np.ndarray) -> np.ndarray:
 
 def untrained(prepared: Prepared, samples: Samples, settings: TrainSettings) -> Network:
     """The model, freshly initialised from torch's generator, with the encoder that is to learn."""
-    widths, outputs = samples.batch.widths, prepared.objective.outputs
-    network = build(settings.model, widths, outputs, settings.network)
+    widths, objective = samples.batch.widths, prepared.objective
+    alone = of_single_modalities(objective) if settings.own_vectors else {}
+    network = build(settings.model, widths, objective.outputs, settings.network, alone)
     if not settings.finetune:
         return network
     scaler, dropout = prepared.scaler, settings.feature_dropout

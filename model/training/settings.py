@@ -29,6 +29,10 @@ class TrainSettings(Bounded):
     target_weights: dict[str, Annotated[float, Field(gt=0)]] = {}
     """With several targets: the weight of each one's loss in their sum; 1 where not given."""
 
+    own_vectors: bool = False
+    """With the scores of single modalities (CH-SIMS' T, A and V) among several targets: read each
+    from its modality's vector alone, as MMSA's MLF-DNN and MTFN do, not from what all say."""
+
     epochs: int = Field(100, ge=1)
     """Maximum number of epochs."""
 

@@ -50,15 +50,20 @@ def pre_norm(w, name: str, x: Rows, source: Rows | None, heads: int) -> Rows:
     ]
 
 
-def literal_late_transformer(w, settings, x: dict[str, Rows]) -> np.ndarray:
-    h = []
+def hidden_of_transformers(w, settings, x: dict[str, Rows]) -> dict[str, np.ndarray]:
+    h = {}
     for m, rows in x.items():
         name = f"encoders.{m}"
         z = placed([linear(w, f"{name}.map", row) for row in rows])
         for layer in range(settings.layers):
             z = pre_norm(w, f"{name}.layers.{layer}", z, None, settings.heads) if z else z
-        h.append(mean([layer_norm(w, f"{name}.norm", row) for row in z], settings.width))
-    return linear(w, "classifier", np.concatenate(h))
+        h[m] = mean([layer_norm(w, f"{name}.norm", row) for row in z], settings.width)
+    return h
+
+
+def literal_late_transformer(w, settings, x: dict[str, Rows]) -> np.ndarray:
+    h = hidden_of_transformers(w, settings, x)
+    return linear(w, "classifier", np.concatenate([*h.values()]))
 
 
 def literal_almt(w, settings, x: dict[str, Rows]) -> np.ndarray:

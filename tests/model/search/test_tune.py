@@ -9,6 +9,7 @@ import sys
 from contextlib import suppress
 from math import inf
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import numpy as np
@@ -21,12 +22,14 @@ from model.cli.group import main
 from model.data.samples import Samples
 from model.experiments.table import MODEL
 from model.networks import names
+from model.registry import build
 from model.search import study, tune
 from model.search.found import Budget, Found
 from model.search.study import FAILED, FINISHED, STOPPED
 from model.training import presets, space
+from model.training.given import nested
 from model.training.presets import preset
-from model.training.space import Range, space_of, values_of
+from model.training.space import Range, Value, space_of, values_of
 from pipeline.errors import UserError
 from tests.conftest import Transcripts
 from tests.model.training.test_loop import some_samples
@@ -34,6 +37,16 @@ from tests.model.training.test_untested import without_test
 from tests.support.processes import child, smp, wait_until
 
 QUICK = {"epochs": 2, "device": "cpu"}
+WIDTHS = {"visual": 7, "audio": 6, "text": 5}
+DRAWS = 8
+
+
+def drawn(values: Range | list[Value], draw: Random) -> Value:
+    if not isinstance(values, Range):
+        return draw.choice(values)
+    if values.is_whole:
+        return draw.randint(int(values.low), int(values.high))
+    return draw.uniform(values.low, values.high)
 
 
 @pytest.fixture(autouse=True)
@@ -48,12 +61,21 @@ def searched(samples: Samples, folder: Path, trials: int = 2, **given: Any) -> F
 
 
 class TestSpace:
-    @pytest.mark.parametrize("name", [n for n in names() if presets.SPACE in presets.content(n)[1]])
+    @pytest.mark.parametrize("name", names())
     def test_a_models_space_holds_the_settings_of_its_first_preset(self, name: str) -> None:
+        assert presets.SPACE in presets.content(name)[1]
         for scale in ("mosi", "sims"):
             found = preset(name, scale)
             own = space_of(found, {})
             assert values_of(found.settings, own).keys() == own.keys()
+
+    @pytest.mark.parametrize("name", names())
+    def test_whatever_is_drawn_from_a_models_space_builds_it(self, name: str) -> None:
+        found, draw = preset(name, "mosi"), Random(0)
+        own = space_of(found, {})
+        for _ in range(DRAWS):
+            values = {setting: drawn(values, draw) for setting, values in own.items()}
+            build(name, WIDTHS, 1, found.with_options(nested(values)).network)
 
     def test_what_is_given_is_not_searched(self) -> None:
         found = preset("lf_dnn", "mosi")
