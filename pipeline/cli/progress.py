@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from statistics import fmean
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
 
+from pipeline.cli.time_left import TimeLeft
 from pipeline.dag.plan import StagePlan
 from pipeline.runner import under_way
 from pipeline.runner.types import Listener, Outcome
@@ -18,8 +19,6 @@ from pipeline.stage.result import FAILED
 from pipeline.system.periodic import LINE_EVERY_S, every
 
 BARS_EVERY_S = 0.5
-BASIS = 0.1  # of all the work; what is left is estimated from no less
-REMEMBERED = 256  # earlier counts of clips; beyond that every second one is forgotten
 
 
 @contextmanager
@@ -50,7 +49,7 @@ def display(
 
 
 class Tally:
-    """Clips done and failed of each stage, how fast, and how long the rest will take.
+    """Clips done and failed of each stage, and how long the rest will take.
 
     Clips count when they are through, in this process; of tasks in others when all of a task is.
     """
@@ -60,23 +59,20 @@ class Tally:
         self.rows = {(task.stage, task.partition): len(task.rows) for task in tasks}
         self.totals = {p.stage: sum(len(task.rows) for task in p.tasks) for p in plans if p.tasks}
         self.failed = dict.fromkeys(self.totals, 0)
-        self._basis = {p.stage: min(2, len(p.tasks)) for p in plans if p.tasks}
-        self._clip_s: dict[str, list[float]] = {stage: [] for stage in self.totals}
+        self._time_left = TimeLeft(tasks)
+        self._lock = threading.Lock()  # who looks has a thread of its own
         self._committed = dict.fromkeys(self.totals, 0)
         self._over: set[under_way.Key] = set()
         self._began = time.monotonic()
-        self._earlier = [(0.0, dict.fromkeys(self.totals, 0))]
 
     def count(self, outcome: Outcome) -> None:
         """Take in what became of a task."""
         stage = outcome.stage
         self._over.add((stage, outcome.partition))
         self._committed[stage] += outcome.rows
-        self._clip_s[stage].append(outcome.seconds / max(outcome.rows, 1))
         self.failed[stage] += outcome.rows if outcome.error else outcome.counts.get(FAILED, 0)
-        self._earlier.append((self.elapsed_s, self.done()))
-        if len(self._earlier) > REMEMBERED:
-            del self._earlier[1::2]
+        with self._lock:
+            self._time_left.count(outcome, self.elapsed_s)
 
     @property
     def elapsed_s(self) -> float:
@@ -91,27 +87,9 @@ class Tally:
         return done
 
     def left_s(self) -> float | None:
-        """By how fast it went in the second half of the time so far; None with too little to go by.
-
-        Stages are weighed by their mean of seconds a clip, without the first partition where there
-        are more: it waits for networks to load, as do a run's first seconds. So nothing is told
-        before each stage has a second one.
-        """
-        now_s, done = self.elapsed_s, self.done()
-        if any(len(self._clip_s[stage]) < number for stage, number in self._basis.items()):
-            return None
-        then_s, then = next(e for e in reversed(self._earlier) if e[0] <= now_s / 2)
-        all_of_it, through = self._work_s(self.totals), self._work_s(done)
-        lately = through - self._work_s(then)
-        if through <= BASIS * all_of_it or lately <= 0:
-            return None
-        return (all_of_it - through) * (now_s - then_s) / lately
-
-    def _work_s(self, clips: Mapping[str, int]) -> float:
-        """The seconds of one thread for so many clips of each stage."""
-        return sum(
-            number * fmean(self._clip_s[s][1:] or self._clip_s[s]) for s, number in clips.items()
-        )
+        """See `TimeLeft`; None with too little to go by."""
+        with self._lock:
+            return self._time_left.seconds(self.elapsed_s)
 
 
 class _Display:

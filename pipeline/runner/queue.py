@@ -8,13 +8,16 @@ from heapq import heappop, heappush
 
 from pipeline.dag.task import Task, TaskId
 
+BEFORE_ALL = 1 << 40  # more than there are partitions
+
 
 class TaskQueue:
     """Gives each task once, after those that it waits for.
 
     Partitions go in their order, but a stage that others need goes ahead of them, by as many
     partitions as there are tasks at once: at the end of a run, when the last long tasks have begun,
-    there is other work left for the threads beside them.
+    there is other work left for the threads beside them. The first task of each stage goes before
+    all: a stage that can't run shows early, and so does how long each takes.
     """
 
     def __init__(self, tasks: Sequence[Task]) -> None:
@@ -27,6 +30,7 @@ class TaskQueue:
         self._needs = {task.stage: task.needs for task in tasks}
         self._heights: dict[str, int] = {}
         self._failed: set[TaskId] = set()
+        self._first = {task.stage: task.partition for task in reversed(tasks)}
 
     def __bool__(self) -> bool:
         """Whether there are tasks that are not done."""
@@ -41,7 +45,8 @@ class TaskQueue:
     def rank(self, id: TaskId, at_once: int) -> int:
         """The less, the sooner a task goes."""
         partition, stage = id
-        return partition - at_once * self._height(stage)
+        before_all = BEFORE_ALL if partition == self._first[stage] else 0
+        return partition - at_once * self._height(stage) - before_all
 
     def done(self, id: TaskId, failed: bool = False) -> None:
         """What waits for the task may begin; where it failed, that is blocked."""

@@ -8,22 +8,24 @@ from pipeline.runner.queue import TaskQueue
 NEEDS = {"bert": (), "faces": (), "resnet18": ("faces",), "visual": ("resnet18",)}
 
 
+def tasks(partitions: int, needs: Mapping[str, Sequence[str]] = NEEDS) -> list[Task]:
+    return [
+        Task(stage, number, (), tuple(need), {}, {}, 0)
+        for number in range(partitions)
+        for stage, need in needs.items()
+    ]
+
+
 def queue(partitions: int, needs: Mapping[str, Sequence[str]] = NEEDS) -> TaskQueue:
-    return TaskQueue(
-        [
-            Task(stage, number, (), tuple(need), {}, {}, 0)
-            for number in range(partitions)
-            for stage, need in needs.items()
-        ]
-    )
+    return TaskQueue(tasks(partitions, needs))
 
 
-def order(tasks: TaskQueue, threads: int) -> list[TaskId]:
+def order(queue: TaskQueue, threads: int) -> list[TaskId]:
     taken = []
-    while task := tasks.take(threads):
+    while task := queue.take(threads):
         taken.append(task.id)
-        tasks.done(task.id)
-    assert not tasks
+        queue.done(task.id)
+    assert not queue
     return taken
 
 
@@ -34,21 +36,27 @@ def test_the_plain_loop_finishes_one_partition_after_the_other() -> None:
 
 
 def test_what_is_not_ready_is_not_given() -> None:
-    tasks = queue(1)
-    assert [tasks.take().id, tasks.take().id] == [(0, "bert"), (0, "faces")]  # type: ignore[union-attr]
-    assert tasks.take() is None
-    tasks.done((0, "bert"))
-    assert tasks.take() is None
-    tasks.done((0, "faces"))
-    assert tasks.take().id == (0, "resnet18")  # type: ignore[union-attr]
+    due = queue(1)
+    assert [due.take().id, due.take().id] == [(0, "bert"), (0, "faces")]  # type: ignore[union-attr]
+    assert due.take() is None
+    due.done((0, "bert"))
+    assert due.take() is None
+    due.done((0, "faces"))
+    assert due.take().id == (0, "resnet18")  # type: ignore[union-attr]
+
+
+def test_the_first_task_of_each_stage_goes_before_all() -> None:
+    due = [
+        task for task in tasks(20) if task.partition >= {"faces": 18, "bert": 3}.get(task.stage, 9)
+    ]
+    firsts = {(18, "faces"), (9, "resnet18"), (3, "bert"), (9, "visual")}
+    assert set(order(TaskQueue(due), threads=2)[:4]) == firsts
 
 
 def test_what_others_need_goes_ahead_by_a_partition_a_thread_and_stage() -> None:
     assert order(queue(3), threads=1) == [
-        (0, "faces"),
-        (0, "resnet18"),
-        (1, "faces"),
-        *[(0, "bert"), (0, "visual"), (1, "resnet18"), (2, "faces")],
+        *[(0, "faces"), (0, "resnet18"), (0, "bert"), (0, "visual")],
+        *[(1, "faces"), (1, "resnet18"), (2, "faces")],
         *[(1, "bert"), (1, "visual"), (2, "resnet18")],
         *[(2, "bert"), (2, "visual")],
     ]

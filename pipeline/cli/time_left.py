@@ -1,0 +1,120 @@
+"""How long the rest of a run will take, by what its tasks took so far."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from heapq import heappop, heappush
+from statistics import fmean
+
+from pipeline.dag.task import Task, TaskId
+from pipeline.runner.queue import TaskQueue
+from pipeline.runner.types import Outcome, Thread
+
+BASIS = 0.1  # of the work; or
+EACH = 3  # tasks of every stage that has work left
+PLAYED = 400  # tasks; of more, the end matters less than what they take in all
+GONE = 2.0  # times as long as the longest task: a thread that ended none since is there no more
+
+
+class TimeLeft:
+    """Plays what is left through, in the order of the run's own queue.
+
+    A task takes what the later half of its stage's tasks took a clip, loading apart, and networks
+    are loaded once by each process. How many tasks run side by side, and what those that run have
+    had already, is seen by the threads that the finished ones ran in.
+    """
+
+    def __init__(self, tasks: Sequence[Task]) -> None:
+        self._due = {task.id: task for task in tasks}
+        self._clips_due: defaultdict[str, int] = defaultdict(int)
+        self._tasks_due: defaultdict[str, int] = defaultdict(int)
+        for task in tasks:
+            self._count_due(task, 1)
+        self._clip_s: defaultdict[str, list[float]] = defaultdict(list)
+        self._loading_s: defaultdict[str, dict[tuple[str, int], float]] = defaultdict(dict)
+        self._spans: dict[Thread, tuple[float, float, float]] = {}  # begin, end, busy in between
+        self._done_s = self._longest_s = 0.0
+
+    def count(self, outcome: Outcome, now_s: float) -> None:
+        """Take in what became of a task, which ended now."""
+        task = self._due.pop(outcome.id)
+        self._count_due(task, -1)
+        if outcome.thread is None:  # nothing was computed, or nobody knows where
+            return
+        seconds = outcome.seconds
+        begin_s, _, busy_s = self._spans.get(outcome.thread, (now_s - seconds, 0.0, 0.0))
+        self._spans[outcome.thread] = begin_s, now_s, busy_s + seconds
+        self._longest_s = max(self._longest_s, seconds)
+        self._done_s += seconds
+        if not outcome.error:
+            own_s = max(seconds - outcome.loading_s, 0.0)
+            self._clip_s[outcome.stage].append(own_s / max(len(task.rows), 1))
+            of_process = self._loading_s[outcome.stage]
+            of_process.setdefault(outcome.thread[:2], outcome.loading_s)
+
+    def seconds(self, now_s: float) -> float | None:
+        """What is left at that time; None with too little to go by."""
+        stages = [stage for stage, tasks in self._tasks_due.items() if tasks]
+        counted = [len(self._clip_s[stage]) for stage in stages]
+        if not all(counted):
+            return None
+        clip_s = {stage: _later(self._clip_s[stage]) for stage in stages}
+        loads = {stage: self._loads(stage) for stage in stages}
+        work_s = sum(clip_s[stage] * self._clips_due[stage] for stage in stages)
+        work_s += sum(number * each_s for number, each_s in loads.values())
+        if self._done_s < BASIS * (self._done_s + work_s) and min(counted) < EACH:
+            return None
+        at_once, running_s = self._side_by_side(now_s)
+        if len(self._due) > PLAYED:
+            left_s = (work_s - running_s) / at_once
+        else:
+            left_s = self._played_s(clip_s, loads, max(1, round(at_once)))
+            left_s -= running_s / max(1.0, min(at_once, len(self._due)))
+        return left_s if left_s > 0 else None  # else the last ones take longer than others did
+
+    def _count_due(self, task: Task, tasks: int) -> None:
+        self._tasks_due[task.stage] += tasks
+        self._clips_due[task.stage] += tasks * len(task.rows)
+
+    def _loads(self, stage: str) -> tuple[int, float]:
+        """How many processes will load what the stage needs, and for how long each."""
+        loaded = self._loading_s[stage]
+        processes = {thread[:2] for thread in self._spans}
+        return min(len(processes - loaded.keys()), self._tasks_due[stage]), fmean(loaded.values())
+
+    def _side_by_side(self, now_s: float) -> tuple[float, float]:
+        """How many tasks run at once, and the seconds that those which run now have had in all.
+
+        Up to its last task's end, a thread's share of time in tasks is known; it stays that.
+        """
+        there_s = now_s - GONE * self._longest_s
+        spans = [span for span in self._spans.values() if span[1] >= there_s]
+        spans = spans or list(self._spans.values())
+        known_s = sum(end_s - begin_s for begin_s, end_s, _ in spans)
+        share = min(1.0, sum(busy_s for *_, busy_s in spans) / max(known_s, 1e-9))
+        since_s = sum(now_s - end_s for _, end_s, _ in spans)
+        return max(1.0, share * len(spans)), share * since_s
+
+    def _played_s(
+        self, clip_s: dict[str, float], loads: dict[str, tuple[int, float]], at_once: int
+    ) -> float:
+        """The time of all tasks that have not ended, as if none had begun."""
+        queue, time_s = TaskQueue(list(self._due.values())), 0.0
+        loading = {stage: number for stage, (number, _) in loads.items()}
+        ends: list[tuple[float, TaskId]] = []
+        while queue:
+            while len(ends) < at_once and (task := queue.take(at_once)):
+                takes_s = clip_s[task.stage] * len(task.rows)
+                if loading[task.stage]:
+                    loading[task.stage] -= 1
+                    takes_s += loads[task.stage][1]
+                heappush(ends, (time_s + takes_s, task.id))
+            time_s, id = heappop(ends)
+            queue.done(id)
+        return time_s
+
+
+def _later(values: list[float]) -> float:
+    """The mean of the later half."""
+    return fmean(values[len(values) // 2 :])
