@@ -61,6 +61,21 @@ class Duration(click.ParamType):
         return float(int(number) * unit)
 
 
+class Levels(Names):
+    """Comma-separated numbers within limits; an empty list for `none`."""
+
+    name = "numbers"
+
+    def __init__(self, low: float, high: float, low_is_out: bool = False) -> None:
+        self.range: click.ParamType = click.FloatRange(low, high, min_open=low_is_out)
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> list[Any]:
+        names = [str(name) for name in super().convert(value, param, ctx)]
+        return [] if names == ["none"] else [self.range.convert(n, param, ctx) for n in names]
+
+
 class ChannelsOption(click.Option):
     """An option that finds out its default stages where they are shown: they take time to load."""
 

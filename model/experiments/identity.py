@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from model.data.batch import Batch
 from model.data.samples import Samples
 from model.registry import find
 from model.training.settings import TrainSettings
@@ -43,8 +44,14 @@ def digest_of(samples: Samples) -> str:
     """SHA-256 of what models are given: ids, splits, labels, lengths and features, to the bit."""
     digest = hashlib.sha256(repr([samples.ids, samples.splits.tolist()]).encode())
     digest.update(np.ascontiguousarray(samples.labels).data)
-    for m in samples.batch.widths:
-        for tensor in (samples.batch.lengths[m], samples.batch.features[m]):
+    return digest_of_batch(samples.batch, digest)
+
+
+def digest_of_batch(batch: Batch, before: hashlib._Hash | None = None) -> str:
+    """SHA-256 of a batch's lengths and features, to the bit, after what is digested already."""
+    digest = before or hashlib.sha256()
+    for m in batch.widths:
+        for tensor in (batch.lengths[m], batch.features[m]):
             digest.update(f"{m} {tuple(tensor.shape)} {tensor.dtype}".encode())
             digest.update(np.ascontiguousarray(tensor.numpy()).data)
     return digest.hexdigest()

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
-from model.data.missing import Missing
+from model.data.batch import Batch
 from model.data.samples import Samples
 from model.experiments.identity import digest_of, identity
 from model.experiments.records import Records, Result
@@ -20,6 +20,15 @@ from model.training.settings import TrainSettings
 from pipeline.errors import DamagedError, UserError
 
 Show = Callable[[float, str], None]
+
+
+class Condition(Protocol):
+    """What is done to test clips. As a text it tells all that the result depends on."""
+
+    def of(self, batch: Batch) -> Batch:
+        """The clips under it."""
+
+    def __str__(self) -> str: ...
 
 
 @dataclass(frozen=True)
@@ -35,7 +44,7 @@ class Entry:
     settings: TrainSettings
     preset: Preset
     group: str = ""
-    conditions: Sequence[Missing] = ()
+    conditions: Sequence[Condition] = ()
 
 
 @dataclass

@@ -1,1 +1,1 @@
-"""How a model's score falls with fewer clips to learn from, and with what clips lack."""
+"""How a model's score falls with fewer clips to learn from, with what clips lack, and noise."""

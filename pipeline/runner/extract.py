@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pipeline import dataset
+from pipeline.dag.identity import Identities
 from pipeline.dag.plan import Plan, StagePlan, prepare
 from pipeline.dag.spec import Stages, StagesFile
 from pipeline.dag.task import Task
@@ -41,7 +42,8 @@ class RunOptions:
     again. traced: record what is done when. drop_missing: of clips whose files are gone, True drops
     the features, False keeps them, None keeps them and stops the run where it is many. adopt: take
     the cache over from another dataset. keep_previous: keep the features that changed clips had,
-    one generation of each partition.
+    one generation of each partition. beside: of clips of the cache alone; its table of clips and
+    its current stages stay as they are, the stores come beside those.
     """
 
     name: str | None = None
@@ -51,6 +53,7 @@ class RunOptions:
     drop_missing: bool | None = None
     adopt: bool = False
     keep_previous: bool = False
+    beside: bool = False
 
     @property
     def of_plan(self) -> tuple[str | None, Sequence[str], bool, bool | None, bool]:
@@ -157,9 +160,11 @@ def _planned(
     with span("plan"):
         plan = prepare(clips, stages_file, folder.absolute_url, *options.of_plan)
     with span("make stores"):
-        if plan.is_new:
+        if plan.is_new and not options.beside:
             plan.table.write(folder)
-        _make_stores(plan, folder, options.keep_previous)
+        made = _make_stores(plan, folder, options.keep_previous)
+        if not options.beside:
+            set_current(folder, {**last_known(folder), **made})
     return plan
 
 
@@ -180,8 +185,8 @@ def _carried_out(
             raise
 
 
-def _make_stores(plan: Plan, folder: Folder, keep_previous: bool) -> None:
-    """Create or grow every store before a task writes to one, and point the cache at them."""
+def _make_stores(plan: Plan, folder: Folder, keep_previous: bool) -> Identities:
+    """Create or grow every store before a task writes to one; the identities of their stages."""
     losing = {task.stage for task in plan.tasks if keep_previous and _loses(task)}
     identities = {stage.name: plan.identities[stage.name] for stage in plan.chosen if stage.stored}
     for name, identity in identities.items():
@@ -202,7 +207,7 @@ def _make_stores(plan: Plan, folder: Folder, keep_previous: bool) -> None:
                 len(plan.table.rows),
                 told,
             )
-    set_current(folder, {**last_known(folder), **identities})
+    return identities
 
 
 def _tell_engines(plan: Plan, folder: Folder) -> None:

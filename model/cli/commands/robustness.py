@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import json
+import sys
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from model.cli.options import given, of_data, of_model, of_training, open_dataset
-from pipeline.cli.group import Names
+from model.cli.options import Levels, given, of_data, of_model, of_training, open_dataset
+from pipeline.cli.group import CLIPS_FAILED, Names
+from pipeline.cli.options import trust
+from pipeline.errors import UserError
+
+if TYPE_CHECKING:
+    from model.data.samples import Samples
+    from model.robustness.noise import Noisy
+    from pipeline.store.cache import Cache
 
 
 @click.command()
@@ -20,8 +29,43 @@ from pipeline.cli.group import Names
     type=Names(),
     default="clips,test",
     show_default=True,
-    help="Which curves: clips, test, training.",
+    help="Which curves: clips, test, training, noise.",
 )
+@click.option(
+    "--snr-db",
+    type=Levels(-60, 60),
+    default="20,10,0,-10",
+    show_default=True,
+    help="noise: ratios of signal to noise, or none.",
+)
+@click.option(
+    "--noise",
+    type=click.Choice(["white", "pink", "speech_shaped"]),
+    default="white",
+    show_default=True,
+    help="noise: which.",
+)
+@click.option(
+    "--blur-px",
+    type=Levels(0, 28, low_is_out=True),
+    default="1,2,4",
+    show_default=True,
+    help="noise: deviations of the blur, in pixels of a face of 112, or none.",
+)
+@click.option(
+    "--occluded",
+    type=Levels(0, 1, low_is_out=True),
+    default="0.25,0.5,0.75",
+    show_default=True,
+    help="noise: shares of the face that are covered, or none.",
+)
+@click.option(
+    "--stages",
+    "stages_file",
+    type=click.Path(path_type=Path),
+    help="noise: the stages file that made the features.  [default: as for `smp extract`]",
+)
+@trust
 @click.option(
     "--seeds",
     type=click.IntRange(1, 1000),
@@ -37,18 +81,29 @@ from pipeline.cli.group import Names
 @of_training
 @of_data
 def robustness(
-    dataset: str, model: str, curves: list[str], seeds: int, out: Path | None, **options: Any
+    dataset: str,
+    model: str,
+    curves: list[str],
+    seeds: int,
+    out: Path | None,
+    stages_file: Path | None,
+    is_trusted: bool,
+    **options: Any,
 ) -> None:
-    """Measure how results fall with fewer clips and modalities.
+    """Measure how results fall with fewer clips, missing data and noise.
 
     clips: the score over the share of training clips, beside the linear probe's. test: over the
     share of test clips that lack a modality, and of steps that are missing. training: the same,
     missing at training too. Trainings that were done before are not repeated.
+
+    noise: over noise in the sound of test clips, and over blurred and partly covered faces. They
+    are extracted again for each level, into the same cache, so their media and the weights of the
+    stages have to be there. Exit code 1 where they aren't: the other curves are measured.
     """
     from model.cli.console import progress
     from model.experiments.experiment import name_of, task_of
     from model.robustness import folder, page
-    from model.robustness.curves import KINDS
+    from model.robustness.curves import KINDS, NOISE
     from model.robustness.curves import robustness as measure
     from model.runs.files import as_json as finite
     from model.training.presets import preset as find_preset
@@ -56,19 +111,49 @@ def robustness(
     if not curves or (unknown := set(curves) - set(KINDS)):
         told = ", ".join(sorted(unknown)) if curves else "none"
         raise click.BadParameter(f"{told}; there are {', '.join(KINDS)}", param_hint="--curves")
-    _, samples = open_dataset(dataset, options)
+    cache, samples = open_dataset(dataset, options)
     preset = find_preset(model, samples.scale.name, options["preset"])
     settings = preset.with_options(given(options))
-    runs = Path(options["runs"])
+    runs, noisy, notes, is_whole = Path(options["runs"]), list["Noisy"](), list[str](), True
+    if NOISE in curves:
+        try:
+            noisy, notes = _noisy(cache, samples, stages_file, is_trusted, options)
+        except UserError as error:
+            if set(curves) == {NOISE}:
+                raise
+            notes, is_whole = [f"no curves of noise: {error}"], False
     with progress(1) as show:
-        found = measure(samples, preset, settings, curves, range(seeds), runs, show)
+        found = measure(samples, preset, settings, curves, range(seeds), runs, show, noisy, notes)
     task = task_of(samples, settings)
     own = out or runs / f"{samples.name}-{name_of(samples, 'robustness', model, task)}"
     folder.write(found, own)
     written = page.write(found, own)
     if options["as_json"]:
         click.echo(json.dumps({"folder": str(own), **finite(folder.to_json(found))}))
-        return
-    for note in samples.notes:
-        click.echo(f"note: {note}")
-    click.echo(f"{found.trained} trainings done; written: {written} and {folder.POINTS}")
+    else:
+        for note in found.notes:
+            click.echo(f"note: {note}")
+        click.echo(f"{found.trained} trainings done; written: {written} and {folder.POINTS}")
+    if not is_whole:
+        sys.exit(CLIPS_FAILED)
+
+
+def _noisy(
+    cache: Cache,
+    samples: Samples,
+    stages_file: Path | None,
+    is_trusted: bool,
+    options: Mapping[str, Any],
+) -> tuple[list[Noisy], list[str]]:
+    """The test clips at the levels of the options, and notes."""
+    from model.cli.console import progress
+    from model.robustness.noise import LEVELS, noisy
+    from pipeline.dag.spec import Stages, file_for
+    from pipeline.runner import engines
+
+    file = file_for(Path(cache.table.root), stages_file, is_trusted)
+    stages = Stages.load(file, cache.table.language)
+    levels = {setting: options[setting] for setting in LEVELS}
+    with progress(1) as show:
+        kind = options["noise"]
+        return noisy(cache, samples, stages, engines.choose(), levels, kind, show)

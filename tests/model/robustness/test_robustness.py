@@ -155,6 +155,6 @@ def test_the_command_measures_and_refuses_unknown_curves(
     assert done.exit_code == 0, done.output
     assert "2 trainings done; written:" in done.output
     assert (tmp_path / "talks-robustness-lf_dnn-regression" / "robustness.html").exists()
-    refused = CliRunner().invoke(main, [*command, "--curves", "clips,noise"])
+    refused = CliRunner().invoke(main, [*command, "--curves", "clips,fog"])
     assert refused.exit_code == 2
-    assert "noise; there are clips, test, training" in refused.output
+    assert "fog; there are clips, test, training, noise" in refused.output
