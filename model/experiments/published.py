@@ -29,7 +29,7 @@ def title(model: str) -> str:
 def published(
     experiment: str, scale: str, chosen: Container[str] | None = None
 ) -> tuple[list[Row], str]:
-    """Rows for `compare`, `fusion` or `toolkit` on a scale, and where they are printed.
+    """Rows for `compare`, `fusion`, `toolkit` or `authors` on a scale, and where they are printed.
 
     chosen: which of them, by default all. No rows and an empty text where there are none.
     """
