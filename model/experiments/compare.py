@@ -73,4 +73,6 @@ def _entry(
     samples: Samples, model: str, given: Mapping[str, Any], preset_name: str | None
 ) -> Entry:
     found = own_preset(samples, model, preset_name)
-    return Entry(title(model), lambda: samples, found.with_options(given), found)
+    settings = found.with_options(given)
+    label = title(model, settings.own_vectors)
+    return Entry(label, lambda: samples, settings, found)

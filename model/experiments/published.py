@@ -20,9 +20,14 @@ TITLES = {
 }
 
 
-def title(model: str) -> str:
-    """What the literature calls a model."""
+OWN_VECTORS = {"lf_dnn": "MLF-DNN", "tfn": "MTFN", "lmf": "MLMF"}
+
+
+def title(model: str, has_own_vectors: bool = False) -> str:
+    """What the literature calls a model, and one whose modalities have targets of their own."""
     name = model.rpartition(".")[2]
+    if has_own_vectors:
+        return OWN_VECTORS.get(name) or f"{title(name)}, own vectors"
     return TITLES.get(name, name.upper().replace("_", "-"))
 
 
