@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 import click
 from rich.text import Text
 
+from model import metrics
 from model.cli.console import print_table, progress
 from model.data.samples import Samples
 from model.experiments.experiment import Experiment, conduct
@@ -19,6 +21,8 @@ from model.experiments.result import ExperimentResult
 from model.experiments.table import PUBLISHED, Row, Table
 from model.runs.files import as_json
 from pipeline.cli.group import CLIPS_FAILED
+
+ABREAST = 10  # metrics; one target has at most 8
 
 
 def run_and_print(
@@ -63,18 +67,28 @@ def _counts(report: ExperimentResult) -> str:
 
 
 def print_paper_table(table: Table) -> None:
-    """Print it with its notes, best in bold, second underlined."""
-    sections = [[_styled(table, row) for row in rows] for rows in table.sections()]
-    print_table(table.title, ["", *table.headings], sections)
+    """Print it with its notes, best in bold, second underlined; a block for each of many targets or
+    labels, below each other."""
+    title = table.title
+    for keys in blocks(table.columns):
+        sections = [[_styled(table, row, keys) for row in rows] for rows in table.sections()]
+        print_table(title, ["", *map(metrics.title, keys)], sections)
+        title = ""
     for note in table.notes:
         click.echo(note)
 
 
-def _styled(table: Table, row: Row) -> list[Text]:
+def blocks(columns: Sequence[str]) -> list[list[str]]:
+    """The metrics to print side by side: all, or where they are many those of one target."""
+    if len(columns) <= ABREAST:
+        return [[*columns]]
+    return [[*own] for _, own in groupby(columns, metrics.of_what)]
+
+
+def _styled(table: Table, row: Row, keys: Sequence[str]) -> list[Text]:
     styles = {BEST: "bold", SECOND: "underline"}
     plain = "dim" if row.kind == PUBLISHED else ""
     numbers = [
-        Text(table.cell(row, key), styles.get(table.rank(row, key) or 0, plain))
-        for key in table.columns
+        Text(table.cell(row, key), styles.get(table.rank(row, key) or 0, plain)) for key in keys
     ]
     return [Text(table.label(row), plain), *numbers]

@@ -47,8 +47,9 @@ def comparison(
 
 
 def _published(scale: str, models: Sequence[str]) -> list[tuple[list[Row], str]]:
-    """The paper's rows, and the toolkit's of models that the paper does not compare."""
-    return [published("compare", scale), published("toolkit", scale, models)]
+    """The paper's rows; of models that it does not compare, the toolkit's or their authors'."""
+    others = [published(table, scale, models) for table in ("toolkit", "authors")]
+    return [published("compare", scale), *others]
 
 
 def models_of(named: Sequence[str]) -> list[str]:
@@ -72,4 +73,6 @@ def _entry(
     samples: Samples, model: str, given: Mapping[str, Any], preset_name: str | None
 ) -> Entry:
     found = own_preset(samples, model, preset_name)
-    return Entry(title(model), lambda: samples, found.with_options(given), found)
+    settings = found.with_options(given)
+    label = title(model, settings.own_vectors)
+    return Entry(label, lambda: samples, settings, found)

@@ -20,16 +20,21 @@ TITLES = {
 }
 
 
-def title(model: str) -> str:
-    """What the literature calls a model."""
+OWN_VECTORS = {"lf_dnn": "MLF-DNN", "tfn": "MTFN", "lmf": "MLMF"}
+
+
+def title(model: str, has_own_vectors: bool = False) -> str:
+    """What the literature calls a model, and one whose modalities have targets of their own."""
     name = model.rpartition(".")[2]
+    if has_own_vectors:
+        return OWN_VECTORS.get(name) or f"{title(name)}, own vectors"
     return TITLES.get(name, name.upper().replace("_", "-"))
 
 
 def published(
     experiment: str, scale: str, chosen: Container[str] | None = None
 ) -> tuple[list[Row], str]:
-    """Rows for `compare`, `fusion` or `toolkit` on a scale, and where they are printed.
+    """Rows for `compare`, `fusion`, `toolkit` or `authors` on a scale, and where they are printed.
 
     chosen: which of them, by default all. No rows and an empty text where there are none.
     """

@@ -158,7 +158,8 @@ def _candidates(folder: Path) -> list[Path]:
 def find_run(
     given: str | Path, runs: Path, passed_over: Callable[[str], None] = lambda why: None
 ) -> Path:
-    """The run folder that is `given`, or of a dataset, its folder or name, the newest in `runs`.
+    """The run folder that is `given`, or of a dataset, its folder or name, the newest in `runs`: of
+    the dataset's score where there is one, else of any target.
 
     passed_over: told what is wrong with those that can't be read.
     """
@@ -172,7 +173,7 @@ def find_run(
         raise UserError(f"{given} is no run folder, and {runs} has no run of {dataset!r}{why}")
     for error in unreadable:
         passed_over(error)
-    return found[0].folder
+    return next((run for run in found if not run.target), found[0]).folder
 
 
 def chosen(runs: Sequence[Run]) -> Run | None:

@@ -18,6 +18,7 @@ from click.testing import CliRunner
 from model.cli.experiment import print_paper_table
 from model.cli.group import main
 from model.data.samples import Samples, load_samples
+from model.data.truth import scored
 from model.experiments import experiment as conducting
 from model.experiments import identity, records, trainings
 from model.experiments.ablate import ablation
@@ -29,7 +30,7 @@ from model.experiments.published import published
 from model.experiments.records import Records, Result
 from model.experiments.result import ExperimentResult
 from model.experiments.table import MODEL, PUBLISHED, REFERENCE, Row, Table
-from model.metrics import SIMS, regression_references
+from model.metrics import MOSI, SIMS, regression_references
 from model.networks import names
 from model.training import seeds as seeds_of
 from model.training.settings import TrainSettings
@@ -370,6 +371,14 @@ def test_numbers_of_the_toolkit_stand_beside_the_models_that_are_compared():
     assert "Zhu and J. Yu" in experiment.source
     assert "thuiar/MMSA" in experiment.source
     assert experiment.published[-1].mean("corr") == pytest.approx(0.7963)
+
+
+@pytest.mark.parametrize(("scale", "mae"), [(MOSI, 0.683), (SIMS, 0.404)])
+def test_numbers_of_its_authors_stand_beside_a_model_that_no_other_compares(scale, mae):
+    experiment = comparison(replace(some_samples(), targets=scored(scale)), ["almt"], None, {})
+    assert experiment.published[-1].label == "published: ALMT"
+    assert experiment.published[-1].mean("mae") == pytest.approx(mae)
+    assert "Zhang et al. 2023" in experiment.source
 
 
 def test_a_preset_is_for_the_models_that_have_it():

@@ -172,6 +172,11 @@ class TestNewestRun:
             assert f"newest run of {given}: runs/sample-smp-seed0-2" in done.stderr
         os.utime(runs / "sample-smp-seed0" / "metrics.json", (9, 9))
         assert find_run("sample", runs) == runs / "sample-smp-seed0"
+        settings = json.loads((runs / "sample-smp-seed0" / "settings.json").read_text())
+        settings["data"]["target"] = "T"
+        (runs / "sample-smp-seed0" / "settings.json").write_text(json.dumps(settings))
+        seal.write(runs / "sample-smp-seed0")
+        assert find_run("sample", runs) == runs / "sample-smp-seed0-2", "of the clip's own score"
         assert find_run(runs / "other-smp-seed0", runs) == runs / "other-smp-seed0"
 
     def test_what_is_neither_a_run_nor_a_dataset_with_one_is_named(self, tmp_path):

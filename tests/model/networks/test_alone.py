@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from model.data.samples import Samples
+from model.experiments.compare import comparison
 from model.layers.alone import Alone
 from model.network import Network
 from model.networks import names
@@ -136,6 +137,12 @@ class TestEveryModelWithVectors:
     def test_seeds_can_train_as_one_network(self, name: str) -> None:
         samples, own = labelled(), settings(name)
         assert why_not(prepare(samples, own), samples, own) == ""
+
+
+def test_a_table_calls_them_as_the_literature_does():
+    given = {"own_vectors": True}
+    entries = comparison(labelled(), ["lf_dnn", "tfn", "lmf", "misa"], None, given).entries
+    assert [entry.label for entry in entries] == ["MLF-DNN", "MTFN", "MLMF", "MISA, own vectors"]
 
 
 class TestRefusals:

@@ -143,6 +143,7 @@ def test_models_are_compared_by_every_kind(talks: Path) -> None:
         table = smp(talks, "compare", *options, *QUICK[:4], "--models", "lf_dnn,ef_lstm",
                     "--seeds", "2")  # fmt: skip
         assert lead in " ".join(table.split())
+        assert max(map(len, table.partition("The model and")[0].splitlines()[1:])) < 140
     assert (talks / "runs" / "talks-compare-emotion").is_dir()
 
 
