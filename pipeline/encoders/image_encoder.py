@@ -8,12 +8,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from pipeline.encoders import huggingface
+from pipeline.encoders import huggingface, shades
 from pipeline.encoders.image_network import META, Asked, Encoder
 from pipeline.encoders.precision import FULL, Precision, as_floats, inference, lowered
 from pipeline.errors import UserError
 from pipeline.messages import one_line
-from pipeline.system.device import uploaded
 from pipeline.system.spans import span
 from pipeline.weights.registry import load_once
 from pipeline.weights.resolve import Weights
@@ -27,6 +26,7 @@ def loaded(weights: Weights, asked: Asked, device: str, precision: Precision) ->
     def build() -> Encoder:
         encoder = opened(weights, asked, device)
         encoder.network = lowered(encoder.network, precision)
+        encoder.shades = shades.found(encoder.prepared, encoder.sized, device)
         return encoder
 
     return load_once(("image encoder", weights.digest, asked, device, precision), build)
@@ -99,7 +99,7 @@ def features(
     device = next(encoder.network.parameters()).device
     rows = []
     for start in range(0, len(faces), FACES):
-        x = uploaded(encoder.prepared(faces[start : start + FACES]), device)
+        x = encoder.input_of(faces[start : start + FACES], device)
         with inference(precision, device):
             rows.append(as_floats(answer(encoder, x, asked)))
     return np.concatenate(rows)

@@ -10,7 +10,9 @@ from typing import Literal
 import numpy as np
 import torch
 
+from pipeline.encoders.shades import Shades
 from pipeline.errors import UserError
+from pipeline.system.device import uploaded
 from pipeline.weights.resolve import Weights
 
 Rgb = tuple[float, float, float]
@@ -70,13 +72,27 @@ class Tokens:
 
 
 class Encoder(ABC):
-    """A network and how a face is made into its input."""
+    """A network and how a face is made into its input.
+
+    shades: the last step of that, on the network's device; where there are none, all is `prepared`.
+    """
 
     network: torch.nn.Module
+    shades: Shades | None = None
 
     @abstractmethod
     def prepared(self, faces: np.ndarray) -> torch.Tensor:
         """uint8 rgb `faces` [n, h, w, 3] to float32 [n, 3, px, px], on the CPU."""
+
+    @abstractmethod
+    def sized(self, faces: np.ndarray) -> torch.Tensor:
+        """The same before values are scaled and normalised, uint8."""
+
+    def input_of(self, faces: np.ndarray, device: torch.device) -> torch.Tensor:
+        """What is `prepared`, on the network's device."""
+        if self.shades is None:
+            return uploaded(self.prepared(faces), device)
+        return self.shades(uploaded(self.sized(faces), device))
 
     @abstractmethod
     def pooled(self, x: torch.Tensor) -> torch.Tensor:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import math
 from collections.abc import Mapping, Sequence
+from itertools import takewhile
 from pathlib import Path
 from typing import Any, cast
 
@@ -12,6 +13,8 @@ import numpy as np
 import timm
 import torch
 from timm.data import create_transform, resolve_data_config
+from timm.data.transforms import MaybeToTensor
+from torchvision.transforms import Compose, PILToTensor, ToTensor
 from torchvision.transforms.functional import to_pil_image
 
 from pipeline.encoders import huggingface
@@ -24,6 +27,7 @@ from pipeline.weights.random_weights import RANDOM
 from pipeline.weights.repository import TENSORS, Wanted
 from pipeline.weights.resolve import Weights
 
+AS_TENSOR = (MaybeToTensor, ToTensor)
 RANDOM_NETWORK = "test_vit"  # 64 wide
 # Of a checkpoint's `pretrained_cfg`, what says how pictures go in; the rest says where files are.
 INPUT = (
@@ -47,6 +51,12 @@ class TimmEncoder(Encoder):
         """As timm's own evaluation does it."""
         rows = [self.transform(to_pil_image(face)) for face in faces]
         return torch.stack(cast("list[torch.Tensor]", rows))
+
+    def sized(self, faces: np.ndarray) -> torch.Tensor:
+        """Up to where a picture becomes a tensor."""
+        steps = takewhile(lambda step: not isinstance(step, AS_TENSOR), self.transform.transforms)
+        in_pixels = Compose([*steps, PILToTensor()])
+        return torch.stack([in_pixels(to_pil_image(face)) for face in faces])
 
     def pooled(self, x: torch.Tensor) -> torch.Tensor:
         return cast(torch.Tensor, self.network(x))

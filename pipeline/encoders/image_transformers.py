@@ -16,6 +16,7 @@ from pipeline.weights.repository import PREPROCESSORS
 from pipeline.weights.resolve import Weights
 
 PIL_CODES = {"bilinear": 2, "bicubic": 3}  # of interpolations, in preprocessor_config.json
+IN_BYTES = {"do_rescale": False, "do_normalize": False}  # to a processor
 AT_RANDOM = {"vit_mae"}  # look at a random part of the picture
 # Unused: a layer upon the class token that few checkpoints hold, and what stands for masked places.
 OPTIONAL = ("pooler.dense.", "embeddings.mask_token")
@@ -38,6 +39,10 @@ class TransformersEncoder(Encoder):
     def prepared(self, faces: np.ndarray) -> torch.Tensor:
         """As the checkpoint's own processor does it."""
         found = self.processor(list(faces), return_tensors="pt", **self.how)
+        return cast(torch.Tensor, found["pixel_values"])
+
+    def sized(self, faces: np.ndarray) -> torch.Tensor:
+        found = self.processor(list(faces), return_tensors="pt", **{**self.how, **IN_BYTES})
         return cast(torch.Tensor, found["pixel_values"])
 
     def pooled(self, x: torch.Tensor) -> torch.Tensor:

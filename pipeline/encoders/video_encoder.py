@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, cast
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
@@ -17,6 +17,11 @@ from pipeline.system.spans import span
 from pipeline.weights.registry import load_once
 from pipeline.weights.resolve import Weights
 
+if TYPE_CHECKING:
+    import torch
+
+    from pipeline.encoders.shades import Shades
+
 # How many of its tokens are of no place; and whether the others go over places first, then times.
 KINDS = {"videomae": (0, False), "vivit": (1, False), "timesformer": (1, True)}
 MOST_FRAMES = 256
@@ -26,11 +31,15 @@ POOLER = ("pooler.",)  # upon the class token; few checkpoints hold it
 
 @dataclass(frozen=True)
 class Network:
-    """A network, and the image processor of its checkpoint."""
+    """A network, and the image processor of its checkpoint.
+
+    shades: the last step of that, on the network's device; where there are none, all is `prepared`.
+    """
 
     model: Any
     processor: Any
     precision: Precision = FULL
+    shades: Shades | None = None
 
     @span("network")
     def states(self, faces: np.ndarray, layer: Layer) -> np.ndarray:
@@ -40,7 +49,7 @@ class Network:
         more than once. A time is what the network makes one token of at each place: VideoMAE two
         faces, of 16. The mean is over places.
         """
-        x = uploaded(self.prepared(faces), self.model.device)
+        x = self.input_of(faces)
         with inference(self.precision, self.model.device):
             tokens = as_floats(states_of(self.model, layer, pixel_values=x))[0]
         first, is_by_place = KINDS[self.model.config.model_type]
@@ -49,19 +58,34 @@ class Network:
             return cast(np.ndarray, tokens.reshape(-1, times, width).mean(axis=0))
         return cast(np.ndarray, tokens.reshape(times, -1, width).mean(axis=1))
 
-    def prepared(self, faces: np.ndarray) -> Any:
-        """What the network is given, float32 [1, frames, 3, px, px], as its processor makes it."""
+    def input_of(self, faces: np.ndarray) -> torch.Tensor:
+        """float32 [1, frames, 3, px, px] of so many of `faces` as it takes, on its device."""
         frames = self.model.config.num_frames
         chosen = faces[np.round(np.linspace(0, len(faces) - 1, frames)).astype(np.int64)]
-        return self.processor([list(chosen)], return_tensors="pt")["pixel_values"]
+        if self.shades is None:
+            return uploaded(self.prepared(chosen), self.model.device)
+        return self.shades(uploaded(self.sized(chosen), self.model.device))
+
+    def prepared(self, faces: np.ndarray, **how: bool) -> torch.Tensor:
+        """What the network is given, float32 [1, n, 3, px, px], as its processor makes it."""
+        found = self.processor([list(faces)], return_tensors="pt", **how)["pixel_values"]
+        return cast("torch.Tensor", found)
+
+    def sized(self, faces: np.ndarray) -> torch.Tensor:
+        """The same before values are scaled and normalised, uint8."""
+        return self.prepared(faces, do_rescale=False, do_normalize=False)
 
 
 def loaded(weights: Weights, device: str, precision: Precision = FULL) -> Network:
     """The network of a checkpoint in the hub's layout or a small random one, once a process."""
 
     def build() -> Network:
+        # It loads torch, which a plan does without.
+        from pipeline.encoders import shades
+
         model, processor = _random(device) if weights.random else _checkpoint(weights, device)
-        return Network(lowered(model, precision), processor, precision)
+        plain = Network(lowered(model, precision), processor, precision)
+        return replace(plain, shades=shades.found(plain.prepared, plain.sized, device))
 
     return load_once(("video encoder", weights.digest, device, precision), build)
 

@@ -16,7 +16,7 @@ from timm.data import create_transform, resolve_data_config
 from torchvision.transforms.functional import to_pil_image
 
 from pipeline.dag.spec import Stages
-from pipeline.encoders import image_encoder
+from pipeline.encoders import image_encoder, shades
 from pipeline.encoders.image_network import Asked
 from pipeline.errors import UserError
 from pipeline.extractors.image_encoder import ImageEncoder
@@ -83,6 +83,35 @@ def test_features_are_the_librarys_own(name: str, checkpoints: Path) -> None:
     assert stage.writes()["features"].width == features.shape[1]
     off = np.abs(features - expected(checkpoints / name)).max()
     assert off <= min(1e-4, 0.05 * features.std(axis=0).mean()), "also far below what faces differ"
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+@pytest.mark.parametrize("settings", [{}, {"input_px": 96, "crop": False, "mean": (0.1, 0.2, 0.3)}])
+def test_bytes_on_a_device_become_the_librarys_own_floats(
+    settings: dict[str, Any], name: str, checkpoints: Path
+) -> None:
+    stage = extractor(checkpoints / name, **settings)
+    encoder = image_encoder.opened(stage.weights(), stage._asked(), "cpu")
+    encoder.shades = shades.found(encoder.prepared, encoder.sized, "cpu:0")
+    assert (encoder.shades is None) == (name == "EfficientNet")
+    assert torch.equal(encoder.input_of(faces(), torch.device("cpu")), encoder.prepared(faces()))
+
+
+def test_where_a_library_does_more_with_a_pixel_it_does_all_of_it() -> None:
+    def sized(faces: np.ndarray) -> torch.Tensor:
+        return torch.from_numpy(faces).permute(0, 3, 1, 2)
+
+    def of_bytes(faces: np.ndarray) -> torch.Tensor:
+        return sized(faces).float() / 255
+
+    def of_the_place(faces: np.ndarray) -> torch.Tensor:
+        x = of_bytes(faces)
+        return x + torch.arange(x.shape[-1])
+
+    assert shades.found(of_bytes, sized, "cpu:0") is not None
+    assert shades.found(of_bytes, sized, "cpu") is None
+    assert shades.found(of_the_place, sized, "cpu:0") is None
+    assert shades.found(of_bytes, of_bytes, "cpu:0") is None
 
 
 @pytest.mark.parametrize("name", FAMILIES)

@@ -1,6 +1,7 @@
 """Video encoders: what their library gives of the same faces, averaged over places."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from safetensors.torch import load_file, save_file
 from torchvision.transforms.functional import to_pil_image
 
 from pipeline.dataset.clip import Clip
-from pipeline.encoders import video_encoder
+from pipeline.encoders import shades, video_encoder
 from pipeline.errors import UserError
 from pipeline.extractors.video_encoder import VideoEncoder
 from pipeline.stage.result import ClipInputs
@@ -70,6 +71,15 @@ def test_features_are_the_librarys_own(name: str, checkpoints: Path) -> None:
     assert found.dtype == np.float32
     assert extractor(checkpoints / name).writes()["features"].width == 32
     assert np.abs(found - own).max() <= min(1e-4, 0.01 * own.std(axis=0).mean())
+
+
+@pytest.mark.parametrize("name", VIDEOS)
+def test_bytes_on_a_device_become_the_librarys_own_floats(name: str, checkpoints: Path) -> None:
+    network = video_encoder.loaded(extractor(checkpoints / name).weights(), "cpu")
+    assert network.shades is None
+    there = replace(network, shades=shades.found(network.prepared, network.sized, "cpu:0"))
+    assert (there.shades is None) == (name == "ViViT")
+    assert torch.equal(there.input_of(faces(8)), network.prepared(faces(8)))
 
 
 @pytest.mark.parametrize("name", VIDEOS)
