@@ -28,7 +28,7 @@ TEXT, IDS = (1, 16), 30_000
 OF_FACES = ((FACES, 3, MODEL_INPUT, MODEL_INPUT),)
 SUBJECTS = {
     "resnet18": Subject("resnet18", "", OF_FACES),
-    "action_units": Subject("action_units", "", OF_FACES),
+    "action_units": Subject("action_units", "", OF_FACES, layer="backbone"),
     "wav2vec2": Subject("wav2vec2", "", (SOUND, (1, 20123))),
     "bert": Subject("bert", "", (TEXT, (1, 9)), ids=IDS),
 }
@@ -43,7 +43,7 @@ def main() -> None:
         paths = {name: Path(spec[name]["weights"]) for name in SUBJECTS}
         networks: dict[str, Callable[[], torch.nn.Module]] = {
             "resnet18": lambda: resnet18.from_checkpoint(paths["resnet18"], "cpu"),
-            "action_units": lambda: Multitask.load(paths["action_units"], "cpu").model.model,
+            "action_units": lambda: _backbone(paths["action_units"]),
             "wav2vec2": lambda: _states(paths["wav2vec2"]),
             "bert": lambda: _states(paths["bert"]),
         }
@@ -52,6 +52,12 @@ def main() -> None:
         print(f"{'':<14}{'':<16}{'ms':>10}{'ratio':>8}{'differs by':>12}{'ready in s':>12}")
         for name in sys.argv[1:] or networks:
             _print(SUBJECTS[name], networks[name])
+
+
+def _backbone(path: Path) -> torch.nn.Module:
+    """What an engine computes of py-feat's network; the rest, 4 % of the work, stays torch's."""
+    backbone: torch.nn.Module = Multitask.load(path, "cpu").model.model.backbone
+    return backbone
 
 
 def _states(folder: Path) -> torch.nn.Module:

@@ -16,7 +16,7 @@ import numpy as np
 
 from pipeline.encoders import engine_library as library
 from pipeline.encoders import engine_trial as trial
-from pipeline.encoders.engine_library import EXTRAS, Run, names
+from pipeline.encoders.engine_library import EXTRAS, Run
 from pipeline.encoders.engine_trial import NETWORK, Subject, Tried
 from pipeline.encoders.precision import FULL, Precision
 from pipeline.errors import UserError
@@ -46,7 +46,7 @@ def used(engine: Engine, precision: Precision, device: str) -> Engine:
 
 
 def engaged(network: torch.nn.Module, subject: Subject, engine: Engine) -> Converted | None:
-    """The network as `engine` computes it, from a batch to a tensor or a dict; None for torch.
+    """The network as `engine` computes it, from a batch to a tensor or a list; None for torch.
 
     Raises UserError where an engine that is named disagrees with torch, can't take the network or
     has no place for it; `auto` leaves it to torch with a warning.
@@ -82,7 +82,7 @@ def _fastest(network: torch.nn.Module, subject: Subject, engine: Engine) -> Conv
     if best is None:
         return None
     run = library.load(best.engine, subject.folder / NETWORK)
-    return Converted(run, _names(network, subject), subject)
+    return Converted(run, _gives_list(network, subject), subject)
 
 
 def chosen(tried: Iterable[Tried], engine: Engine) -> Tried | None:
@@ -109,25 +109,25 @@ def told(settings: Any, digest: str | None) -> dict[str, Any] | None:
     return {name: getattr(best, name) for name in names} if best else None
 
 
-def _names(network: torch.nn.Module, subject: Subject) -> list[str]:
+def _gives_list(network: torch.nn.Module, subject: Subject) -> bool:
     import torch
 
     with torch.inference_mode():
-        return names(network(subject.probes()[0][:1]))
+        return isinstance(network(subject.probes()[0][:1]), list)
 
 
 class Converted:
     """A network in another engine, called as torch's would be."""
 
-    def __init__(self, run: Run, names: list[str], subject: Subject) -> None:
-        self._run, self._names, self._subject = run, names, subject
+    def __init__(self, run: Run, gives_list: bool, subject: Subject) -> None:
+        self._run, self._gives_list, self._subject = run, gives_list, subject
 
     def __call__(self, x: torch.Tensor) -> Any:
         import torch
 
         parts = [list(part) for part in self._parts(x)]
         found = [torch.from_numpy(np.concatenate(of)) for of in zip(*parts, strict=True)]
-        return dict(zip(self._names, found, strict=True)) if self._names else found[0]
+        return found if self._gives_list else found[0]
 
     def _parts(self, x: torch.Tensor) -> Iterator[Iterable[np.ndarray]]:
         """What each batch of the engine's size gives; a row at a time where lengths are free."""

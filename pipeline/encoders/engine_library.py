@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -61,7 +61,7 @@ def export(network: torch.nn.Module, x: torch.Tensor, free: list[int], file: Pat
 
 
 def flat(network: torch.nn.Module) -> torch.nn.Module:
-    """The network with a tuple of tensors for what it gives, in the order of `names`."""
+    """The network with a tuple for what it gives, be that a tensor or a list of them."""
     import torch
 
     class Flat(torch.nn.Module):
@@ -71,16 +71,9 @@ def flat(network: torch.nn.Module) -> torch.nn.Module:
 
         def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, ...]:
             out = self.network(x)
-            return tuple(out[name] for name in names(out)) if isinstance(out, dict) else (out,)
+            return tuple(out) if isinstance(out, list) else (out,)
 
     return Flat().eval()
-
-
-def names(out: Any) -> list[str]:
-    """What the tensors are called that a network gives; nothing where it is one alone."""
-    if not isinstance(out, dict):
-        return []
-    return sorted(name for name, value in out.items() if hasattr(value, "numpy"))
 
 
 def load(engine: str, file: Path) -> Run:

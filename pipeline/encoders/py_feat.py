@@ -185,10 +185,16 @@ class Multitask:
         return cls(model, precision)
 
     def engaged(self, digest: str, engine: Engine) -> Multitask:
-        """The same, computed by another engine. digest: of the weights."""
-        shape = (FACES, 3, MODEL_INPUT, MODEL_INPUT)
-        of = Subject("action_units", digest, (shape,))
-        self.model.model = engines.engaged(self.model.model, of, engine) or self.model.model
+        """The same, its backbone computed by another engine. digest: of the weights.
+
+        The rest is torch's, since it takes the units that are most like each other: a choice that
+        no figure of agreement holds for.
+        """
+        network, shape = self.model.model, (FACES, 3, MODEL_INPUT, MODEL_INPUT)
+        of = Subject("action_units", digest, (shape,), layer="backbone")
+        if backbone := engines.engaged(network.backbone, of, engine):
+            del network.backbone  # a module; torch lets nothing else take its place
+            network.backbone = backbone
         return self
 
     @property

@@ -17,6 +17,7 @@ from pipeline.dataset.clip import Clip
 from pipeline.encoders import engine, engine_library, engine_trial, resnet18
 from pipeline.encoders.engine import engaged
 from pipeline.encoders.engine_trial import Subject, Tried, remembered
+from pipeline.encoders.face_signals import FIELDS
 from pipeline.errors import UserError
 from pipeline.extractors.action_units import ActionUnits
 from pipeline.extractors.bert import Bert
@@ -92,18 +93,44 @@ def features(of: type[Extractor], name: str, clips: Sequence[ClipInputs]) -> lis
     return [result.rows["features"] for result in made(of, name).extract(clips)]
 
 
+def judged(name: str) -> tuple[np.ndarray, float]:
+    """The units and signals of faces, and by how little any of their choices of units is made."""
+    of = {"weights": "random", "engine": name, "signals": list(FIELDS)}
+    stage = ActionUnits(ActionUnits.Settings.model_validate(of))
+    choice = stage._detector().model.model.fgg  # type: ignore[attr-defined]
+    margins: list[float] = []
+
+    def watch(_: object, given: tuple[torch.Tensor], __: object) -> None:
+        units = torch.nn.functional.normalize(given[0], dim=-1)
+        alike = (units @ units.transpose(1, 2)).sort(descending=True).values
+        margins.append(float((alike[..., choice.k] - alike[..., choice.k + 1]).min()))
+
+    choice.register_forward_hook(watch)
+    faces = np.random.default_rng(0).integers(0, 256, (5, 256, 256, 3), np.uint8)
+    found = stage.fields(faces)
+    found["features"] = found["features"][:, 17:]  # presences are steps
+    return np.concatenate([rows.reshape(5, -1) for rows in found.values()], axis=1), min(margins)
+
+
 @pytest.mark.parametrize("name", ENGINES)
 def test_faces_are_to_an_engine_what_they_are_to_torch(name: str) -> None:
     found = [np.concatenate(features(Resnet18, e, clips_of(1, 4, 2))) for e in ("torch", name)]
     np.testing.assert_allclose(found[1], found[0], atol=2e-5)
-    faces = np.random.default_rng(0).integers(0, 256, (5, 256, 256, 3), np.uint8)
-    units = [made(ActionUnits, e).fields(faces)["features"][:, 17:] for e in ("torch", name)]  # type: ignore[attr-defined]
-    np.testing.assert_allclose(units[1], units[0], atol=2e-5)
+    found = [judged(e)[0] for e in ("torch", name)]
+    np.testing.assert_allclose(found[1], found[0], atol=2e-5)
     assert {one.network for one in remembered()} == {"resnet18", "action_units"}
     for one in remembered():
         assert (one.engine, one.error) == (name, "")
         assert 0 < one.difference <= engine_trial.AGREEMENT
         assert one.faster > 0
+
+
+@pytest.mark.parametrize("name", ENGINES)
+def test_units_agree_where_the_choice_of_those_most_alike_is_clear(name: str) -> None:
+    (by_torch, margin), (found, other) = judged("torch"), judged(name)
+    assert min(margin, other) > 1e-5  # no engine differs by as much
+    np.testing.assert_allclose(found, by_torch, rtol=1e-5, atol=1e-5)
+    assert not np.array_equal(found, by_torch)  # it is another engine indeed
 
 
 @pytest.mark.skipif(not find_spec("onnxruntime"), reason="no onnxruntime")
