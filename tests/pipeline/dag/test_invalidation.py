@@ -74,6 +74,7 @@ RESULT: dict[str, dict[str, Settings]] = {
     "faces": {
         "detect_every": {"detect_every": 1},
         "follow": {"follow": "speaker"},
+        "augment": {"augment": {"occluded": 0.3}},
         "min_face_px": {"min_face_px": 60},
         "thresholds": {"thresholds": [0.6, 0.7, 0.8]},
         "factor": {"factor": 0.8},
@@ -112,7 +113,11 @@ RESULT: dict[str, dict[str, Settings]] = {
         "pool": {"pool": 5},
         "sampling": {"sampling": "mean"},
     },
-    "audio": {"level_dbfs": {"level_dbfs": -6}, "span": {"span": "sound"}},
+    "audio": {
+        "level_dbfs": {"level_dbfs": -6},
+        "span": {"span": "sound"},
+        "augment": {"augment": {"snr_db": 10}},
+    },
     "mfcc": {
         "coefficients": {"coefficients": 20},
         "filters": {"filters": 40},
