@@ -100,10 +100,10 @@ def write(bundle: Bundle, path: Path, text_bert: np.ndarray | None = None) -> No
 
     By split: `raw_text`, `id`, `annotations` as lists of str; `vision`, `audio`, `text` float32
     [n, steps, width]; `audio_lengths`, `vision_lengths` as lists of int, at least 1, as its models
-    pack sequences by them, and `text_lengths`, which it does not read; `classification_labels` int64 [n] (0, 1, 2), `regression_labels` float32
-    [n], and `regression_labels_T`, `_A`, `_V` where every clip has all three. text_bert: int64
-    [n, 3, tokens]: ids, mask, segments. Where steps are words it is one of MMSA's aligned files,
-    which have no lengths.
+    pack sequences by them, and `text_lengths`, which it does not read; `classification_labels`
+    int64 [n] (0, 1, 2), `regression_labels` float32 [n], and `regression_labels_T`, `_A`, `_V`
+    where every clip has all three. text_bert: int64 [n, 3, tokens]: ids, mask, segments. Where
+    steps are words it is one of MMSA's aligned files, which have no lengths.
     """
     for modality in ("visual", "audio", "text"):
         if modality not in bundle.features:
