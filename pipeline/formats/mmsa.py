@@ -66,8 +66,6 @@ class Mmsa(Format):
         if bundle.by_word:
             told = "steps are words: this is an aligned file, for `need_data_aligned` of MMSA"
             notes.append(told)
-            if tokens is not None:
-                notes.append("text_bert holds parts of words, cut to as many as there are steps")
         if not has_all_modalities(bundle.clips):
             told = "some clips have no label_T, label_A or label_V: MMSA can't read them as sims"
             notes.append(told)
@@ -75,17 +73,26 @@ class Mmsa(Format):
 
 
 def _text_bert(bundle: Bundle) -> tuple[np.ndarray | None, list[str]]:
-    """The tokens by the tokenizer that was named, else by the text's own if it is here."""
+    """The tokens by the tokenizer that was named, else by the text's own if it is here.
+
+    As many as there are steps: MISA takes as many steps of sound and picture as a text has tokens.
+    """
     texts = [clip.text for clip in bundle.clips]
-    tokens = bundle.features["text"].shape[1] if bundle.by_word else None
-    if bundle.tokenizer:
-        return text_bert(texts, bundle.tokenizer, True, tokens), []
+    steps = next(x.shape[1] for x in bundle.features.values())
     try:
-        if not bundle.own_tokenizers:
+        if bundle.tokenizer:
+            tokens = text_bert(texts, bundle.tokenizer, True, steps)
+        elif bundle.own_tokenizers:
+            tokens = text_bert(texts, bundle.own_tokenizers[0], False, steps)
+        else:
             raise UserError("none of the text's stages has a tokenizer")
-        return text_bert(texts, bundle.own_tokenizers[0], False, tokens), []
     except UserError as error:
+        if bundle.tokenizer:
+            raise
         return None, [f"no text_bert, which MMSA's BERT models read ({error}); give --tokenizer"]
+    full = int(tokens[:, 1].all(axis=1).sum())
+    told = f"text_bert holds at most {steps} tokens, as many as there are steps"
+    return tokens, [f"{told}; {full} of {len(texts)} texts have so many or are cut"] if full else []
 
 
 def write(bundle: Bundle, path: Path, text_bert: np.ndarray | None = None) -> None:
@@ -93,10 +100,10 @@ def write(bundle: Bundle, path: Path, text_bert: np.ndarray | None = None) -> No
 
     By split: `raw_text`, `id`, `annotations` as lists of str; `vision`, `audio`, `text` float32
     [n, steps, width]; `audio_lengths`, `vision_lengths` as lists of int, at least 1, as its models
-    pack sequences by them; `classification_labels` int64 [n] (0, 1, 2), `regression_labels` float32
-    [n], and `regression_labels_T`, `_A`, `_V` where every clip has all three. text_bert: int64
-    [n, 3, tokens]: ids, mask, segments. Where steps are words it is one of MMSA's aligned files,
-    which have no lengths.
+    pack sequences by them, and `text_lengths`, which it does not read; `classification_labels`
+    int64 [n] (0, 1, 2), `regression_labels` float32 [n], and `regression_labels_T`, `_A`, `_V`
+    where every clip has all three. text_bert: int64 [n, 3, tokens]: ids, mask, segments. Where
+    steps are words it is one of MMSA's aligned files, which have no lengths.
     """
     for modality in ("visual", "audio", "text"):
         if modality not in bundle.features:
@@ -116,6 +123,7 @@ def _fields(bundle: Bundle, name: str, text_bert: np.ndarray | None) -> dict[str
         f"{field}_lengths": bundle.lengths[modality][rows].clip(min=1).tolist()
         for field, modality in (("audio", "audio"), ("vision", "visual"))
     }
+    lengths["text_lengths"] = bundle.lengths["text"][rows].tolist()
     labels = np.array([clip.label for clip in clips], np.float32)
     classes = 1 + np.sign(labels).astype(np.int64)
     # An array comes first: `pickle_io.dumps` counts on it.

@@ -162,14 +162,24 @@ class TestMmsa:
         ids, mask, segments = tokens[0]
         assert ids[mask == 1][[0, -1]].tolist() == [2, 3]  # [CLS] … [SEP]
         assert segments.tolist() == [0] * len(segments)
-        widths = {split["text_bert"].shape[2] for split in content.values()}
-        assert len(widths) == 1
         loaded = MmsaLoader(content["train"], sims=True, use_bert=True)
-        assert loaded[0]["text"].shape == (3, *widths)
+        assert loaded[0]["text"].shape == (3, 32)
         smp("import", "out.pkl")
-        assert np.array_equal(
-            open_cache("cache/out")["text"].read()[:40], cache["text"].read()[:40]
-        )
+        back = open_cache("cache/out")["text"]
+        assert np.array_equal(back.read()[:40], cache["text"].read()[:40])
+        assert np.array_equal(back.lengths[:40], cache["text"].lengths[:40])
+
+    def test_a_text_has_no_more_tokens_than_there_are_steps(self):
+        """MMSA's MISA takes as many steps of sound and picture as a text has tokens."""
+        splits = feature_files.mmsa()
+        splits["train"]["raw_text"][0] = "a " * 40
+        smp("import", feature_files.write(Path("talks.pkl"), splits))
+        checkpoint(Path("small-bert"))
+        options = ("--format", "mmsa", "--tokenizer", "small-bert")
+        done = smp("export", "talks", "out.pkl", *options)
+        assert "at most 32 tokens, as many as there are steps; 1 of 60 texts" in done.output
+        ids, mask, _ = pickle.loads(Path("out.pkl").read_bytes())["train"]["text_bert"][0]
+        assert (len(ids), mask.sum(), ids[-1]) == (32, 32, 3)  # still ends in [SEP]
 
     def test_without_a_tokenizer_it_says_what_that_costs(self, cache, monkeypatch):
         monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
