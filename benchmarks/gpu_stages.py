@@ -8,6 +8,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
+from transformers.utils.logging import disable_progress_bar
 
 from benchmarks.gpu_device import Device
 from benchmarks.precision import cases
@@ -52,6 +53,7 @@ def _faces(device: str, clips: list[ClipInputs]) -> list[ClipResult]:
 
 def networks(where: Device) -> Iterator[str]:
     """Of their real sizes, with random weights: the same clips as `precision` has."""
+    disable_progress_bar()  # of saving them
     with TemporaryDirectory() as folder:
         for case in cases(Path(folder), where.few(1, 16)):
             here, there = (case.stage(device=device) for device in ("cpu", where.device))

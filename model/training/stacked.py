@@ -20,6 +20,7 @@ from model.training.loop import Prepared, Trained, finished, step_loss, untraine
 from model.training.predictor import in_chunks
 from model.training.settings import TrainSettings
 from model.training.side_by_side import Training
+from pipeline.system.device import uploaded
 
 
 def train_stacked(
@@ -74,7 +75,7 @@ def _fit(
         stack.train()
         total = torch.zeros(len(every), device=device)
         order = torch.stack([torch.randperm(clips, generator=own) for own in orders])
-        for rows in _moved(order, device).split(settings.batch, dim=1):
+        for rows in uploaded(order, device).split(settings.batch, dim=1):
             losses = stack.each(partial(step_loss, prepared, settings), rows)
             stack.weights.grad = None
             losses.sum().backward()
@@ -126,9 +127,3 @@ class _Best:
         self._epoch.masked_fill_(better, epoch)
         if self._patience:
             self._alive &= epoch - self._epoch < self._patience
-
-
-def _moved(order: Tensor, device: torch.device) -> Tensor:
-    """On the device, from memory that it can read by itself: the host goes on meanwhile."""
-    pinned = order.pin_memory() if device.type == "cuda" else order
-    return pinned.to(device, non_blocking=True)

@@ -85,7 +85,7 @@ def features(
     if x.shape[-2:] != (input_px, input_px):
         size = (input_px, input_px)
         x = F.interpolate(x, size, mode="bilinear", align_corners=False, antialias=True)
-    mean, std = (torch.tensor(of_rgb, device=device).view(3, 1, 1) for of_rgb in (MEAN, STD))
+    mean, std = (uploaded(torch.tensor(of).view(3, 1, 1), device) for of in (MEAN, STD))
     with inference(precision, device):
         return cast(np.ndarray, as_floats(network((x - mean) / std)))
 

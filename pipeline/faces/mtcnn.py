@@ -19,6 +19,7 @@ from torchvision.ops import batched_nms
 from pipeline.faces.detections import NO_FACES, Detections
 from pipeline.faces.integral_image import IntegralImages, Pictures, Span, brought
 from pipeline.faces.mtcnn_networks import FIELD_PX, STRIDE, Networks, Scale
+from pipeline.system.device import uploaded
 from pipeline.system.turns import turn
 
 SAME_SCALE_IOU, SAME_FACE_IOU = 0.5, 0.7
@@ -88,9 +89,7 @@ class Detector:
         blocks = [[shown[k] for k in b] for b in self._blocks([images[i] for i in shown])]
         order = [i for block in blocks for i in block]
         parts = [self._around([images[i] for i in b], [squares[i] for i in b]) for b in blocks]
-        box = torch.as_tensor(
-            np.concatenate([squares[i] for i in order]), device=self.networks.device
-        )
+        box = _there(np.concatenate([squares[i] for i in order]), self.networks.device)
         with turn(self.networks.device):
             side_px = self.networks.output.side_px
             crops = [_crops(IntegralImages.of(part), at, side_px) for part, at in parts]
@@ -114,9 +113,9 @@ class Detector:
         )
         pictures = brought([rgb[top:bottom, left:right] for rgb in images], device)
         shift = np.array((left, top, left, top), np.float32)
-        moved = torch.as_tensor(box - shift, device=device)
+        moved = _there(box - shift, device)
         image = np.repeat(np.arange(len(images)), [len(some) for some in squares])
-        return pictures, Boxes(moved, moved[:, 0], torch.as_tensor(image, device=device))
+        return pictures, Boxes(moved, moved[:, 0], _there(image, device))
 
     def _blocks(self, images: Sequence[np.ndarray]) -> Iterator[list[int]]:
         """Which images go through together: some of one size, all of them in the end."""
@@ -200,13 +199,13 @@ def _squared(box: torch.Tensor) -> torch.Tensor:
 
 def _places(field: torch.Tensor, scales: Sequence[Scale]) -> tuple[torch.Tensor, torch.Tensor]:
     """The box of each field and the number of its scale, from its number among all fields."""
-    sizes = torch.tensor([(s.rows * s.columns, s.columns) for s in scales], device=field.device)
+    sizes = _there(np.array([(s.rows * s.columns, s.columns) for s in scales]), field.device)
     ends = sizes[:, 0].cumsum(0)
     scale = torch.bucketize(field, ends, right=True)
     inside = field - (ends - sizes[:, 0])[scale]
     columns = sizes[scale, 1]
     corner = torch.stack([inside % columns, inside // columns], 1) * STRIDE
-    factor = torch.tensor([s.factor for s in scales], device=field.device)[scale, None]
+    factor = _there(np.array([s.factor for s in scales], np.float32), field.device)[scale, None]
     return torch.cat([(corner + 1) / factor, (corner + FIELD_PX) / factor], 1).floor(), scale
 
 
@@ -239,3 +238,7 @@ def _distinct_by_smaller(rows: np.ndarray) -> np.ndarray:
         shared = np.prod(np.maximum(sides, 0), axis=1)
         left = left[shared / np.minimum(area[best], area[left]) <= SAME_FACE_IOU]
     return rows[kept]
+
+
+def _there(array: np.ndarray, device: str | torch.device) -> torch.Tensor:
+    return uploaded(torch.from_numpy(array), device)

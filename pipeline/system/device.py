@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import torch
 
 NAMES = re.compile(r"auto|cpu|mps|(cuda|xpu)(:\d+)?")
+FETCHING = {"cuda"}  # from pinned memory by themselves
 OUT_OF_MEMORY = (  # as torch says it; the last is oneDNN's, of an LSTM on the CPU
     "out of memory", "can't allocate memory", "ALLOC_FAILED", "could not execute a primitive",
 )  # fmt: skip
@@ -110,8 +111,8 @@ def uploaded(tensor: torch.Tensor, device: str | torch.device) -> torch.Tensor:
     """A tensor of the host's on a device; a CUDA device fetches it while the host goes on."""
     import torch
 
-    is_cuda = torch.device(device).type == "cuda"
-    return (tensor.pin_memory() if is_cuda else tensor).to(device, non_blocking=is_cuda)
+    fetches = torch.device(device).type in FETCHING
+    return (tensor.pin_memory() if fetches else tensor).to(device, non_blocking=fetches)
 
 
 def is_out_of_memory(error: BaseException) -> bool:

@@ -21,7 +21,7 @@ NAME = "pretend"
 SCALARS = {"_local_scalar_dense", "equal"}
 OF_UNKNOWN_SIZE = {"nonzero", "masked_select", "_unique2", "nms"}
 INDEXING = {"index", "index_put", "index_put_", "_index_put_impl_"}
-DOWN = f"{NAME} to cpu"
+DOWN, UP = f"{NAME} to cpu", f"cpu to {NAME}, waited for"
 BYTES = "bytes to cpu"
 counts: Counter[str] = Counter()
 """Kernels, copies by direction, what else makes the host wait, each by its name; and `BYTES`."""
@@ -29,7 +29,12 @@ counts: Counter[str] = Counter()
 
 def waits() -> int:
     """How many times the host would have waited for the device."""
-    return counts[DOWN] + counts["mask"] + sum(counts[op] for op in SCALARS | OF_UNKNOWN_SIZE)
+    return (
+        counts[DOWN]
+        + counts[UP]
+        + counts["mask"]
+        + sum(counts[op] for op in SCALARS | OF_UNKNOWN_SIZE)
+    )
 
 
 class Pretended(torch.Tensor):
@@ -83,6 +88,8 @@ def install() -> None:
 
     backend_registration._setup_privateuseone_for_python_backend(NAME, backend_module=Module())
     device.NAMES = re.compile(f"{device.NAMES.pattern}|{NAME}")
+    device.FETCHING.add(NAME)
+    setattr(torch.Tensor, "pin_memory", lambda tensor: tensor)  # noqa: B010
     _library.fallback(lambda op, *args, **kwargs: _run(op, args, kwargs), "PrivateUse1")
     instead = {
         # Its tensors can't be sliced in inference mode: without gradients is near enough.
@@ -90,7 +97,8 @@ def install() -> None:
         # They make tensors where Python can't look.
         "tensor": _made_here_first(torch.tensor),
         "as_tensor": _made_here_first(torch.as_tensor),
-        "arange": _made_here_first(torch.arange),  # else of no steps, whatever it holds
+        # Else of no steps, whatever it holds; a device makes it itself.
+        "arange": _made_here_first(torch.arange, waits=False),
         "Generator": _Generator,
         "Event": _Event,
     }
@@ -98,8 +106,12 @@ def install() -> None:
         setattr(torch, name, function)
 
 
-def _made_here_first(make: Any) -> Any:
-    return lambda *data, device=None, **others: make(*data, **others).to(device or "cpu")
+def _made_here_first(make: Any, waits: bool = True) -> Any:
+    def made(*data: Any, device: Any = None, **others: Any) -> torch.Tensor:
+        here: torch.Tensor = make(*data, **others)
+        return here.to(device or "cpu", non_blocking=not waits)
+
+    return made
 
 
 def _run(op: Any, args: Any, kwargs: dict[str, Any]) -> Any:
@@ -107,7 +119,7 @@ def _run(op: Any, args: Any, kwargs: dict[str, Any]) -> Any:
         return op.decompose(*args, **kwargs)
     tensors = [x for x in tree_leaves((args, kwargs)) if isinstance(x, torch.Tensor)]
     name, to = op._schema.name.split("::")[1], kwargs.get("device")
-    _count(name, args, tensors, to)
+    _count(name, args, tensors, kwargs)
     raw_args, raw = tree_map(lambda x: getattr(x, "raw", x), (args, kwargs))
     raw |= {} if to is None else {"device": "cpu"}
     out = INSTEAD.get(name, op)(*raw_args, **raw)
@@ -121,19 +133,22 @@ def _run(op: Any, args: Any, kwargs: dict[str, Any]) -> Any:
     )
 
 
-def _count(name: str, args: Any, tensors: list[torch.Tensor], to: Any) -> None:
+def _count(name: str, args: Any, tensors: list[torch.Tensor], kwargs: Any) -> None:
     """Raises RuntimeError where tensors of two devices meet; a single number may be anywhere."""
     if name in ("copy_", "_to_copy"):
+        to, is_let_go = kwargs.get("device"), kwargs.get("non_blocking") or True in args[2:]
         target = args[0].device if name == "copy_" else torch.device(to or args[0].device)
         source = tensors[-1].device.type
         copied = f"{source} to {target.type}"
         counts["kernel" if source == target.type else copied] += 1
+        counts[UP] += source == "cpu" and target.type == NAME and not is_let_go
         counts[BYTES] += tensors[-1].nbytes if copied == DOWN else 0
         return
     foreign = [x for x in tensors if not isinstance(x, Pretended) and x.dim()]
     if foreign and len(foreign) < len(tensors) and name not in INDEXING:
         raise RuntimeError(f"{name} of {[(tuple(x.shape), str(x.device)) for x in tensors]}")
     is_mask = name in INDEXING and any(i is not None and i.dtype == torch.bool for i in args[1])
+    counts[UP] += len(foreign) if name in INDEXING else 0
     is_wait = name in SCALARS | OF_UNKNOWN_SIZE
     counts[name if is_wait else "mask" if is_mask else "kernel"] += 1
 

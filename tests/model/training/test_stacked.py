@@ -12,6 +12,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 from model.data.batch import real_steps
 from model.layers.attention import mean_pool
@@ -91,15 +92,20 @@ def test_torchs_own_generator_is_left_as_it_was():
 
 
 class Watched(TorchDispatchMode):
-    """Counts what torch computes, by name."""
+    """Counts what torch computes, by name, and keeps the shapes of all of it in order."""
 
     def __init__(self) -> None:
         super().__init__()
         self.calls: Counter[str] = Counter()
+        self.shapes: list[tuple[Any, ...]] = []
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-        self.calls[func._schema.name.split("::")[1]] += 1
-        return func(*args, **(kwargs or {}))
+        name, out = func._schema.name.split("::")[1], func(*args, **(kwargs or {}))
+        self.calls[name] += 1
+        self.shapes.append(
+            (name, *(tuple(x.shape) for x in tree_leaves(out) if torch.is_tensor(x)))
+        )
+        return out
 
 
 @one_thread()
@@ -118,7 +124,32 @@ def calls_of_a_step(name: str, networks: int) -> Counter[str]:
     return watched.calls
 
 
-@pytest.mark.parametrize("name", [name for name in names() if find(name).begin is Network.begin])
+STACKED = [name for name in names() if find(name).begin is Network.begin]
+
+
+@pytest.mark.parametrize("name", STACKED)
+@one_thread()
+def test_a_step_has_the_same_shapes_whatever_its_clips_and_writes_where_it_lay(name):
+    settings, samples = settings_of(name), some_samples()
+    prepared = prepare(samples, settings)
+    stack = Stack(*begun(prepared, samples, [with_seed(settings, seed) for seed in (0, 1)]))
+    optimizer = stack.optimizer(settings.lr, settings.weight_decay)
+    by_length = torch.stack([*prepared.inputs.lengths.values()]).sum(0).argsort()
+    kept = [stack.weights, *(x for state in optimizer._state for x in state), *stack.fixed.values()]
+    places, steps = [x.data_ptr() for x in kept], []
+    for rows in (by_length[:8], by_length[:8], by_length[-8:]):  # the first makes what is kept
+        stack.weights.grad = None
+        with Watched() as watched:
+            losses = stack.each(partial(step_loss, prepared, settings), rows.expand(2, -1))
+            losses.sum().backward()
+            stack.clip_gradients(settings.clip_norm)
+            optimizer.step()
+        steps.append(watched.shapes)
+    assert steps[1] == steps[2]
+    assert [x.data_ptr() for x in kept] == places
+
+
+@pytest.mark.parametrize("name", STACKED)
 def test_a_step_never_waits_and_has_as_many_kernels_for_five_networks_as_for_two(name):
     two, five = (calls_of_a_step(name, networks) for networks in (2, 5))
     assert two["bmm"] > 5
