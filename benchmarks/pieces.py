@@ -22,7 +22,7 @@ from model.training.settings import TrainSettings
 WITHOUT = {  # what is put where the piece is
     "branches": (
         "model.networks.smp.side_by_side",
-        lambda given: [module(*inputs) for module, inputs in given],
+        lambda given, small: [module(*inputs) for module, inputs in given],
     ),
     "dropout": (
         "model.step.dropout.Dropout.forward",

@@ -92,9 +92,11 @@ class Smp(Network):
         steps = next(iter(batch.features.values())).shape[1]
         masks = {m: real_steps(batch.lengths[m], steps) for m in self.maps}
         widest = sorted(self.maps, key=lambda m: -self.widths[m])
-        mapped = side_by_side([(self.maps[m], (batch.features[m],)) for m in widest])
+        small = steps == 1
+        mapped = side_by_side([(self.maps[m], (batch.features[m],)) for m in widest], small)
         x = dict(zip(widest, mapped, strict=True))  # X_m [n, steps, d]
-        found = side_by_side([*self._promotions(x, masks), *self._intra(x, masks, batch)])
+        branches = [*self._promotions(x, masks), *self._intra(x, masks, batch)]
+        found = side_by_side(branches, small)
         count = 2 * len(self.pairs)
         fused = [
             self.fusions[f"{m}_{n}"](left, right, masks[m], masks[n])

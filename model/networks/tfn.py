@@ -33,5 +33,6 @@ class Tfn(LateFusion):
         """The outer product, flattened: the last modality's features vary fastest."""
         product = embeddings[0].new_ones(embeddings[0].shape[0], 1)
         for z in embeddings:
-            product = (product[:, :, None] * F.pad(z, (0, 1), value=1.0)[:, None, :]).flatten(1)
+            # As products of matrices, whose gradients need no other tensor as large.
+            product = (product[:, :, None] @ F.pad(z, (0, 1), value=1.0)[:, None, :]).flatten(1)
         return product

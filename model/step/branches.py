@@ -15,18 +15,19 @@ from model.step.threads import spread
 from model.step.together import Branch, together
 
 
-def side_by_side(branches: Sequence[Branch]) -> list[Tensor]:
+def side_by_side(branches: Sequence[Branch], small: bool = False) -> list[Tensor]:
     """The output of each branch; they share no parameters.
 
     In training on the CPU each thread that `system.threads` grants takes the next branch, so
     the long ones go first; gradients are found in the same way. Each branch draws its dropout from
     a generator of its own, and gradients of an input that several read are added in the order of
-    `branches`: the bits are the same on any number of threads. In a stack of networks branches
-    that are alike compute as one, with those same draws.
+    `branches`: the bits are the same on any number of threads. In a stack of networks, and where
+    they are so `small` that threads are not worth it, branches that are alike compute as one, with
+    those same draws.
     """
     learns = torch.is_grad_enabled() and branches[0][1][0].device.type == "cpu"
-    streams = current()
-    if streams is not None and streams.place is not None:
+    streams = current() or Streams([torch.default_generator])
+    if streams.place is not None or (learns and small):
         return together(branches, _own(streams, len(branches)) if learns else None)
     if not learns:
         return [module(*inputs) for module, inputs in branches]

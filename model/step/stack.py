@@ -11,6 +11,7 @@ from torch import Generator, Tensor, nn
 from torch.func import functional_call, vmap
 
 from model.step.adam import Adam
+from model.step.flat import flat, views
 from model.step.streams import Streams, drawing_from
 
 
@@ -28,15 +29,17 @@ class Stack:
         self.generators = generators
         self._one = _Doing(deepcopy(networks[0]))
         every = [dict(network.named_parameters()) for network in networks]
-        learnt = {name: w.shape for name, w in every[0].items() if w.requires_grad}
-        rows = [torch.cat([own[name].detach().flatten() for name in learnt]) for own in every]
-        self.weights = nn.Parameter(torch.stack(rows))
-        self._shapes = learnt
+        learnt = [{name: w for name, w in own.items() if w.requires_grad} for own in every]
+        self.weights = nn.Parameter(flat(learnt).detach())
+        own = self._one.named_parameters()
+        self._like = {name: weight for name, weight in own if weight.requires_grad}
         states = [
             {**own, **dict(n.named_buffers())} for own, n in zip(every, networks, strict=True)
         ]
-        fixed = set(states[0]) - set(learnt)
-        self.fixed = {name: torch.stack([own[name].detach() for own in states]) for name in fixed}
+        fixed = set(states[0]) - set(learnt[0])
+        self.fixed = {
+            f"network.{name}": torch.stack([own[name].detach() for own in states]) for name in fixed
+        }
         self._places = torch.arange(len(networks), device=self.weights.device)
 
     def train(self, mode: bool = True) -> None:
@@ -52,7 +55,8 @@ class Stack:
             return done
 
         # "same": randomness is that of `drawn` alone, which has each network's own.
-        return vmap(one, randomness="same")(self._state(self.weights), self._places, *given)
+        state = views(self.weights, self._like) | self.fixed
+        return vmap(one, randomness="same")(state, self._places, *given)
 
     def optimizer(self, lr: float, weight_decay: float) -> Adam:
         """Adam for the weights of all."""
@@ -65,22 +69,11 @@ class Stack:
         norm = torch.linalg.vector_norm(gradient, dim=1, keepdim=True)
         gradient.mul_((most / (norm + 1e-6)).clamp(max=1.0))
 
-    def unstack(self, weights: Tensor, networks: Sequence[nn.Module]) -> None:
-        """Give `networks` the rows of `weights`, laid out as those of the stack."""
-        for network, row in zip(networks, weights.split(1), strict=True):
-            own = {name.removeprefix("network."): w[0] for name, w in self._views(row).items()}
+    def unstack(self, networks: Sequence[nn.Module]) -> None:
+        """Give each of `networks` its own row of `weights`."""
+        for network, row in zip(networks, self.weights.detach().split(1), strict=True):
+            own = {n.removeprefix("network."): w[0] for n, w in views(row, self._like).items()}
             network.load_state_dict(own, strict=False)
-
-    def _state(self, weights: Tensor) -> dict[str, Tensor]:
-        return self._views(weights) | {f"network.{name}": x for name, x in self.fixed.items()}
-
-    def _views(self, weights: Tensor) -> dict[str, Tensor]:
-        """By one split, whose gradient is one `cat`, not a sum of as many as there are weights."""
-        parts = weights.split([shape.numel() for shape in self._shapes.values()], dim=1)
-        return {
-            f"network.{name}": part.view(len(weights), *shape)
-            for (name, shape), part in zip(self._shapes.items(), parts, strict=True)
-        }
 
 
 class _Doing(nn.Module):

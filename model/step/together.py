@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call, vmap
 
+from model.step.flat import flat, views
 from model.step.streams import Streams, current, drawing_from
 
 Branch = tuple[nn.Module, tuple[Tensor, ...]]
 """A module whose output is one tensor, and what it is given."""
 
+_kinds: WeakKeyDictionary[nn.Module, Hashable] = WeakKeyDictionary()
+
 
 def together(branches: Sequence[Branch], streams: Sequence[Streams] | None = None) -> list[Tensor]:
-    """The output of each branch, in a stack of networks; they share no parameters.
+    """The output of each branch; they share no parameters.
 
     Branches that print alike, on inputs of the same shapes, compute as one: an accelerator waits
-    for the launch of each kernel, and so are many times fewer. streams: what each draws from, by
-    default what this thread does.
+    for the launch of each kernel, small inputs on a CPU for Python, and so both are many times
+    fewer. streams: what each draws from, by default what this thread does.
     """
     own = streams or [current() or Streams([])] * len(branches)
     groups: dict[Hashable, list[int]] = {}
@@ -33,8 +37,10 @@ def together(branches: Sequence[Branch], streams: Sequence[Streams] | None = Non
 
 
 def _kind(module: nn.Module, inputs: Sequence[Tensor]) -> Hashable:
-    weights = [(name, weight.shape) for name, weight in module.named_parameters()]
-    return repr(module), *weights, *(x.shape for x in inputs)
+    if module not in _kinds:  # to print it takes longer than to compute a small one
+        weights = ((name, weight.shape) for name, weight in module.named_parameters())
+        _kinds[module] = repr(module), *weights
+    return _kinds[module], *(x.shape for x in inputs)
 
 
 def _as_one(branches: Sequence[Branch], streams: Sequence[Streams]) -> Sequence[Tensor]:
@@ -43,7 +49,7 @@ def _as_one(branches: Sequence[Branch], streams: Sequence[Streams]) -> Sequence[
         with drawing_from(streams[0]):
             return [modules[0](*inputs[0])]
     every = [dict(module.named_parameters()) for module in modules]
-    weights = {name: torch.stack([own[name] for own in every]) for name in every[0]}
+    weights = views(flat(every), every[0])
     generators = [g for own in streams for g in own.generators]
     within, stride = streams[0].place, len(streams[0].generators)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from copy import deepcopy
 from dataclasses import dataclass
 from math import inf, isfinite
@@ -114,20 +114,21 @@ def train_prepared(
         torch.manual_seed(settings.seed)
         network = untrained(prepared, samples, settings).to(device)
         curve = _fit(network, prepared, settings, on_epoch)
-    seconds = time.perf_counter() - started
-    return finished(network, curve, prepared, samples, seconds)
-
-
-def finished(
-    network: Network, curve: Curve, prepared: Prepared, samples: Samples, seconds: float
-) -> Trained:
-    """The outcome of a training whose best weights `network` has, after `seconds` of it."""
-    started = time.perf_counter()
     # On the CPU, so that a reloaded model gives the same bits wherever it was trained.
-    predictor = Predictor(deepcopy(prepared.scaler), network, prepared.objective).cpu()
-    judged = _judge(predictor, samples)
-    seconds += time.perf_counter() - started
-    return Trained(predictor, curve, best_epoch(curve), *judged, seconds)
+    predictor = predictor_of(network, prepared)
+    predictions = {name: predictor.predict(batch) for name, batch in batches_of(samples)}
+    seconds = time.perf_counter() - started
+    return judged(predictor, curve, predictions, samples, seconds)
+
+
+def predictor_of(network: Network, prepared: Prepared) -> Predictor:
+    """What `network` has learnt, on the CPU."""
+    return Predictor(deepcopy(prepared.scaler), network, prepared.objective).cpu()
+
+
+def batches_of(samples: Samples) -> Iterator[tuple[str, Batch]]:
+    """The clips of each split that there is."""
+    return ((name, samples.split(name).batch) for name in SPLITS if name in samples.splits)
 
 
 def best_epoch(curve: Curve) -> int:
@@ -147,6 +148,7 @@ def _fit(network: Network, prepared: Prepared, settings: TrainSettings, on_epoch
     """The loop; leaves the best epoch's weights in `network`."""
     clips, device, loss_of = len(prepared.inputs), prepared.targets.device, prepared.objective.loss
     optimizer = network.optimizer(settings.lr, settings.weight_decay)
+    weights = list(network.parameters())  # to find them takes a while, at every step
     order = torch.Generator().manual_seed(settings.seed)
     best, best_loss = deepcopy(network.state_dict()), inf
     curve: Curve = []
@@ -157,9 +159,10 @@ def _fit(network: Network, prepared: Prepared, settings: TrainSettings, on_epoch
         total = torch.zeros((), device=device)
         for rows in torch.randperm(clips, generator=order).to(device).split(settings.batch):
             loss = step_loss(prepared, settings, network, rows)
-            network.zero_grad()
+            for weight in weights:
+                weight.grad = None
             loss.backward()
-            clip_grad_norm_(network.parameters(), settings.clip_norm, foreach=True)
+            clip_grad_norm_(weights, settings.clip_norm, foreach=True)
             optimizer.step()
             total += loss.detach() * len(rows)
 
@@ -201,19 +204,23 @@ def curve_row(
     return {**row, **{f"valid_{name}": value for name, value in measured.items()}}
 
 
-def _judge(
-    predictor: Predictor, samples: Samples
-) -> tuple[dict[str, np.ndarray], dict[str, Metrics], dict[str, Metrics]]:
-    """Predictions of every split, metrics of those not trained on, and what to compare with."""
+def judged(
+    predictor: Predictor,
+    curve: Curve,
+    predictions: Mapping[str, np.ndarray],
+    samples: Samples,
+    seconds: float,
+) -> Trained:
+    """The outcome: metrics of the splits that were not trained on, and what to compare with."""
     objective = predictor.objective
-    splits = {name: samples.split(name) for name in SPLITS if name in samples.splits}
-    predictions = {name: predictor.predict(split.batch) for name, split in splits.items()}
-    truth = {name: objective.truth(splits[name].labels) for name in ("valid", samples.judged)}
-    measured = {
+    splits = ("valid", samples.judged)
+    truth = {name: objective.truth(samples.split(name).labels) for name in splits}
+    metrics = {
         name: objective.measure(own, objective.answers(in_columns(predictions[name])))
         for name, own in truth.items()
     }
-    return predictions, measured, objective.references(truth[samples.judged])
+    references = objective.references(truth[samples.judged])
+    return Trained(predictor, curve, best_epoch(curve), predictions, metrics, references, seconds)
 
 
 def in_columns(predictions: np.ndarray) -> np.ndarray:

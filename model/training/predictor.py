@@ -42,15 +42,24 @@ class Predictor(nn.Module):
         """
         self.eval()
         device = next(self.parameters()).device
-        y = in_chunks(lambda chunk: self(chunk.to(device)), batch)
-        return self.objective.predictions(y).squeeze(-1).cpu().numpy()
+        return predicted(self.objective, in_chunks(lambda chunk: self(chunk.to(device)), batch))
+
+
+def predicted(objective: Objective, outputs: Tensor) -> np.ndarray:
+    """What `Predictor.predict` gives, of a network's outputs [n, outputs]."""
+    return objective.predictions(outputs).squeeze(-1).cpu().numpy()
 
 
 def in_chunks(outputs: Callable[[Batch], Tensor], batch: Batch) -> Tensor:
     """`outputs` of `batch`, CHUNK clips at a time, without gradients."""
 
     @torch.no_grad()
-    def of_chunk(start: int) -> Tensor:
-        return outputs(batch[start : start + CHUNK])
+    def of_chunk(chunk: Batch) -> Tensor:
+        return outputs(chunk)
 
-    return torch.cat(spread(of_chunk, range(0, len(batch), CHUNK)))
+    return torch.cat(spread(of_chunk, chunks(batch)))
+
+
+def chunks(batch: Batch) -> list[Batch]:
+    """`batch`, CHUNK clips at a time."""
+    return [batch[start : start + CHUNK] for start in range(0, len(batch), CHUNK)]

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from math import inf
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -16,8 +17,16 @@ from model.data.samples import Samples
 from model.network import Network
 from model.step.stack import Stack
 from model.training.late import Late, Record
-from model.training.loop import Prepared, Trained, finished, step_loss, untrained
-from model.training.predictor import in_chunks
+from model.training.loop import (
+    Prepared,
+    Trained,
+    batches_of,
+    judged,
+    predictor_of,
+    step_loss,
+    untrained,
+)
+from model.training.predictor import chunks, predicted
 from model.training.settings import TrainSettings
 from model.training.side_by_side import Training
 from pipeline.system.device import uploaded
@@ -37,12 +46,13 @@ def train_stacked(
     networks, generators = begun(prepared, samples, settings)
     stack = Stack(networks, generators)
     records = [Record(prepared, one.settings, one.told) for one in trainings]
-    best = _fit(stack, prepared, settings, records)
-    stack.unstack(best, networks)
+    stack.weights.data = _fit(stack, prepared, settings, records)
+    stack.unstack(networks)
+    predictions = _predictions(stack, prepared, samples)
     share = (time.perf_counter() - started) / len(trainings)
     return [
-        finished(network, record.curve, prepared, samples, share)
-        for network, record in zip(networks, records, strict=True)
+        judged(predictor_of(network, prepared), record.curve, own, samples, share)
+        for network, record, own in zip(networks, records, predictions, strict=True)
     ]
 
 
@@ -83,7 +93,6 @@ def _fit(
             optimizer.step()
             total += losses.detach() * rows.shape[1]
 
-        stack.train(False)
         outputs, valid_losses = _validated(stack, prepared)
         best.update(epoch, valid_losses)
         before, late = late, Late(epoch, total / clips, valid_losses, outputs)
@@ -97,13 +106,34 @@ def _fit(
 
 def _validated(stack: Stack, prepared: Prepared) -> tuple[Tensor, Tensor]:
     """Outputs [networks, n, outputs] of the validation clips, and losses [networks]."""
-
-    def outputs_of(chunk: Batch) -> Tensor:
-        return stack.each(lambda network: network(chunk)).transpose(0, 1)
-
-    outputs = in_chunks(outputs_of, prepared.valid_inputs).transpose(0, 1)
+    outputs = _outputs(stack, prepared.valid_inputs, lambda chunk: chunk)
     loss_of, targets = prepared.objective.loss, prepared.valid_targets
     return outputs, stack.each(lambda network, own: loss_of(own, targets), outputs)
+
+
+def _predictions(stack: Stack, prepared: Prepared, samples: Samples) -> list[dict[str, np.ndarray]]:
+    """Of each network, by split: what `Predictor.predict` gives, but for rounding."""
+    device, objective = prepared.targets.device, prepared.objective
+    found: list[dict[str, np.ndarray]] = [{} for _ in stack.generators]
+    for name, batch in batches_of(samples):
+        outputs = _outputs(stack, batch, lambda chunk: prepared.scaler(chunk.to(device)))
+        for predictions, own in zip(found, outputs, strict=True):
+            predictions[name] = predicted(objective, own)
+    return found
+
+
+@torch.no_grad()
+def _outputs(stack: Stack, batch: Batch, scaled: Callable[[Batch], Batch]) -> Tensor:
+    """Of each network in evaluation, [networks, n, outputs]. scaled: makes of a chunk its input.
+
+    The chunks follow one another: threads would exchange the one network's weights at once.
+    """
+    stack.train(False)
+
+    def outputs_of(inputs: Batch) -> Tensor:
+        return stack.each(lambda network: network(inputs))
+
+    return torch.cat([outputs_of(scaled(chunk)) for chunk in chunks(batch)], dim=1)
 
 
 class _Best:

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
 from model.step.branches import side_by_side
 from model.step.dropout import Dropout
+from model.training.loop import train
 from pipeline.system.threads import at_work
+from tests.model.training.test_loop import QUICK, some_samples
 
 
 class Product(nn.Module):
@@ -61,6 +66,30 @@ def test_the_bits_do_not_depend_on_how_many_threads_there_are():
     assert (results[0][0] == 0).any(), "nothing was dropped"
     for others in results[1:]:
         assert all(torch.equal(a, b) for a, b in zip(results[0], others, strict=True))
+
+
+def test_small_branches_that_are_alike_are_one_with_the_same_draws():
+    branches, shared = some_branches(p=0.5)
+    branches += some_branches(p=0.5)[0]
+    results = []
+    for small in (False, True):
+        torch.manual_seed(1)
+        outputs = side_by_side(branches, small)
+        results.append([*outputs, *gradients(outputs, branches, shared)])
+    assert (results[0][0] == 0).any(), "nothing was dropped"
+    torch.testing.assert_close(*results, rtol=1e-5, atol=1e-6)
+
+
+def test_clips_of_one_step_train_to_what_they_would_on_threads(monkeypatch):
+    """Where gradients of two biases shared their memory, both would be clipped twice."""
+    samples, settings = some_samples(), QUICK.model_copy(update={"epochs": 2})
+    ones = dict.fromkeys(samples.batch.lengths, torch.ones(len(samples.ids), dtype=torch.int64))
+    samples = replace(samples, batch=replace(samples.batch, lengths=ones))
+    as_one = train(samples, settings).predictions["test"]
+    monkeypatch.setattr("model.networks.smp.side_by_side", lambda given, small: side_by_side(given))
+    np.testing.assert_allclose(
+        as_one, train(samples, settings).predictions["test"], rtol=0, atol=1e-6
+    )
 
 
 def test_dropout_differs_from_branch_to_branch_and_from_call_to_call():

@@ -21,10 +21,12 @@ from model.networks import names
 from model.registry import find
 from model.step.stack import Stack
 from model.step.threads import one_thread
-from model.training import seeds
+from model.training import predictor, seeds
 from model.training.loop import prepare, step_loss, train
+from model.training.predictor import Predictor
 from model.training.seeds import train_seeds
 from model.training.stacked import begun, train_stacked
+from pipeline.system import resources
 from tests.model.networks.test_smp import SMALL
 from tests.model.training.test_loop import QUICK, some_samples
 from tests.model.training.test_seeds import with_seed
@@ -83,6 +85,23 @@ def test_every_epoch_of_every_seed_is_told_and_what_is_kept_comes_in_their_order
     )  # fmt: skip
     assert kept == [(seed, 3) for seed in SEEDS]
     assert told == [(seed, epoch) for epoch in (1, 2, 3) for seed in SEEDS]
+
+
+def test_predictions_are_those_of_each_network_though_none_makes_its_own(monkeypatch):
+    def refused(self, batch):
+        raise AssertionError("one seed after another")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(predictor, "CHUNK", 7)
+        patched.setattr(resources, "cores", lambda: 4)
+        patched.setattr(Predictor, "predict", refused)
+        kept = lambda trained: (trained.predictor, trained.predictions)  # noqa: E731
+        found = train_seeds(some_samples(), settings_of("smp"), SEEDS, kept, stacked=True)
+    for own, predictions in found:
+        assert set(predictions) == {"train", "valid", "test"}
+        for split, values in predictions.items():
+            expected = own.predict(some_samples().split(split).batch)
+            np.testing.assert_allclose(values, expected, rtol=0, atol=1e-6)
 
 
 def test_torchs_own_generator_is_left_as_it_was():
