@@ -11,8 +11,10 @@ from pipeline.dag.task import Task, TaskId
 from pipeline.runner.queue import TaskQueue
 from pipeline.runner.types import Outcome, Thread
 
+Process = tuple[str, int]  # its host and number
+
 BASIS = 0.1  # of the work; or
-EACH = 3  # tasks of every stage that has work left
+EACH = 2  # tasks of every stage that has work left, beside first ones
 PLAYED = 400  # tasks; of more, the end matters less than what they take in all
 GONE = 2.0  # times as long as the longest task: a thread that ended none since is there no more
 
@@ -20,9 +22,11 @@ GONE = 2.0  # times as long as the longest task: a thread that ended none since 
 class TimeLeft:
     """Plays what is left through, in the order of the run's own queue.
 
-    A task takes what the later half of its stage's tasks took a clip, loading apart, and networks
-    are loaded once by each process. How many tasks run side by side, and what those that run have
-    had already, is seen by the threads that the finished ones ran in.
+    A task takes what the later half of its stage's tasks took a clip, but for those that began
+    before the first one in their process had ended: the networks were loaded for them, as they will
+    be once in each other process. The least of several of these counts where there are no others.
+    How many tasks run side by side, and what those that run have had already, is seen by the
+    threads that the finished ones ran in.
     """
 
     def __init__(self, tasks: Sequence[Task]) -> None:
@@ -32,7 +36,10 @@ class TimeLeft:
         for task in tasks:
             self._count_due(task, 1)
         self._clip_s: defaultdict[str, list[float]] = defaultdict(list)
-        self._loading_s: defaultdict[str, dict[tuple[str, int], float]] = defaultdict(dict)
+        self._first_s: defaultdict[str, defaultdict[Process, list[float]]] = defaultdict(
+            lambda: defaultdict(list)
+        )
+        self._loaded_s: dict[tuple[str, Process], float] = {}  # when the first one ended
         self._spans: dict[Thread, tuple[float, float, float]] = {}  # begin, end, busy in between
         self._done_s = self._longest_s = 0.0
 
@@ -48,22 +55,24 @@ class TimeLeft:
         self._longest_s = max(self._longest_s, seconds)
         self._done_s += seconds
         if not outcome.error:
-            own_s = max(seconds - outcome.loading_s, 0.0)
-            self._clip_s[outcome.stage].append(own_s / max(len(task.rows), 1))
-            of_process = self._loading_s[outcome.stage]
-            of_process.setdefault(outcome.thread[:2], outcome.loading_s)
+            clip_s, process = seconds / max(len(task.rows), 1), outcome.thread[:2]
+            loaded_s = self._loaded_s.setdefault((outcome.stage, process), now_s)
+            if now_s - seconds < loaded_s:  # beside the first: it waited too
+                self._first_s[outcome.stage][process].append(clip_s)
+            else:
+                self._clip_s[outcome.stage].append(clip_s)
 
     def seconds(self, now_s: float) -> float | None:
         """What is left at that time; None with too little to go by."""
         stages = [stage for stage, tasks in self._tasks_due.items() if tasks]
-        counted = [len(self._clip_s[stage]) for stage in stages]
-        if not all(counted):
+        known = {stage: self._known_s(stage) for stage in stages}
+        if not all(known.values()):
             return None
-        clip_s = {stage: _later(self._clip_s[stage]) for stage in stages}
-        loads = {stage: self._loads(stage) for stage in stages}
+        clip_s = {stage: _later(values) for stage, values in known.items()}
+        loads = {stage: self._loads(stage, clip_s[stage]) for stage in stages}
         work_s = sum(clip_s[stage] * self._clips_due[stage] for stage in stages)
         work_s += sum(number * each_s for number, each_s in loads.values())
-        if self._done_s < BASIS * (self._done_s + work_s) and min(counted) < EACH:
+        if self._done_s < BASIS * (self._done_s + work_s) and min(map(len, known.values())) < EACH:
             return None
         at_once, running_s = self._side_by_side(now_s)
         if len(self._due) > PLAYED:
@@ -77,11 +86,18 @@ class TimeLeft:
         self._tasks_due[task.stage] += tasks
         self._clips_due[task.stage] += tasks * len(task.rows)
 
-    def _loads(self, stage: str) -> tuple[int, float]:
+    def _known_s(self, stage: str) -> list[float]:
+        """What clips of the stage took, without loading; none where that is not known."""
+        first_s = [min(clip_s) for clip_s in self._first_s[stage].values() if len(clip_s) > 1]
+        return self._clip_s[stage] or first_s
+
+    def _loads(self, stage: str, clip_s: float) -> tuple[int, float]:
         """How many processes will load what the stage needs, and for how long each."""
-        loaded = self._loading_s[stage]
+        first_s, tasks = self._first_s[stage], self._tasks_due[stage]
         processes = {thread[:2] for thread in self._spans}
-        return min(len(processes - loaded.keys()), self._tasks_due[stage]), fmean(loaded.values())
+        clips = self._clips_due[stage] / tasks
+        loading_s = max(fmean(map(max, first_s.values())) - clip_s, 0.0) * clips
+        return min(len(processes - first_s.keys()), tasks), loading_s
 
     def _side_by_side(self, now_s: float) -> tuple[float, float]:
         """How many tasks run at once, and the seconds that those which run now have had in all.

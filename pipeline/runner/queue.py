@@ -8,6 +8,7 @@ from heapq import heappop, heappush
 
 from pipeline.dag.task import Task, TaskId
 
+FIRST = 2  # tasks of a stage: one that loads, and one that doesn't
 BEFORE_ALL = 1 << 40  # more than there are partitions
 
 
@@ -16,7 +17,7 @@ class TaskQueue:
 
     Partitions go in their order, but a stage that others need goes ahead of them, by as many
     partitions as there are tasks at once: at the end of a run, when the last long tasks have begun,
-    there is other work left for the threads beside them. The first task of each stage goes before
+    there is other work left for the threads beside them. The first tasks of each stage go before
     all: a stage that can't run shows early, and so does how long each takes.
     """
 
@@ -30,7 +31,10 @@ class TaskQueue:
         self._needs = {task.stage: task.needs for task in tasks}
         self._heights: dict[str, int] = {}
         self._failed: set[TaskId] = set()
-        self._first = {task.stage: task.partition for task in reversed(tasks)}
+        self._first: dict[str, list[int]] = {}
+        for task in tasks:
+            if len(first := self._first.setdefault(task.stage, [])) < FIRST:
+                first.append(task.partition)
 
     def __bool__(self) -> bool:
         """Whether there are tasks that are not done."""
@@ -45,7 +49,7 @@ class TaskQueue:
     def rank(self, id: TaskId, at_once: int) -> int:
         """The less, the sooner a task goes."""
         partition, stage = id
-        before_all = BEFORE_ALL if partition == self._first[stage] else 0
+        before_all = BEFORE_ALL if partition in self._first[stage] else 0
         return partition - at_once * self._height(stage) - before_all
 
     def done(self, id: TaskId, failed: bool = False) -> None:

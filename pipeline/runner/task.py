@@ -27,7 +27,6 @@ from pipeline.stage.result import OK, ClipInputs, ClipResult
 from pipeline.store.commit import Commit
 from pipeline.store.previous import keep, previous_url
 from pipeline.store.store import Store
-from pipeline.system.loading import loaded_s
 from pipeline.system.process import one_thread_a_task
 from pipeline.system.spans import STAGE, recorded, span
 from pipeline.system.threads import at_work
@@ -46,7 +45,6 @@ def execute(task: Task, threads: int = 1, blamed: Blamed | None = None) -> Outco
     threads: how many of this process may compute at once; those that idle help with the clips.
     blamed: where a fault came before, so that the clips run one by one; those rows have failed.
     """
-    loaded_before_s = loaded_s()
     with (
         at_work(threads),
         under_way.task(task.stage, task.partition),
@@ -57,9 +55,7 @@ def execute(task: Task, threads: int = 1, blamed: Blamed | None = None) -> Outco
         about.update(outcome.counts, **({"error": outcome.error} if outcome.error else {}))
     recordings = (recording, *recording.beside) if recording else ()
     thread = socket.gethostname(), os.getpid(), threading.get_native_id()
-    return replace(
-        outcome, recordings=recordings, thread=thread, loading_s=loaded_s() - loaded_before_s
-    )
+    return replace(outcome, recordings=recordings, thread=thread)
 
 
 def _executed(task: Task, blamed: Blamed | None) -> Outcome:

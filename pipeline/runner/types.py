@@ -23,8 +23,7 @@ class Outcome:
     counts: clips by state. error: why there is no commit, so that the whole partition is not there.
     fault: what failed of the machine, where that is why. recordings: what was done when, in each
     thread, where the task is traced.
-    thread: where it ran; None where it did not run, or died. loading_s: how many of its seconds it
-    waited for libraries and networks.
+    thread: where it ran; None where it did not run, or died.
     traces: the traceback of every kind of unforeseen error, whether it cost clips or the partition.
     """
 
@@ -38,7 +37,6 @@ class Outcome:
     recordings: tuple[Recording, ...] = ()
     traces: tuple[str, ...] = ()
     thread: Thread | None = None
-    loading_s: float = 0.0
 
     @classmethod
     def failed(cls, task: Task, error: str, seconds: float = 0.0) -> Outcome:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 from pydantic import AfterValidator
 
 from pipeline.errors import UserError
-from pipeline.system.loading import loading
+from pipeline.system.spans import span
 
 if TYPE_CHECKING:
     import torch
@@ -44,7 +44,7 @@ def device_of(setting: str) -> str:
     if setting != "auto":
         return setting
     # torch is heavy and a plan does without it.
-    with loading("import"):
+    with span("import"):
         import torch
 
     return "cuda" if torch.cuda.is_available() else "cpu"

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
 
-from pipeline.system.loading import loading
+from pipeline.system.spans import span
 
 THREADS_A_TASK = 1
 PR_SET_PDEATHSIG = 1  # of linux/prctl.h
@@ -51,7 +51,7 @@ def end_with(parent: int) -> None:
 
 
 @lru_cache(maxsize=1)
-@loading("import")
+@span("import")
 def one_thread_a_task() -> None:
     """Let BLAS, torch and OpenCV compute on one thread each.
 

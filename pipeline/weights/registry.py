@@ -9,7 +9,7 @@ from typing import TypeVar, cast
 from pipeline.errors import StageError, UserError
 from pipeline.messages import one_line
 from pipeline.system.device import is_out_of_memory
-from pipeline.system.loading import loading
+from pipeline.system.spans import span
 
 Model = TypeVar("Model")
 _models: dict[Hashable, object] = {}
@@ -25,9 +25,9 @@ def load_once(key: Hashable, build: Callable[[], Model]) -> Model:
     """
     with _registry_lock:
         lock = _locks.setdefault(key, threading.Lock())
-    if key not in _models:
-        with loading("load weights"), lock:
-            if key not in _models:
+    with lock:
+        if key not in _models:
+            with span("load weights"):
                 _models[key] = _built(build)
     return cast(Model, _models[key])
 

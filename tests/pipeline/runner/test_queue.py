@@ -45,20 +45,18 @@ def test_what_is_not_ready_is_not_given() -> None:
     assert due.take().id == (0, "resnet18")  # type: ignore[union-attr]
 
 
-def test_the_first_task_of_each_stage_goes_before_all() -> None:
-    due = [
-        task for task in tasks(20) if task.partition >= {"faces": 18, "bert": 3}.get(task.stage, 9)
-    ]
-    firsts = {(18, "faces"), (9, "resnet18"), (3, "bert"), (9, "visual")}
-    assert set(order(TaskQueue(due), threads=2)[:4]) == firsts
+def test_the_first_tasks_of_each_stage_go_before_all() -> None:
+    begins = {"faces": 18, "resnet18": 9, "bert": 3, "visual": 9}
+    due = [task for task in tasks(20) if task.partition >= begins[task.stage]]
+    firsts = {(n + more, s) for s, n in begins.items() for more in (0, 1)}
+    assert set(order(TaskQueue(due), threads=2)[:8]) == firsts
 
 
 def test_what_others_need_goes_ahead_by_a_partition_a_thread_and_stage() -> None:
     assert order(queue(3), threads=1) == [
-        *[(0, "faces"), (0, "resnet18"), (0, "bert"), (0, "visual")],
-        *[(1, "faces"), (1, "resnet18"), (2, "faces")],
-        *[(1, "bert"), (1, "visual"), (2, "resnet18")],
-        *[(2, "bert"), (2, "visual")],
+        *[(0, "faces"), (0, "resnet18"), (1, "faces")],
+        *[(0, "bert"), (0, "visual"), (1, "resnet18"), (1, "bert"), (1, "visual")],
+        *[(2, "faces"), (2, "resnet18"), (2, "bert"), (2, "visual")],
     ]
     taken = order(queue(20), threads=2)
     after_the_last = taken[taken.index((19, "faces")) + 1 :]
