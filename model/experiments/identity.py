@@ -25,6 +25,7 @@ def identity(
 ) -> dict[str, Any]:
     """What a record of this training has to be of, to be used again; any difference counts."""
     stages = samples.provenance.get("stages", {})
+    libraries = ("numpy", "torch", *(("transformers",) if settings.finetune else ()))
     return {
         "dataset": samples.name,
         "samples": samples_digest,
@@ -36,7 +37,7 @@ def identity(
         "seed": seed,
         "device": _device_name(settings.device),
         "code": code_digest(settings.model),
-        "libraries": {name: version(name) for name in ("numpy", "torch")},
+        "libraries": {name: version(name) for name in libraries},
     }
 
 

@@ -12,15 +12,15 @@ import torch
 from torch import Tensor, nn
 
 from model.finetune.settings import FineTune
+from model.step.dropout import Dropout
 from pipeline.dag.stage import Stage
-from pipeline.encoders import bert
+from pipeline.encoders import bert, packing
 from pipeline.encoders.layers import states_of
 from pipeline.errors import UserError
 from pipeline.extractors.bert import Bert
 from pipeline.stage.steps import Sampling, pad, to_steps
 
-TOGETHER = 4  # texts of similar length, on a processor: a third of the time of a whole batch
-DROPOUT = 0.1  # of what goes into LoRA's matrices
+TOGETHER = 4  # padded texts of similar length, on a processor
 NUMBER = re.compile(r"\.(\d+)\.")
 
 
@@ -39,17 +39,38 @@ class Encoder(nn.Module):
             self.network = _with_lora(self.network, settings.rank)
         else:
             self.network.requires_grad_(True)
+            # Half of a small encoder's weights, of which a batch has a few rows.
+            self.network.get_input_embeddings().requires_grad_(False)
         _forget_fixed(self.network)
+        _draw_cheaply(self.network)
+        self._packs = packing.made_for(self.network)
 
     def forward(self, tokens: Tensor) -> Tensor:
         """Token ids [n, most], -1 beyond a text, to [n, steps, width], zeros beyond its steps."""
         lengths = (tokens >= 0).sum(dim=1)
+        if self._packs:
+            return self._steps_of_row(tokens, lengths.tolist())
         order = lengths.argsort(stable=True)
         together = TOGETHER if tokens.device.type == "cpu" else len(tokens)
         steps = [self._steps(tokens[own], lengths[own]) for own in order.split(together)]
         return torch.cat(steps)[order.argsort()]
 
+    def _steps_of_row(self, tokens: Tensor, lengths: list[int]) -> Tensor:
+        """All texts side by side: large products, and none with padding."""
+        device = tokens.device
+        empty = torch.zeros(self.steps, self.network.config.hidden_size, device=device)
+        steps, texts = [empty] * len(lengths), [i for i, length in enumerate(lengths) if length]
+        if texts:
+            ids = tokens.cpu().numpy()
+            row = packing.as_row(self.network, [ids[i, : lengths[i]] for i in texts])
+            given = {name: x.to(device) if name != "lengths" else x for name, x in row.items()}
+            states = states_of(self.network, self.layer, **given)[0].split(row["lengths"])
+            for i, own in zip(texts, states, strict=True):
+                steps[i] = _shares(len(own), self.sampling, self.steps).to(device) @ own
+        return torch.stack(steps)
+
     def _steps(self, tokens: Tensor, lengths: Tensor) -> Tensor:
+        """Texts below each other, padded to the longest."""
         tokens = tokens[:, : max(1, int(lengths.max()))]  # a text of none has no step
         is_real = tokens >= 0
         padding = getattr(self.network.config, "pad_token_id", None) or 0
@@ -92,7 +113,7 @@ def _with_lora(network: Any, rank: int) -> Any:
         raise UserError("LoRA needs peft: pip install 'smp-sentiment[finetune]'")
     from peft import LoraConfig, inject_adapter_in_model
 
-    how = {"lora_alpha": 2 * rank, "lora_dropout": DROPOUT, "target_modules": "all-linear"}
+    how = {"lora_alpha": 2 * rank, "target_modules": "all-linear"}
     return inject_adapter_in_model(LoraConfig(r=rank, **how), network)
 
 
@@ -103,3 +124,11 @@ def _forget_fixed(network: nn.Module) -> None:
             if not parameter.requires_grad:
                 delattr(module, name)
                 module.register_buffer(name, parameter.detach(), persistent=False)
+
+
+def _draw_cheaply(network: nn.Module) -> None:
+    """Give its dropout random numbers of fewer bits."""
+    for module in list(network.modules()):
+        for name, child in module.named_children():
+            if isinstance(child, nn.Dropout):
+                setattr(module, name, Dropout(child.p))

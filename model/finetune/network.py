@@ -31,12 +31,14 @@ class FineTuned(Network):
         super().__init__(model.widths, model.outputs, model.settings)
         self.model, self.encoder, self._dropout = model, encoder, feature_dropout
         self.scaler = Scaler({"text": self.widths["text"]})
+        self._waits = False
 
     def forward(self, batch: Batch) -> Tensor:
         y: Tensor = self.model(self._encoded(batch))
         return y
 
     def begin(self, epoch: int, clips: int) -> None:
+        self._waits = epoch <= self.encoder.settings.after
         self.model.begin(epoch, clips)
 
     def loss(self, batch: Batch, targets: Tensor, criterion: Criterion, rows: Tensor) -> Tensor:
@@ -48,6 +50,8 @@ class FineTuned(Network):
         return _Each([Adam(own, rate, weight_decay) for own, rate in rates])
 
     def _encoded(self, batch: Batch) -> Batch:
+        if self._waits:
+            return batch
         assert batch.tokens is not None
         states = self.encoder(batch.tokens)[:, : batch.features["text"].shape[1]]
         x = self.scaler.standardised("text", states, batch.lengths["text"])
@@ -70,7 +74,10 @@ def fine_tuned(
 ) -> FineTuned:
     """The model with the encoder that made the text of `samples`, as yet untrained."""
     if samples.batch.tokens is None:
-        raise UserError("fine-tuning is done by `smp train`: it reads the texts, others don't")
+        raise UserError(
+            "fine-tuning takes the texts, which `smp train` and `smp compare` read with --finetune "
+            "text, and no other command"
+        )
     stage = text_stage(samples.channels, samples.provenance.get("extraction"))
     network = FineTuned(model, Encoder(stage, settings), feature_dropout)
     network.scaler.load_state_dict({name: scaler.get_buffer(name) for name in TEXT})

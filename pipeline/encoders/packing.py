@@ -96,24 +96,30 @@ def states(
 def _row_of(
     model: Any, texts: Sequence[np.ndarray], room: int, precision: Precision, layer: Layer
 ) -> list[np.ndarray]:
+    row = as_row(model, texts, room)
+    with inference(precision, "cpu"):
+        rows = states_of(model, layer, **row)
+        return np.split(as_floats(rows[0]), np.cumsum(row["lengths"]))[: len(texts)]
+
+
+def as_row(model: Any, texts: Sequence[np.ndarray], room: int = 0) -> dict[str, Any]:
+    """What a model that is `made_for` this takes: texts, their token ids [n], as one row [1, all].
+
+    room: how many tokens the row has at least. Beyond the texts it holds padding.
+    """
     import torch
 
     padding = model.config.pad_token_id or 0
     empty = room - sum(map(len, texts))
     filled = [*texts, np.full(empty, padding)] if empty > 0 else texts
     first = padding + 1 if model.config.model_type in FROM_PADDING else 0
-    lengths = [len(text) for text in filled]
     # Beyond the texts places are of no matter, but a network has only so many.
     places = [np.arange(len(text)) for text in texts] + [np.zeros(max(empty, 0), int)]
-    with inference(precision, "cpu"):
-        rows = states_of(
-            model,
-            layer,
-            input_ids=torch.from_numpy(np.concatenate(filled))[None],
-            position_ids=torch.from_numpy(np.concatenate(places) + first)[None],
-            lengths=lengths,
-        )
-        return np.split(as_floats(rows[0]), np.cumsum(lengths))[: len(texts)]
+    return {
+        "input_ids": torch.from_numpy(np.concatenate(filled))[None],
+        "position_ids": torch.from_numpy(np.concatenate(places) + first)[None],
+        "lengths": [len(text) for text in filled],
+    }
 
 
 def _to_itself(

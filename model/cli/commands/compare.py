@@ -15,6 +15,7 @@ from pipeline.cli.group import Names
 if TYPE_CHECKING:
     from model.data.samples import Samples
     from model.experiments.experiment import Experiment
+    from pipeline.store.cache import Cache
 
 
 @click.command()
@@ -28,6 +29,11 @@ if TYPE_CHECKING:
 )
 @click.option("--test-on", metavar="DATASET", help="Test on this dataset's test split instead.")
 @click.option("--tuned", is_flag=True, help="Tune each model first, all within the same budget.")
+@click.option(
+    "--finetune",
+    type=click.Choice(["text"]),
+    help="Add a row for each model whose text encoder is trained too.",
+)
 @of_search
 @of_experiment
 @of_training
@@ -44,17 +50,37 @@ def compare(dataset: str, models: list[str], **options: Any) -> None:
 
     --tuned: each model has the best settings that `smp tune` finds for it within --trials and
     --budget, as an honest comparison needs; else its preset's.
+
+    --finetune: not together with --test-on or --tuned.
     """
     from model.cli.experiment import run_and_print
     from model.data.crossed import crossed
     from model.experiments.compare import comparison
 
-    _, samples = open_dataset(dataset, options)
+    if options["finetune"] and (options["test_on"] or options["tuned"]):
+        raise click.UsageError("--finetune goes with neither --test-on nor --tuned")
+    cache, samples = open_dataset(dataset, options)
+    if options["finetune"]:
+        run_and_print(*_fine_tuned(cache, samples, models, options), options)
+        return
     if options["test_on"]:
         _, other = open_dataset(options["test_on"], {**options, "name": None})
         samples = crossed(samples, other)
     of = samples, models, options["preset"], given(options)
     run_and_print(_tuned(*of, options) if options["tuned"] else comparison(*of), samples, options)
+
+
+def _fine_tuned(
+    cache: Cache, samples: Samples, models: list[str], options: Mapping[str, Any]
+) -> tuple[Experiment, Samples]:
+    from model.experiments.compare import comparison
+    from model.experiments.finetuned import with_fine_tuned
+    from model.finetune.text_stage import with_tokens
+
+    settings, samples = given(options), with_tokens(samples, cache)
+    own = {"finetune": {"of": options["finetune"], **settings.pop("finetune", {})}}
+    experiment = comparison(samples, models, options["preset"], settings)
+    return with_fine_tuned(experiment, own), samples
 
 
 def _tuned(

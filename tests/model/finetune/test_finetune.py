@@ -88,6 +88,33 @@ def test_before_its_first_step_a_model_sees_what_is_cached(
         assert not network.encoder(torch.full((2, 1), -1)).any()  # of clips without a text
 
 
+def test_texts_side_by_side_are_those_below_each_other_and_one_without_text_is_zeros(
+    samples: Samples,
+) -> None:
+    encoder, tokens = begun(samples, LORA).encoder.eval(), samples.batch.tokens
+    assert tokens is not None
+    tokens = torch.cat([tokens[:3], torch.full_like(tokens[:1], -1), tokens[3:9]])
+    side_by_side = encoder(tokens)
+    assert encoder._packs
+    encoder._packs = False
+    encoder.network.set_attn_implementation("sdpa")
+    torch.testing.assert_close(side_by_side, encoder(tokens), rtol=0, atol=1e-5)
+    assert not side_by_side[3].any()
+
+
+def test_the_encoder_joins_after_the_epochs_that_the_model_has_for_itself(
+    samples: Samples,
+) -> None:
+    network = begun(samples, FineTune(after=2)).train()
+    inputs = prepare(samples, SETTINGS).inputs
+    for epoch, joined in ((1, False), (2, False), (3, True)):
+        network.begin(epoch, len(inputs))
+        network.zero_grad()
+        network(inputs).square().sum().backward()
+        assert any(x.grad is not None for x in network.encoder.parameters()) == joined
+        assert any(x.grad is not None for x in network.model.parameters())
+
+
 def test_what_was_heard_is_read_where_a_clip_has_no_transcript(tmp_path: Path) -> None:
     heard = {"extractor": "tests.support.toys.heard"}
     made = talks(tmp_path, ["i hate it .", "", "  "] * 3, stages={"heard": heard}, needs="heard")
@@ -129,8 +156,10 @@ def test_lower_layers_learn_more_slowly(samples: Samples) -> None:
     groups = encoder.by_rate()
     assert [rate for _, rate in groups] == pytest.approx([0.025, 0.05, 0.1])
     assert sum(len(own) for own, _ in groups) == len(list(encoder.parameters()))
-    embeddings = encoder.network.get_input_embeddings().weight
-    assert any(own is embeddings for own in groups[0][0])
+    places = encoder.network.embeddings.position_embeddings.weight
+    assert any(own is places for own in groups[0][0])
+    words = encoder.network.get_input_embeddings().weight  # of which a text has few
+    assert not any(own is words for own in encoder.parameters())
 
 
 def test_the_same_seed_gives_the_same_bits_and_tokens_change_no_cached_training(
@@ -166,6 +195,22 @@ def test_a_run_rebuilds_its_encoder_and_predicts_new_clips_as_training_did(
         export_run(run, "torch", tmp_path / "program")
 
 
+def test_a_comparison_has_each_model_frozen_and_fine_tuned_and_does_each_once(
+    small: Transcripts, tmp_path: Path
+) -> None:
+    where = ["--cache", small.cache_root, "--runs", tmp_path, "--device", "cpu", "--json"]
+    how = ["--models", "lf_dnn", "--seeds", 1, "--epochs", 1, "--set", "finetune.rank=2"]
+    compare = ["compare", small.folder, "--finetune", "text"]
+    found = [json.loads(smp(*compare, *how, *where).stdout)["rows"] for _ in range(2)]
+    rows = [[row for row in own if row["kind"] == "model"] for own in found]
+    assert [row["label"] for row in rows[0]] == ["LF-DNN", "LF-DNN, text fine-tuned"]
+    settings = [row["settings"]["finetune"] for row in rows[0]]
+    assert settings == [None, FineTune(rank=2).model_dump()]
+    assert [[row["trained"] for row in own] for own in rows] == [[[0], [0]], [[], []]]
+    done = smp(*compare, "--tuned", *where, code=2)
+    assert "--finetune goes with neither" in done.output
+
+
 def test_other_weights_than_those_that_training_began_with_are_refused_by_name(
     tmp_path: Path,
 ) -> None:
@@ -184,5 +229,5 @@ def test_what_is_no_text_of_a_bert_or_is_not_trained_alone_is_refused_in_a_line(
     done = smp("train", lettered_talks.folder, *where, code=2)
     assert "takes text of one `bert` stage; the text here is 'bert' (tests." in done.output
     without = replace(samples, batch=replace(samples.batch, tokens=None))
-    with pytest.raises(UserError, match="fine-tuning is done by `smp train`"):
+    with pytest.raises(UserError, match="fine-tuning takes the texts"):
         train(without, SETTINGS)
