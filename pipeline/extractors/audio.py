@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from math import log10
 from typing import Literal
 
@@ -12,6 +13,7 @@ from pydantic import model_validator
 
 from pipeline import media
 from pipeline.dataset.clip import Clip
+from pipeline.dataset.span import WHOLE
 from pipeline.errors import ClipError, MissingModalityError
 from pipeline.io.hashing import seed_of
 from pipeline.media.limits import SOUND_LIMIT_GB, SOUND_LIMIT_S
@@ -110,17 +112,20 @@ class Audio(Extractor):
             raise MissingModalityError("no media")
         settings = self.settings
         limits = media.SoundLimits(settings.sound_limit_s, settings.sound_limit_gb)
-        shown, note = self._shown(clip)
-        zero_s = self._zero_s(clip, shown[0]) if shown else None
-        of_file = None if clip.audio else zero_s
-        heard = reader.read(clip.sound, settings.time_limit_s, limits, clip.span, of_file)
+        if clip.audio is None and clip.span == WHOLE and not media.is_audio_file(clip.sound):
+            heard, pictures = reader.read_with_pictures(clip.sound, settings.time_limit_s, limits)
+            shown, note = _told(pictures.shown) if pictures else (None, "")
+        else:
+            shown, note = _told(partial(self._shown, clip))
+            zero_s = shown.zero_s if shown and not clip.audio else None
+            heard = reader.read(clip.sound, settings.time_limit_s, limits, clip.span, zero_s)
         mono = resampled(heard.samples.mean(axis=0), heard.rate_hz)
         begins_s, late_s = heard.start_s, 0.0
-        if shown and zero_s is not None:
+        if shown:
             # A separate audio file is taken to begin with the picture.
-            late_s = (zero_s + clip.span.start_s if clip.audio else begins_s) - shown[0]
+            late_s = (shown.zero_s + clip.span.start_s if clip.audio else begins_s) - shown.begins_s
             if self.settings.span == "video":
-                mono = placed(mono, late_s, shown[1] - shown[0])
+                mono = placed(mono, late_s, shown.ends_s - shown.begins_s)
                 begins_s, late_s = begins_s - late_s, 0.0
         peak = float(np.abs(mono).max())
         augment = settings.augment
@@ -138,19 +143,17 @@ class Audio(Extractor):
         told = "; ".join(filter(None, (heard.note, note, silence)))
         return ClipResult.ok(typed, length=1, note=told, doubt=heard.doubt)
 
-    def _shown(self, clip: Clip) -> tuple[tuple[float, float] | None, str]:
-        """When the clip's pictures begin and end, if it has any, and what to tell of it."""
+    def _shown(self, clip: Clip) -> media.Shown | None:
         if clip.video is None:
-            return None, ""
-        try:
-            return media.video_span(clip.video, self.settings.time_limit_s, clip.span), ""
-        except media.BeyondEndError:
-            raise
-        except ClipError as error:
-            return None, f"not trimmed to the picture: {error}"
+            return None
+        return media.video_span(clip.video, self.settings.time_limit_s, clip.span)
 
-    def _zero_s(self, clip: Clip, begins_s: float) -> float | None:
-        """When the first picture of the video is shown. begins_s: when the clip's first one is."""
-        if clip.video is None or not clip.span.start_s:
-            return begins_s
-        return media.first_picture_s(clip.video, self.settings.time_limit_s)
+
+def _told(shown: Callable[[], media.Shown | None]) -> tuple[media.Shown | None, str]:
+    """When a clip's pictures are shown, if it has any, and what to tell of it."""
+    try:
+        return shown(), ""
+    except media.BeyondEndError:
+        raise
+    except ClipError as error:
+        return None, f"not trimmed to the picture: {error}"

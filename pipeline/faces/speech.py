@@ -32,12 +32,12 @@ class Level:
         shown = media.video_span(clip.video, span=clip.span) if clip.video else None
         if clip.video is None or clip.sound is None or shown is None:
             raise MissingModalityError("no pictures to hear a sound with")
-        zero_s = media.first_picture_s(clip.video) if clip.span.start_s else shown[0]
-        heard = media.load_audio(clip.sound, span=clip.span, zero_s=None if clip.audio else zero_s)
+        zero_s = None if clip.audio else shown.zero_s
+        heard = media.load_audio(clip.sound, span=clip.span, zero_s=zero_s)
         mono = resampled(heard.samples.mean(axis=0), heard.rate_hz)
         # A separate audio file is taken to begin with the picture, as `audio` takes it.
-        begins_s = (zero_s or 0.0) + clip.span.start_s if clip.audio else heard.start_s
-        return cls(placed(mono, begins_s - shown[0], shown[1] - shown[0]))
+        begins_s = shown.zero_s + clip.span.start_s if clip.audio else heard.start_s
+        return cls(placed(mono, begins_s - shown.begins_s, shown.ends_s - shown.begins_s))
 
     def at(self, times_s: np.ndarray) -> np.ndarray:
         """The root mean square of the 0.2 s around each time, 0..1; 0 beyond the sound."""

@@ -1,12 +1,12 @@
 """The one place where media is decoded and encoded."""
 
-from pipeline.media.audio import SoundReader, load_audio
+from pipeline.media.audio import SoundReader, is_audio_file, load_audio
 from pipeline.media.bounds import BeyondEndError
 from pipeline.media.left_off import LeftOff
 from pipeline.media.limits import PixelLimits, SoundLimits
 from pipeline.media.sound import Audio
 from pipeline.media.video import Frame, Frames, frames
-from pipeline.media.video_span import first_picture_s, video_span
+from pipeline.media.video_span import Shown, video_span
 
 __all__ = [
     "Audio",
@@ -15,10 +15,11 @@ __all__ = [
     "Frames",
     "LeftOff",
     "PixelLimits",
+    "Shown",
     "SoundLimits",
     "SoundReader",
-    "first_picture_s",
     "frames",
+    "is_audio_file",
     "load_audio",
     "video_span",
 ]

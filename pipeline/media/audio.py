@@ -19,6 +19,7 @@ from pipeline.media.limits import TIME_LIMIT_S, USUAL_SOUND, SoundLimits, TimeLi
 from pipeline.media.sound import Audio, Blocks
 from pipeline.media.sound_stream import SoundStream
 from pipeline.media.truncated import UNFINISHED, is_unfinished
+from pipeline.media.video_span import PictureTimes
 from pipeline.system import spans
 
 AUDIO_FILES = (".wav", ".wave", ".flac", ".ogg", ".opus", ".aif", ".aiff", ".au", ".caf")
@@ -27,6 +28,11 @@ UNKNOWN_FRAMES = (1 << 63) - 1  # in libsndfile < 1.2.2, of an Ogg file without 
 BLOCK_SAMPLES = 1 << 16  # read from an audio file at once
 NOT_FINISHED = "the file was never finished: its sound may be cut off"
 EXACT = ("PCM_", "FLOAT", "DOUBLE", "ULAW", "ALAW")  # in which each sample can be gone to
+
+
+def is_audio_file(path: str) -> bool:
+    """Whether libsndfile is asked for it first, by its name."""
+    return path.lower().endswith(AUDIO_FILES)
 
 
 class SoundReader:
@@ -55,18 +61,26 @@ class SoundReader:
         zero_s: float | None = None,
     ) -> Audio:
         """See `load_audio`."""
-        is_audio_file = path.lower().endswith(AUDIO_FILES)
         limit = TimeLimit("audio", time_limit_s)
-        audio = _from_audio_file(path, limit, limits, span, zero_s) if is_audio_file else None
+        is_one = is_audio_file(path)
+        audio = _from_audio_file(path, limit, limits, span, zero_s) if is_one else None
         audio = audio or self._from_container(path, limit, limits, span, zero_s)
-        if not audio.samples.size:
-            empty = ClipError if is_audio_file else MissingModalityError
-            raise empty(f"sound is empty{'' if span == WHOLE else f' from {span}'}: {path}")
-        if not (is_number := np.isfinite(audio.samples)).all():
-            broken = int(np.count_nonzero(~is_number))
-            raise ClipError(f"{broken} of {audio.samples.size} samples are not finite: {path}")
-        may_lack = span.end_s == inf and is_unfinished(path)
-        return replace(audio, doubt=NOT_FINISHED) if may_lack else audio
+        return _sound(audio, path, span)
+
+    @spans.span("decode")
+    def read_with_pictures(
+        self, path: str, time_limit_s: float = TIME_LIMIT_S, limits: SoundLimits = USUAL_SOUND
+    ) -> tuple[Audio, PictureTimes | None]:
+        """All of a container's sound, and when its pictures are shown, which go by in that pass.
+
+        They can be asked for until something else is read.
+        """
+        self._close()
+        limit = TimeLimit("audio", time_limit_s)
+        container = self._file.enter_context(opened(path, "sound", limit, looks=False))
+        pictures = PictureTimes.of(container, path)
+        stream = SoundStream.begun(path, container, limit, limits, WHOLE, None, pictures)
+        return _sound(stream.taken(WHOLE), path, WHOLE), pictures
 
     def _from_container(
         self, path: str, limit: TimeLimit, limits: SoundLimits, span: Span, zero_s: float | None
@@ -107,6 +121,18 @@ def load_audio(
     """
     with SoundReader() as reader:
         return reader.read(path, time_limit_s, limits, span, zero_s)
+
+
+def _sound(audio: Audio, path: str, span: Span) -> Audio:
+    """The audio, with a doubt where it may lack its end; ClipError where there is none of use."""
+    if not audio.samples.size:
+        empty = ClipError if is_audio_file(path) else MissingModalityError
+        raise empty(f"sound is empty{'' if span == WHOLE else f' from {span}'}: {path}")
+    if not (is_number := np.isfinite(audio.samples)).all():
+        broken = int(np.count_nonzero(~is_number))
+        raise ClipError(f"{broken} of {audio.samples.size} samples are not finite: {path}")
+    may_lack = span.end_s == inf and is_unfinished(path)
+    return replace(audio, doubt=NOT_FINISHED) if may_lack else audio
 
 
 def _from_audio_file(

@@ -14,6 +14,7 @@ from pipeline.media.limits import PICTURE_LIMIT_MPX, TimeLimit
 from pipeline.media.truncated import missing_share, overstated, why_unreadable
 
 LOST_END_S = 0.5  # a file that ends no more than this before its announced end is taken as whole
+MOST_STREAMS = 16  # whose pictures are left alone; of more streams FFmpeg looks at those after
 OF_WHAT_IS_THERE = {"avi", "w64", "wav"}
 # What FFmpeg may take a file for: what holds its media itself, and tells so by its content.
 FORMATS = """
@@ -30,10 +31,12 @@ ALONE = {"format_whitelist": ",".join(FORMATS.split()), "protocol_whitelist": "n
 
 
 @contextmanager
-def opened(path: str, what: str, limit: TimeLimit) -> Iterator[Any]:
+def opened(path: str, what: str, limit: TimeLimit, looks: bool = True) -> Iterator[Any]:
     """The media at `path`, opened with PyAV: no other file is, whatever this one says.
 
-    what: how errors call it. Raises ClipError with what is wrong with the file.
+    what: how errors call it. looks: whether FFmpeg decodes a picture to know its format; of an mp4
+    or mov, whose index tells all else, it need not. Raises ClipError with what is wrong with the
+    file.
     """
     # PyAV and OpenCV load FFmpeg, which planning a run does without.
     import av
@@ -44,7 +47,12 @@ def opened(path: str, what: str, limit: TimeLimit) -> Iterator[Any]:
                 much = f"its index lists {samples} samples, more than the file holds"
                 raise ClipError(f"{what} can't be opened: {much}: {path}")
             file.seek(0)
-            container = av.open(file, "r", options=ALONE, timeout=limit.seconds)
+            is_told = not looks and file.read(8)[4:] == b"ftyp"
+            file.seek(0)
+            unseen = [{"skip_frame": "all"}] * MOST_STREAMS if is_told else None
+            container = av.open(
+                file, "r", options=ALONE, stream_options=unseen, timeout=limit.seconds
+            )
         except av.error.ExitError as error:
             raise limit.exceeded(path) from error
         except (av.error.FFmpegError, OSError, ValueError) as error:

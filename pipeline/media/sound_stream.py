@@ -15,6 +15,7 @@ from pipeline.errors import ClipError, MissingModalityError
 from pipeline.media.container import announced_s, best_stream, is_damage, require_codec, which
 from pipeline.media.limits import SoundLimits, TimeLimit
 from pipeline.media.sound import RATES_HZ, Audio, Blocks, silence
+from pipeline.media.video_span import PictureTimes
 
 LONGEST_PACKET_S = 1.0
 PLANES = 8
@@ -47,8 +48,9 @@ class SoundStream:
         limits: SoundLimits,
         span: Span,
         zero_s: float | None,
+        pictures: PictureTimes | None = None,
     ) -> SoundStream:
-        """Raises MissingModalityError where the container has no sound."""
+        """pictures: told of those that go by. MissingModalityError where there is no sound."""
         stream = best_stream(container, "audio")
         if stream is None:
             raise MissingModalityError(f"no sound stream: {path}")
@@ -57,7 +59,7 @@ class SoundStream:
         if span == WHOLE:
             length_s = end_s - float((stream.start_time or 0) * stream.time_base)
             limits.require(round(length_s * stream.rate), stream.channels, stream.rate, path)
-        decoded = limit.within(_decoded(container, stream), "sound", path)
+        decoded = limit.within(_decoded(container, stream, pictures), "sound", path)
         return cls(path, stream, limits, zero_s, end_s, decoded)
 
     def reaches(self, path: str, span: Span, zero_s: float | None) -> bool:
@@ -120,11 +122,14 @@ def _append(blocks: Blocks, item: Any) -> None:
         raise ClipError(f"sound can't be decoded: {error}: {blocks.path}") from error
 
 
-def _decoded(container: Any, stream: Any) -> Iterator[Any]:
+def _decoded(container: Any, stream: Any, pictures: PictureTimes | None) -> Iterator[Any]:
     """The frames of a stream, and how many seconds each packet is that does not decode."""
     import av
 
-    for packet in container.demux(stream):
+    for packet in container.demux(stream, *([pictures.stream] if pictures else [])):
+        if packet.stream is not stream and pictures:
+            pictures.take(packet)
+            continue
         try:
             yield from packet.decode()
         except av.error.FFmpegError as error:

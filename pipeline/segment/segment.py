@@ -54,13 +54,13 @@ def segment(
     """
     heard = media.load_audio(path)
     shown = media.video_span(path)
-    zero_s = shown[0] if shown else heard.start_s
+    zero_s = shown.zero_s if shown else heard.start_s
     mono = resampled(heard.samples.mean(axis=0), heard.rate_hz)
     sure = voice(mono)
     said = _said(mono, sure, cutting, hears) if hears else []
     parts = utterances(sure, cutting, sorted([*_ends_s(said, sure), *changes_s(turns)]))
     late_s = heard.start_s - zero_s
-    last_s = shown[1] - zero_s if shown else late_s + len(mono) / RATE_HZ
+    last_s = shown.ends_s - zero_s if shown else late_s + len(mono) / RATE_HZ
     placed = (_placed(part, said, turns, late_s, last_s) for part in parts)
     # What is said before the first picture or after the last is of no span.
     return [one for one in placed if one.end_s - one.start_s >= cutting.shortest_s / 2]

@@ -3,9 +3,11 @@
 Each file shows a white picture and clicks at one instant; containers, delays and edit lists differ.
 """
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import av
 import numpy as np
 import pytest
 import soundfile
@@ -105,12 +107,32 @@ def test_sound_that_is_kept_whole_says_when_it_begins(tmp_path: Path, case: Any)
     assert float(rows["begins_s"]) + heard_s == pytest.approx(begins_s + shown_s, abs=CLICK_S)
 
 
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_one_pass_tells_of_sound_and_pictures_what_two_do(
+    tmp_path: Path, case: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = str(made(tmp_path, case))
+    heard, shown = media.load_audio(path), media.video_span(path)
+    opened, av_open = [], av.open
+
+    def watched(*args: Any, **how: Any) -> Any:
+        opened.append(args)
+        return av_open(*args, **how)
+
+    monkeypatch.setattr(av, "open", watched)
+    with media.SoundReader() as reader:
+        both, pictures = reader.read_with_pictures(path)
+        assert pictures is not None
+        assert pictures.shown() == shown
+    assert len(opened) == 1
+    np.testing.assert_array_equal(both.samples, heard.samples)
+    assert replace(both, samples=heard.samples) == heard
+
+
 @pytest.mark.parametrize("codec", ["libx264", "libx265"])
 def test_a_file_that_begins_amid_an_open_group_begins_with_what_can_be_shown(
     tmp_path: Path, codec: str
 ) -> None:
-    import av
-
     x26 = f"{codec[3:]}-params"
     group = {x26: "open-gop=1:keyint=10:min-keyint=1:bframes=3:scenecut=0:log-level=none"}
     whole = made(tmp_path, ("mkv", codec, "aac", 0.0, 0.6), stream_options=group)
@@ -126,7 +148,7 @@ def test_a_file_that_begins_amid_an_open_group_begins_with_what_can_be_shown(
                 packet.stream = streams[packet.stream.index]
                 written.mux(packet)
     shown_s, begins_s = flash_s(path)
-    assert media.video_span(str(path)) == pytest.approx((begins_s, 1.6), abs=0.01)
+    assert media.video_span(str(path)) == pytest.approx((begins_s, 1.6, begins_s), abs=0.01)
     assert click_s(audio(path)["samples"]) == pytest.approx(shown_s, abs=CLICK_S)
 
 
@@ -143,8 +165,6 @@ def test_sound_alone_and_a_separate_audio_file_begin_at_zero(tmp_path: Path) -> 
 
 
 def test_a_gap_in_the_sound_is_silence_and_what_follows_keeps_its_time(tmp_path: Path) -> None:
-    import av
-
     whole = write(tmp_path / "a.mkv", "pcm_s16le", "mpeg4", event_s=1.2)
     path = tmp_path / "b.mkv"
     with av.open(str(whole)) as read, av.open(str(path), "w") as written:

@@ -132,6 +132,13 @@ def within(times: Any, span: Span) -> np.ndarray:
     return (from_zero >= span.start_s - 0.001) & (from_zero < span.end_s - 0.001)
 
 
+def zero_of(path: Path) -> float:
+    """When the first picture is shown, on the clock of the file."""
+    shown = media.video_span(str(path))
+    assert shown is not None
+    return shown.zero_s
+
+
 def same_pictures(path: Path, spans: list[Span]) -> None:
     whole = media.frames(str(path))
     all_times, images = zip(*whole, strict=True)
@@ -158,8 +165,7 @@ def test_pictures_of_a_span_are_those_of_all(path: Path) -> None:
 
 def test_samples_of_a_span_are_those_of_all(path: Path) -> None:
     whole = media.load_audio(str(path))
-    zero_s = media.first_picture_s(str(path))
-    assert zero_s is not None
+    zero_s = zero_of(path)
     for span in SPANS:
         part = media.load_audio(str(path), span=span, zero_s=zero_s)
         late_s = whole.start_s - zero_s
@@ -220,9 +226,9 @@ def test_stages_see_and_hear_what_they_would_of_the_cut_file(tmp_path: Path, nam
 def test_spans_side_by_side_have_every_picture_and_sample_once(path: Path) -> None:
     bounds = [0.0, 0.333, 1.0, 1.04, 2.345678, inf]
     spans = [Span(*pair) for pair in pairwise(bounds)]
-    zero_s = media.first_picture_s(str(path))
+    zero_s = zero_of(path)
     parts = [media.load_audio(str(path), span=span, zero_s=zero_s).samples for span in spans]
-    late = max(0, round(((zero_s or 0) - media.load_audio(str(path)).start_s) * 48_000))
+    late = max(0, round((zero_s - media.load_audio(str(path)).start_s) * 48_000))
     whole = media.load_audio(str(path)).samples
     assert 0 <= whole.shape[1] - sum(part.shape[1] for part in parts) <= late
     shown = [len(list(media.frames(str(path), span=span))) for span in spans]
@@ -310,7 +316,7 @@ def test_damage_before_a_span_is_none_of_its(tmp_path: Path) -> None:
 
 
 def test_spans_that_follow_each_other_are_heard_in_one_pass_and_are_the_same(path: Path) -> None:
-    zero_s = media.first_picture_s(str(path))
+    zero_s = zero_of(path)
     bounds = [0.0, 0.333, 0.334, 1.0, 1.5, 2.345678, 3.9]
     spans = [*(Span(*pair) for pair in pairwise(bounds)), Span(1.2, 2.0), Span(1.9, inf), Span(3)]
     with media.SoundReader() as reader:
@@ -382,3 +388,13 @@ def test_spans_gone_through_at_once_do_not_mix(tmp_path: Path) -> None:
             for (time_s, rgb), row in zip(alone, together, strict=False):
                 assert row[number][0] == pytest.approx(time_s)
                 np.testing.assert_array_equal(row[number][1], rgb)
+
+
+def test_a_span_of_a_file_whose_index_leads_nowhere_is_the_clips_fault(tmp_path: Path) -> None:
+    path = made(tmp_path, "h264 mp4")
+    content = bytearray(path.read_bytes())
+    at = content.rindex(b"stsz", 0, content.rindex(b"smhd"))  # of the pictures, which come first
+    content[at + 12 : at + 16] = bytes(4)
+    path.write_bytes(content)
+    with pytest.raises(ClipError, match="video can't be decoded"):
+        media.video_span(str(path), span=Span(0.3, 1.1))
