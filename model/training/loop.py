@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from copy import deepcopy
 from dataclasses import dataclass
 from math import inf, isfinite
@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn.utils import clip_grad_norm_
 
 from model.data.batch import Batch, drop_features
-from model.data.samples import Samples
+from model.data.samples import Samples, Split
 from model.data.scaler import Scaler
 from model.finetune.network import fine_tuned
 from model.metrics import Metrics
@@ -116,9 +116,10 @@ def train_prepared(
         curve = _fit(network, prepared, settings, on_epoch)
     # On the CPU, so that a reloaded model gives the same bits wherever it was trained.
     predictor = predictor_of(network, prepared)
-    predictions = {name: predictor.predict(batch) for name, batch in batches_of(samples)}
+    splits = splits_of(samples)
+    predictions = {name: predictor.predict(split.batch) for name, split in splits.items()}
     seconds = time.perf_counter() - started
-    return judged(predictor, curve, predictions, samples, seconds)
+    return judged(predictor, curve, predictions, splits, seconds)
 
 
 def predictor_of(network: Network, prepared: Prepared) -> Predictor:
@@ -126,9 +127,9 @@ def predictor_of(network: Network, prepared: Prepared) -> Predictor:
     return Predictor(deepcopy(prepared.scaler), network, prepared.objective).cpu()
 
 
-def batches_of(samples: Samples) -> Iterator[tuple[str, Batch]]:
-    """The clips of each split that there is."""
-    return ((name, samples.split(name).batch) for name in SPLITS if name in samples.splits)
+def splits_of(samples: Samples) -> dict[str, Split]:
+    """Each split that there is: to be asked for once, after the last epoch."""
+    return {name: samples.split(name) for name in SPLITS if name in samples.splits}
 
 
 def best_epoch(curve: Curve) -> int:
@@ -208,18 +209,18 @@ def judged(
     predictor: Predictor,
     curve: Curve,
     predictions: Mapping[str, np.ndarray],
-    samples: Samples,
+    splits: Mapping[str, Split],
     seconds: float,
 ) -> Trained:
     """The outcome: metrics of the splits that were not trained on, and what to compare with."""
     objective = predictor.objective
-    splits = ("valid", samples.judged)
-    truth = {name: objective.truth(samples.split(name).labels) for name in splits}
+    last = "test" if "test" in splits else "valid"
+    truth = {name: objective.truth(splits[name].labels) for name in ("valid", last)}
     metrics = {
         name: objective.measure(own, objective.answers(in_columns(predictions[name])))
         for name, own in truth.items()
     }
-    references = objective.references(truth[samples.judged])
+    references = objective.references(truth[last])
     return Trained(predictor, curve, best_epoch(curve), predictions, metrics, references, seconds)
 
 

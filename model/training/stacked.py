@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from math import inf
 from typing import Any
@@ -13,16 +13,16 @@ import torch
 from torch import Tensor
 
 from model.data.batch import Batch
-from model.data.samples import Samples
+from model.data.samples import Samples, Split
 from model.network import Network
 from model.step.stack import Stack
 from model.training.late import Late, Record
 from model.training.loop import (
     Prepared,
     Trained,
-    batches_of,
     judged,
     predictor_of,
+    splits_of,
     step_loss,
     untrained,
 )
@@ -48,10 +48,11 @@ def train_stacked(
     records = [Record(prepared, one.settings, one.told) for one in trainings]
     stack.weights.data = _fit(stack, prepared, settings, records)
     stack.unstack(networks)
-    predictions = _predictions(stack, prepared, samples)
+    splits = splits_of(samples)
+    predictions = _predictions(stack, prepared, splits)
     share = (time.perf_counter() - started) / len(trainings)
     return [
-        judged(predictor_of(network, prepared), record.curve, own, samples, share)
+        judged(predictor_of(network, prepared), record.curve, own, splits, share)
         for network, record, own in zip(networks, records, predictions, strict=True)
     ]
 
@@ -111,12 +112,14 @@ def _validated(stack: Stack, prepared: Prepared) -> tuple[Tensor, Tensor]:
     return outputs, stack.each(lambda network, own: loss_of(own, targets), outputs)
 
 
-def _predictions(stack: Stack, prepared: Prepared, samples: Samples) -> list[dict[str, np.ndarray]]:
+def _predictions(
+    stack: Stack, prepared: Prepared, splits: Mapping[str, Split]
+) -> list[dict[str, np.ndarray]]:
     """Of each network, by split: what `Predictor.predict` gives, but for rounding."""
     device, objective = prepared.targets.device, prepared.objective
     found: list[dict[str, np.ndarray]] = [{} for _ in stack.generators]
-    for name, batch in batches_of(samples):
-        outputs = _outputs(stack, batch, lambda chunk: prepared.scaler(chunk.to(device)))
+    for name, split in splits.items():
+        outputs = _outputs(stack, split.batch, lambda chunk: prepared.scaler(chunk.to(device)))
         for predictions, own in zip(found, outputs, strict=True):
             predictions[name] = predicted(objective, own)
     return found
