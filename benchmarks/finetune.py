@@ -3,26 +3,27 @@
 from __future__ import annotations
 
 import argparse
+import sys
 import tempfile
-import time
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from benchmarks.mosi_text import DATASET, transcripts
+from model.cli.experiment import print_paper_table
 from model.data.samples import Samples, load_samples
 from model.experiments.bootstrap import Answers, interval, p_value, resampled
+from model.experiments.compare import comparison
+from model.experiments.experiment import conduct
+from model.experiments.finetuned import with_fine_tuned
+from model.experiments.trainings import EntryOutcome
 from model.finetune.text_stage import with_tokens
 from model.objectives.choose import objective_of
-from model.training.loop import Trained, in_columns
-from model.training.presets import preset
-from model.training.seeds import train_seeds
 
-WAYS: dict[str, dict[str, Any]] = {  # what is set beside SMP's preset; nothing of it was searched
-    "frozen": {},
-    "LoRA": {"batch": 16, "finetune": {"rank": 8, "lr": 4e-4}},
-    "all weights": {"batch": 16, "finetune": {"lr": 2e-5}},
+WAYS = {
+    "lora": {"rank": 8, "lr": 5e-4, "after": 2},
+    "whole": {"lr": 6e-5, "after": 2},
 }
 METRICS = {"acc2": 100, "corr": 1, "mae": 1}
 
@@ -31,51 +32,42 @@ def main() -> None:
     """Print both on test, and the paired differences with their 95 % intervals."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--mosi", type=Path, default=DATASET, help="folder with label.csv")
+    parser.add_argument("--runs", type=Path, default=Path("runs"), help="of finished trainings")
     parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument("--epochs", type=int, default=8, help="of an encoder that learns")
-    parser.add_argument("--ways", nargs="+", choices=list(WAYS)[1:], default=["LoRA"])
+    parser.add_argument("--epochs", type=int, default=14, help="of an encoder that learns")
+    parser.add_argument("--way", choices=list(WAYS), default="lora", help="which weights learn")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         if not (cache := transcripts(options.mosi, Path(folder))):
             return
         samples = with_tokens(load_samples(cache), cache)
-        told = {w: _trained(samples, w, options) for w in ("frozen", *options.ways)}
-    _print_differences(told, samples)
+    frozen = comparison(samples, ["smp"], None, {"device": "cpu"})
+    given = {"epochs": options.epochs, "patience": 4, "batch": 16, "finetune": WAYS[options.way]}
+    both = with_fine_tuned(frozen, given)
+    report = conduct(both, samples, range(options.seeds), options.runs, show=_show)
+    print_paper_table(report.table)
+    for outcome in report.outcomes:
+        ends = (f"{own.best_epoch} of {own.epochs}" for own in outcome.results.values())
+        print(f"{outcome.entry.label}: best epochs {', '.join(ends)}")
+    _print_differences(report.outcomes, samples)
 
 
-def _trained(samples: Samples, way: str, options: argparse.Namespace) -> np.ndarray:
-    """What each seed says of the test clips, [seeds, clips, 1]."""
-    given = {**WAYS[way], "device": "cpu"}
-    few = {"epochs": options.epochs} if "finetune" in given else {}
-    settings = preset("smp", "mosi").with_options({**given, **few})
-    started = time.perf_counter()
-    found = train_seeds(samples, settings, range(options.seeds), _kept)
-    seconds = time.perf_counter() - started
-    for key in METRICS:
-        values = [metrics[key] for _, metrics, _ in found]
-        print(f"{way:<12}{key:<5} {np.mean(values):.4f} ± {np.std(values, ddof=1):.4f}")
-    epochs = ", ".join(f"{best} of {of}" for *_, (best, of) in found)
-    print(f"{way:<12}best epochs {epochs}; {seconds:.0f} s", flush=True)
-    return np.stack([said for said, *_ in found])
+def _show(done: float, told: str) -> None:
+    print(f"{done:.2f} trainings done: {told}", file=sys.stderr, flush=True)
 
 
-def _kept(trained: Trained) -> tuple[np.ndarray, dict[str, float], tuple[int, int]]:
-    said = in_columns(trained.predictions["test"])
-    return said, dict(trained.metrics["test"]), (trained.best_epoch, len(trained.curve))
-
-
-def _print_differences(told: dict[str, np.ndarray], samples: Samples) -> None:
+def _print_differences(outcomes: Sequence[EntryOutcome], samples: Samples) -> None:
     """By a paired bootstrap over test clips and seeds."""
     objective = objective_of(samples.targets)
     truth = objective.truth(samples.split("test").labels)
     rows = np.arange(len(truth))
-    frozen, *others = resampled([Answers(rows, own) for own in told.values()], truth, objective)
-    for way, own in zip(list(told)[1:], others, strict=True):
-        for key, unit in METRICS.items():
-            less = (own[key] - frozen[key]) * unit
-            low, high = interval(less)
-            ends = f"[{low:+.3f}, {high:+.3f}]  p {p_value(less):.4f}"
-            print(f"{way} - frozen: {key:<5}{less.mean():+.3f}  {ends}")
+    said = [np.array([own.predicted for own in one.results.values()]) for one in outcomes]
+    frozen, learnt = resampled([Answers(rows, own) for own in said], truth, objective)
+    for key, unit in METRICS.items():
+        more = (learnt[key] - frozen[key]) * unit
+        low, high = interval(more)
+        ends = f"[{low:+.3f}, {high:+.3f}]  p {p_value(more):.4f}"
+        print(f"fine-tuned - frozen: {key:<5}{more.mean():+.3f}  {ends}")
 
 
 if __name__ == "__main__":
