@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib import import_module
 from importlib.util import find_spec, module_from_spec
 from types import ModuleType
 from typing import Any
@@ -13,30 +14,28 @@ import torch
 
 from pipeline.system.process import keep_openmp_threads
 
+IO = "feat.utils.io"
 keep_openmp_threads(torch.get_num_threads())
 
 
 @contextmanager
-def _torchcodec() -> Iterator[None]:
-    """Within, `import torchcodec` works, if only with a stand-in that is gone afterwards.
+def _without_io() -> Iterator[None]:
+    """Within, `import feat.utils.io` gives a stand-in that is gone afterwards.
 
-    py-feat 2.1 imports it to open videos, which it does not here. It loads only beside FFmpeg's own
-    libraries or those of the CUDA that it was built for, which many builds of torch lack.
+    What is imported here takes one path from it, to download files, which is not done here. It
+    loads pandas, and to open videos torchcodec, which many builds of torch lack the libraries for.
     """
-    try:
-        import torchcodec.decoders  # noqa: F401
-    except (ImportError, OSError, RuntimeError):
-        decoders: Any = ModuleType("torchcodec.decoders")
-        decoders.VideoDecoder = None
-        names = {"torchcodec": ModuleType("torchcodec"), "torchcodec.decoders": decoders}
-        sys.modules.update(names)
-        try:
-            yield
-        finally:
-            for name in names:
-                del sys.modules[name]
-    else:
+    if IO in sys.modules:
         yield
+        return
+    io: Any = ModuleType(IO)
+    io.get_resource_path = lambda: import_module(IO).get_resource_path()
+    sys.modules[IO] = io
+    try:
+        yield
+    finally:
+        del sys.modules[IO]
+        vars(sys.modules[IO.rpartition(".")[0]]).pop("io", None)
 
 
 def _without_init() -> None:
@@ -61,7 +60,7 @@ def _without_init() -> None:
 
 
 _without_init()
-with _torchcodec():
+with _without_io():
     from feat.au_detectors.StatLearning.SL_test import SVMClassifier, XGBClassifier
     from feat.landmark_detectors.mobilefacenet_test import MobileFaceNet
     from feat.multitask.inference import MultitaskModel
