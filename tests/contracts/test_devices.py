@@ -13,9 +13,11 @@ import pytest
 CLOSE = 1e-4
 WAITS = {  # of the host for the device, at most, for all the clips of the contract's test
     "Faces": 13,  # a window of all clips: 12 for the cascade, 1 for the look
+    "WorseFaces": 13,
     "Resnet18": 2,  # one a batch of 4 faces
     "Resnet18ByWord": 2,
     "ActionUnits multitask": 1,  # of all outputs of the 7 faces
+    "ActionUnitsOfWorseFaces": 1,
     "ActionUnits xgb": 12,  # py-feat's own: landmarks, hulls and HOG are on the CPU in turn
     "Alignment": 6,  # one a clip, as in wav2vec2
     "Asr": 43,  # whether speech goes on, token by token; two for what a clip's begins with

@@ -60,7 +60,8 @@ def values(report: ExperimentResult) -> list[Any]:
 
 
 OBJECTIVES = (
-    "choose", "classes", "joint", "labels", "objective", "polarity", "prediction", "score", "sums",
+    "choose", "classes", "joint", "labels", "objective", "polarity", "prediction", "score",
+    "single_modality", "sums",
 )  # fmt: skip
 
 

@@ -41,7 +41,7 @@ def test_a_machine_on_which_the_tests_pass_has_no_problem(tmp_path: Path) -> Non
     code, found, _ = run("--stages", str(SAMPLE), "--cache", str(tmp_path / "cache"), "--json")
     assert code == 0
     assert [one for one in found.values() if one["state"] == PROBLEM] == []
-    assert found.keys() == {
+    assert found.keys() - {"precision"} == {  # a note where the processor has AMX
         "packages", "libGL", "codecs", "GPU", "cores", "memory", "disk", "engines", "network",
         "models",
     }  # fmt: skip
