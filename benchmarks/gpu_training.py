@@ -11,6 +11,7 @@ from benchmarks.gpu_device import Device
 from benchmarks.made_samples import made_samples
 from model.data.samples import Samples
 from model.networks import names
+from model.step.threads import one_thread
 from model.training.loop import Trained, prepare, train, train_prepared
 from model.training.seeds import train_seeds
 from model.training.settings import TrainSettings
@@ -61,6 +62,7 @@ def _speed(samples: Samples, settings: TrainSettings, counts: Sequence[int]) -> 
         )
 
 
+@one_thread()  # as `train_seeds` has it
 def _epoch_s(settings: TrainSettings, run: Callable[[TrainSettings], object]) -> float:
     """What twice as many epochs take more, an epoch: stacked ones are told late."""
     took = []

@@ -181,6 +181,9 @@ def _print_differences(
     own, other = resampled([Answers(rows, s.said) for s in (ours, theirs)], truth, objective)
     for key in ("mae", "corr", "acc2"):
         less = (own[key] - other[key]) * UNITS.get(key, 100)
+        if np.isnan(less).any():  # a side that gives all clips one answer has no correlation
+            print(f"{model:<8} ours - MMSA  {key:<5}not defined: one answer for every clip")
+            continue
         low, high = interval(less)
         ends = f"[{low:+.3f}, {high:+.3f}]  p {p_value(less):.4f}"
         print(f"{model:<8} ours - MMSA  {key:<5}{less.mean():+.3f}  {ends}", flush=True)
