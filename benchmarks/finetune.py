@@ -11,9 +11,10 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.mosi_text import DATASET, transcripts
+from benchmarks.paired import told
 from model.cli.experiment import print_paper_table
 from model.data.samples import Samples, load_samples
-from model.experiments.bootstrap import Answers, interval, p_value, resampled
+from model.experiments.bootstrap import Answers, resampled
 from model.experiments.compare import comparison
 from model.experiments.experiment import conduct
 from model.experiments.finetuned import with_fine_tuned
@@ -25,7 +26,6 @@ WAYS = {
     "lora": {"rank": 8, "lr": 5e-4, "after": 2},
     "whole": {"lr": 6e-5, "after": 2},
 }
-METRICS = {"acc2": 100, "corr": 1, "mae": 1}
 
 
 def main() -> None:
@@ -52,8 +52,8 @@ def main() -> None:
     _print_differences(report.outcomes, samples)
 
 
-def _show(done: float, told: str) -> None:
-    print(f"{done:.2f} trainings done: {told}", file=sys.stderr, flush=True)
+def _show(done: float, what: str) -> None:
+    print(f"{done:.2f} trainings done: {what}", file=sys.stderr, flush=True)
 
 
 def _print_differences(outcomes: Sequence[EntryOutcome], samples: Samples) -> None:
@@ -63,11 +63,8 @@ def _print_differences(outcomes: Sequence[EntryOutcome], samples: Samples) -> No
     rows = np.arange(len(truth))
     said = [np.array([own.predicted for own in one.results.values()]) for one in outcomes]
     frozen, learnt = resampled([Answers(rows, own) for own in said], truth, objective)
-    for key, unit in METRICS.items():
-        more = (learnt[key] - frozen[key]) * unit
-        low, high = interval(more)
-        ends = f"[{low:+.3f}, {high:+.3f}]  p {p_value(more):.4f}"
-        print(f"fine-tuned - frozen: {key:<5}{more.mean():+.3f}  {ends}")
+    for key in ("acc2", "corr", "mae"):
+        print(f"fine-tuned - frozen: {told(key, learnt[key] - frozen[key])}")
 
 
 if __name__ == "__main__":

@@ -16,12 +16,13 @@ from typing import Any
 import numpy as np
 import torch
 
+from benchmarks import paired
 from benchmarks.mosi_text import DATASET, transcripts
 from model.data.batch import Batch
 from model.data.bundled import bundled
 from model.data.samples import Samples, load_samples
 from model.data.scaler import Scaler
-from model.experiments.bootstrap import Answers, interval, p_value, resampled
+from model.experiments.bootstrap import Answers, resampled
 from model.objectives.choose import objective_of
 from model.objectives.objective import Objective
 from model.training.loop import in_columns, train
@@ -37,7 +38,6 @@ MODELS = ("lmf", "misa", "self_mm", "tfn", "lf_dnn")
 MADE = {"visual": 20, "audio": 5}  # as wide as MMSA's features of CMU-MOSI
 METRICS = {"mae": "MAE", "corr": "Corr", "acc2": "Non0_acc_2", "acc2_nonneg": "Has0_acc_2"}
 METRICS |= {"f1": "Non0_F1_score", "acc7": "Mult_acc_7"}  # ours, and what MMSA calls them
-UNITS = {"mae": 1, "corr": 1}  # the others in points
 LACKING = """skipped: set --mmsa-python, or MMSA_PYTHON, to the Python of an environment with MMSA:
   python -m venv mmsa && mmsa/bin/pip install MMSA"""
 
@@ -125,7 +125,12 @@ def _compare(file: Path, folder: Path, options: argparse.Namespace) -> None:
         sides = {"ours": _ours(samples, model, options.seeds), "MMSA": theirs}
         for name, side in sides.items():
             _print_side(f"{model:<8} {name}", side, truth, objective)
-        _print_differences(model, sides["ours"], theirs, truth, objective)
+        rows = np.arange(len(truth))
+        answers = [Answers(rows, side.said) for side in sides.values()]
+        own, other = resampled(answers, truth, objective)
+        for key in ("mae", "corr", "acc2"):
+            line = paired.told(key, own[key] - other[key])
+            print(f"{model:<8} ours - MMSA  {line}", flush=True)
         apart = max(apart, _apart(theirs, told, truth, objective))
     print(f"MMSA's own metrics of its answers are at most {apart:.5f} from those above")
 
@@ -161,8 +166,8 @@ def _print_side(name: str, side: Side, truth: np.ndarray, objective: Objective) 
     measured = [objective.measure(truth, said, warn=False) for said in side.said]
     told = []
     for key in METRICS:
-        values = np.array([m[key] for m in measured]) * UNITS.get(key, 100)
-        digits = 3 if key in UNITS else 1
+        values = np.array([m[key] for m in measured]) * paired.UNITS.get(key, 100)
+        digits = 3 if key in paired.UNITS else 1
         told.append(f"{key} {values.mean():.{digits}f} ± {_deviation(values):.{digits}f}")
     epochs = " ".join(f"{best}/{all_}" for best, all_ in side.epochs)
     cost = f"{side.weights:,} weights, best of epochs {epochs}, {np.mean(side.seconds):.0f} s each"
@@ -171,22 +176,6 @@ def _print_side(name: str, side: Side, truth: np.ndarray, objective: Objective) 
 
 def _deviation(values: np.ndarray) -> float:
     return float(values.std(ddof=1)) if len(values) > 1 else float("nan")
-
-
-def _print_differences(
-    model: str, ours: Side, theirs: Side, truth: np.ndarray, objective: Objective
-) -> None:
-    """By a paired bootstrap over test clips and seeds."""
-    rows = np.arange(len(truth))
-    own, other = resampled([Answers(rows, s.said) for s in (ours, theirs)], truth, objective)
-    for key in ("mae", "corr", "acc2"):
-        less = (own[key] - other[key]) * UNITS.get(key, 100)
-        if np.isnan(less).any():  # a side that gives all clips one answer has no correlation
-            print(f"{model:<8} ours - MMSA  {key:<5}not defined: one answer for every clip")
-            continue
-        low, high = interval(less)
-        ends = f"[{low:+.3f}, {high:+.3f}]  p {p_value(less):.4f}"
-        print(f"{model:<8} ours - MMSA  {key:<5}{less.mean():+.3f}  {ends}", flush=True)
 
 
 def _apart(
