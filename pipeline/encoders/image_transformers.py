@@ -38,11 +38,13 @@ class TransformersEncoder(Encoder):
 
     def prepared(self, faces: np.ndarray) -> torch.Tensor:
         """As the checkpoint's own processor does it."""
-        found = self.processor(list(faces), return_tensors="pt", **self.how)
-        return cast(torch.Tensor, found["pixel_values"])
+        return self._processed(faces, self.how)
 
     def sized(self, faces: np.ndarray) -> torch.Tensor:
-        found = self.processor(list(faces), return_tensors="pt", **{**self.how, **IN_BYTES})
+        return self._processed(faces, {**self.how, **IN_BYTES})
+
+    def _processed(self, faces: np.ndarray, how: Mapping[str, Any]) -> torch.Tensor:
+        found = self.processor(list(faces), return_tensors="pt", **how)
         return cast(torch.Tensor, found["pixel_values"])
 
     def pooled(self, x: torch.Tensor) -> torch.Tensor:

@@ -40,6 +40,8 @@ class Augment(StageSettings):
 
     def of(self, faces: Sequence[Face], clip_id: str) -> tuple[Sequence[Face], dict[str, Any]]:
         """The faces as they look then, and a row for each of `fields`."""
+        if not self.fields():
+            return faces, {}
         square, rows = _square(self.occluded, clip_id), dict[str, Any]()
         to_template = [similarity(face.landmarks, TEMPLATE_PX) for face in faces]
         if self.occluded:
