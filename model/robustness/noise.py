@@ -30,9 +30,6 @@ from pipeline.runner.types import Engine, Outcome
 from pipeline.store.cache import Cache, open_cache
 
 SNR_DB, BLUR_PX, OCCLUDED = "snr_db", "blur_px", "occluded"  # settings of `augment`
-LEVELS: Mapping[str, Sequence[float]] = {
-    SNR_DB: (20, 10, 0, -10), BLUR_PX: (1, 2, 4), OCCLUDED: (0.25, 0.5, 0.75),
-}  # fmt: skip
 WHAT = {
     SNR_DB: "SNR in dB, {} noise", BLUR_PX: "blur of the face in px of 112",
     OCCLUDED: "share of the face covered",
@@ -44,7 +41,7 @@ NONE = {SNR_DB: inf, BLUR_PX: 0.0, OCCLUDED: 0.0}  # the level of a clean clip
 class Noisy:
     """The test clips at one level, for models that were trained on clean ones.
 
-    setting: of LEVELS; what: the same for people. batch: of the test clips in their order.
+    setting: of WHAT; what: the same for people. batch: of the test clips in their order.
     """
 
     setting: str
@@ -69,7 +66,7 @@ def noisy(
     samples: Samples,
     stages: Stages,
     engine: Engine,
-    levels: Mapping[str, Sequence[float]] = LEVELS,
+    levels: Mapping[str, Sequence[float]],
     kind: str = "white",
     show: Show = lambda done, text: None,
 ) -> tuple[list[Noisy], list[str]]:

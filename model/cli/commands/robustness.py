@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +20,13 @@ if TYPE_CHECKING:
     from model.robustness.noise import Noisy
     from pipeline.store.cache import Cache
 
+Command = Callable[..., None]
+
+
+def _levels(name: str, levels: Levels, default: str, what: str) -> Callable[[Command], Command]:
+    help = f"noise: {what}, or none."
+    return click.option(name, type=levels, default=default, show_default=True, help=help)
+
 
 @click.command()
 @click.argument("dataset", type=click.Path())
@@ -31,13 +38,7 @@ if TYPE_CHECKING:
     show_default=True,
     help="Which curves: clips, test, training, noise.",
 )
-@click.option(
-    "--snr-db",
-    type=Levels(-60, 60),
-    default="20,10,0,-10",
-    show_default=True,
-    help="noise: ratios of signal to noise, or none.",
-)
+@_levels("--snr-db", Levels(-60, 60), "20,10,0,-10", "ratios of signal to noise")
 @click.option(
     "--noise",
     type=click.Choice(["white", "pink", "speech_shaped"]),
@@ -45,19 +46,17 @@ if TYPE_CHECKING:
     show_default=True,
     help="noise: which.",
 )
-@click.option(
+@_levels(
     "--blur-px",
-    type=Levels(0, 28, low_is_out=True),
-    default="1,2,4",
-    show_default=True,
-    help="noise: deviations of the blur, in pixels of a face of 112, or none.",
+    Levels(0, 28, low_is_out=True),
+    "1,2,4",
+    "deviations of the blur, in pixels of a face of 112",
 )
-@click.option(
+@_levels(
     "--occluded",
-    type=Levels(0, 1, low_is_out=True),
-    default="0.25,0.5,0.75",
-    show_default=True,
-    help="noise: shares of the face that are covered, or none.",
+    Levels(0, 1, low_is_out=True),
+    "0.25,0.5,0.75",
+    "shares of the face that are covered",
 )
 @click.option(
     "--stages",
@@ -147,13 +146,13 @@ def _noisy(
 ) -> tuple[list[Noisy], list[str]]:
     """The test clips at the levels of the options, and notes."""
     from model.cli.console import progress
-    from model.robustness.noise import LEVELS, noisy
+    from model.robustness.noise import WHAT, noisy
     from pipeline.dag.spec import Stages, file_for
     from pipeline.runner import engines
 
     file = file_for(Path(cache.table.root), stages_file, is_trusted)
     stages = Stages.load(file, cache.table.language)
-    levels = {setting: options[setting] for setting in LEVELS}
+    levels = {setting: options[setting] for setting in WHAT}
     with progress(1) as show:
         kind = options["noise"]
         return noisy(cache, samples, stages, engines.choose(), levels, kind, show)

@@ -235,7 +235,7 @@ def test_other_stages_than_the_caches_are_refused_with_what_differs(
     write_stages(tmp_path / "other.yaml", mfcc={"filters": 20})
     other = Stages.load(tmp_path / "other.yaml")
     with pytest.raises(UserError, match=r"stage 'mfcc' was made .*settings.filters: 26 → 20"):
-        noisy(talks.cache, talks.samples, other, run_serially)
+        noisy(talks.cache, talks.samples, other, run_serially, LEVELS)
 
 
 def test_a_stage_that_does_not_know_a_level_is_told(talks: Talks) -> None:
