@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from model.network import NetworkSettings
 from model.step.dropout import Dropout, dropout
-from model.step.streams import is_stacked
+from model.step.streams import is_one_step, is_stacked
 
 
 class AttentionSettings(NetworkSettings):
@@ -83,10 +83,15 @@ class MultiHeadAttention(nn.Module):
 
         Returns [n, t, width]: zeros for a clip whose source has no real step at all.
         """
-        maps = (self.query, target), (self.key, source), (self.value, source)
-        q, k, v = (self._by_head(linear(x)) for linear, x in maps)
-        mixed = attended(q, k, v, mask, self.dropout if self.training else 0.0)
-        output: Tensor = self.output(mixed.transpose(1, 2).flatten(2))
+        dropped = self.dropout if self.training else 0.0
+        if is_one_step(source) and not dropped:
+            only = self.value(source) * mask[..., None]  # it has all the weight
+            mixed = only.expand(-1, target.shape[1], -1)
+        else:
+            maps = (self.query, target), (self.key, source), (self.value, source)
+            q, k, v = (self._by_head(linear(x)) for linear, x in maps)
+            mixed = attended(q, k, v, mask, dropped).transpose(1, 2).flatten(2)
+        output: Tensor = self.output(mixed)
         return output
 
     def extra_repr(self) -> str:
@@ -125,6 +130,8 @@ class AttentionPool(nn.Module):
 
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:
         """x [n, steps, width], mask [n, steps] to [n, width]; zeros where no step is real."""
+        if is_one_step(x):
+            return (x * mask[..., None]).squeeze(1)
         scores = self.score(self.inner(x).tanh()).squeeze(-1)
         return (masked_softmax(scores, mask)[:, None, :] @ x).squeeze(1)
 

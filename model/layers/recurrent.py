@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from model.step.dropout import dropout
-from model.step.streams import is_stacked
+from model.step.streams import is_one_step, is_stacked
 from model.step.together import together
 
 
@@ -31,7 +31,12 @@ class Lstm(nn.LSTM):
             if layer and self.training and self.dropout:
                 # Torch drops from steps first: so are the draws.
                 x = dropout(x.transpose(0, 1), self.dropout).transpose(0, 1)
-            x, _ = unrolled(F.linear(x, w_input, b_input + b_state), w_state)
+            gates = F.linear(x, w_input, b_input + b_state)
+            if is_one_step(x):
+                i, _, g, o = gates.chunk(4, dim=-1)
+                x = o.sigmoid() * (i.sigmoid() * g.tanh()).tanh()
+            else:
+                x, _ = unrolled(gates, w_state)
         return x
 
 
@@ -73,6 +78,8 @@ class BiLstm(nn.Module):
 
     def forward(self, x: Tensor, lengths: Tensor) -> Tensor:
         """x [n, steps, width], lengths [n] to [n, steps, 2·hidden]; padded steps are undefined."""
+        if is_one_step(x):
+            return torch.cat([self.forth(x), self.back(x)], dim=-1)
         turn = reversal(lengths, x.shape[1])
         inputs = (self.forth, (x,)), (self.back, (take_steps(x, turn),))
         forth, back = together(inputs) if is_stacked() else [lstm(*read) for lstm, read in inputs]

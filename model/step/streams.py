@@ -46,6 +46,15 @@ def is_stacked() -> bool:
     return streams is not None and streams.place is not None
 
 
+def is_one_step(x: Tensor) -> bool:
+    """Whether x [n, steps, width] has a single step, in a stack of networks.
+
+    What chooses among steps, or goes from one to the next, can be left out there. Only in a stack,
+    where the weights of it still get zeros for a gradient, being parts of one buffer, and not none.
+    """
+    return is_stacked() and x.shape[1] == 1
+
+
 def drawn(draw: Callable[[Generator | None], Tensor]) -> Tensor:
     """What `draw` makes with the generator that it is given; in a stack, with each network's own.
 

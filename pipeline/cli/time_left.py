@@ -23,8 +23,8 @@ class TimeLeft:
     """Plays what is left through, in the order of the run's own queue.
 
     A task takes what the later half of its stage's tasks took a clip, but for those that began
-    before the first one in their process had ended: the networks were loaded for them, as they will
-    be once in each other process. The least of several of these counts where there are no others.
+    before the first one in their process had ended: they waited for the networks to be loaded, as
+    one will in each other process. With none but these, nobody knows what a task takes.
     How many tasks run side by side, and what those that run have had already, is seen by the
     threads that the finished ones ran in.
     """
@@ -36,9 +36,7 @@ class TimeLeft:
         for task in tasks:
             self._count_due(task, 1)
         self._clip_s: defaultdict[str, list[float]] = defaultdict(list)
-        self._first_s: defaultdict[str, defaultdict[Process, list[float]]] = defaultdict(
-            lambda: defaultdict(list)
-        )
+        self._first_s: defaultdict[str, dict[Process, float]] = defaultdict(dict)  # a clip
         self._loaded_s: dict[tuple[str, Process], float] = {}  # when the first one ended
         self._spans: dict[Thread, tuple[float, float, float]] = {}  # begin, end, busy in between
         self._done_s = self._longest_s = 0.0
@@ -58,14 +56,15 @@ class TimeLeft:
             clip_s, process = seconds / max(len(task.rows), 1), outcome.thread[:2]
             loaded_s = self._loaded_s.setdefault((outcome.stage, process), now_s)
             if now_s - seconds < loaded_s:  # beside the first: it waited too
-                self._first_s[outcome.stage][process].append(clip_s)
+                first_s = self._first_s[outcome.stage]
+                first_s[process] = max(clip_s, first_s.get(process, 0.0))
             else:
                 self._clip_s[outcome.stage].append(clip_s)
 
     def seconds(self, now_s: float) -> float | None:
         """What is left at that time; None with too little to go by."""
         stages = [stage for stage, tasks in self._tasks_due.items() if tasks]
-        known = {stage: self._known_s(stage) for stage in stages}
+        known = {stage: self._clip_s[stage] for stage in stages}
         if not all(known.values()):
             return None
         clip_s = {stage: _later(values) for stage, values in known.items()}
@@ -86,17 +85,12 @@ class TimeLeft:
         self._tasks_due[task.stage] += tasks
         self._clips_due[task.stage] += tasks * len(task.rows)
 
-    def _known_s(self, stage: str) -> list[float]:
-        """What clips of the stage took, without loading; none where that is not known."""
-        first_s = [min(clip_s) for clip_s in self._first_s[stage].values() if len(clip_s) > 1]
-        return self._clip_s[stage] or first_s
-
     def _loads(self, stage: str, clip_s: float) -> tuple[int, float]:
         """How many processes will load what the stage needs, and for how long each."""
         first_s, tasks = self._first_s[stage], self._tasks_due[stage]
         processes = {thread[:2] for thread in self._spans}
         clips = self._clips_due[stage] / tasks
-        loading_s = max(fmean(map(max, first_s.values())) - clip_s, 0.0) * clips
+        loading_s = max(fmean(first_s.values()) - clip_s, 0.0) * clips
         return min(len(processes - first_s.keys()), tasks), loading_s
 
     def _side_by_side(self, now_s: float) -> tuple[float, float]:

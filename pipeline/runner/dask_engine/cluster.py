@@ -21,6 +21,7 @@ LOCAL_CONFIG = {
     "distributed.scheduler.allowed-failures": 0,  # a task whose worker died runs alone next
     "distributed.deploy.lost-worker-timeout": "24h",  # its nanny brings it back, however slowly
     "distributed.worker.profile.enabled": False,  # nobody looks at its samples
+    "distributed.admin.tick.interval": "1s",  # nor at how late each loop is, fifty times a second
 }
 QUIET = logging.CRITICAL  # what matters to a user is in the outcomes
 STARTS = 3  # of a worker process that dies while it starts

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import logging
+import pickle
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from functools import cached_property
 from queue import Empty, SimpleQueue
+from uuid import uuid4
 
 from distributed import Client, Future, KilledWorker
 from distributed.client import FutureCancelledError
@@ -17,7 +19,14 @@ from pipeline.dag.task import Task, TaskId
 from pipeline.faces.windows import WINDOW_PX
 from pipeline.messages import one_line
 from pipeline.runner.dask_engine.cluster import connected, dashboard
-from pipeline.runner.dask_engine.workers import LOOK_EVERY_S, Workers, check_workers, work
+from pipeline.runner.dask_engine.workers import (
+    LOOK_EVERY_S,
+    OUTCOMES,
+    Workers,
+    check_workers,
+    packed,
+    work,
+)
 from pipeline.runner.queue import TaskQueue
 from pipeline.runner.stop import Stop
 from pipeline.runner.types import Outcome, devices_told
@@ -87,7 +96,8 @@ class _Run:
         stop: Stop,
         workers: Workers,
     ) -> None:
-        self._client, self._check, self._stop, self._workers = client, check, stop, workers
+        self._client, self._stop, self._workers = client, stop, workers
+        self._check = pickle.dumps(check)
         self._accelerated = {s.name for s in Stages(tasks[0].spec) if s.device != "cpu"}
         self._queue = TaskQueue(tasks)
         self._running: dict[Future, Task] = {}
@@ -95,6 +105,8 @@ class _Run:
         self._alone: set[TaskId] = set()
         self._blamed: dict[TaskId, dict[int, str]] = {}
         self._finished: SimpleQueue[Future] = SimpleQueue()
+        self._told: dict[str, bytes] = {}
+        client.subscribe_topic(OUTCOMES, self._listen)
 
     def __iter__(self) -> Iterator[Outcome]:
         while self._queue:
@@ -134,12 +146,13 @@ class _Run:
 
     def _give_out(self, task: Task) -> None:
         is_blocked = self._queue.is_blocked(task)
-        own = (task, self._check, self._blamed.get(task.id))
+        key = f"{task.stage}-{uuid4()}"
+        own = packed(key, task, self._blamed.get(task.id)), self._check
         what = (Outcome.blocked, task) if is_blocked else (work, *own)
         is_accelerated = task.stage in self._accelerated and self._workers.gpus
         future = self._client.submit(
             *what,
-            pure=False,
+            key=key,
             resources={"GPU": 1 / self._tasks_a_gpu} if is_accelerated else None,
             # Else what is ready late, as a network on the first faces, goes behind all that waits.
             priority=-self._queue.rank(task.id, self._at_once),
@@ -155,8 +168,7 @@ class _Run:
             return None
         task = self._running[future]
         try:
-            # Not `future.status`: a result is lost, and made again, with the worker that has it.
-            outcome: Outcome = future.result(timeout=LOOK_EVERY_S)
+            outcome = self._outcome(future)
         except TimeoutError:
             future.add_done_callback(self._finished.put)
             return None
@@ -172,6 +184,19 @@ class _Run:
             outcome = Outcome.failed(task, one_line(error, with_kind=True))
         del self._running[future]
         return None if self._runs_again(task, outcome, future) else outcome
+
+    def _listen(self, event: tuple[float, tuple[str, bytes]]) -> None:
+        key, outcome = event[1]
+        if key in self._client.futures:  # not of another run on the same scheduler
+            self._told[key] = outcome
+
+    def _outcome(self, future: Future) -> Outcome:
+        """Of a task that is done: what its worker told, or else its result, which may raise."""
+        told = self._told.pop(future.key, None)
+        # Not `future.status`: a result is lost, and made again, with the worker that has it.
+        asked = future.result(timeout=LOOK_EVERY_S) if told is None else pickle.loads(told)
+        outcome: Outcome = asked
+        return outcome
 
     def _runs_again(self, task: Task, outcome: Outcome, future: Future) -> bool:
         """Whether a task that met a fault of the machine is to run again, in a fresh process.

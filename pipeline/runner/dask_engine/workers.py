@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
+import pickle
 import time
 from dataclasses import replace
 from functools import lru_cache
@@ -21,6 +23,7 @@ from pipeline.runner.worker_check import WorkerCheck
 LOOK_EVERY_S = 2.0  # for workers that came or went
 EMPTY_FOR_S = 4.0  # without workers, until that is told
 ENDS_WITHIN_S = 30.0  # a worker's process that is told to
+OUTCOMES = "smp-outcomes"  # a topic for all runs: a scheduler keeps the last 1,000 events of each
 
 log = logging.getLogger(__name__)
 
@@ -129,17 +132,42 @@ def _answer(check: WorkerCheck, gpu: bool, dask_worker: Worker) -> tuple[int, li
     return _working_for.count(check.cache_url), devices
 
 
-def work(task: Task, check: WorkerCheck, blamed: Blamed | None) -> Outcome:
-    _checked(check)
+def packed(key: str, task: Task, blamed: Blamed | None) -> bytes:
+    """A task as it is sent: packed once, not again by each who passes it on."""
+    return pickle.dumps((key, task, blamed))
+
+
+async def work(packed: bytes, check: bytes) -> Outcome:
+    """Carry out a task in a thread of this worker, and tell its outcome under the task's key.
+
+    So it comes with the word that the task is done; to ask for it takes four messages more.
+    check: a `WorkerCheck`, packed likewise.
+    """
     worker = get_worker()
+    thread = asyncio.get_running_loop().run_in_executor
+    key, outcome = await thread(worker.executors["default"], _work, worker, packed, check)
+    worker.log_event(OUTCOMES, [key, pickle.dumps(outcome)])
+    return outcome
+
+
+def _work(worker: Worker, packed: bytes, packed_check: bytes) -> tuple[str, Outcome]:
+    key, task, blamed = pickle.loads(packed)
+    check = _unpacked(packed_check)
+    _checked(check)
     _working_for.append(check.cache_url)
     try:
         outcome = execute(task, worker.state.nthreads, blamed)
     finally:
         _working_for.remove(check.cache_url)
     if outcome.fault and worker.nanny:
-        return replace(outcome, fault=replace(outcome.fault, worker=worker.address))
-    return outcome
+        outcome = replace(outcome, fault=replace(outcome.fault, worker=worker.address))
+    return key, outcome
+
+
+@lru_cache(maxsize=8)
+def _unpacked(check: bytes) -> WorkerCheck:
+    unpacked: WorkerCheck = pickle.loads(check)
+    return unpacked
 
 
 @lru_cache(maxsize=8)

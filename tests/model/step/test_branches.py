@@ -92,6 +92,21 @@ def test_clips_of_one_step_train_to_what_they_would_on_threads(monkeypatch):
     )
 
 
+def test_what_one_step_leaves_out_changes_no_weight(monkeypatch):
+    """Those that get no gradient decay all the same, as those of what is asked and looked up."""
+    samples, settings = some_samples(), QUICK.model_copy(update={"epochs": 2, "weight_decay": 0.1})
+    ones = torch.ones(len(samples.ids), dtype=torch.int64)
+    lengths = {m: ones.clone() for m in samples.batch.lengths}
+    next(iter(lengths.values()))[::5] = 0  # clips that lack a modality
+    samples = replace(samples, batch=replace(samples.batch, lengths=lengths))
+    shortened = train(samples, settings).predictor.state_dict()
+    for layers in ("attention", "recurrent"):
+        monkeypatch.setattr(f"model.layers.{layers}.is_one_step", lambda x: False)
+    whole = train(samples, settings).predictor.state_dict()
+    for name, weight in whole.items():
+        torch.testing.assert_close(shortened[name], weight, rtol=0, atol=1e-6, msg=name)
+
+
 def test_dropout_differs_from_branch_to_branch_and_from_call_to_call():
     torch.manual_seed(0)
     ones = torch.ones(64, 3)
