@@ -13,6 +13,7 @@ import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import torch
@@ -23,7 +24,8 @@ from model.data.truth import scored
 from model.metrics import MOSI
 from model.networks import names
 from model.registry import build
-from model.training.loop import train
+from model.step.adam import Adam
+from model.training.loop import step_loss, train
 from model.training.seeds import train_seeds
 from model.training.settings import TrainSettings
 from pipeline.extractors.action_units import ActionUnits
@@ -32,6 +34,7 @@ from pipeline.stage.result import ClipInputs
 from pipeline.testing import ExtractorContract
 from tests.contracts import test_extractors as contracts
 from tests.model.networks.test_smp import SMALL
+from tests.model.training.test_stacked import Watched
 from tests.support import pretend_device
 from tests.support.pretend_device import NAME
 
@@ -121,7 +124,10 @@ def _model(few: TrainSettings, more: TrainSettings) -> Found:
 
 
 def stacks() -> dict[str, Found]:
-    """Of two seeds as one network: as `models`, off what the CPU makes of each."""
+    """Of two seeds as one network: as `models`, off what the CPU makes of each.
+
+    `kinds`: how many differ among the steps of two epochs, by what they compute and its shapes.
+    """
     found = {}
     for name in ("smp", "ef_lstm"):  # which do things of their own in a stack
         settings = TrainSettings(model=name, network=SMALL[name], epochs=1, device=NAME)
@@ -139,7 +145,32 @@ def _stack(settings: TrainSettings) -> Found:
     here = [own.model_copy(update={"device": "cpu", "seed": seed}) for seed in seeds]
     apart = [train(samples, one).predictions["test"] for one in here]
     off = max(float(np.abs(a - b).max()) for a, b in zip(stacked, apart, strict=True))
-    return {"off": off, "waits": waited[2] - waited[1]}
+    return {"off": off, "waits": waited[2] - waited[1], "kinds": _kinds_of_steps(settings)}
+
+
+def _kinds_of_steps(settings: TrainSettings) -> int:
+    """With dropout, where the last batch of an epoch is smaller."""
+    dropped = {"feature_dropout": 0.1, "network": {}, "batch": 5, "epochs": 2}
+    own, steps = settings.model_copy(update=dropped), []
+
+    def begun(*given: Any, **named: Any) -> torch.Tensor:
+        steps.append(len(watched.shapes))
+        return step_loss(*given, **named)
+
+    def ended(adam: Adam) -> None:
+        step(adam)
+        steps.append(len(watched.shapes))
+
+    step = Adam.step
+    with (
+        patch("model.training.stacked.step_loss", begun),
+        patch.object(Adam, "step", ended),
+        Watched() as watched,
+    ):
+        train_seeds(some_samples(), own, [0, 1], lambda trained: None)
+    assert len(steps) == 2 * 2 * -(-CLIPS * 3 // 5 // own.batch)
+    parts = zip(steps[2::2], steps[3::2], strict=True)  # the first makes what is kept
+    return len({tuple(watched.shapes[begin:end]) for begin, end in parts})
 
 
 def _gradients(samples: Samples, model: str, device: str) -> list[torch.Tensor]:

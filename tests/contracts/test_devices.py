@@ -64,6 +64,15 @@ def test_only_what_is_kept_comes_back(found: dict[str, Any]) -> None:
     )
 
 
+def test_all_steps_of_stacked_seeds_are_alike_also_the_last_of_an_epoch(
+    found: dict[str, Any],
+) -> None:
+    assert {name: case["kinds"] for name, case in found["stacks"].items()} == {
+        "smp": 1,
+        "ef_lstm": 1,
+    }
+
+
 @pytest.mark.parametrize("manner", ["models", "stacks"])
 def test_every_model_gives_the_cpus_numbers_and_no_step_waits(
     manner: str, found: dict[str, Any]
