@@ -2,7 +2,9 @@
 
 By name: `off`, how far its numbers are from the CPU's, and once networks are there `waits`, how
 often the host would wait for the device, and `back`, the bytes that it copies from there, where
-`kept` are those of the features. Run by `test_devices`, in a process of its own.
+`kept` are those of the features; `halved`, how often a batch is halved where memory runs out in the
+middle, and `off_halved`, how far numbers are from the CPU's then. Run by `test_devices`, in a
+process of its own.
 """
 
 from __future__ import annotations
@@ -10,7 +12,8 @@ from __future__ import annotations
 import json
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -29,8 +32,10 @@ from model.training.loop import step_loss, train
 from model.training.seeds import train_seeds
 from model.training.settings import TrainSettings
 from pipeline.extractors.action_units import ActionUnits
+from pipeline.runner.attempt import Attempt
 from pipeline.stage.extractor import Extractor
-from pipeline.stage.result import ClipInputs
+from pipeline.stage.result import ClipInputs, ClipResult
+from pipeline.stage.settings import StageSettings
 from pipeline.testing import ExtractorContract
 from tests.contracts import test_extractors as contracts
 from tests.model.networks.test_smp import SMALL
@@ -85,14 +90,53 @@ def _extractor(extractor: Extractor, clips: Callable[[], Sequence[ClipInputs]]) 
     truth = list(here.extract(clips()))
     list(there.extract(clips()))  # which loads its networks
     pretend_device.counts.clear()
-    off, kept = 0.0, 0
-    for one, other in zip(truth, there.extract(clips()), strict=True):
+    found = {"off": _off(truth, there.extract(clips())), **_counted()}
+    kept = sum(np.asarray(one.rows.get("features", ())).nbytes for one in truth)
+    return {**found, "kept": kept, **_halved(there, clips(), truth)}
+
+
+def _off(truth: Sequence[ClipResult], found: Iterable[ClipResult]) -> float:
+    off = 0.0
+    for one, other in zip(truth, found, strict=True):
         assert (one.state, one.length) == (other.state, other.length)
         for field, row in one.rows.items():
             difference = np.asarray(row, float) - np.asarray(other.rows[field], float)
             off = max(off, float(np.abs(difference).max(initial=0)))
-        kept += np.asarray(one.rows.get("features", ())).nbytes
-    return {"off": off, "kept": kept, **_counted()}
+    return off
+
+
+def _halved(
+    extractor: Extractor, clips: Sequence[ClipInputs], truth: Sequence[ClipResult]
+) -> Found:
+    """Of an extraction by the runner that meets the end of memory halfway."""
+    halvings: list[object] = []
+    in_halves = Attempt._in_halves
+
+    def counted(attempt: Attempt, *given: Any) -> Any:
+        halvings.append(given)
+        return in_halves(attempt, *given)
+
+    pretend_device.run_out_of_memory_after(pretend_device.counts["kernel"] // 2)
+    with patch.object(Attempt, "_in_halves", counted):
+        stage: Any = Halving(type(extractor), extractor.settings, extractor.steps)
+        found = Attempt(stage, dict(enumerate(clips)), {}).results()
+    pretend_device.run_out_of_memory_after(0)
+    return {"halved": len(halvings), "off_halved": _off(truth, found.values())}
+
+
+@dataclass(frozen=True)
+class Halving:
+    """What an attempt asks of a stage."""
+
+    kind: type[Extractor]
+    settings: StageSettings
+    steps: int
+
+    def make(self) -> Extractor:
+        return self.kind(self.settings, self.steps)
+
+    def having(self, settings: StageSettings) -> Halving:
+        return replace(self, settings=settings)
 
 
 def _counted() -> Found:

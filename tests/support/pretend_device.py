@@ -25,6 +25,7 @@ DOWN, UP = f"{NAME} to cpu", f"cpu to {NAME}, waited for"
 BYTES = "bytes to cpu"
 counts: Counter[str] = Counter()
 """Kernels, copies by direction, what else makes the host wait, each by its name; and `BYTES`."""
+_left: list[int] = []
 
 
 def waits() -> int:
@@ -35,6 +36,20 @@ def waits() -> int:
         + counts["mask"]
         + sum(counts[op] for op in SCALARS | OF_UNKNOWN_SIZE)
     )
+
+
+def run_out_of_memory_after(operations: int) -> None:
+    """Once, as if another program had it for a moment; 0: no more."""
+    _left[:] = [operations] if operations else []
+
+
+def _take_memory() -> None:
+    if not _left:
+        return
+    _left[0] -= 1
+    if not _left[0]:
+        _left.clear()
+        raise torch.OutOfMemoryError("out of memory, as is pretended")
 
 
 class Pretended(torch.Tensor):
@@ -117,6 +132,7 @@ def _made_here_first(make: Any, waits: bool = True) -> Any:
 def _run(op: Any, args: Any, kwargs: dict[str, Any]) -> Any:
     if torch._C._dispatch_has_kernel_for_dispatch_key(op.name(), "CompositeImplicitAutograd"):
         return op.decompose(*args, **kwargs)
+    _take_memory()
     tensors = [x for x in tree_leaves((args, kwargs)) if isinstance(x, torch.Tensor)]
     name, to = op._schema.name.split("::")[1], kwargs.get("device")
     _count(name, args, tensors, kwargs)
