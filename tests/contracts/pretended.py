@@ -229,11 +229,11 @@ def _gradients(samples: Samples, model: str, device: str) -> list[torch.Tensor]:
     ]
 
 
-def some_samples() -> Samples:
+def some_samples(steps: int = STEPS) -> Samples:
     """Noise of several lengths; 24 clips to train on."""
     random = torch.Generator().manual_seed(0)
-    features = {m: torch.randn(CLIPS, STEPS, w, generator=random) for m, w in WIDTHS.items()}
-    lengths = {m: torch.randint(1, STEPS + 1, (CLIPS,), generator=random) for m in WIDTHS}
+    features = {m: torch.randn(CLIPS, steps, w, generator=random) for m, w in WIDTHS.items()}
+    lengths = {m: torch.randint(1, steps + 1, (CLIPS,), generator=random) for m in WIDTHS}
     labels = np.linspace(-3, 3, CLIPS)
     splits = np.array((["train"] * 3 + ["valid", "test"]) * (CLIPS // 5))
     ids = [str(i) for i in range(CLIPS)]

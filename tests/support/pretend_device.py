@@ -21,6 +21,7 @@ NAME = "pretend"
 SCALARS = {"_local_scalar_dense", "equal"}
 OF_UNKNOWN_SIZE = {"nonzero", "masked_select", "_unique2", "nms"}
 INDEXING = {"index", "index_put", "index_put_", "_index_put_impl_"}
+MEMORY = ("aten::empty", "aten::new_empty", "aten::_unsafe_view", "aten::_reshape_alias")
 DOWN, UP = f"{NAME} to cpu", f"cpu to {NAME}, waited for"
 BYTES = "bytes to cpu"
 counts: Counter[str] = Counter()
@@ -135,7 +136,8 @@ def _run(op: Any, args: Any, kwargs: dict[str, Any]) -> Any:
     _take_memory()
     tensors = [x for x in tree_leaves((args, kwargs)) if isinstance(x, torch.Tensor)]
     name, to = op._schema.name.split("::")[1], kwargs.get("device")
-    _count(name, args, tensors, kwargs)
+    if _computes(op):
+        _count(name, args, tensors, kwargs)
     raw_args, raw = tree_map(lambda x: getattr(x, "raw", x), (args, kwargs))
     raw |= {} if to is None else {"device": "cpu"}
     out = INSTEAD.get(name, op)(*raw_args, **raw)
@@ -167,6 +169,12 @@ def _count(name: str, args: Any, tensors: list[torch.Tensor], kwargs: Any) -> No
     counts[UP] += len(foreign) if name in INDEXING else 0
     is_wait = name in SCALARS | OF_UNKNOWN_SIZE
     counts[name if is_wait else "mask" if is_mask else "kernel"] += 1
+
+
+def _computes(op: Any) -> bool:
+    """Not where it only gives memory, or shows in another way what lies there."""
+    is_view = any(r.alias_info and not r.alias_info.is_write for r in op._schema.returns)
+    return not is_view and not op._schema.name.startswith(MEMORY)
 
 
 def _lstm_cell(x: Any, h: Any, c: Any, *biases: Any) -> Any:
