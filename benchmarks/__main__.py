@@ -44,6 +44,8 @@ SUITE: dict[str, list[str]] = {
     "engines": [],
     "overhead": [],
     "train": [],
+    "kernels": [],
+    "gpu": ["--device", "cpu", "--quick"],
     "pieces": [],
     "small": [],
     "checked_reads": [],

@@ -11,7 +11,7 @@ import numpy as np
 from transformers.utils.logging import disable_progress_bar
 
 from benchmarks.gpu_device import Device
-from benchmarks.precision import cases
+from benchmarks.precision import FACES, SECONDS, cases
 from pipeline import media
 from pipeline.dataset.clip import Clip
 from pipeline.extractors.faces import Faces
@@ -36,10 +36,10 @@ def faces(where: Device) -> Iterator[str]:
         ]
         yield f"{name}: at most off the CPU's by {', '.join(off)}"
     many = [_clip(VIDEOS[0], where.few(17, 97))] * where.few(2, 32)
-    seconds = where.seconds(lambda: _faces(where.device, many), where.few(1, 2))
+    seconds = where.seconds(lambda: _faces(where.device, many))
     count = sum(1 for _ in many[0].rows["frames"]) * len(many)
     yield f"{count / seconds:.0f} frames/s of {len(many)} clips, decoded before"
-    yield f"{count} frames: {where.waits(lambda: _faces(where.device, many))}"
+    yield f"of {count} frames {where.waits(lambda: _faces(where.device, many))}"
 
 
 def _clip(name: str, frames: int) -> ClipInputs:
@@ -55,7 +55,9 @@ def networks(where: Device) -> Iterator[str]:
     """Of their real sizes, with random weights: the same clips as `precision` has."""
     disable_progress_bar()  # of saving them
     with TemporaryDirectory() as folder:
-        for case in cases(Path(folder), where.few(1, 16)):
+        for case in cases(
+            Path(folder), where.few(1, 16), where.few(4, FACES), where.few(1, SECONDS)
+        ):
             here, there = (case.stage(device=device) for device in ("cpu", where.device))
             few = case.clips[: where.few(1, 4)]
             off = np.abs(_features(here, few) - _features(there, few)).max()
@@ -63,7 +65,7 @@ def networks(where: Device) -> Iterator[str]:
             def run(stage: Extractor = there, clips: list[ClipInputs] = case.clips) -> None:
                 list(stage.extract(clips))
 
-            seconds = where.seconds(run, where.few(1, 2))
+            seconds = where.seconds(run)
             share = where.share_of_ceiling(run, seconds)
             yield (
                 f"{case.name}: off the CPU's by {off:.1g}, "

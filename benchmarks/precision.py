@@ -30,7 +30,7 @@ from pipeline.stage.extractor import Extractor
 from pipeline.stage.result import ClipInputs
 from tests.support.aligned_faces import clips_of
 
-SECONDS = 4.0  # about the mean of a CMU-MOSI clip
+SECONDS = 4  # about the mean of a CMU-MOSI clip
 FACES = 32
 PRECISIONS = ("float32", "bfloat16")
 
@@ -83,11 +83,16 @@ def _print(case: Case, repeats: int) -> None:
     print(f"{row}{np.median(errors):>9.2%}{errors.max():>7.1%}", flush=True)
 
 
-def cases(folder: Path, clips: int) -> Iterator[Case]:
+def cases(
+    folder: Path, clips: int, faces_a_clip: int = FACES, seconds: int = SECONDS
+) -> Iterator[Case]:
+    """Each network, saved to `folder` with random weights, and its clips."""
     stages = Stages.load(write_stages(folder, "base"))
     weights = {stage.name: getattr(stage.settings, "weights", "") for stage in stages}
-    faces = clips_of(*[FACES] * clips)
-    sounds = [ClipInputs(Clip("sound"), {"samples": samples}) for samples in _spoken(clips)]
+    faces = clips_of(*[faces_a_clip] * clips)
+    sounds = [
+        ClipInputs(Clip("sound"), {"samples": samples}) for samples in _spoken(clips, seconds)
+    ]
     texts = [
         ClipInputs(Clip("text", text=sentence("train", LEVELS[n % len(LEVELS)], "en", n)))
         for n in range(clips)
@@ -104,9 +109,9 @@ def cases(folder: Path, clips: int) -> Iterator[Case]:
         yield Case("MiniLM-L6, trained", stages["bert"].kind, str(trained), texts, _of_norm)
 
 
-def _spoken(clips: int) -> Iterator[np.ndarray]:
+def _spoken(clips: int, seconds: float) -> Iterator[np.ndarray]:
     for seed in range(clips):
-        spoken = voice.speak(SECONDS, 0.0, np.random.default_rng(seed))
+        spoken = voice.speak(seconds, 0.0, np.random.default_rng(seed))
         yield normalised(spoken.astype(np.float32))
 
 

@@ -13,7 +13,7 @@ import click
 from rich.text import Text
 
 from model import metrics
-from model.cli.console import print_table, progress
+from model.cli.console import print_devices, print_table, progress
 from model.data.samples import Samples
 from model.experiments.experiment import Experiment, conduct
 from model.experiments.formats import BEST, SECOND
@@ -37,6 +37,7 @@ def run_and_print(
     if not options["as_json"]:
         for line in _presets(experiment):
             click.echo(line)
+        print_devices(entry.settings.device for entry in experiment.entries)
     with progress(len(experiment.entries) * len(seeds)) as show:
         report = conduct(experiment, samples, seeds, runs, out, show)
     for damage in (damage for outcome in report.outcomes for damage in outcome.damaged):

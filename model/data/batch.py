@@ -48,6 +48,10 @@ class Batch:
             None if self.tokens is None else self.tokens[index],
         )
 
+    def where(self, are_clips: Tensor) -> Batch:
+        """The clips at which `are_clips`, bool [n], is true; in place of the others empty ones."""
+        return replace(self, lengths={m: n.where(are_clips, 0) for m, n in self.lengths.items()})
+
     def to(self, device: torch.device | str) -> Batch:
         """The same clips on `device`."""
         return Batch(

@@ -30,7 +30,7 @@ class Lstm(nn.LSTM):
         for layer, (w_input, w_state, b_input, b_state) in enumerate(self.all_weights):
             if layer and self.training and self.dropout:
                 # Torch drops from steps first: so are the draws.
-                x = dropout(x.transpose(0, 1), self.dropout).transpose(0, 1)
+                x = dropout(x.transpose(0, 1), self.dropout, clips=1).transpose(0, 1)
             gates = F.linear(x, w_input, b_input + b_state)
             if is_one_step(x):
                 i, _, g, o = gates.chunk(4, dim=-1)

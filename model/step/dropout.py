@@ -31,26 +31,29 @@ class Dropout(nn.Module):
             return x
         if x.device.type != "cpu":
             return dropout(x, self.p)
-        return x * drawn(partial(_factors, x.shape, x.dtype, self.p))
+        return x * drawn(partial(_factors, x.dtype, self.p), x)
 
     def extra_repr(self) -> str:
         """p, where the module is printed."""
         return f"p={self.p}"
 
 
-def dropout(x: Tensor, p: float) -> Tensor:
-    """torch's dropout, drawn in a stack of networks as each of them would draw it alone."""
+def dropout(x: Tensor, p: float, clips: int = 0) -> Tensor:
+    """torch's dropout, drawn in a stack of networks as each of them would draw it alone.
+
+    clips: the axis of the clips.
+    """
     if not is_stacked():
         return F.dropout(x, p)
 
-    def kept(generator: Generator | None) -> Tensor:
-        noise = torch.empty(x.shape, dtype=x.dtype, device=x.device)
+    def kept(shape: torch.Size, generator: Generator | None) -> Tensor:
+        noise = torch.empty(shape, dtype=x.dtype, device=x.device)
         return noise.bernoulli_(1 - p, generator=generator)
 
-    return x * drawn(kept).div_(1 - p)
+    return x * drawn(kept, x, clips).div_(1 - p)
 
 
-def _factors(shape: torch.Size, dtype: torch.dtype, p: float, own: Generator | None) -> Tensor:
+def _factors(dtype: torch.dtype, p: float, shape: torch.Size, own: Generator | None) -> Tensor:
     """0 with probability p, else what the others are scaled by."""
     kept, count = round((1 - p) * LEVELS), shape.numel()
     draws = torch.empty(-(-count // 4), dtype=torch.int64)

@@ -20,8 +20,8 @@ class Stack:
 
     A training step of all of them has the kernels of one. It never makes the host wait, keeps its
     shapes, and what it writes lies where it lay (Adam's step number is on the device too): a CUDA
-    graph may capture it, one for whole batches and one for what an epoch has left, once
-    `generators` are registered with it. None does yet, for want of a device to prove it on.
+    graph may capture it, once `generators` are registered with it. None does yet, for want of a
+    device to prove it on.
     """
 
     def __init__(self, networks: Sequence[nn.Module], generators: Sequence[Generator]) -> None:
@@ -46,11 +46,19 @@ class Stack:
         """Let all learn, with dropout, or evaluate."""
         self._one.train(mode)
 
-    def each(self, do: Callable[..., Tensor], *given: Tensor) -> Tensor:
-        """`do(network, *own)` of each network with its own row of all that is given, in one."""
+    def each(
+        self,
+        do: Callable[..., Tensor],
+        *given: Tensor,
+        filled: tuple[int, int] | None = None,
+    ) -> Tensor:
+        """`do(network, *own)` of each network with its own row of all that is given, in one.
+
+        filled: how many rows of the batch are clips, of how many; None where all are.
+        """
 
         def one(state: dict[str, Tensor], place: Tensor, *own: Tensor) -> Tensor:
-            with drawing_from(Streams(self.generators, place)):
+            with drawing_from(Streams(self.generators, place, filled)):
                 done: Tensor = functional_call(self._one, state, (do, *own))
             return done
 

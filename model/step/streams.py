@@ -9,6 +9,10 @@ from dataclasses import dataclass
 
 import torch
 from torch import Generator, Tensor
+from torch.nn import functional as F
+
+Draw = Callable[[torch.Size, Generator | None], Tensor]
+"""Random numbers of a shape, from a generator or from torch's own."""
 
 _thread = threading.local()
 
@@ -18,10 +22,12 @@ class Streams:
     """A generator, or one for each network of a stack.
 
     place: int64 [], with which `torch.func.vmap` tells a network of a stack its own generator.
+    filled: how many rows of a batch are clips, of how many; None where all are.
     """
 
     generators: Sequence[Generator]
     place: Tensor | None = None
+    filled: tuple[int, int] | None = None
 
 
 @contextmanager
@@ -55,15 +61,23 @@ def is_one_step(x: Tensor) -> bool:
     return is_stacked() and x.shape[1] == 1
 
 
-def drawn(draw: Callable[[Generator | None], Tensor]) -> Tensor:
-    """What `draw` makes with the generator that it is given; in a stack, with each network's own.
+def drawn(draw: Draw, like: Tensor, clips: int = 0) -> Tensor:
+    """What `draw` makes in the shape of `like`; in a stack, with each network's own generator.
 
     So each network of a stack has the very numbers that it would have alone, where vmap's own
-    randomness would give it others.
+    randomness would give it others. clips: the axis of the clips. Rows that are none draw nothing
+    on the CPU, and are zero, as a network alone has no such rows. On an accelerator, whose numbers
+    are others in a stack anyway, they draw too: a step has the same shapes every time.
     """
     streams = current()
     if streams is None:
-        return draw(None)
+        return draw(like.shape, None)
     if streams.place is None:
-        return draw(streams.generators[0])
-    return torch.stack([draw(g) for g in streams.generators])[streams.place]
+        return draw(like.shape, streams.generators[0])
+    shape, missing = like.shape, 0
+    if streams.filled and like.device.type == "cpu":
+        rows, of = streams.filled
+        missing = like.shape[clips] - like.shape[clips] * rows // of
+        shape = torch.Size(n - missing * (axis == clips) for axis, n in enumerate(shape))
+    found = torch.stack([draw(shape, g) for g in streams.generators])[streams.place]
+    return F.pad(found, [0, 0] * (like.dim() - 1 - clips) + [0, missing]) if missing else found

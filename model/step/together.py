@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
+from dataclasses import replace
 from weakref import WeakKeyDictionary
 
 import torch
@@ -51,11 +52,11 @@ def _as_one(branches: Sequence[Branch], streams: Sequence[Streams]) -> Sequence[
     every = [dict(module.named_parameters()) for module in modules]
     weights = views(flat(every), every[0])
     generators = [g for own in streams for g in own.generators]
-    within, stride = streams[0].place, len(streams[0].generators)
+    first, stride = streams[0], len(streams[0].generators)
 
     def one(weights: dict[str, Tensor], place: Tensor, *given: Tensor) -> Tensor:
-        at = place * stride + (0 if within is None else within)
-        with drawing_from(Streams(generators, at)):
+        at = place * stride + (0 if first.place is None else first.place)
+        with drawing_from(replace(first, generators=generators, place=at)):
             output: Tensor = functional_call(modules[0], weights, given)
         return output
 

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Mapping
 from copy import deepcopy
 from dataclasses import dataclass
-from math import inf, isfinite
+from math import inf, isfinite, nan
 
 import numpy as np
 import torch
@@ -138,11 +138,22 @@ def best_epoch(curve: Curve) -> int:
 
 
 def step_loss(
-    prepared: Prepared, settings: TrainSettings, network: Network, rows: Tensor
+    prepared: Prepared,
+    settings: TrainSettings,
+    network: Network,
+    rows: Tensor,
+    are_clips: Tensor | None = None,
 ) -> Tensor:
-    """What a step on the training clips at `rows` lessens, a scalar."""
-    batch = drop_features(prepared.inputs[rows], settings.feature_dropout)
-    return network.loss(batch, prepared.targets[rows], prepared.objective.loss, rows)
+    """What a step on the training clips at `rows` lessens, a scalar.
+
+    are_clips: bool [n]; a row where it is false is no clip: nothing of it is known, not even what
+    is to be learnt, so it has no part in the loss.
+    """
+    batch, targets = prepared.inputs[rows], prepared.targets[rows]
+    if are_clips is not None:
+        batch, targets = batch.where(are_clips), targets.where(are_clips[:, None], nan)
+    batch = drop_features(batch, settings.feature_dropout)
+    return network.loss(batch, targets, prepared.objective.loss, rows)
 
 
 def _fit(network: Network, prepared: Prepared, settings: TrainSettings, on_epoch: OnEpoch) -> Curve:

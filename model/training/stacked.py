@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from math import inf
 from typing import Any
@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from model.data.batch import Batch
 from model.data.samples import Samples, Split
@@ -77,7 +78,8 @@ def _fit(
     stack: Stack, prepared: Prepared, every: Sequence[TrainSettings], records: Sequence[Record]
 ) -> Tensor:
     """The loop of `train_prepared` for all; gives each network's best weights."""
-    settings, device, clips = every[0], prepared.targets.device, len(prepared.inputs)
+    settings, device = every[0], prepared.targets.device
+    batches = _Batches(len(prepared.inputs), settings.batch, device)
     optimizer = stack.optimizer(settings.lr, settings.weight_decay)
     orders = [torch.Generator().manual_seed(one.seed) for one in every]
     best, late = _Best(stack.weights.detach(), settings.patience), None
@@ -85,18 +87,18 @@ def _fit(
     for epoch in range(1, settings.epochs + 1):
         stack.train()
         total = torch.zeros(len(every), device=device)
-        order = torch.stack([torch.randperm(clips, generator=own) for own in orders])
-        for rows in uploaded(order, device).split(settings.batch, dim=1):
-            losses = stack.each(partial(step_loss, prepared, settings), rows)
+        for rows, are_clips, count in batches.of_an_epoch(orders):
+            loss_of = partial(step_loss, prepared, settings, are_clips=are_clips)
+            losses = stack.each(loss_of, rows, filled=(count, batches.size))
             stack.weights.grad = None
             losses.sum().backward()
             stack.clip_gradients(settings.clip_norm)
             optimizer.step()
-            total += losses.detach() * rows.shape[1]
+            total += losses.detach() * count
 
         outputs, valid_losses = _validated(stack, prepared)
         best.update(epoch, valid_losses)
-        before, late = late, Late(epoch, total / clips, valid_losses, outputs)
+        before, late = late, Late(epoch, total / batches.clips, valid_losses, outputs)
         if before and not before.told(records):
             return best.weights
 
@@ -137,6 +139,25 @@ def _outputs(stack: Stack, batch: Batch, scaled: Callable[[Batch], Batch]) -> Te
         return stack.each(lambda network: network(inputs))
 
     return torch.cat([outputs_of(scaled(chunk)) for chunk in chunks(batch)], dim=1)
+
+
+class _Batches:
+    """Batches of one size, the last one of an epoch filled up with rows that are no clips."""
+
+    def __init__(self, clips: int, most: int, device: torch.device) -> None:
+        self.clips, self.size, self._device = clips, min(most, clips), device
+        self._missing = -clips % self.size
+        rows = torch.arange(clips + self._missing)
+        self._are_clips = uploaded(rows < clips, device).split(self.size)
+
+    def of_an_epoch(
+        self, orders: Sequence[torch.Generator]
+    ) -> Iterator[tuple[Tensor, Tensor, int]]:
+        """For each step int64 rows [networks, size], which of them are clips, and how many are."""
+        order = torch.stack([torch.randperm(self.clips, generator=own) for own in orders])
+        rows = uploaded(F.pad(order, (0, self._missing)), self._device).split(self.size, dim=1)
+        for step, (own, are_clips) in enumerate(zip(rows, self._are_clips, strict=True)):
+            yield own, are_clips, min(self.size, self.clips - step * self.size)
 
 
 class _Best:

@@ -2,7 +2,9 @@
 
 By name: `off`, how far its numbers are from the CPU's, and once networks are there `waits`, how
 often the host would wait for the device, and `back`, the bytes that it copies from there, where
-`kept` are those of the features. Run by `test_devices`, in a process of its own.
+`kept` are those of the features; `halved`, how often a batch is halved where memory runs out in the
+middle, and `off_halved`, how far numbers are from the CPU's then. Run by `test_devices`, in a
+process of its own.
 """
 
 from __future__ import annotations
@@ -10,9 +12,11 @@ from __future__ import annotations
 import json
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import torch
@@ -23,15 +27,19 @@ from model.data.truth import scored
 from model.metrics import MOSI
 from model.networks import names
 from model.registry import build
-from model.training.loop import train
+from model.step.adam import Adam
+from model.training.loop import step_loss, train
 from model.training.seeds import train_seeds
 from model.training.settings import TrainSettings
 from pipeline.extractors.action_units import ActionUnits
+from pipeline.runner.attempt import Attempt
 from pipeline.stage.extractor import Extractor
-from pipeline.stage.result import ClipInputs
+from pipeline.stage.result import ClipInputs, ClipResult
+from pipeline.stage.settings import StageSettings
 from pipeline.testing import ExtractorContract
 from tests.contracts import test_extractors as contracts
 from tests.model.networks.test_smp import SMALL
+from tests.model.training.test_stacked import Watched
 from tests.support import pretend_device
 from tests.support.pretend_device import NAME
 
@@ -82,14 +90,53 @@ def _extractor(extractor: Extractor, clips: Callable[[], Sequence[ClipInputs]]) 
     truth = list(here.extract(clips()))
     list(there.extract(clips()))  # which loads its networks
     pretend_device.counts.clear()
-    off, kept = 0.0, 0
-    for one, other in zip(truth, there.extract(clips()), strict=True):
+    found = {"off": _off(truth, there.extract(clips())), **_counted()}
+    kept = sum(np.asarray(one.rows.get("features", ())).nbytes for one in truth)
+    return {**found, "kept": kept, **_halved(there, clips(), truth)}
+
+
+def _off(truth: Sequence[ClipResult], found: Iterable[ClipResult]) -> float:
+    off = 0.0
+    for one, other in zip(truth, found, strict=True):
         assert (one.state, one.length) == (other.state, other.length)
         for field, row in one.rows.items():
             difference = np.asarray(row, float) - np.asarray(other.rows[field], float)
             off = max(off, float(np.abs(difference).max(initial=0)))
-        kept += np.asarray(one.rows.get("features", ())).nbytes
-    return {"off": off, "kept": kept, **_counted()}
+    return off
+
+
+def _halved(
+    extractor: Extractor, clips: Sequence[ClipInputs], truth: Sequence[ClipResult]
+) -> Found:
+    """Of an extraction by the runner that meets the end of memory halfway."""
+    halvings: list[object] = []
+    in_halves = Attempt._in_halves
+
+    def counted(attempt: Attempt, *given: Any) -> Any:
+        halvings.append(given)
+        return in_halves(attempt, *given)
+
+    pretend_device.run_out_of_memory_after(pretend_device.counts["kernel"] // 2)
+    with patch.object(Attempt, "_in_halves", counted):
+        stage: Any = Halving(type(extractor), extractor.settings, extractor.steps)
+        found = Attempt(stage, dict(enumerate(clips)), {}).results()
+    pretend_device.run_out_of_memory_after(0)
+    return {"halved": len(halvings), "off_halved": _off(truth, found.values())}
+
+
+@dataclass(frozen=True)
+class Halving:
+    """What an attempt asks of a stage."""
+
+    kind: type[Extractor]
+    settings: StageSettings
+    steps: int
+
+    def make(self) -> Extractor:
+        return self.kind(self.settings, self.steps)
+
+    def having(self, settings: StageSettings) -> Halving:
+        return replace(self, settings=settings)
 
 
 def _counted() -> Found:
@@ -121,7 +168,10 @@ def _model(few: TrainSettings, more: TrainSettings) -> Found:
 
 
 def stacks() -> dict[str, Found]:
-    """Of two seeds as one network: as `models`, off what the CPU makes of each."""
+    """Of two seeds as one network: as `models`, off what the CPU makes of each.
+
+    `kinds`: how many differ among the steps of two epochs, by what they compute and its shapes.
+    """
     found = {}
     for name in ("smp", "ef_lstm"):  # which do things of their own in a stack
         settings = TrainSettings(model=name, network=SMALL[name], epochs=1, device=NAME)
@@ -139,7 +189,32 @@ def _stack(settings: TrainSettings) -> Found:
     here = [own.model_copy(update={"device": "cpu", "seed": seed}) for seed in seeds]
     apart = [train(samples, one).predictions["test"] for one in here]
     off = max(float(np.abs(a - b).max()) for a, b in zip(stacked, apart, strict=True))
-    return {"off": off, "waits": waited[2] - waited[1]}
+    return {"off": off, "waits": waited[2] - waited[1], "kinds": _kinds_of_steps(settings)}
+
+
+def _kinds_of_steps(settings: TrainSettings) -> int:
+    """With dropout, where the last batch of an epoch is smaller."""
+    dropped = {"feature_dropout": 0.1, "network": {}, "batch": 5, "epochs": 2}
+    own, steps = settings.model_copy(update=dropped), []
+
+    def begun(*given: Any, **named: Any) -> torch.Tensor:
+        steps.append(len(watched.shapes))
+        return step_loss(*given, **named)
+
+    def ended(adam: Adam) -> None:
+        step(adam)
+        steps.append(len(watched.shapes))
+
+    step = Adam.step
+    with (
+        patch("model.training.stacked.step_loss", begun),
+        patch.object(Adam, "step", ended),
+        Watched() as watched,
+    ):
+        train_seeds(some_samples(), own, [0, 1], lambda trained: None)
+    assert len(steps) == 2 * 2 * -(-CLIPS * 3 // 5 // own.batch)
+    parts = zip(steps[2::2], steps[3::2], strict=True)  # the first makes what is kept
+    return len({tuple(watched.shapes[begin:end]) for begin, end in parts})
 
 
 def _gradients(samples: Samples, model: str, device: str) -> list[torch.Tensor]:
@@ -154,11 +229,11 @@ def _gradients(samples: Samples, model: str, device: str) -> list[torch.Tensor]:
     ]
 
 
-def some_samples() -> Samples:
+def some_samples(steps: int = STEPS) -> Samples:
     """Noise of several lengths; 24 clips to train on."""
     random = torch.Generator().manual_seed(0)
-    features = {m: torch.randn(CLIPS, STEPS, w, generator=random) for m, w in WIDTHS.items()}
-    lengths = {m: torch.randint(1, STEPS + 1, (CLIPS,), generator=random) for m in WIDTHS}
+    features = {m: torch.randn(CLIPS, steps, w, generator=random) for m, w in WIDTHS.items()}
+    lengths = {m: torch.randint(1, steps + 1, (CLIPS,), generator=random) for m in WIDTHS}
     labels = np.linspace(-3, 3, CLIPS)
     splits = np.array((["train"] * 3 + ["valid", "test"]) * (CLIPS // 5))
     ids = [str(i) for i in range(CLIPS)]

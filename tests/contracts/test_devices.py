@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-CLOSE = 1e-4
+CLOSE, GREY_LEVEL = 1e-4, 1.0  # which a face's neighbours may make
 WAITS = {  # of the host for the device, at most, for all the clips of the contract's test
     "Faces": 13,  # a window of all clips: 12 for the cascade, 1 for the look
     "WorseFaces": 13,
@@ -57,11 +57,27 @@ def test_every_extractor_gives_the_cpus_numbers_within_its_waits(found: dict[str
     assert {name: case["waits"] for name, case in of.items() if case["waits"] > WAITS[name]} == {}
 
 
+def test_every_extractor_goes_on_in_halves_where_memory_runs_out(found: dict[str, Any]) -> None:
+    of = {name: case for name, case in found["extractors"].items() if case["kernels"]}
+    assert {name: case["halved"] for name, case in of.items()} == dict.fromkeys(of, 1)
+    close = {name: GREY_LEVEL if name in ("Faces", "WorseFaces") else CLOSE for name in of}
+    assert {n: case["off_halved"] for n, case in of.items() if case["off_halved"] > close[n]} == {}
+
+
 def test_only_what_is_kept_comes_back(found: dict[str, Any]) -> None:
     of = found["extractors"]
     assert {name: of[name]["back"] - of[name]["kept"] for name in KEPT_ALONE} == dict.fromkeys(
         KEPT_ALONE, 0
     )
+
+
+def test_all_steps_of_stacked_seeds_are_alike_also_the_last_of_an_epoch(
+    found: dict[str, Any],
+) -> None:
+    assert {name: case["kinds"] for name, case in found["stacks"].items()} == {
+        "smp": 1,
+        "ef_lstm": 1,
+    }
 
 
 @pytest.mark.parametrize("manner", ["models", "stacks"])

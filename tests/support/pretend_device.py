@@ -21,10 +21,12 @@ NAME = "pretend"
 SCALARS = {"_local_scalar_dense", "equal"}
 OF_UNKNOWN_SIZE = {"nonzero", "masked_select", "_unique2", "nms"}
 INDEXING = {"index", "index_put", "index_put_", "_index_put_impl_"}
+MEMORY = ("aten::empty", "aten::new_empty", "aten::_unsafe_view", "aten::_reshape_alias")
 DOWN, UP = f"{NAME} to cpu", f"cpu to {NAME}, waited for"
 BYTES = "bytes to cpu"
 counts: Counter[str] = Counter()
 """Kernels, copies by direction, what else makes the host wait, each by its name; and `BYTES`."""
+_left: list[int] = []
 
 
 def waits() -> int:
@@ -35,6 +37,20 @@ def waits() -> int:
         + counts["mask"]
         + sum(counts[op] for op in SCALARS | OF_UNKNOWN_SIZE)
     )
+
+
+def run_out_of_memory_after(operations: int) -> None:
+    """Once, as if another program had it for a moment; 0: no more."""
+    _left[:] = [operations] if operations else []
+
+
+def _take_memory() -> None:
+    if not _left:
+        return
+    _left[0] -= 1
+    if not _left[0]:
+        _left.clear()
+        raise torch.OutOfMemoryError("out of memory, as is pretended")
 
 
 class Pretended(torch.Tensor):
@@ -117,9 +133,11 @@ def _made_here_first(make: Any, waits: bool = True) -> Any:
 def _run(op: Any, args: Any, kwargs: dict[str, Any]) -> Any:
     if torch._C._dispatch_has_kernel_for_dispatch_key(op.name(), "CompositeImplicitAutograd"):
         return op.decompose(*args, **kwargs)
+    _take_memory()
     tensors = [x for x in tree_leaves((args, kwargs)) if isinstance(x, torch.Tensor)]
     name, to = op._schema.name.split("::")[1], kwargs.get("device")
-    _count(name, args, tensors, kwargs)
+    if _computes(op):
+        _count(name, args, tensors, kwargs)
     raw_args, raw = tree_map(lambda x: getattr(x, "raw", x), (args, kwargs))
     raw |= {} if to is None else {"device": "cpu"}
     out = INSTEAD.get(name, op)(*raw_args, **raw)
@@ -151,6 +169,12 @@ def _count(name: str, args: Any, tensors: list[torch.Tensor], kwargs: Any) -> No
     counts[UP] += len(foreign) if name in INDEXING else 0
     is_wait = name in SCALARS | OF_UNKNOWN_SIZE
     counts[name if is_wait else "mask" if is_mask else "kernel"] += 1
+
+
+def _computes(op: Any) -> bool:
+    """Not where it only gives memory, or shows in another way what lies there."""
+    is_view = any(r.alias_info and not r.alias_info.is_write for r in op._schema.returns)
+    return not is_view and not op._schema.name.startswith(MEMORY)
 
 
 def _lstm_cell(x: Any, h: Any, c: Any, *biases: Any) -> Any:

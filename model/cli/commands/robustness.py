@@ -99,7 +99,7 @@ def robustness(
     are extracted again for each level, into the same cache, so their media and the weights of the
     stages have to be there. Exit code 1 where they aren't: the other curves are measured.
     """
-    from model.cli.console import progress
+    from model.cli.console import print_devices, progress
     from model.experiments.experiment import name_of, task_of
     from model.robustness import folder, page
     from model.robustness.curves import KINDS, NOISE
@@ -121,6 +121,8 @@ def robustness(
             if set(curves) == {NOISE}:
                 raise
             notes, is_whole = [f"no curves of noise: {error}"], False
+    if not options["as_json"]:
+        print_devices([settings.device])
     with progress(1) as show:
         found = measure(samples, preset, settings, curves, range(seeds), runs, show, noisy, notes)
     task = task_of(samples, settings)

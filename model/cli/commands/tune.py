@@ -34,7 +34,7 @@ def tune(dataset: str, model: str, seed: int, out: Path | None, **options: Any) 
     A search that was killed goes on where it was; with more --trials it goes on from there. Its
     folder holds `settings.yaml` for `smp train --settings`, and a page, `search.html`.
     """
-    from model.cli.console import progress
+    from model.cli.console import print_devices, progress
     from model.search import folder, page
     from model.search.found import Budget
     from model.search.tune import tune as search
@@ -47,6 +47,7 @@ def tune(dataset: str, model: str, seed: int, out: Path | None, **options: Any) 
     if not options["as_json"]:
         for note in samples.notes:
             click.echo(f"note: {note}")
+        print_devices([preset.with_options(fixed).device])
     with progress(budget.trials) as show:
         found = search(samples, preset, fixed, budget, Path(options["runs"]), out, show)
     folder.write(found)

@@ -525,6 +525,11 @@ def talks(lettered_talks, tmp_path):
 
 
 class TestCommands:
+    def test_the_device_is_told_where_it_is_no_processor(self, talks, monkeypatch):
+        monkeypatch.setattr("pipeline.system.device.described", lambda device: f"{device} (H200)")
+        done = talks.run("compare", "--models", "lf_dnn", "--seeds", "1", "--epochs", "1")
+        assert (done.code, done.out.count("device: auto (H200)\n")) == (0, 1)
+
     def test_every_model_is_compared_on_transcripts_alone(self, talks):
         done = talks.run("compare", "--seeds", "2", "--epochs", "1")
         assert done.code == 0

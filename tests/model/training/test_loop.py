@@ -673,6 +673,15 @@ class TestCommand:
         assert told in done.err
         assert len(done.err.strip().splitlines()) == 1
 
+    @pytest.mark.parametrize("device", ["mps", "xpu", "cuda:99"])
+    def test_a_device_that_is_not_there_is_one_line_and_code_2(
+        self, trained_on_transcripts, device
+    ):
+        done = trained_on_transcripts("--device", device)
+        assert done.code == 2
+        assert done.err.startswith(f"Error: device '{device}' can't be used on ")
+        assert len(done.err.strip().splitlines()) == 1
+
     @pytest.mark.parametrize("device", ["cuda", "auto"])
     def test_a_gpu_that_does_not_start_is_one_line_and_code_2(
         self, trained_on_transcripts, device, monkeypatch

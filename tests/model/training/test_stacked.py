@@ -25,6 +25,7 @@ from model.training import predictor, seeds
 from model.training.loop import prepare, step_loss, train
 from model.training.predictor import Predictor
 from model.training.seeds import train_seeds
+from model.training.stackable import why_not
 from model.training.stacked import begun, train_stacked
 from pipeline.system import resources
 from tests.model.networks.test_smp import SMALL
@@ -147,8 +148,14 @@ STACKED = [name for name in names() if find(name).begin is Network.begin]
 
 
 @pytest.mark.parametrize("name", STACKED)
+def test_every_other_model_can_be_stacked_also_where_batches_are_filled_up(name):
+    settings, samples = settings_of(name), some_samples()
+    assert why_not(prepare(samples, settings), samples, settings) == ""
+
+
+@pytest.mark.parametrize("name", STACKED)
 @one_thread()
-def test_a_step_has_the_same_shapes_whatever_its_clips_and_writes_where_it_lay(name):
+def test_a_step_has_the_same_shapes_whatever_and_how_many_its_clips_and_writes_where_it_lay(name):
     settings, samples = settings_of(name), some_samples()
     prepared = prepare(samples, settings)
     stack = Stack(*begun(prepared, samples, [with_seed(settings, seed) for seed in (0, 1)]))
@@ -156,10 +163,12 @@ def test_a_step_has_the_same_shapes_whatever_its_clips_and_writes_where_it_lay(n
     by_length = torch.stack([*prepared.inputs.lengths.values()]).sum(0).argsort()
     kept = [stack.weights, *(x for state in optimizer._state for x in state), *stack.fixed.values()]
     places, steps = [x.data_ptr() for x in kept], []
-    for rows in (by_length[:8], by_length[:8], by_length[-8:]):  # the first makes what is kept
+    short, long = by_length[:8].expand(2, -1), by_length[-8:].expand(2, -1)
+    for rows, clips in ((short, 8), (short, 8), (long, 3)):  # the first makes what is kept
         stack.weights.grad = None
+        loss_of = partial(step_loss, prepared, settings, are_clips=torch.arange(8) < clips)
         with Watched() as watched:
-            losses = stack.each(partial(step_loss, prepared, settings), rows.expand(2, -1))
+            losses = stack.each(loss_of, rows)
             losses.sum().backward()
             stack.clip_gradients(settings.clip_norm)
             optimizer.step()
@@ -226,9 +235,17 @@ class Begins(Means):
         self.epoch = epoch
 
 
+class CountsAll(Means):
+    """The mean of whatever it has over all rows, also those that are no clips."""
+
+    def loss(self, batch, targets, criterion, rows):
+        return super().loss(batch, targets, criterion, rows) + self(batch).square().mean()
+
+
 @pytest.mark.parametrize(
     ("model", "why"),
     [
+        (CountsAll, "another where a batch is filled up"),
         (Waits, "data-dependent control flow"),
         (DrawsItself, "draws random numbers other than"),
         (Counts, "changes a buffer"),

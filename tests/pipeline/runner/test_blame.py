@@ -82,14 +82,15 @@ def test_a_device_that_can_not_be_used_ends_a_run_before_it_begins_and_sticks_to
     told = smp_extract(transcripts, *ENGINES[engine])
     assert told.exit_code == 2
     assert "stage 'letters': device: no device is called so" in told.stderr
-    mortal(transcripts, "cuda:99")  # nowhere
-    told = smp_extract(transcripts, *ENGINES[engine])
-    assert told.exit_code == 2
-    last = told.stderr.splitlines()[-1]
-    assert last.startswith("Error: stage 'letters': device 'cuda:99' can't be used on ")
-    assert "set `device` to auto or cpu" in last
-    assert "Traceback (most" not in told.output
-    assert commits(transcripts) == []
+    for device in ("cuda:99", "mps", "xpu"):  # nowhere
+        mortal(transcripts, device)
+        told = smp_extract(transcripts, *ENGINES[engine])
+        assert told.exit_code == 2
+        last = told.stderr.splitlines()[-1]
+        assert last.startswith(f"Error: stage 'letters': device '{device}' can't be used on ")
+        assert "set `device` to auto or cpu" in last
+        assert "Traceback (most" not in told.output
+        assert commits(transcripts) == []
     mortal(transcripts, "auto")
     assert smp_extract(transcripts, *ENGINES[engine]).exit_code == 0
     assert open_cache(transcripts.cache_url)["letters"].states.tolist() == ["ok"] * 6
