@@ -18,6 +18,7 @@ from pipeline.encoders import engine as engines
 from pipeline.encoders.engine import Engine
 from pipeline.encoders.engine_trial import Subject
 from pipeline.encoders.face_signals import FIELDS, Group
+from pipeline.encoders.few_at_once import PICTURES, FewAtOnce
 from pipeline.encoders.precision import (
     CUT,
     FULL,
@@ -185,14 +186,17 @@ class Multitask:
         return cls(model, precision)
 
     def engaged(self, digest: str, engine: Engine) -> Multitask:
-        """The same, its backbone computed by another engine. digest: of the weights.
+        """The same, its backbone computed by another engine, or on a CPU by torch in small parts.
 
         The rest is torch's, since it takes the units that are most like each other: a choice that
-        no figure of agreement holds for.
+        no figure of agreement holds for. digest: of the weights.
         """
-        network, shape = self.model.model, (FACES, 3, MODEL_INPUT, MODEL_INPUT)
+        network, shape = self.model.model, (PICTURES, 3, MODEL_INPUT, MODEL_INPUT)
         of = Subject("action_units", digest, (shape,), layer="backbone")
-        if backbone := engines.engaged(network.backbone, of, engine):
+        backbone = engines.engaged(network.backbone, of, engine)
+        if backbone is None and self.device.type == "cpu":
+            backbone = FewAtOnce(network.backbone)
+        if backbone is not None:
             del network.backbone  # a module; torch lets nothing else take its place
             network.backbone = backbone
         return self

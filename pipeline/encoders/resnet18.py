@@ -13,6 +13,7 @@ from torchvision.models import resnet18
 from pipeline.encoders import engine as engines
 from pipeline.encoders.engine import TORCH, Engine
 from pipeline.encoders.engine_trial import Subject
+from pipeline.encoders.few_at_once import PICTURES, FewAtOnce
 from pipeline.encoders.precision import FULL, Precision, as_floats, inference, lowered
 from pipeline.encoders.random_init import random_init
 from pipeline.system.device import uploaded
@@ -22,7 +23,6 @@ from pipeline.weights.registry import load_once
 from pipeline.weights.resolve import Weights
 from pipeline.weights.tensors import digest_of
 
-FACES = 32  # a batch of another engine than torch
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # rgb, of ImageNet
 # A backbone taken out with `nn.Sequential(*resnet.children())` numbers its parts instead.
 NUMBERED = {"conv1": "0", "bn1": "1", **{f"layer{i}": str(i + 3) for i in (1, 2, 3, 4)}}
@@ -49,8 +49,9 @@ def loaded(
             network = at_random(device, precision)
         else:
             network = from_checkpoint(weights.path, device, precision)
-        of = Subject("resnet18", weights.digest, ((FACES, 3, input_px, input_px),))
-        return cast(torch.nn.Module, engines.engaged(network, of, engine) or network)
+        of = Subject("resnet18", weights.digest, ((PICTURES, 3, input_px, input_px),))
+        by_torch = FewAtOnce(network) if device == "cpu" else network
+        return cast(torch.nn.Module, engines.engaged(network, of, engine) or by_torch)
 
     key = ("resnet18", weights.digest, device, precision, engine, input_px)
     return load_once(key, build)
