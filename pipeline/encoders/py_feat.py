@@ -193,7 +193,7 @@ class Multitask:
         """
         network, shape = self.model.model, (PICTURES, 3, MODEL_INPUT, MODEL_INPUT)
         of = Subject("action_units", digest, (shape,), layer="backbone")
-        backbone = engines.engaged(network.backbone, of, engine)
+        backbone: Any = engines.engaged(network.backbone, of, engine)
         if backbone is None and self.device.type == "cpu":
             backbone = FewAtOnce(network.backbone)
         if backbone is not None:
