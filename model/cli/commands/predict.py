@@ -73,10 +73,14 @@ def predict(
     from model.cli.trained import opened
     from pipeline.cli.console import Terminal
     from pipeline.cli.progress import display
+    from pipeline.dag.stage import require_devices
     from pipeline.runner.new_clips import NAME
+    from pipeline.runner.types import devices_told
 
     console = Terminal(stderr=True)
     model = opened(run, runs, weights, is_trusted)
+    if devices := require_devices(model.stages):
+        console.print(devices_told(devices), soft_wrap=True)
     kept = f"{cache.rstrip('/')}/{NAME}" if cache else None
     if is_segmented:
         video = over_time.require_one(videos, text, table)

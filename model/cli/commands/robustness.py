@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -157,4 +158,5 @@ def _noisy(
     levels = {setting: options[setting] for setting in WHAT}
     with progress(1) as show:
         kind = options["noise"]
-        return noisy(cache, samples, stages, engines.choose(), levels, kind, show)
+        engine = engines.choose(show=partial(click.echo, err=True))
+        return noisy(cache, samples, stages, engine, levels, kind, show)

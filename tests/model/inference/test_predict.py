@@ -353,6 +353,13 @@ class TestRefusal:
             load(json.loads(done.stdout)["run"])
 
 
+def test_the_device_is_told_where_it_is_no_processor(predict, folder, monkeypatch):
+    monkeypatch.setattr("pipeline.system.device.described", lambda device: f"{device} (H200)")
+    done = predict("video_0001/0001", "--json")
+    assert done.err.count("device: ") == 1
+    assert "(H200)" in done.err
+
+
 def test_options_that_do_not_go_together_are_refused(predict, folder, run):
     both = predict("video_0001/0001", "--text", "a", "--csv", "b.csv")
     several = predict("video_0001/0001", "video_0001/0002", "--text", "a")
