@@ -31,12 +31,7 @@ class Lstm(nn.LSTM):
             if layer and self.training and self.dropout:
                 # Torch drops from steps first: so are the draws.
                 x = dropout(x.transpose(0, 1), self.dropout, clips=1).transpose(0, 1)
-            gates = F.linear(x, w_input, b_input + b_state)
-            if is_one_step(x):
-                i, _, g, o = gates.chunk(4, dim=-1)
-                x = o.sigmoid() * (i.sigmoid() * g.tanh()).tanh()
-            else:
-                x, _ = unrolled(gates, w_state)
+            x, _ = unrolled(F.linear(x, w_input, b_input + b_state), w_state)
         return x
 
 
@@ -110,6 +105,10 @@ def unrolled(gates: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
 
     gates: what the input gives to them, [n, steps, 4·hidden]. weight: of the states before.
     """
+    if is_one_step(gates):  # before it all is zero
+        i, _, g, o = gates.chunk(4, dim=-1)
+        cell = i.sigmoid() * g.tanh()
+        return o.sigmoid() * cell.tanh(), cell
     h = c = gates.new_zeros(gates.shape[0], weight.shape[1])
     states, cells = [], []
     for read in gates.unbind(1):
