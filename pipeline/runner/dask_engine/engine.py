@@ -70,7 +70,7 @@ class DaskEngine:
                 client = stack.enter_context(connected(self.workers, self.scheduler))
             if address := dashboard(client):
                 self.show(f"dask's dashboard: {address}")
-            check, workers = WorkerCheck.of(tasks), Workers(client)
+            check, workers = pickle.dumps(WorkerCheck.of(tasks)), Workers(client)
             run = _Run(client, tasks, check, stop, workers)
             try:
                 with span("check workers"):
@@ -96,12 +96,11 @@ class _Run:
         self,
         client: Client,
         tasks: Sequence[Task],
-        check: WorkerCheck,
+        check: bytes,
         stop: Stop,
         workers: Workers,
     ) -> None:
-        self._client, self._stop, self._workers = client, stop, workers
-        self._check = pickle.dumps(check)
+        self._client, self._check, self._stop, self._workers = client, check, stop, workers
         self._accelerated = {s.name for s in Stages(tasks[0].spec) if s.device != "cpu"}
         self._queue = TaskQueue(tasks)
         self._running: dict[Future, Task] = {}
@@ -198,8 +197,7 @@ class _Run:
         """Of a task that is done: what its worker told, or else its result, which may raise."""
         told = self._told.pop(future.key, None)
         # Not `future.status`: a result is lost, and made again, with the worker that has it.
-        asked = future.result(timeout=LOOK_EVERY_S) if told is None else pickle.loads(told)
-        outcome: Outcome = asked
+        outcome: Outcome = pickle.loads(told) if told else future.result(timeout=LOOK_EVERY_S)
         return outcome
 
     def _runs_again(self, task: Task, outcome: Outcome, future: Future) -> bool:

@@ -95,11 +95,12 @@ def _counted(client: Client) -> tuple[int, int]:
     return counted
 
 
-def check_workers(client: Client, check: WorkerCheck, gpu: bool) -> list[str]:
+def check_workers(client: Client, check: bytes, gpu: bool) -> list[str]:
     """Ask every worker whether it can work for the run; wait for what an earlier run left there.
 
-    gpu: whether workers declare accelerators; then only those are asked for devices. A worker that
-    joins later is asked before its first task. The devices that they use, but for processors.
+    check: a `WorkerCheck`, packed. gpu: whether workers declare accelerators; then only those are
+    asked for devices. A worker that joins later is asked before its first task. The devices that
+    they use, but for processors.
     """
     told = False
     while True:
@@ -124,9 +125,9 @@ def check_workers(client: Client, check: WorkerCheck, gpu: bool) -> list[str]:
 _working_for: list[str] = []  # in this worker process: the cache of each task that runs
 
 
-def _answer(check: WorkerCheck, gpu: bool, dask_worker: Worker) -> tuple[int, list[str]]:
+def _answer(packed: bytes, gpu: bool, dask_worker: Worker) -> tuple[int, list[str]]:
     """How many partitions the worker is at for the cache, and which devices it uses."""
-    _checked(check)
+    check = _checked(packed)
     is_asked = not gpu or "GPU" in dask_worker.state.total_resources
     devices = check.check_devices() if is_asked else []
     return _working_for.count(check.cache_url), devices
@@ -137,23 +138,22 @@ def packed(key: str, task: Task, blamed: Blamed | None) -> bytes:
     return pickle.dumps((key, task, blamed))
 
 
-async def work(packed: bytes, check: bytes) -> Outcome:
+async def work(task: bytes, check: bytes) -> Outcome:
     """Carry out a task in a thread of this worker, and tell its outcome under the task's key.
 
     So it comes with the word that the task is done; to ask for it takes four messages more.
-    check: a `WorkerCheck`, packed likewise.
+    check: a `WorkerCheck`, packed as the task is.
     """
     worker = get_worker()
     thread = asyncio.get_running_loop().run_in_executor
-    key, outcome = await thread(worker.executors["default"], _work, worker, packed, check)
+    key, outcome = await thread(worker.executors["default"], _work, worker, task, check)
     worker.log_event(OUTCOMES, [key, pickle.dumps(outcome)])
     return outcome
 
 
-def _work(worker: Worker, packed: bytes, packed_check: bytes) -> tuple[str, Outcome]:
-    key, task, blamed = pickle.loads(packed)
-    check = _unpacked(packed_check)
-    _checked(check)
+def _work(worker: Worker, packed_task: bytes, packed_check: bytes) -> tuple[str, Outcome]:
+    key, task, blamed = pickle.loads(packed_task)
+    check = _checked(packed_check)
     _working_for.append(check.cache_url)
     try:
         outcome = execute(task, worker.state.nthreads, blamed)
@@ -165,12 +165,8 @@ def _work(worker: Worker, packed: bytes, packed_check: bytes) -> tuple[str, Outc
 
 
 @lru_cache(maxsize=8)
-def _unpacked(check: bytes) -> WorkerCheck:
-    unpacked: WorkerCheck = pickle.loads(check)
-    return unpacked
-
-
-@lru_cache(maxsize=8)
-def _checked(check: WorkerCheck) -> None:
-    """Once a process and run; what raises is not remembered."""
+def _checked(packed: bytes) -> WorkerCheck:
+    """Unpacked and met, once a process and run; what raises is not remembered."""
+    check: WorkerCheck = pickle.loads(packed)
     check.check()
+    return check

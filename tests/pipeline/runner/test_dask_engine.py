@@ -3,6 +3,7 @@
 import json
 import logging
 import os
+import pickle
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, nullcontext
@@ -420,7 +421,7 @@ def test_only_workers_that_declare_an_accelerator_are_asked_for_devices_where_so
     for declared, gpu, asked in (({}, False, True), ({}, True, False), ({"GPU": 1.0}, True, True)):
         worker = SimpleNamespace(state=SimpleNamespace(total_resources=declared))
         with pytest.raises(UserError) if asked else nullcontext():
-            assert _answer(here, gpu, worker) == (0, [])
+            assert _answer(pickle.dumps(here), gpu, worker) == (0, [])
 
 
 # ---- accelerators -------------------------------------------------------------------------------
