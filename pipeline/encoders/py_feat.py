@@ -193,10 +193,8 @@ class Multitask:
         """
         network, shape = self.model.model, (PICTURES, 3, MODEL_INPUT, MODEL_INPUT)
         of = Subject("action_units", digest, (shape,), layer="backbone")
-        backbone: Any = engines.engaged(network.backbone, of, engine)
-        if backbone is None and self.device.type == "cpu":
-            backbone = FewAtOnce(network.backbone)
-        if backbone is not None:
+        if self.device.type == "cpu":
+            backbone = engines.engaged(network.backbone, of, engine) or FewAtOnce(network.backbone)
             del network.backbone  # a module; torch lets nothing else take its place
             network.backbone = backbone
         return self
