@@ -21,17 +21,12 @@ def main() -> None:
     if limit:
         memory = torch.cuda.get_device_properties(0).total_memory
         torch.cuda.set_per_process_memory_fraction(limit / memory)
-    in_halves, halvings = Attempt._in_halves, []
-
-    def counted(*given: object) -> object:
-        halvings.append(given)
-        return in_halves(*given)  # type: ignore[arg-type]
-
-    with patch.object(Attempt, "_in_halves", counted):
+    counted = patch.object(Attempt, "_in_halves", autospec=True, side_effect=Attempt._in_halves)
+    with counted as halvings:
         try:
             smp()
         finally:
-            print(torch.cuda.max_memory_reserved(), len(halvings))
+            print(torch.cuda.max_memory_reserved(), halvings.call_count)
 
 
 if __name__ == "__main__":

@@ -109,19 +109,13 @@ def _halved(
     extractor: Extractor, clips: Sequence[ClipInputs], truth: Sequence[ClipResult]
 ) -> Found:
     """Of an extraction by the runner that meets the end of memory halfway."""
-    halvings: list[object] = []
-    in_halves = Attempt._in_halves
-
-    def counted(attempt: Attempt, *given: Any) -> Any:
-        halvings.append(given)
-        return in_halves(attempt, *given)
-
+    counted = patch.object(Attempt, "_in_halves", autospec=True, side_effect=Attempt._in_halves)
     pretend_device.run_out_of_memory_after(pretend_device.counts["kernel"] // 2)
-    with patch.object(Attempt, "_in_halves", counted):
+    with counted as halvings:
         stage: Any = Halving(type(extractor), extractor.settings, extractor.steps)
         found = Attempt(stage, dict(enumerate(clips)), {}).results()
     pretend_device.run_out_of_memory_after(0)
-    return {"halved": len(halvings), "off_halved": _off(truth, found.values())}
+    return {"halved": halvings.call_count, "off_halved": _off(truth, found.values())}
 
 
 @dataclass(frozen=True)
