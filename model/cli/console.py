@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
-import click
 from rich.box import SIMPLE_HEAD
 from rich.progress import Progress
 from rich.table import Table
@@ -28,16 +27,6 @@ def print_table(
             table.add_row(*row)
         table.add_section()
     print_whole(table)
-
-
-def print_devices(settings: Iterable[str]) -> None:
-    """What is trained on, by the settings of trainings, where it is no processor."""
-    # torch is heavy, and whoever asks for help does without it.
-    from pipeline.system.device import described
-
-    for device in dict.fromkeys(map(described, settings)):
-        if device != "cpu":
-            click.echo(f"device: {device}")
 
 
 @contextmanager

@@ -13,13 +13,14 @@ import click
 from rich.text import Text
 
 from model import metrics
-from model.cli.console import print_devices, print_table, progress
+from model.cli.console import print_table, progress
 from model.data.samples import Samples
 from model.experiments.experiment import Experiment, conduct
 from model.experiments.formats import BEST, SECOND
 from model.experiments.result import ExperimentResult
 from model.experiments.table import PUBLISHED, Row, Table
 from model.runs.files import as_json
+from pipeline.cli.console import print_devices
 from pipeline.cli.group import CLIPS_FAILED
 
 ABREAST = 10  # metrics; one target has at most 8

@@ -105,6 +105,16 @@ def print_terms(terms: Iterable[tuple[str, str]]) -> None:
             click.echo(f"stage {stage}: {told}")
 
 
+def print_devices(settings: Iterable[str], err: bool = False) -> None:
+    """What is computed on, by settings of devices, where it is no processor."""
+    # torch is heavy, and whoever asks for help does without it.
+    from pipeline.system.device import described
+
+    for device in dict.fromkeys(map(described, settings)):
+        if device != "cpu":
+            click.echo(f"device: {device}", err=err)
+
+
 def print_plan(plan: Plan) -> None:
     """What a run would do and why, a line for each stage."""
     if plan.changes:

@@ -100,13 +100,14 @@ def robustness(
     are extracted again for each level, into the same cache, so their media and the weights of the
     stages have to be there. Exit code 1 where they aren't: the other curves are measured.
     """
-    from model.cli.console import print_devices, progress
+    from model.cli.console import progress
     from model.experiments.experiment import name_of, task_of
     from model.robustness import folder, page
     from model.robustness.curves import KINDS, NOISE
     from model.robustness.curves import robustness as measure
     from model.runs.files import as_json as finite
     from model.training.presets import preset as find_preset
+    from pipeline.cli.console import print_devices
 
     if not curves or (unknown := set(curves) - set(KINDS)):
         told = ", ".join(sorted(unknown)) if curves else "none"

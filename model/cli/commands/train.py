@@ -61,13 +61,13 @@ def train(
     Each training writes a new folder, RUNS/<dataset>-<model>-seed<seed>, with -2, -3 … appended
     where that exists.
     """
-    from model.cli.console import print_devices
     from model.finetune.text_stage import with_tokens
     from model.runs.save import require_writable, save_run
     from model.training.given import merged
     from model.training.presets import preset as find_preset
     from model.training.probe import linear_probes
     from model.training.tensorboard import replay, require_tensorboard
+    from pipeline.cli.console import print_devices
 
     if tensorboard is not None:
         require_tensorboard()

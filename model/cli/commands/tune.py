@@ -34,11 +34,12 @@ def tune(dataset: str, model: str, seed: int, out: Path | None, **options: Any) 
     A search that was killed goes on where it was; with more --trials it goes on from there. Its
     folder holds `settings.yaml` for `smp train --settings`, and a page, `search.html`.
     """
-    from model.cli.console import print_devices, progress
+    from model.cli.console import progress
     from model.search import folder, page
     from model.search.found import Budget
     from model.search.tune import tune as search
     from model.training.presets import preset as find_preset
+    from pipeline.cli.console import print_devices
 
     _, samples = open_dataset(dataset, options)
     preset = find_preset(model, samples.scale.name, options["preset"])

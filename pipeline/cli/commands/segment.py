@@ -119,8 +119,9 @@ def segment(
 
 def listening(weights: str, language: str | None, device: str) -> tuple[Hears, Sequence[str]]:
     """What tells words, and what it depends on."""
+    from pipeline.cli.console import print_devices
     from pipeline.segment import segment
-    from pipeline.system.device import described, device_of
+    from pipeline.system.device import device_of
     from pipeline.weights.random_weights import RANDOM, random_note
     from pipeline.weights.repository import SPEECH_TO_TEXT
     from pipeline.weights.resolve import find
@@ -128,8 +129,7 @@ def listening(weights: str, language: str | None, device: str) -> tuple[Hears, S
     found = find(weights, SPEECH_TO_TEXT)
     if found.id == RANDOM:
         click.echo(random_note(["--asr"]), err=True)
-    if (of := described(device)) != "cpu":
-        click.echo(f"device: {of}", err=True)
+    print_devices([device], err=True)
     return segment.listening(found, language, device_of(device)), (found.digest, language or "")
 
 
