@@ -38,6 +38,7 @@ SUITE: dict[str, list[str]] = {
     "scale_texts": [],
     "estimate": [],
     "workers": [],
+    "freed_memory": [],
     "feeding": [],
     "history": [],
     "startup": [],

@@ -40,19 +40,24 @@ def main() -> None:
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as folder:
         os.environ["XDG_CACHE_HOME"] = folder
-        spec = yaml.safe_load(full_size.write_stages(Path(folder)).read_text())["stages"]
-        paths = {name: Path(spec[name]["weights"]) for name in SUBJECTS}
-        networks: dict[str, Callable[[], torch.nn.Module]] = {
-            "resnet18": lambda: resnet18.from_checkpoint(paths["resnet18"], "cpu"),
-            "action_units": lambda: _backbone(paths["action_units"]),
-            "wav2vec2": lambda: _states(paths["wav2vec2"]),
-            "bert": lambda: _states(paths["bert"]),
-        }
+        networks = loaders(Path(folder))
         print(f"{FACES} faces, 3.7 s of sound, a text of {TEXT[1]} tokens; one thread, the least of"
               f" {ROUNDS} rounds; {torch.backends.cpu.get_cpu_capability()}")  # fmt: skip
         print(f"{'':<14}{'':<20}{'ms':>10}{'ratio':>8}{'differs by':>12}{'ready in s':>12}")
         for name in sys.argv[1:] or networks:
             _print(SUBJECTS[name], networks[name])
+
+
+def loaders(folder: Path) -> dict[str, Callable[[], torch.nn.Module]]:
+    """Of each network by its name, at full size; the checkpoints are written to `folder`."""
+    spec = yaml.safe_load(full_size.write_stages(folder).read_text())["stages"]
+    paths = {name: Path(spec[name]["weights"]) for name in SUBJECTS}
+    return {
+        "resnet18": lambda: resnet18.from_checkpoint(paths["resnet18"], "cpu"),
+        "action_units": lambda: _backbone(paths["action_units"]),
+        "wav2vec2": lambda: _states(paths["wav2vec2"]),
+        "bert": lambda: _states(paths["bert"]),
+    }
 
 
 def _backbone(path: Path) -> torch.nn.Module:

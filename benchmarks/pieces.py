@@ -15,9 +15,10 @@ import torch
 from torch.nn import functional as F
 
 from benchmarks.made_samples import made_samples
-from model.step import adam, branches, dropout, memory
+from model.step import adam, branches, dropout
 from model.training import loop
 from model.training.settings import TrainSettings
+from pipeline.system.memory import keep_freed_steps
 
 WITHOUT = {  # what is put where the piece is
     "branches": (
@@ -32,9 +33,9 @@ WITHOUT = {  # what is put where the piece is
         "model.network.Adam",
         lambda given, lr, decay: torch.optim.Adam(given, lr, weight_decay=decay, fused=True),
     ),
-    "memory": ("model.training.loop.keep_freed_memory", lambda: None),
+    "memory": ("model.training.loop.keep_freed_steps", lambda: None),
 }
-PIECES = {"branches": branches, "dropout": dropout, "adam": adam, "memory": memory}
+PIECES = {"branches": branches, "dropout": dropout, "adam": adam, "memory": keep_freed_steps}
 SETTINGS = TrainSettings(epochs=3, device="cpu")
 HEADINGS = f"{'without':<10}{'lines':>6}{'epoch s':>9}{'ratio':>7}{'processor s':>13}{'ratio':>7}"
 

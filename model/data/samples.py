@@ -16,11 +16,11 @@ from model.data.channels import available, read_modality
 from model.data.left_out import LeftOut
 from model.data.provenance import provenance, random_stages
 from model.metrics import MOSI, SCALES, Scale, scale_within
-from model.step.memory import keep_freed_memory
 from pipeline.dataset.clip import LABEL, SPLITS
 from pipeline.dataset.target import Target
 from pipeline.errors import UserError
 from pipeline.stage.about import MODALITIES
+from pipeline.system.memory import keep_freed_steps
 
 if TYPE_CHECKING:
     from pipeline.store.cache import Cache
@@ -127,7 +127,7 @@ def load_samples(
     range is not declared. targets: what `target` and `scale` stood for, where that was found out.
     Raises UserError for a channel that the cache does not have, or an unknown target.
     """
-    keep_freed_memory()  # of each chunk that was read for the next ones
+    keep_freed_steps()  # of each chunk that was read for the next ones
     notes: list[str] = []
     notes += [f"{m}: {' + '.join(chosen[m]) or 'left out'}, as asked" for m in chosen]
     targets = targets or truth.wanted(cache, target, scale)

@@ -23,7 +23,6 @@ from model.objectives.choose import objective_of
 from model.objectives.objective import Objective
 from model.objectives.single_modality import of_single_modalities
 from model.registry import build
-from model.step.memory import keep_freed_memory
 from model.step.threads import one_thread
 from model.training.predictor import Predictor, in_chunks
 from model.training.settings import TrainSettings
@@ -31,6 +30,7 @@ from pipeline.dataset.clip import SPLITS
 from pipeline.errors import UserError
 from pipeline.system import resources
 from pipeline.system.device import require
+from pipeline.system.memory import keep_freed_steps
 from pipeline.system.threads import at_work
 
 Curve = list[dict[str, float]]
@@ -108,7 +108,7 @@ def train_prepared(
 ) -> Trained:
     """As `train`, on what `prepare` gave."""
     started = time.perf_counter()
-    keep_freed_memory()
+    keep_freed_steps()
     device = prepared.targets.device
     with torch.random.fork_rng([device] if device.type == "cuda" else []):
         torch.manual_seed(settings.seed)

@@ -186,7 +186,7 @@ class TestResuming:
             "model.networks.mult",
             *("model.data.left_out", "model.data.truth", "model.metrics", "model.network"),
             *(f"model.objectives.{name}" for name in OBJECTIVES),
-            *(f"model.step.{n}" for n in ("adam", "dropout", "memory", "streams", "threads")),
+            *(f"model.step.{n}" for n in ("adam", "dropout", "streams", "threads")),
             *("model.objectives", "model.step.flat", "model.step.together"),
             *("model.training.loop", "model.training.predictor", "model.training.settings"),
             *(
