@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from itertools import pairwise
+from typing import Any
 from unittest.mock import patch
 
 import torch
@@ -35,7 +36,12 @@ WITHOUT = {  # what is put where the piece is
     ),
     "memory": ("model.training.loop.keep_freed_steps", lambda: None),
 }
-PIECES = {"branches": branches, "dropout": dropout, "adam": adam, "memory": keep_freed_steps}
+PIECES: dict[str, Any] = {
+    "branches": branches,
+    "dropout": dropout,
+    "adam": adam,
+    "memory": keep_freed_steps,
+}
 SETTINGS = TrainSettings(epochs=3, device="cpu")
 HEADINGS = f"{'without':<10}{'lines':>6}{'epoch s':>9}{'ratio':>7}{'processor s':>13}{'ratio':>7}"
 
