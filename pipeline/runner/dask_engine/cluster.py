@@ -112,6 +112,11 @@ class _Nanny(Nanny):
                 return status
         return await super().instantiate()
 
+    async def _on_worker_exit(self, exitcode: int) -> None:
+        # dask before 2026.7 starts another one here, beside the first start, which never ends then.
+        if self.status not in (Status.init, Status.starting):
+            await super()._on_worker_exit(exitcode)
+
 
 def worker_options(workers: int) -> list[dict[str, Any]]:
     """Of each process: one thread; the first few share out the accelerators and all the cores.
