@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from pipeline.encoders import py_feat_library  # noqa: F401 — first, to leave out its `__init__`
+from pipeline.encoders.py_feat_library import without_io
 
-# isort: split
-
-from feat.utils.image_operations import HOGLayer, neutral
+with without_io():
+    from feat.utils.image_operations import HOGLayer, neutral
 
 __all__ = ["HOGLayer", "neutral"]

@@ -5,8 +5,8 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib import import_module
 from importlib.util import find_spec, module_from_spec
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -19,17 +19,17 @@ keep_openmp_threads(torch.get_num_threads())
 
 
 @contextmanager
-def _without_io() -> Iterator[None]:
+def without_io() -> Iterator[None]:
     """Within, `import feat.utils.io` gives a stand-in that is gone afterwards.
 
-    What is imported here takes one path from it, to download files, which is not done here. It
-    loads pandas, and to open videos torchcodec, which many builds of torch lack the libraries for.
+    What is imported so takes one path from it. It loads pandas, and to open videos torchcodec,
+    which many builds of torch lack the libraries for.
     """
     if IO in sys.modules:
         yield
         return
     io: Any = ModuleType(IO)
-    io.get_resource_path = lambda: import_module(IO).get_resource_path()
+    io.get_resource_path = lambda: str(Path(*sys.modules["feat"].__path__, "resources"))
     sys.modules[IO] = io
     try:
         yield
@@ -60,7 +60,7 @@ def _without_init() -> None:
 
 
 _without_init()
-with _without_io():
+with without_io():
     from feat.au_detectors.StatLearning.SL_test import SVMClassifier, XGBClassifier
     from feat.landmark_detectors.mobilefacenet_test import MobileFaceNet
     from feat.multitask.inference import MultitaskModel

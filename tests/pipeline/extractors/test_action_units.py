@@ -28,6 +28,7 @@ from pipeline.extractors.action_units import CROP, ActionUnits
 from pipeline.faces.chip import square
 from pipeline.media import Frame, Frames
 from pipeline.stage.result import FAILED, OK, ClipInputs, ClipResult
+from tests.support import whole_py_feat
 from tests.support.aligned_faces import FOOTAGE, clips_of, cropped_faces
 
 PY_FEAT = ("xgb", "svm", "multitask")
@@ -101,6 +102,7 @@ def well_formed(features: np.ndarray, steps: int) -> None:
 
 def by_py_feat(backend: str, released: Path) -> dict[str, np.ndarray]:
     """What py-feat's own functions give for all faces, by its names of the units."""
+    whole_py_feat.require()
     from feat.au_detectors.StatLearning.SL_test import SVMClassifier, XGBClassifier
     from feat.landmark_detectors.mobilefacenet_test import MobileFaceNet
     from feat.multitask.inference import MultitaskModel
@@ -531,11 +533,14 @@ def test_a_garbled_csv_costs_its_clip(content: str, tmp_path: Path) -> None:
         openface.read_csv(path, openface.units)
 
 
-def test_py_feat_does_without_a_torchcodec_that_can_not_be_loaded(tmp_path: Path) -> None:
+@pytest.mark.parametrize("module", ["py_feat", "py_feat_hog"])
+def test_py_feat_does_without_a_torchcodec_that_can_not_be_loaded(
+    tmp_path: Path, module: str
+) -> None:
     (tmp_path / "torchcodec").mkdir()
     (tmp_path / "torchcodec/__init__.py").write_text(
         "raise OSError('libnvrtc.so.13: no such file')"
     )
-    code = "import sys, pipeline.encoders.py_feat; assert 'torchcodec' not in sys.modules"
+    code = f"import sys, pipeline.encoders.{module}; assert 'torchcodec' not in sys.modules"
     environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
     subprocess.run([sys.executable, "-c", code], check=True, env=environment)

@@ -11,6 +11,7 @@ import torch
 from pipeline.errors import ClipError
 from pipeline.faces.chip import Crop, chips, square, stretched
 from pipeline.media import Frame, Frames
+from tests.support import whole_py_feat
 from tests.support.aligned_faces import seen_faces
 
 Theirs = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
@@ -18,6 +19,7 @@ LEVEL = 1 / 255
 
 
 def by_detector_v2(frame: torch.Tensor, box: torch.Tensor) -> torch.Tensor:
+    whole_py_feat.require()
     from feat.detector_v2 import Detectorv2
 
     of_its_kind: Any = SimpleNamespace(device=torch.device("cpu"), face_size=256)
@@ -28,6 +30,7 @@ def by_detector_v2(frame: torch.Tensor, box: torch.Tensor) -> torch.Tensor:
 
 def by_detector_v1(frame: torch.Tensor, box: torch.Tensor) -> torch.Tensor:
     """As its `detect_faces` calls it."""
+    whole_py_feat.require()
     from feat.utils.image_operations import extract_face_from_bbox_torch
 
     faces, _ = extract_face_from_bbox_torch(frame.float() / 255, box, face_size=112)
