@@ -6,6 +6,7 @@ of them, MMSA's metrics of the test split, and what was said of its clips, in th
 
 MISA and Self-MM read their text from a BERT of their own. It gives way to a look-up of the file's
 text features, so that all models have the same ones; MMSA wants them 768 wide, which zeros fill.
+The other models get their padding in front of the words, where their LSTMs forget none of them.
 """
 
 from __future__ import annotations
@@ -67,6 +68,9 @@ def _run(file: str, model: str, seed: int) -> dict[str, Any]:
     args.train_samples = len(loaders["train"].dataset)
     if args.get("use_bert"):
         _look_up(file, {split: loaders[split].dataset for split in SPLITS})
+    else:
+        for split in SPLITS:
+            _pad_in_front(loaders[split].dataset)
     network, trainer = AMIO(args), ATIO().getTrain(args)
     losses: list[float] = []
     said: list[Tensor] = []
@@ -120,6 +124,16 @@ def _mend_for_new_torch() -> None:
 
 def _plateau(*given: Any, verbose: bool, **named: Any) -> lr_scheduler.ReduceLROnPlateau:
     return lr_scheduler.ReduceLROnPlateau(*given, **named)
+
+
+def _pad_in_front(dataset: Any) -> None:
+    """Let each clip's last step be its last word: MMSA's LSTMs read on over what comes after it."""
+    for name in ("text", "audio", "vision"):
+        clips = getattr(dataset, name)
+        is_step = (clips != 0).any(-1)
+        after = np.where(is_step.any(1), is_step[:, ::-1].argmax(1), 0)  # steps of padding
+        shifted = [np.roll(clip, n, axis=0) for clip, n in zip(clips, after, strict=True)]
+        setattr(dataset, name, np.stack(shifted))
 
 
 def _look_up(file: str, datasets: dict[str, Any]) -> None:
