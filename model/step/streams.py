@@ -79,5 +79,6 @@ def drawn(draw: Draw, like: Tensor, clips: int = 0) -> Tensor:
         rows, of = streams.filled
         missing = like.shape[clips] - like.shape[clips] * rows // of
         shape = torch.Size(n - missing * (axis == clips) for axis, n in enumerate(shape))
-    found = torch.stack([draw(shape, g) for g in streams.generators])[streams.place]
+    every = torch.stack([draw(shape, g) for g in streams.generators])
+    found = every.index_select(0, streams.place[None])[0]  # torch 2.6 can't map [place]
     return F.pad(found, [0, 0] * (like.dim() - 1 - clips) + [0, missing]) if missing else found
