@@ -27,7 +27,6 @@ from pipeline.stage.result import OK, ClipInputs, ClipResult
 from pipeline.store.commit import Commit
 from pipeline.store.previous import keep, previous_url
 from pipeline.store.store import Store
-from pipeline.system.memory import keep_freed_layers
 from pipeline.system.process import one_thread_a_task
 from pipeline.system.spans import STAGE, recorded, span
 from pipeline.system.threads import at_work
@@ -63,7 +62,6 @@ def _executed(task: Task, blamed: Blamed | None) -> Outcome:
     started, traces = time.perf_counter(), dict[str, str]()
     try:
         one_thread_a_task()
-        keep_freed_layers()
         commit = _make(task, traces, blamed)
     except Exception as error:
         if not isinstance(error, FORESEEN) or (isinstance(error, StageError) and not traces):

@@ -3,25 +3,21 @@
 from __future__ import annotations
 
 import ctypes
-import os
 from contextlib import suppress
 
 _TRIM_THRESHOLD, _MMAP_THRESHOLD, _MMAP_MAX = -1, -3, -4  # of glibc's malloc.h
-_TRIM_VARIABLE = "MALLOC_TRIM_THRESHOLD_"  # dask's `distributed.nanny.pre-spawn-environ`
 _LARGEST_LAYER = 32 << 20  # as large a threshold for mmap as glibc takes
 _MOST_OF_LAYERS, _MOST_OF_STEPS = 256 << 20, (1 << 31) - 1
 
 
 def keep_freed_layers() -> None:
-    """Let a worker process of dask keep up to 256 MiB of what it frees, in blocks of up to 32 MiB.
+    """Let this process keep up to 256 MiB of what it frees, in blocks of up to 32 MiB.
 
-    dask has its processes give back all but 64 KiB. What a few faces become between two layers is
-    20 MB a block: to have it from the system again at each layer, page by page and zeroed, is a
-    third of a network's time. Other processes are left as they are, since glibc learns by itself
-    what to keep where nothing is set.
+    What a few faces become between two layers is 20 MB a block: to have it from the system again at
+    each layer, page by page and zeroed, is a third of a network's time. For processes that are told
+    to keep less; glibc learns by itself what to keep where nothing is set.
     """
-    if _TRIM_VARIABLE in os.environ:
-        _set({_MMAP_THRESHOLD: _LARGEST_LAYER, _TRIM_THRESHOLD: _MOST_OF_LAYERS})
+    _set({_MMAP_THRESHOLD: _LARGEST_LAYER, _TRIM_THRESHOLD: _MOST_OF_LAYERS})
 
 
 def keep_freed_steps() -> None:

@@ -19,6 +19,7 @@ from pipeline.messages import one_line
 from pipeline.runner.task import Blamed, execute
 from pipeline.runner.types import Outcome
 from pipeline.runner.worker_check import WorkerCheck
+from pipeline.system.memory import keep_freed_layers
 
 LOOK_EVERY_S = 2.0  # for workers that came or went
 EMPTY_FOR_S = 4.0  # without workers, until that is told
@@ -154,6 +155,8 @@ async def work(task: bytes, check: bytes) -> Outcome:
 def _work(worker: Worker, packed_task: bytes, packed_check: bytes) -> tuple[str, Outcome]:
     key, task, blamed = pickle.loads(packed_task)
     check = _checked(packed_check)
+    if worker.nanny:  # which has its process give back all but 64 KiB (MALLOC_TRIM_THRESHOLD_)
+        keep_freed_layers()
     _working_for.append(check.cache_url)
     try:
         outcome = execute(task, worker.state.nthreads, blamed)
